@@ -1,0 +1,127 @@
+"""Look a name up, check a number, bind parameters: what every registry of the package shares."""
+
+import difflib
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+Params = tuple[tuple[str, float], ...]
+
+
+def nearest_first(name: str, names: Iterable[str]) -> list[str]:
+    """Return `names` sorted by likeness to `name`, the most alike first."""
+
+    def unlikeness(known: str) -> tuple[float, str]:
+        return -difflib.SequenceMatcher(None, name.lower(), known.lower()).ratio(), known
+
+    return sorted(names, key=unlikeness)
+
+
+def lookup(table: Mapping[str, T], name: str, kind: str) -> T:
+    """Return ``table[name]``; an unknown name raises a ValueError that lists the known ones.
+
+    Examples
+    --------
+    >>> lookup({"relu": 1, "tanh": 2}, "rellu", "activation")
+    Traceback (most recent call last):
+        ...
+    ValueError: unknown activation 'rellu'; did you mean 'relu'? Known, nearest first: relu, tanh
+    """
+    if name in table:
+        return table[name]
+    names = nearest_first(name, table)
+    raise ValueError(
+        f"unknown {kind} {name!r}; did you mean {names[0]!r}? "
+        f"Known, nearest first: {', '.join(names)}"
+    )
+
+
+def check_number(
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    closed: str = "both",
+) -> float:
+    """Return `value` as a Python float if it is a finite real number between `low` and `high`.
+
+    Parameters
+    ----------
+    name : str
+        What the number is called, for the message.
+    value : real number
+        NumPy scalars are welcome; they become Python floats, which never promote float32 arrays.
+    low, high : float
+        The ends of the allowed interval.
+    closed : {"both", "left", "right", "neither"}
+        Which ends belong to the interval. An infinite end never does.
+
+    Raises
+    ------
+    ValueError
+        For a value that is not a number, not finite, or outside the interval.
+    """
+    left = "[" if closed in ("both", "left") and low > -math.inf else "("
+    right = "]" if closed in ("both", "right") and high < math.inf else ")"
+    expected = f"a finite number in {left}{low:g}, {high:g}{right}"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError(f"{name} is {value!r}, expected {expected}: pass such a number")
+    number = float(value)
+    above = number >= low if left == "[" else number > low
+    below = number <= high if right == "]" else number < high
+    if not (math.isfinite(number) and above and below):
+        raise ValueError(f"{name} is {number!r}, expected {expected}: choose a value in that range")
+    return number
+
+
+def bind_params(
+    owner: str,
+    function: Callable[..., Any],
+    given: Mapping[str, Any],
+    ranges: Mapping[str, tuple[float, float, str]],
+) -> Params:
+    """Fill in and check the keyword-only parameters of `function`; a hashable tuple of pairs.
+
+    Parameters
+    ----------
+    owner : str
+        What has the parameters, for messages, such as ``"loss 'huber'"``.
+    function : callable
+        Its keyword-only arguments and their defaults are the parameters that exist.
+    given : mapping of str to float
+        The values asked for.
+    ranges : mapping of str to (low, high, closed)
+        Allowed interval by parameter name, as for `check_number`; any finite number if absent.
+
+    Raises
+    ------
+    ValueError
+        For a parameter that does not exist, has no value, or is out of range.
+    """
+    known = {
+        p.name: p.default
+        for p in inspect.signature(function).parameters.values()
+        if p.kind is p.KEYWORD_ONLY
+    }
+    for name in given:
+        if name not in known:
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise ValueError(f"{owner} has no parameter {name!r}: {takes}")
+    bound = []
+    for name, default in known.items():
+        value = given.get(name, default)
+        if value is inspect.Parameter.empty:
+            raise ValueError(f"{owner} needs a value for its parameter {name!r}: pass {name}=...")
+        low, high, closed = ranges.get(name, (-math.inf, math.inf, "both"))
+        bound.append((name, check_number(f"{name} of {owner}", value, low, high, closed=closed)))
+    return tuple(bound)
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return a readable name for a user's callable."""
+    return str(getattr(function, "__name__", type(function).__name__))
