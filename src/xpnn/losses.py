@@ -46,7 +46,8 @@ class Loss:
     Examples
     --------
     >>> import numpy as np
-    >>> loss, gradient = get_loss("huber", delta=1.0)(np.asarray([[3.0]]), np.asarray([[1.0]]))
+    >>> output, target = np.asarray([[3.0]]), np.asarray([[1.0]])
+    >>> loss, gradient = get_loss("huber", delta=1.0)(output, target, None, np)
     >>> float(loss), float(gradient[0, 0])
     (1.5, 1.0)
     """
