@@ -1,0 +1,535 @@
+"""Which array library and which device: the selector, and moving arrays between them.
+
+A device is named by a spec: `numpy`, `cupy`, `cupy:1`, `torch:cpu`, `torch:cuda:0`, `torch:mps`,
+`jax`, `jax:cuda:0`, `array_api_strict:device1`, or `auto` for the best that is usable here: CuPy
+on a real GPU, torch on CUDA, torch on an Apple GPU, else NumPy. A library's bare name stands for
+its best or current device.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from ._libraries import (
+    LIBRARIES,
+    NUMPY,
+    REAL_DTYPES,
+    DeviceError,
+    Foreign,
+    Library,
+    apple_gpu,
+    gpu_driver,
+)
+from ._typing import Array, Device, DType, Namespace
+
+__all__ = [
+    "Backend",
+    "DeviceError",
+    "DeviceInfo",
+    "backend_of",
+    "devices",
+    "dtype_name",
+    "get_backend",
+    "to_numpy",
+    "use_device",
+]
+
+_NARROWER = {"float64": "float32", "int64": "int32", "uint64": "uint32", "float16": "float32"}
+_HABITS = {
+    "cpu": "numpy",
+    "cuda": "cupy",
+    "gpu": "auto",
+    "mps": "torch:mps",
+    "np": "numpy",
+    "pytorch": "torch",
+    "strict": "array_api_strict",
+}
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One array library on one device; equal, hashed and pickled by its name.
+
+    Attributes
+    ----------
+    name : str
+        The canonical spec, for example `"cupy:0"`.
+    xp : namespace
+        The array API namespace, wrapped by array-api-compat where needed.
+    device : object
+        What functions of `xp` take as `device=`.
+
+    Examples
+    --------
+    >>> backend = get_backend("numpy")
+    >>> backend.asarray([1, 2], dtype="float32")
+    array([1., 2.], dtype=float32)
+    """
+
+    name: str
+    xp: Namespace = field(compare=False, repr=False)
+    device: Device = field(compare=False, repr=False)
+    library: Library = field(compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[Callable[[str], Backend], tuple[str]]:
+        return get_backend, (self.name,)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Names of the real dtypes that arrays here can have and that xpnn computes with.
+
+        They may change: those of JAX depend on its setting `jax_enable_x64`. torch has little
+        arithmetic on unsigned integers other than uint8.
+        """
+        missing = self.library.missing_dtypes(self.device)
+        return tuple(name for name in REAL_DTYPES if name not in missing)
+
+    def float_dtype(self, name: str = "float64") -> DType:
+        """Return the dtype object of `"float32"` or `"float64"`.
+
+        Raises
+        ------
+        DeviceError
+            If the device has no such floating-point dtype.
+        """
+        if name not in ("float32", "float64"):
+            raise DeviceError(f"{name!r} is not computed in: use 'float32' or 'float64'")
+        self._check_dtype(name)
+        return getattr(self.xp, name)
+
+    def asarray(self, x: Any, dtype: Any = None, *, copy: bool | None = None) -> Array:
+        """Return `x` as an array of this library on this device.
+
+        Parameters
+        ----------
+        x : array-like
+            An array of any known library on any device, or anything that `numpy.asarray` takes.
+        dtype : str or dtype, optional
+            For example `"float32"`. None keeps that of `x`, or takes the next narrower one that
+            exists here (float64 becomes float32 on Apple GPUs and on JAX without x64).
+        copy : bool, optional
+            None copies only if needed: the result may share memory with `x`, also between NumPy,
+            torch and JAX on the host. True never shares. False raises where a copy is needed.
+
+        Returns
+        -------
+        array
+            Of the same shape as `x`. From one library to another, data pass through the host.
+
+        Raises
+        ------
+        DeviceError
+            If the device lacks the dtype, or integers do not fit into the ones it has.
+        ValueError
+            If `copy` is False and a copy is needed.
+        """
+        name = None if dtype is None else dtype_name(dtype)
+        if name is not None:
+            self._check_dtype(name)
+        source = backend_of(x)
+        if source.library is self.library and self.library is not NUMPY:
+            return self._from_own_library(x, source, name, copy)
+        host = np.asarray(x) if source.library is NUMPY else source.library.to_numpy(x)
+        target = name or self._nearest_dtype(host)
+        if self.library is NUMPY:
+            if source.library is not NUMPY and not host.flags.writeable and copy is None:
+                copy = True  # JAX's arrays are constant, NumPy's users write into theirs
+            return np.asarray(host, dtype=target, copy=copy)
+        if copy is False:
+            raise ValueError(f"copy=False: moving from {source} to {self} needs a copy")
+        cast = host if target is None else np.asarray(host, dtype=target)
+        fresh = cast is not host and not np.may_share_memory(cast, host)
+        return self.library.from_numpy(cast, self.device, bool(copy) and not fresh)
+
+    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
+        """Return an array of this backend on the host; it may share memory, so only read it."""
+        return self.library.to_numpy(x)
+
+    def synchronize(self) -> None:
+        """Wait until all work given to the device is done."""
+        self.library.synchronize(self.device)
+
+    def device_context(self) -> AbstractContextManager[Any]:
+        """Return a new context for work on this device: makes it current, records no gradients."""
+        return self.library.context(self.device)
+
+    def free_memory(self) -> int | None:
+        """Return the bytes free for new arrays; None for host memory or where it is not known."""
+        return self.library.free_memory(self.device)
+
+    def _check_dtype(self, name: str) -> None:
+        if name in self.library.missing_dtypes(self.device):
+            hint = f"use {_NARROWER[name]!r}"
+            if self.library.name == "jax":
+                hint += " or jax.config.update('jax_enable_x64', True)"
+            raise DeviceError(f"{self.name} has no {name}: {hint}")
+
+    def _nearest_dtype(self, x: Any) -> str | None:
+        """Return the dtype to take for an array when none is asked for; None: its own."""
+        name = dtype_name(x.dtype)
+        if name not in _NARROWER:
+            return None
+        if name == "float16":
+            return None if hasattr(self.xp, name) else "float32"
+        if name not in self.library.missing_dtypes(self.device):
+            return None
+        narrow = _NARROWER[name]
+        if not name.startswith("float") and isinstance(x, np.ndarray) and x.size:
+            limits = np.iinfo(narrow)
+            if x.min() < limits.min or x.max() > limits.max:
+                raise DeviceError(f"{self.name} has no {name}, and the values exceed {narrow}")
+        return narrow
+
+    def _from_own_library(
+        self, x: Array, source: Backend, name: str | None, copy: bool | None
+    ) -> Array:
+        y = self.library.detach(x)
+        name = name or self._nearest_dtype(y)
+        moved = source.name != self.name and source.device is not None
+        if moved:
+            if name is not None and name not in source.library.missing_dtypes(source.device):
+                y = source._astype(y, name)  # the other device may lack the dtype it has now
+            y = self.library.move(y, self.device)
+        same = y
+        if name is not None:
+            y = self._astype(y, name)
+        if copy is False and (moved or y is not same):
+            raise ValueError(f"copy=False: {source} to {self} in this dtype needs a copy")
+        if copy and y is same and not moved:
+            with self.device_context():
+                y = self.xp.asarray(y, copy=True)
+        return y
+
+    def _astype(self, x: Array, name: str) -> Array:
+        dtype = getattr(self.xp, name)
+        if x.dtype == dtype:
+            return x
+        with self.device_context():
+            return self.xp.astype(x, dtype)
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """One line of `devices`: a device, or a library that is not there, and why not.
+
+    Attributes
+    ----------
+    spec : str
+        What to give `get_backend`.
+    library, version : str
+        The version is empty if the library is not installed.
+    device : str
+        The device's name for people, for example `"NVIDIA H100"`.
+    usable : bool
+    reason : str
+        Why it cannot be used; empty if it can.
+    """
+
+    spec: str
+    library: str
+    version: str
+    device: str
+    usable: bool
+    reason: str
+
+
+_backends: dict[Any, Backend] = {}  # by name, and by (library, device key)
+_types: dict[type, Library] = {}
+_chosen: ContextVar[Backend | None] = ContextVar("xpnn_device", default=None)
+
+
+def get_backend(spec: str | Backend | None = None) -> Backend:
+    """Return the backend that a spec names.
+
+    Parameters
+    ----------
+    spec : str, Backend or None
+        See the module. None: what `use_device` says, else the environment variable
+        `XPNN_DEVICE`, else `"auto"`.
+
+    Returns
+    -------
+    Backend
+        The same object each time.
+
+    Raises
+    ------
+    DeviceError
+        If the library is not installed, the device does not exist or does not work, or the spec
+        is unknown. The message says what to do.
+
+    Examples
+    --------
+    >>> get_backend("numpy").name
+    'numpy'
+    """
+    if isinstance(spec, Backend):
+        return spec
+    if spec is None:
+        chosen = _chosen.get()
+        if chosen is not None:
+            return chosen
+        spec = os.environ.get("XPNN_DEVICE", "").strip() or "auto"
+        try:
+            return get_backend(spec)
+        except DeviceError as error:
+            raise DeviceError(f"XPNN_DEVICE={spec}: {error}") from error
+    if not isinstance(spec, str):
+        raise DeviceError(f"a device is named by a string such as 'cupy:0', not by {spec!r}")
+    text = spec.strip()
+    if text in _backends:
+        return _backends[text]
+    if text.lower() == "auto":
+        return _auto()
+    library_name, _, rest = text.partition(":")
+    library = LIBRARIES.get(library_name.lower())
+    if library is None:
+        raise DeviceError(f"unknown device {spec!r}: {_nearest(text.lower())}")
+    return _resolve(library, rest)
+
+
+def backend_of(*arrays: Any) -> Backend:
+    """Return the library and device that all the arrays share.
+
+    Parameters
+    ----------
+    *arrays : array-like
+        None and Python numbers are skipped; lists, data frames and whatever else is not an array
+        of a known library are on the host and count as NumPy.
+
+    Returns
+    -------
+    Backend
+        NumPy if there is no array.
+
+    Raises
+    ------
+    ValueError
+        If they are not all of one library on one device.
+    """
+    found: Backend | None = None
+    for x in arrays:
+        cls = type(x)
+        if cls is np.ndarray:
+            backend = _numpy()
+        elif x is None or cls in (bool, int, float, complex):
+            continue
+        else:
+            library = _types.get(cls) or _library_of(x)
+            key = (library.name, library.key_of(x))
+            backend = _backends.get(key) or _register(library, library.device_of(x), key)
+        if found is None or found is backend:
+            found = backend
+        elif found.library is not backend.library or None not in (found.device, backend.device):
+            raise ValueError(_disagreement(arrays))
+        elif backend.device is None:
+            found = backend  # inside a function that JAX traces, constants have a device
+    return found or _numpy()
+
+
+def to_numpy(x: Any) -> np.ndarray[Any, Any]:
+    """Return any array or array-like as a NumPy array on the host.
+
+    A NumPy array comes back as it is. Others may share memory with `x`: only read the result.
+    """
+    if isinstance(x, np.ndarray):
+        return x
+    return backend_of(x).library.to_numpy(x)
+
+
+def dtype_name(dtype: Any) -> str:
+    """Return the name of a dtype of any library, `torch.float32` -> `"float32"`."""
+    if isinstance(dtype, str):
+        return dtype
+    if isinstance(dtype, (np.dtype, type)) or hasattr(dtype, "dtype"):  # the last is JAX's
+        return str(np.dtype(dtype).name)
+    return str(dtype).rpartition(".")[2]
+
+
+def devices() -> list[DeviceInfo]:
+    """Return every library known and each of its devices, usable or not and why not.
+
+    Imports the libraries that are installed, and tries each GPU with a small product.
+    """
+    rows = []
+    for library in LIBRARIES.values():
+        version = library.version() or ""
+        try:
+            library.load()
+            found = library.devices()
+        except DeviceError as error:
+            reason = str(error).removeprefix(f"{library.name} is ")
+            rows.append(DeviceInfo(library.name, library.name, version, "", False, reason))
+            continue
+        for suffix, device in found.items():
+            spec, reason = _spec(library, suffix), _fault(library, device)
+            name = library.describe(device)
+            rows.append(DeviceInfo(spec, library.name, version, name, not reason, reason))
+        for kind in ("cuda", "mps"):
+            if kind in library.kinds and not any(suffix.startswith(kind) for suffix in found):
+                spec, reason = _spec(library, kind), library.why_not(kind)
+                rows.append(DeviceInfo(spec, library.name, version, "", False, reason))
+        if not found:
+            reason = library.why_not("")
+            rows.append(DeviceInfo(library.name, library.name, version, "", False, reason))
+    return rows
+
+
+@contextmanager
+def use_device(spec: str | Backend | None) -> Iterator[Backend]:
+    """Set the device for calls that name none and are given no arrays, inside a `with` block.
+
+    Blocks nest; each thread and each asyncio task has its own. None sets nothing.
+
+    Examples
+    --------
+    >>> with use_device("numpy") as backend:
+    ...     get_backend() is backend
+    True
+    """
+    backend = get_backend(spec)
+    token = _chosen.set(backend)
+    try:
+        yield backend
+    finally:
+        _chosen.reset(token)
+
+
+@functools.cache
+def _numpy() -> Backend:
+    return _register(NUMPY, "cpu", ("numpy", "cpu"))
+
+
+@functools.cache
+def _auto() -> Backend:
+    """Return the best usable; torch, slow to import, is looked at only where there is a GPU."""
+    candidates = ["cupy", "torch:cuda"] if gpu_driver() else []
+    for spec in candidates + (["torch:mps"] if apple_gpu() else []):
+        try:
+            backend = get_backend(spec)
+        except DeviceError:
+            continue
+        if backend.library.real(backend.device):
+            return backend
+    return _numpy()
+
+
+def _resolve(library: Library, rest: str) -> Backend:
+    try:
+        library.load()
+        found = library.devices()
+        suffix = library.canonical(rest.strip().lower()) if rest else library.default()
+    except DeviceError as error:
+        raise DeviceError(f"{_spec(library, rest)!r}: {error}") from error
+    if suffix not in found:
+        suffix = next((s for s in found if s.lower() == suffix), suffix)
+    if suffix not in found:
+        raise DeviceError(f"{_spec(library, rest)!r}: {_no_such_device(library, suffix, found)}")
+    name, device = _spec(library, suffix), found[suffix]
+    if name in _backends:
+        return _backends[name]
+    fault = _fault(library, device)
+    if fault:
+        raise DeviceError(f"{name!r}: {fault}")
+    return _register(library, device, name)
+
+
+def _register(library: Library, device: Device, key: Any) -> Backend:
+    name = _spec(library, library.suffix(device))
+    if name not in _backends:
+        _backends[name] = Backend(name, library.load(), device, library)
+    backend = _backends[name]
+    _backends[key] = backend
+    return backend
+
+
+def _spec(library: Library, suffix: str) -> str:
+    return f"{library.name}:{suffix}" if suffix else library.name
+
+
+def _library_of(x: Any) -> Library:
+    """Return the library of an array, remembered by its type."""
+    if array_api_compat.is_cupy_array(x):
+        library = LIBRARIES["cupy"]
+    elif array_api_compat.is_torch_array(x):
+        library = LIBRARIES["torch"]
+    elif array_api_compat.is_jax_array(x):
+        library = LIBRARIES["jax"]
+    elif array_api_compat.is_numpy_array(x) or not hasattr(x, "__array_namespace__"):
+        library = NUMPY
+    else:
+        namespace = x.__array_namespace__()
+        name = namespace.__name__.partition(".")[0]
+        library = LIBRARIES.get(name) or LIBRARIES.setdefault(name, Foreign(namespace))
+    _types[type(x)] = library
+    return library
+
+
+_faults: dict[str, str] = {}
+
+
+def _fault(library: Library, device: Device) -> str:
+    """Return why a device does not work; empty if it does."""
+    if not library.accelerator(device):
+        return ""
+    name = _spec(library, library.suffix(device))
+    if name not in _faults:
+        try:
+            xp = library.load()
+            with library.context(device):
+                a = library.from_numpy(np.array([[1, 2], [3, 4]], np.float32), device, False)
+                total = float(xp.sum(xp.matmul(a, a) + 1))
+            fault = "" if total == 58 else f"computes {total} where 58 is right"
+        except Exception as error:
+            line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            fault = (
+                f"{library.name} {library.version()} installed, but a small product fails: {line}"
+            )
+            if library.name == "cupy":
+                fault += " (without NVRTC or cuBLAS: pip install 'cupy-cuda12x[ctk]')"
+        _faults[name] = fault
+    return _faults[name]
+
+
+def _no_such_device(library: Library, suffix: str, found: dict[str, Device]) -> str:
+    there = ", ".join(_spec(library, name) for name in found) or "none"
+    kind = suffix.partition(":")[0]
+    if not found or (kind in library.kinds and not any(s.startswith(kind) for s in found)):
+        return f"{library.why_not(kind)}; usable here: {there if found else 'numpy'}"
+    near = difflib.get_close_matches(kind, library.kinds, 1)
+    if near and near[0] != kind:
+        there += f"; did you mean {_spec(library, near[0])!r}?"
+    return f"no such device; there are: {there}"
+
+
+def _nearest(text: str) -> str:
+    head, colon, rest = text.partition(":")
+    specs = ["auto"] + [_spec(library, k) for library in LIBRARIES.values() for k in library.kinds]
+    near = _HABITS.get(head) or next(iter(difflib.get_close_matches(text, specs, 1, 0.7)), "")
+    if not near:
+        near = next(iter(difflib.get_close_matches(head, ["auto", *LIBRARIES], 1, 0.5)), "")
+        near += colon + rest if near else ""
+    question = f"did you mean {near!r}? " if near else ""
+    return question + "Known are auto, " + ", ".join(LIBRARIES) + " (with ':cpu', ':cuda:0', ...)"
+
+
+def _disagreement(arrays: tuple[Any, ...]) -> str:
+    names = [backend_of(x).name for x in arrays if x is not None]
+    return (
+        f"arrays must use the same namespace and device, got {', '.join(names)}: move them first, "
+        f"for example get_backend({names[0]!r}).asarray(x), or an estimator with "
+        f"estimator.to_device({names[-1]!r})"
+    )
