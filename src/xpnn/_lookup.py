@@ -1,11 +1,12 @@
 """Look a name up, check a number, bind parameters: what every registry of the package shares."""
 
+import dataclasses
 import difflib
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -125,3 +126,41 @@ def bind_params(
 def name_of(function: Callable[..., Any]) -> str:
     """Return a readable name for a user's callable."""
     return str(getattr(function, "__name__", type(function).__name__))
+
+
+def check_entry(
+    entry: Any, kind: str, signature: str, ranges: Mapping[str, tuple[float, float, str]]
+) -> None:
+    """Check a registry entry (name, function, params) at construction; fill in its parameters."""
+    if not isinstance(entry.name, str) or not entry.name:
+        raise ValueError(f"the name of a {kind} is {entry.name!r}, expected a string: give it one")
+    if not callable(entry.function):
+        raise ValueError(
+            f"the function of {kind} {entry.name!r} is {entry.function!r}, expected a function "
+            f"{signature}: pass one"
+        )
+    owner = f"{kind} {entry.name!r}"
+    bound = bind_params(owner, entry.function, dict(entry.params), ranges)
+    object.__setattr__(entry, "params", bound)
+
+
+def resolve(
+    table: Mapping[str, T], spec: Any, params: Mapping[str, Any], kind: str, signature: str
+) -> T:
+    """Return the entry that a name, an entry or a user's function stands for, with `params`."""
+    cls: Any = type(next(iter(table.values())))
+    if isinstance(spec, str):
+        entry: Any = lookup(table, spec, kind)
+    elif isinstance(spec, cls):
+        entry = spec
+    elif callable(spec) and not isinstance(spec, type):
+        return cast(T, cls(name_of(spec), spec, params=tuple(params.items())))
+    else:
+        raise ValueError(
+            f"{kind} is {spec!r}, expected a name ({', '.join(table)}), a {cls.__name__} or a "
+            f"function {signature}: pass one of them"
+        )
+    if not params:
+        return cast(T, entry)
+    merged = {**dict(entry.params), **params}
+    return cast(T, dataclasses.replace(entry, params=tuple(merged.items())))

@@ -1,6 +1,5 @@
 """Initial weights, drawn on the host: the same seed gives the same network on every device."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ._lookup import Params, bind_params, lookup, name_of
+from ._lookup import Params, check_entry, resolve
 
 Weights: TypeAlias = npt.NDArray[np.float64]
 
 _POSITIVE = (0.0, math.inf, "neither")
+_SIGNATURE = "(rng, fan_in, fan_out) -> weights"
 _RANGES = {"gain": _POSITIVE, "std": _POSITIVE, "bound": _POSITIVE}
 
 
@@ -43,14 +43,7 @@ class Initializer:
 
     def __post_init__(self) -> None:
         """Fill in and check the parameters."""
-        if not callable(self.function):
-            raise ValueError(
-                f"the function of initializer {self.name!r} is {self.function!r}, expected a "
-                "function (rng, fan_in, fan_out) -> weights"
-            )
-        owner = f"initializer {self.name!r}"
-        bound = bind_params(owner, self.function, dict(self.params), _RANGES)
-        object.__setattr__(self, "params", bound)
+        check_entry(self, "initializer", _SIGNATURE, _RANGES)
 
     def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
         """Return float64 weights of shape (fan_in, fan_out).
@@ -176,18 +169,4 @@ def get_initializer(spec: Any, **params: float) -> Initializer:
     >>> get_initializer("normal", std=1.0).params
     (('std', 1.0),)
     """
-    if isinstance(spec, str):
-        initializer = lookup(INITIALIZERS, spec, "initializer")
-    elif isinstance(spec, Initializer):
-        initializer = spec
-    elif callable(spec):
-        return Initializer(name_of(spec), spec, tuple(params.items()))
-    else:
-        raise ValueError(
-            f"initializer is {spec!r}, expected a name ({', '.join(INITIALIZERS)}), an "
-            "Initializer or a function (rng, fan_in, fan_out) -> weights"
-        )
-    if not params:
-        return initializer
-    merged = {**dict(initializer.params), **params}
-    return dataclasses.replace(initializer, params=tuple(merged.items()))
+    return resolve(INITIALIZERS, spec, params, "initializer", _SIGNATURE)

@@ -5,7 +5,6 @@ outputs (`squared_error` takes their mean, `sum_squared_error` divides by nothin
 one function of signature ``(output, target, weight, xp, *, parameters)`` and one entry of `LOSSES`.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +12,13 @@ from typing import Any, TypeAlias
 
 from array_api_compat import device
 
-from ._lookup import Params, bind_params, lookup, name_of
+from ._lookup import Params, check_entry, resolve
 from ._numeric import at_least, at_most, exp, sign
 from ._typing import Array, Namespace
 
 Result: TypeAlias = tuple[Array, Array]
 
+_SIGNATURE = "(output, target, weight, xp) -> (loss, gradient)"
 _RANGES = {
     "delta": (0.0, math.inf, "neither"),
     "quantile": (0.0, 1.0, "neither"),
@@ -59,14 +59,7 @@ class Loss:
 
     def __post_init__(self) -> None:
         """Fill in and check the parameters."""
-        if not callable(self.function):
-            raise ValueError(
-                f"the function of loss {self.name!r} is {self.function!r}, expected a function "
-                "(output, target, weight, xp) -> (loss, gradient)"
-            )
-        owner = f"loss {self.name!r}"
-        bound = bind_params(owner, self.function, dict(self.params), _RANGES)
-        object.__setattr__(self, "params", bound)
+        check_entry(self, "loss", _SIGNATURE, _RANGES)
 
     def __call__(self, output: Array, target: Array, weight: Array | None, xp: Namespace) -> Result:
         """Return the 0-d loss and its gradient with respect to `output`."""
@@ -264,17 +257,4 @@ def get_loss(spec: Any, **params: float) -> Loss:
     >>> get_loss("pinball", quantile=0.9).params
     (('quantile', 0.9),)
     """
-    if isinstance(spec, str):
-        loss = lookup(LOSSES, spec, "loss")
-    elif isinstance(spec, Loss):
-        loss = spec
-    elif callable(spec):
-        return Loss(name_of(spec), spec, params=tuple(params.items()))
-    else:
-        raise ValueError(
-            f"loss is {spec!r}, expected a name ({', '.join(LOSSES)}), a Loss or a function "
-            "(output, target, weight, xp) -> (loss, gradient)"
-        )
-    if not params:
-        return loss
-    return dataclasses.replace(loss, params=tuple({**dict(loss.params), **params}.items()))
+    return resolve(LOSSES, spec, params, "loss", _SIGNATURE)

@@ -1,14 +1,14 @@
 """Learning-rate schedules: pure functions of the base rate and the progress, in Python floats."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from ._lookup import Params, bind_params, lookup, name_of
+from ._lookup import Params, check_entry, resolve
 
 _FRACTION = (0.0, 1.0, "both")
+_SIGNATURE = "(base_lr, progress) -> learning rate"
 _RANGES = {
     "power_t": (-math.inf, math.inf, "both"),  # scikit-learn takes any
     "step_size": (0.0, math.inf, "neither"),
@@ -63,16 +63,9 @@ class Schedule:
 
     def __post_init__(self) -> None:
         """Fill in and check the parameters."""
-        if not callable(self.function):
-            raise ValueError(
-                f"the function of schedule {self.name!r} is {self.function!r}, expected a "
-                "function (base_lr, progress) -> learning rate"
-            )
+        check_entry(self, "schedule", _SIGNATURE, _RANGES)
         if self.per not in ("step", "epoch"):
             raise ValueError(f"per is {self.per!r}, expected 'step' or 'epoch': pass one of them")
-        owner = f"schedule {self.name!r}"
-        bound = bind_params(owner, self.function, dict(self.params), _RANGES)
-        object.__setattr__(self, "params", bound)
 
     def __call__(self, base_lr: float, progress: Progress) -> float:
         """Return the learning rate at `progress`.
@@ -103,7 +96,7 @@ def constant(base_lr: float, progress: Progress) -> float:
 
 
 def invscaling(base_lr: float, progress: Progress, *, power_t: float = 0.5) -> float:
-    """base / (samples + 1)**power_t, once an epoch, as in scikit-learn."""
+    """Base / (samples + 1)**power_t, once an epoch, as in scikit-learn."""
     return float(base_lr / (progress.samples + 1) ** power_t)
 
 
@@ -210,18 +203,4 @@ def get_schedule(spec: Any, **params: float) -> Schedule:
     >>> get_schedule("step", step_size=10, gamma=0.5).params
     (('step_size', 10.0), ('gamma', 0.5))
     """
-    if isinstance(spec, str):
-        schedule = lookup(SCHEDULES, spec, "schedule")
-    elif isinstance(spec, Schedule):
-        schedule = spec
-    elif callable(spec):
-        return Schedule(name_of(spec), spec, tuple(params.items()))
-    else:
-        raise ValueError(
-            f"schedule is {spec!r}, expected a name ({', '.join(SCHEDULES)}), a Schedule or a "
-            "function (base_lr, progress) -> learning rate"
-        )
-    if not params:
-        return schedule
-    merged = {**dict(schedule.params), **params}
-    return dataclasses.replace(schedule, params=tuple(merged.items()))
+    return resolve(SCHEDULES, spec, params, "schedule", _SIGNATURE)
