@@ -40,3 +40,9 @@ def sigmoid(x: Array, xp: Namespace) -> Array:
 def sign(x: Array, xp: Namespace) -> Array:
     """Return -1, 0 or 1; 0 for NaN."""
     return xp.astype(x > 0, x.dtype) - xp.astype(x < 0, x.dtype)
+
+
+def positive_sum(weight: Array, xp: Namespace) -> Array:
+    """Return the sum of weights as a 0-d array, 1 where all are zero: a safe denominator."""
+    total = xp.sum(weight)
+    return total + xp.astype(total == 0, total.dtype)

@@ -1,0 +1,113 @@
+"""What is called between epochs: plain functions, or objects with `on_begin` and `on_end` too."""
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TextIO, TypeAlias
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """What a callback is told at the end of an epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs done in this call, from 1.
+    epochs : int
+        Epochs asked for.
+    metrics : dict of str to float
+        ``loss``, ``learning_rate``, and ``val_loss`` and ``val_score`` where there is validation.
+    """
+
+    epoch: int
+    epochs: int
+    metrics: dict[str, float]
+
+
+Callback: TypeAlias = Callable[[EpochEnd], Any]
+"""Called with each `EpochEnd`; training stops after an epoch for which one returns True."""
+
+
+class Callbacks:
+    """Calls each of some callbacks, with the hooks that it has."""
+
+    def __init__(self, callbacks: Iterable[Callback]) -> None:
+        self._callbacks = tuple(callbacks)
+        for callback in self._callbacks:
+            if not callable(callback):
+                raise ValueError(
+                    f"A callback must be callable with an EpochEnd, got {callback!r}."
+                )
+
+    def begin(self, epochs: int) -> None:
+        """Before the first epoch."""
+        for callback in self._callbacks:
+            getattr(callback, "on_begin", lambda _: None)(epochs)
+
+    def epoch(self, end: EpochEnd) -> bool:
+        """After an epoch; whether any callback asks to stop (all are called)."""
+        return any([callback(end) is True for callback in self._callbacks])
+
+    def end(self) -> None:
+        """After the last epoch, also after an error."""
+        for callback in self._callbacks:
+            getattr(callback, "on_end", lambda: None)()
+
+
+class ProgressBar:
+    """A live bar with the epoch's metrics; lines at each tenth where nobody can watch a bar.
+
+    Parameters
+    ----------
+    file : text stream, default=None
+        Where to write; None is standard error.
+
+    Examples
+    --------
+    >>> from xpnn.callbacks import EpochEnd, ProgressBar
+    >>> bar = ProgressBar(sys.stdout)
+    >>> bar.on_begin(2)
+    >>> for epoch in (1, 2):
+    ...     _ = bar(EpochEnd(epoch, 2, {"loss": 0.5 / epoch, "val_score": 0.75}))
+    epoch 1/2: loss 0.5000, val_score 0.7500
+    epoch 2/2: loss 0.2500, val_score 0.7500
+    >>> bar.on_end()
+    """
+
+    def __init__(self, file: TextIO | None = None) -> None:
+        self.file = file
+        self._bar: Any = None
+
+    def on_begin(self, epochs: int) -> None:
+        """Open the bar."""
+        file = self.file or sys.stderr
+        if self.file is None and _in_notebook():
+            from tqdm.notebook import tqdm
+        elif file.isatty():
+            from tqdm import tqdm
+        else:
+            return
+        self._bar = tqdm(total=epochs, unit="epoch", file=file, dynamic_ncols=True)
+
+    def __call__(self, end: EpochEnd) -> None:
+        """Show an epoch."""
+        shown = {k: v for k, v in end.metrics.items() if k != "learning_rate"}
+        if self._bar is not None:
+            self._bar.set_postfix({k: f"{v:.4f}" for k, v in shown.items()}, refresh=False)
+            self._bar.update()
+        elif end.epoch in (1, end.epochs) or end.epoch % max(1, end.epochs // 10) == 0:
+            text = ", ".join(f"{k} {v:.4f}" for k, v in shown.items())
+            print(f"epoch {end.epoch}/{end.epochs}: {text}", file=self.file or sys.stderr)
+
+    def on_end(self) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"

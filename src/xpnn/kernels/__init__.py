@@ -1,0 +1,66 @@
+"""The few hot operations: one reference, and overrides for single libraries.
+
+Nothing outside this folder knows that overrides exist.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from array_api_compat import is_jax_namespace
+
+from xpnn._typing import Namespace
+from xpnn.kernels import reference
+from xpnn.kernels.reference import Drop
+
+__all__ = ["Drop", "compiled", "compiled_method", "host_words", "select"]
+
+
+def select(xp: Namespace) -> Any:
+    """The kernels for a namespace: an object with the functions of `reference`."""
+    return reference
+
+
+def compiled(
+    function: Callable[..., Any],
+    xp: Namespace,
+    *,
+    donate: tuple[int, ...] = (),
+    static: tuple[int, ...] = (),
+) -> Callable[..., Any]:
+    """Compile a pure function where the library can; elsewhere the function itself.
+
+    Parameters
+    ----------
+    function : callable
+        Pure, of arrays, Python scalars and tuples of them.
+    xp : namespace
+    donate : tuple of int
+        Positions of the arguments whose memory the result may take over.
+    static : tuple of int
+        Positions of the arguments that are constants of the compiled program.
+    """
+    if not is_jax_namespace(xp):
+        return function
+    import jax
+
+    jitted: Callable[..., Any] = jax.jit(function, donate_argnums=donate, static_argnums=static)
+    return jitted
+
+
+@lru_cache(maxsize=64)  # so that a later call finds what an earlier one compiled
+def compiled_method(owner: Any, name: str, xp: Namespace) -> Callable[..., Any]:
+    """The method ``owner.name(theta, buffers, x, xp)``, compiled where the library can."""
+    return compiled(getattr(owner, name), xp, static=(3,))
+
+
+def host_words(keys: np.ndarray, xp: Namespace) -> Any:
+    """Dropout keys as a step takes them: words a compiler can trace, or Python ints.
+
+    Parameters
+    ----------
+    keys : ndarray of uint32, shape (steps, layers, 2)
+    xp : namespace
+    """
+    return keys if is_jax_namespace(xp) else keys.tolist()

@@ -1,0 +1,356 @@
+"""A multi-layer perceptron: a stack of dense layers over one flat parameter vector.
+
+A `Network` is a description; parameters travel as an argument. That is what lets a compiler
+take the training step, a test compare devices, and one optimizer call update every layer.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from xpnn import kernels
+from xpnn._typing import Array, Namespace
+from xpnn.activations import Activation, get_activation
+from xpnn.initializers import Initializer, get_initializer
+from xpnn.kernels import Drop
+from xpnn.layout import Entry, Layout, Role
+from xpnn.random import WEIGHTS, host_generator
+
+@dataclass(frozen=True)
+class Dense:
+    """A layer of neurons: affine map, activation, dropout of its outputs.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Numbers of inputs and of neurons, at least 1.
+    activation : str, Activation, callable or (value, derivative)
+        See `xpnn.activations.get_activation`.
+    dropout : float, default=0.0
+        Probability of dropping an output in training, in [0, 1).
+    bias : bool, default=True
+
+    Raises
+    ------
+    ValueError
+        For a size below 1, a dropout rate outside [0, 1) or an unknown activation.
+
+    Examples
+    --------
+    >>> Dense(64, 10, "relu", dropout=0.5).n_out
+    10
+    """
+
+    n_in: int
+    n_out: int
+    activation: Activation = field(default="identity")  # type: ignore[assignment]
+    dropout: float = 0.0
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("n_in", "n_out"):
+            object.__setattr__(self, name, check_size(getattr(self, name), name))
+        object.__setattr__(self, "activation", get_activation(self.activation))
+        object.__setattr__(self, "dropout", check_rate(self.dropout, "dropout"))
+
+
+def check_size(value: Any, name: str) -> int:
+    """A positive int, or a ValueError that says so."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+    return int(value)
+
+
+def check_rate(value: Any, name: str) -> float:
+    """A dropout rate in [0, 1), or a ValueError that says so."""
+    number = isinstance(value, int | float | np.integer | np.floating)
+    if isinstance(value, bool) or not number or not 0 <= value < 1:
+        raise ValueError(
+            f"{name} must be a probability of dropping a unit, at least 0 and below 1, "
+            f"got {value!r}."
+        )
+    return float(value)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A stack of dense layers.
+
+    Parameters
+    ----------
+    layers : sequence of Dense
+        Each layer's `n_in` is the one before's `n_out`.
+    input_dropout : float, default=0.0
+        Probability of dropping an input feature in training, in [0, 1).
+    link : str or Activation, default="identity"
+        Turns the last layer's output into a prediction. It is no part of training: the loss
+        takes the output before it (logits), and is exact where the link would saturate.
+
+    Raises
+    ------
+    ValueError
+        For no layer, or layers that do not fit each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> net = Network((Dense(4, 8, "relu"), Dense(8, 3)), link="softmax")
+    >>> theta, buffers = net.init(seed=0)
+    >>> net.predict(theta, buffers, np.ones((2, 4)), np).shape
+    (2, 3)
+    """
+
+    layers: tuple[Dense, ...]
+    input_dropout: float = 0.0
+    link: Activation = field(default="identity")  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        layers = tuple(self.layers)
+        if not layers:
+            raise ValueError("A network needs at least one layer, got none.")
+        for i, (a, b) in enumerate(zip(layers, layers[1:], strict=False)):
+            if a.n_out != b.n_in:
+                raise ValueError(
+                    f"Layer {i} has {a.n_out} outputs and layer {i + 1} takes {b.n_in} inputs; "
+                    f"make them equal."
+                )
+        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "input_dropout", check_rate(self.input_dropout, "input_dropout"))
+        object.__setattr__(self, "link", get_activation(self.link))
+
+    @cached_property
+    def layout(self) -> Layout:
+        """What lies where in the flat parameter vector."""
+        shapes: list[tuple[str, tuple[int, ...], Role, int]] = [
+            (f"weight_{i}", (d.n_in, d.n_out), "weight", i) for i, d in enumerate(self.layers)
+        ]
+        shapes += [(f"bias_{i}", (d.n_out,), "bias", i) for i, d in enumerate(self.layers) if d.bias]
+        entries: list[Entry] = []
+        offset = 0
+        for name, shape, role, layer in shapes:
+            entries.append(Entry(name, shape, offset, role, layer))
+            offset += math.prod(shape)
+        return Layout(tuple(entries))
+
+    @property
+    def draws(self) -> bool:
+        """Whether a training step draws dropout masks."""
+        return self.input_dropout > 0 or any(layer.dropout > 0 for layer in self.layers)
+
+    def init(
+        self, seed: int = 0, initializer: str | Initializer = "glorot_uniform"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Initial parameters and buffers, drawn on the host in float64.
+
+        Parameters
+        ----------
+        seed : int
+            64 bits; the same seed gives the same network on every device.
+        initializer : str or Initializer
+            Of the weights; biases start at zero.
+
+        Returns
+        -------
+        theta : ndarray of float64, shape (layout.size,)
+        buffers : ndarray of float64, shape (0,)
+            State that no gradient touches; empty for layers that have none.
+        """
+        rng, draw = host_generator(seed, WEIGHTS), get_initializer(initializer)
+        theta = np.zeros(self.layout.size)
+        for e in self.layout.entries:
+            if e.role == "weight":
+                fan_in, fan_out = e.shape
+                theta[e.offset : e.offset + e.size] = draw(rng, fan_in, fan_out).ravel()
+        return theta, np.zeros(0)
+
+    def forward(self, theta: Array, buffers: Array, x: Array, xp: Namespace) -> Array:
+        """Raw outputs, shape (n, n_out), of inputs of shape (n, n_in); no dropout."""
+        ops, p = kernels.select(xp), self.layout.split(theta, xp)
+        for i, layer in enumerate(self.layers):
+            x, _ = ops.dense_forward(
+                x, p[f"weight_{i}"], p.get(f"bias_{i}"), layer.activation, None, xp
+            )
+        return x
+
+    def predict(self, theta: Array, buffers: Array, x: Array, xp: Namespace) -> Array:
+        """The link of the raw outputs, shape (n, n_out): probabilities, rates or values."""
+        return self.link.value(self.forward(theta, buffers, x, xp), xp)
+
+    def loss_and_gradient(
+        self,
+        theta: Array,
+        buffers: Array,
+        x: Array,
+        y: Array,
+        weight: Array | None,
+        loss: Any,
+        xp: Namespace,
+        *,
+        keys: Any = None,
+        first_row: int = 0,
+        train: bool = True,
+    ) -> tuple[Array, Array, Array]:
+        """Mean loss of a batch and its gradient, by backpropagation.
+
+        Parameters
+        ----------
+        theta : array of shape (layout.size,)
+        buffers : array
+        x : array of shape (n, n_in)
+        y : array, whatever the loss takes as target
+        weight : array of shape (n,), or None
+        loss : xpnn.losses.Loss
+        xp : namespace
+        keys : sequence of pairs, one a layer and the input's first
+            One step's row of `xpnn.random.step_keys`; needed when `train` and a layer drops.
+        first_row : int
+            The batch's place in the step's global batch.
+        train : bool
+            Whether dropout is on.
+
+        Returns
+        -------
+        loss : 0-d array
+        gradient : array like `theta`
+        buffers : array like `buffers`
+
+        References
+        ----------
+        Rumelhart, Hinton, Williams: Learning representations by back-propagating errors.
+        Nature 323, 1986.
+        """
+        ops, p, caches = kernels.select(xp), self.layout.split(theta, xp), []
+
+        def drop(index: int, rate: float) -> Drop | None:
+            return Drop(tuple(keys[index]), first_row, rate) if train and rate > 0 else None
+
+        if (at_input := drop(0, self.input_dropout)) is not None:
+            x = ops.input_dropout(x, at_input, xp)
+        for i, layer in enumerate(self.layers):
+            w, b = p[f"weight_{i}"], p.get(f"bias_{i}")
+            x, cache = ops.dense_forward(x, w, b, layer.activation, drop(i + 1, layer.dropout), xp)
+            caches.append(cache)
+
+        value, g = loss(x, y, weight, xp)
+        grads: dict[str, Array] = {}
+        for i in reversed(range(len(self.layers))):
+            w, activation = p[f"weight_{i}"], self.layers[i].activation
+            g, grads[f"weight_{i}"], grads[f"bias_{i}"] = ops.dense_backward(
+                caches[i], w, activation, g, xp, i > 0
+            )
+        return value, self.layout.join(grads, xp), buffers
+
+    def summary(self) -> str:
+        """A table of the layers, their shapes and their numbers of parameters.
+
+        Examples
+        --------
+        >>> print(Network((Dense(4, 8, "relu", dropout=0.5), Dense(8, 3))).summary())
+        layer    shape    activation    dropout    parameters
+        -----------------------------------------------------
+        input    4                                          0
+        dense    4 x 8    relu              0.5            40
+        dense    8 x 3    identity                         27
+        -----------------------------------------------------
+        total                                              67
+        """
+        rows = [("layer", "shape", "activation", "dropout", "parameters")]
+        rows.append(("input", f"{self.layers[0].n_in}", "", _rate(self.input_dropout), "0"))
+        for i, d in enumerate(self.layers):
+            size = sum(e.size for e in self.layout.entries if e.layer == i)
+            shape = f"{d.n_in} x {d.n_out}"
+            rows.append(("dense", shape, d.activation.name, _rate(d.dropout), f"{size:,}"))
+        rows.append(("total", "", "", "", f"{self.layout.size:,}"))
+        return _table(rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A description of JSON types; built-in activations by name.
+
+        Raises
+        ------
+        ValueError
+            For an activation of the user's own, which a file cannot describe.
+        """
+        return {
+            "layers": [
+                {
+                    "n_in": d.n_in,
+                    "n_out": d.n_out,
+                    "activation": _activation_name(d.activation),
+                    "dropout": d.dropout,
+                    "bias": d.bias,
+                }
+                for d in self.layers
+            ],
+            "input_dropout": self.input_dropout,
+            "link": _activation_name(self.link),
+        }
+
+    @classmethod
+    def from_dict(cls, description: dict[str, Any]) -> "Network":
+        """The network that `to_dict` described."""
+        layers = tuple(Dense(**layer) for layer in description["layers"])
+        return cls(layers, description["input_dropout"], description["link"])
+
+
+def multilayer_perceptron(
+    sizes: Sequence[int],
+    activation: Any = "relu",
+    *,
+    dropout: float = 0.0,
+    input_dropout: float = 0.0,
+    link: Any = "identity",
+) -> Network:
+    """A network of the given layer sizes: hidden layers alike, the last one linear.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Inputs, hidden layers, outputs; at least two numbers.
+    activation : str or Activation
+        Of the hidden layers.
+    dropout, input_dropout : float
+        Of the hidden layers' outputs and of the input.
+    link : str or Activation
+        See `Network`.
+
+    Examples
+    --------
+    >>> multilayer_perceptron([64, 100, 10]).layout.size
+    7510
+    """
+    pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+    hidden = [Dense(a, b, activation, dropout) for a, b in pairs[:-1]]
+    return Network((*hidden, Dense(*pairs[-1])), input_dropout, link)
+
+
+def _activation_name(activation: Activation) -> str:
+    from xpnn.activations import ACTIVATIONS
+
+    if ACTIVATIONS.get(activation.name) != activation:
+        raise ValueError(
+            f"The activation {activation.name!r} is your own function, which a file cannot hold "
+            f"without code; use a built-in one, or pickle the estimator."
+        )
+    return activation.name
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:g}" if rate else ""
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if i > 2 else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("    ".join(cells))
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
