@@ -1,0 +1,96 @@
+"""Runs tests on every library and device asked for: `pytest --device=numpy,torch:cpu`.
+
+Fixtures
+--------
+target
+    A `targets.Target`, once for each target and each of its dtypes.
+target_any
+    The same with the target's widest dtype only, where the dtype does not matter.
+
+A test may ask for less: `@pytest.mark.dtypes("float64")`, `@pytest.mark.targets("numpy")`.
+Tests of code that makes its device current itself (estimators, training) are marked
+`@pytest.mark.own_context`; for all others the fixture does.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+# JAX would take most of a GPU's memory from the libraries tested beside it.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+from targets import TABLE, Target, running, why_not
+
+CHOSEN = pytest.StashKey[list[str]]()
+SKIPPED = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device",
+        action="append",
+        metavar="NAME[,NAME]",
+        help=f"run on these targets only: {', '.join(TABLE)}, or all (default: all usable here, or "
+        "those in XPNN_TEST_DEVICES). A target that is named and not usable is an error.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "dtypes(*names): run on these dtypes of a target only")
+    config.addinivalue_line("markers", "targets(*names): run on these targets only")
+    config.addinivalue_line("markers", "own_context: the code tested makes the device current")
+    words = config.getoption("--device") or [os.environ.get("XPNN_TEST_DEVICES", "")]
+    named = [name.strip() for word in words for name in word.split(",") if name.strip()]
+    config.stash[SKIPPED] = {}
+    if named and named != ["all"]:
+        for name in named:
+            if name not in TABLE:
+                raise pytest.UsageError(f"--device={name}: unknown; there are {', '.join(TABLE)}")
+            reason = why_not(TABLE[name])
+            if reason:
+                raise pytest.UsageError(f"--device={name} was named and is not usable: {reason}")
+        config.stash[CHOSEN] = [name for name in TABLE if name in named]
+        return
+    reasons = {name: why_not(row) for name, row in TABLE.items()}
+    config.stash[CHOSEN] = [name for name, reason in reasons.items() if not reason]
+    config.stash[SKIPPED] = {name: reason for name, reason in reasons.items() if reason}
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    skipped = [f"  not on {name}: {reason}" for name, reason in config.stash[SKIPPED].items()]
+    return [f"targets: {', '.join(config.stash[CHOSEN])}", *skipped]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for fixture in ("target", "target_any"):
+        if fixture not in metafunc.fixturenames:
+            continue
+        names, dtypes = metafunc.config.stash[CHOSEN], None
+        for mark in metafunc.definition.iter_markers("targets"):
+            names = [name for name in names if name in mark.args]
+        for mark in metafunc.definition.iter_markers("dtypes"):
+            dtypes = mark.args
+        pairs = []
+        for name in names:
+            has = [d for d in TABLE[name].dtypes if dtypes is None or d in dtypes]
+            pairs += [(name, dtype) for dtype in (has if fixture == "target" else has[:1])]
+        ids = ["-".join(pair) for pair in pairs]
+        metafunc.parametrize(fixture, pairs, ids=ids, indirect=True)
+
+
+@pytest.fixture
+def target(request: pytest.FixtureRequest) -> Iterator[Target]:
+    own_context = request.node.get_closest_marker("own_context") is not None
+    with running(*request.param, own_context=own_context) as target:
+        yield target
+
+
+@pytest.fixture
+def target_any(request: pytest.FixtureRequest) -> Iterator[Target]:
+    own_context = request.node.get_closest_marker("own_context") is not None
+    with running(*request.param, own_context=own_context) as target:
+        yield target
