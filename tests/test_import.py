@@ -1,0 +1,35 @@
+"""`import xpnn` is light: nothing heavy before its first use."""
+
+import json
+import subprocess
+import sys
+
+HEAVY = ("cupy", "torch", "jax", "numba", "matplotlib", "pandas", "polars", "pyarrow", "onnx")
+
+
+def modules_after(code: str) -> set[str]:
+    """Top-level modules in a fresh interpreter after running the code."""
+    code += "\nimport sys, json; print(json.dumps(sorted(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return set(json.loads(run.stdout.splitlines()[-1]))
+
+
+def test_import_loads_nothing_heavy() -> None:
+    assert not modules_after("import xpnn") & set(HEAVY)
+
+
+def test_choosing_numpy_loads_no_other_library() -> None:
+    code = "import numpy as np, xpnn.backends as b\n"
+    code += "b.get_backend('numpy').asarray([1.0]); b.backend_of(np.ones(2), [1], None)"
+    assert not modules_after(code) & {*HEAVY, "array_api_strict"}
+
+
+def test_auto_looks_for_a_gpu_before_it_imports_torch() -> None:
+    code = (
+        "import xpnn._libraries as l; l.gpu_driver = lambda: False; l.apple_gpu = lambda: False\n"
+    )
+    code += "import xpnn.backends as b; assert b.get_backend('auto').name == 'numpy'"
+    assert not modules_after(code) & set(HEAVY)

@@ -1,0 +1,147 @@
+"""The house: a file imports from its own floor or from floors below, and never in a circle."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import xpnn
+
+SOURCE = Path(xpnn.__file__).parent
+
+# Each file of src/xpnn, or folder, on its floor; the ground comes first.
+FLOORS = (
+    ("_typing", "_libraries", "backends"),
+    (
+        *("_lookup", "_numeric", "activations", "losses", "initializers", "schedules"),
+        *("random", "metrics"),
+    ),
+    ("kernels",),
+    ("layout", "network", "neurons", "optimizers"),
+    ("training", "callbacks", "checkpoint", "distributed", "data"),
+    ("plotting", "onnx", "tables", "preprocessing", "files"),
+    ("estimators", "cli", "__init__", "__main__"),
+)
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+
+LIBRARIES = {"cupy", "cupyx", "cupy_backends", "torch", "jax", "jaxlib", "numba"}
+LIBRARIES |= {"array_api_strict"}
+MAY_NAME_LIBRARIES = {"_libraries", "kernels"}
+
+FILES = {
+    ".".join(path.relative_to(SOURCE).with_suffix("").parts): path
+    for path in sorted(SOURCE.rglob("*.py"))
+}
+
+
+def imported(tree: ast.AST, module: str) -> Iterator[str]:
+    """Absolute names of all that a file imports, lazily too; `from a import b` gives a.b."""
+    package = ["xpnn", *module.split(".")][:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = [*base, *(node.module or "").split(".")] if node.module else base
+            yield from (".".join([*base, alias.name]) for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            function = ast.unparse(node.func).rpartition(".")[2]
+            if function in ("import_module", "__import__") and isinstance(node.args[0].value, str):
+                yield node.args[0].value.lstrip(".")
+
+
+def own(name: str) -> str | None:
+    """The file of this package that an imported name comes from."""
+    parts = name.split(".")
+    if parts[0] != "xpnn":
+        return None
+    for length in range(len(parts), 1, -1):
+        module = ".".join(parts[1:length])
+        if module in FILES:
+            return module
+        if f"{module}.__init__" in FILES:
+            return f"{module}.__init__"
+    return "__init__"
+
+
+def floor(module: str) -> int:
+    return FLOOR.get(module.partition(".")[0], len(FLOORS))
+
+
+def arrows_up(module: str, tree: ast.AST) -> list[str]:
+    targets = {own(name) for name in imported(tree, module)} - {None}
+    return sorted(target for target in targets if floor(target) > floor(module))
+
+
+def libraries_named(module: str, tree: ast.AST) -> list[str]:
+    if module.partition(".")[0] in MAY_NAME_LIBRARIES:
+        return []
+    found = []
+    for name in imported(tree, module):
+        parts = name.split(".")
+        wrapped = parts[0] == "array_api_compat" and LIBRARIES & set(parts)
+        if parts[0] in LIBRARIES or wrapped:
+            found.append(name)
+    return found
+
+
+@pytest.fixture(scope="module")
+def trees() -> dict[str, ast.AST]:
+    return {name: ast.parse(path.read_text("utf-8"), str(path)) for name, path in FILES.items()}
+
+
+def test_every_file_has_a_floor() -> None:
+    unknown = {name.partition(".")[0] for name in FILES} - FLOOR.keys()
+    assert not unknown, f"say in FLOORS which floor these are on: {sorted(unknown)}"
+
+
+def test_no_arrow_runs_up(trees: dict[str, ast.AST]) -> None:
+    wrong = [f"{m} imports {up}" for m in trees for up in arrows_up(m, trees[m])]
+    assert not wrong, "; ".join(wrong)
+
+
+def test_no_circles(trees: dict[str, ast.AST]) -> None:
+    graph = {m: {own(name) for name in imported(trees[m], m)} - {None, m} for m in trees}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' <- '.join(error.args[1])}")
+
+
+def test_only_the_adapters_and_kernels_name_array_libraries(trees: dict[str, ast.AST]) -> None:
+    wrong = [f"{m} imports {name}" for m in trees for name in libraries_named(m, trees[m])]
+    assert not wrong, "; ".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "up"),
+    [
+        ("losses", "from .kernels import step", ["kernels.__init__"]),
+        ("losses", "from . import network", ["network"]),
+        ("losses", "def f():\n    from xpnn.training import fit", ["training"]),
+        ("losses", "import xpnn", ["__init__"]),
+        ("kernels.reference", "from ..network import Dense", ["network"]),
+        ("kernels.reference", "from ..activations import relu", []),
+        ("training", "from .network import Network", []),
+        ("estimators.mlp", "from ._base import Base", []),
+    ],
+)
+def test_the_test_sees_arrows(module: str, line: str, up: list[str]) -> None:
+    assert arrows_up(module, ast.parse(line)) == up
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ("import torch", 1),
+        ("def f():\n    from jax import numpy", 1),
+        ("import array_api_compat.cupy as xp", 1),
+        ("importlib.import_module('numba')", 1),
+        ("import numpy, array_api_compat.numpy", 0),
+    ],
+)
+def test_the_test_sees_libraries(line: str, count: int) -> None:
+    assert len(libraries_named("training", ast.parse(line))) == count
+    assert not libraries_named("kernels.numba_cpu", ast.parse(line))
