@@ -211,7 +211,8 @@ def _mish_derivative(z: Array, a: Array, xp: Namespace) -> Array:
 
 
 def _softplus(z: Array, xp: Namespace) -> Array:
-    return xp.logaddexp(z, xp.zeros_like(z))
+    # not logaddexp: NumPy's warns of NaN
+    return at_least(z, 0.0, xp) + xp.log1p(xp.exp(-xp.abs(z)))
 
 
 def _softplus_derivative(z: Array, a: Array, xp: Namespace) -> Array:

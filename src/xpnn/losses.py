@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from array_api_compat import device
 
 from ._lookup import Params, check_entry, resolve
-from ._numeric import at_least, at_most, exp, sign
+from ._numeric import at_least, at_most, largest_exponent, sign
 from ._typing import Array, Namespace
 
 Result: TypeAlias = tuple[Array, Array]
@@ -130,7 +130,9 @@ def log_cosh(output: Array, target: Array, weight: Array | None, xp: Namespace) 
     """log(cosh(o - t)): smooth, straight far out."""
     _check_shape(output, target)
     r = output - target
-    return _weighted_mean(xp.logaddexp(r, -r) - math.log(2.0), xp.tanh(r), weight, xp)
+    a = xp.abs(r)
+    values = a + xp.log1p(xp.exp(-2.0 * a)) - math.log(2.0)
+    return _weighted_mean(values, xp.tanh(r), weight, xp)
 
 
 def pinball(
@@ -146,7 +148,8 @@ def pinball(
 def poisson(output: Array, target: Array, weight: Array | None, xp: Namespace) -> Result:
     """Half the Poisson deviance of the rate exp(o): exp(o) - t o + t log t - t."""
     _check_shape(output, target)
-    rate = exp(output, xp)
+    # held well below the largest float, so that the sum over a billion rows is finite too
+    rate = xp.exp(at_most(output, largest_exponent(output.dtype, xp) - 20.0, xp))
     # 1e-37 is a normal number of float32: t log t is 0 at t = 0
     values = rate + target * (xp.log(at_least(target, 1e-37, xp)) - output - 1.0)
     return _weighted_mean(values, rate - target, weight, xp)
