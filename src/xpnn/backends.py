@@ -17,7 +17,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
 from ._libraries import (
@@ -25,10 +24,11 @@ from ._libraries import (
     NUMPY,
     REAL_DTYPES,
     DeviceError,
-    Foreign,
+    DeviceInfo,
     Library,
     apple_gpu,
     gpu_driver,
+    library_of,
 )
 from ._typing import Array, Device, DType, Namespace
 
@@ -221,33 +221,7 @@ class Backend:
             return self.xp.astype(x, dtype)
 
 
-@dataclass(frozen=True)
-class DeviceInfo:
-    """One line of `devices`: a device, or a library that is not there, and why not.
-
-    Attributes
-    ----------
-    spec : str
-        What to give `get_backend`.
-    library, version : str
-        The version is empty if the library is not installed.
-    device : str
-        The device's name for people, for example `"NVIDIA H100"`.
-    usable : bool
-    reason : str
-        Why it cannot be used; empty if it can.
-    """
-
-    spec: str
-    library: str
-    version: str
-    device: str
-    usable: bool
-    reason: str
-
-
 _backends: dict[Any, Backend] = {}  # by name, and by (library, device key)
-_types: dict[type, Library] = {}
 _chosen: ContextVar[Backend | None] = ContextVar("xpnn_device", default=None)
 
 
@@ -328,7 +302,7 @@ def backend_of(*arrays: Any) -> Backend:
         elif x is None or cls in (bool, int, float, complex):
             continue
         else:
-            library = _types.get(cls) or _library_of(x)
+            library = library_of(x)
             key = (library.name, library.key_of(x))
             backend = _backends.get(key) or _register(library, library.device_of(x), key)
         if found is None or found is backend:
@@ -364,35 +338,14 @@ def devices() -> list[DeviceInfo]:
 
     Imports the libraries that are installed, and tries each GPU with a small product.
     """
-    rows = []
-    for library in LIBRARIES.values():
-        version = library.version() or ""
-        try:
-            library.load()
-            found = library.devices()
-        except DeviceError as error:
-            reason = str(error).removeprefix(f"{library.name} is ")
-            rows.append(DeviceInfo(library.name, library.name, version, "", False, reason))
-            continue
-        for suffix, device in found.items():
-            spec, reason = _spec(library, suffix), _fault(library, device)
-            name = library.describe(device)
-            rows.append(DeviceInfo(spec, library.name, version, name, not reason, reason))
-        for kind in ("cuda", "mps"):
-            if kind in library.kinds and not any(suffix.startswith(kind) for suffix in found):
-                spec, reason = _spec(library, kind), library.why_not(kind)
-                rows.append(DeviceInfo(spec, library.name, version, "", False, reason))
-        if not found:
-            reason = library.why_not("")
-            rows.append(DeviceInfo(library.name, library.name, version, "", False, reason))
-    return rows
+    return [row for library in LIBRARIES.values() for row in library.report()]
 
 
 @contextmanager
 def use_device(spec: str | Backend | None) -> Iterator[Backend]:
     """Set the device for calls that name none and are given no arrays, inside a `with` block.
 
-    Blocks nest; each thread and each asyncio task has its own. None sets nothing.
+    Blocks nest; each thread and each asyncio task has its own. None keeps what is set.
 
     Examples
     --------
@@ -433,22 +386,22 @@ def _resolve(library: Library, rest: str) -> Backend:
         found = library.devices()
         suffix = library.canonical(rest.strip().lower()) if rest else library.default()
     except DeviceError as error:
-        raise DeviceError(f"{_spec(library, rest)!r}: {error}") from error
+        raise DeviceError(f"{library.spec(rest)!r}: {error}") from error
     if suffix not in found:
         suffix = next((s for s in found if s.lower() == suffix), suffix)
     if suffix not in found:
-        raise DeviceError(f"{_spec(library, rest)!r}: {_no_such_device(library, suffix, found)}")
-    name, device = _spec(library, suffix), found[suffix]
+        raise DeviceError(f"{library.spec(rest)!r}: {library.no_such_device(suffix, found)}")
+    name, device = library.spec(suffix), found[suffix]
     if name in _backends:
         return _backends[name]
-    fault = _fault(library, device)
+    fault = library.fault(device)
     if fault:
         raise DeviceError(f"{name!r}: {fault}")
     return _register(library, device, name)
 
 
 def _register(library: Library, device: Device, key: Any) -> Backend:
-    name = _spec(library, library.suffix(device))
+    name = library.spec(library.suffix(device))
     if name not in _backends:
         _backends[name] = Backend(name, library.load(), device, library)
     backend = _backends[name]
@@ -456,74 +409,17 @@ def _register(library: Library, device: Device, key: Any) -> Backend:
     return backend
 
 
-def _spec(library: Library, suffix: str) -> str:
-    return f"{library.name}:{suffix}" if suffix else library.name
-
-
-def _library_of(x: Any) -> Library:
-    """Return the library of an array, remembered by its type."""
-    if array_api_compat.is_cupy_array(x):
-        library = LIBRARIES["cupy"]
-    elif array_api_compat.is_torch_array(x):
-        library = LIBRARIES["torch"]
-    elif array_api_compat.is_jax_array(x):
-        library = LIBRARIES["jax"]
-    elif array_api_compat.is_numpy_array(x) or not hasattr(x, "__array_namespace__"):
-        library = NUMPY
-    else:
-        namespace = x.__array_namespace__()
-        name = namespace.__name__.partition(".")[0]
-        library = LIBRARIES.get(name) or LIBRARIES.setdefault(name, Foreign(namespace))
-    _types[type(x)] = library
-    return library
-
-
-_faults: dict[str, str] = {}
-
-
-def _fault(library: Library, device: Device) -> str:
-    """Return why a device does not work; empty if it does."""
-    if not library.accelerator(device):
-        return ""
-    name = _spec(library, library.suffix(device))
-    if name not in _faults:
-        try:
-            xp = library.load()
-            with library.context(device):
-                a = library.from_numpy(np.array([[1, 2], [3, 4]], np.float32), device, False)
-                total = float(xp.sum(xp.matmul(a, a) + 1))
-            fault = "" if total == 58 else f"computes {total} where 58 is right"
-        except Exception as error:
-            line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            fault = (
-                f"{library.name} {library.version()} installed, but a small product fails: {line}"
-            )
-            if library.name == "cupy":
-                fault += " (without NVRTC or cuBLAS: pip install 'cupy-cuda12x[ctk]')"
-        _faults[name] = fault
-    return _faults[name]
-
-
-def _no_such_device(library: Library, suffix: str, found: dict[str, Device]) -> str:
-    there = ", ".join(_spec(library, name) for name in found) or "none"
-    kind = suffix.partition(":")[0]
-    if not found or (kind in library.kinds and not any(s.startswith(kind) for s in found)):
-        return f"{library.why_not(kind)}; usable here: {there if found else 'numpy'}"
-    near = difflib.get_close_matches(kind, library.kinds, 1)
-    if near and near[0] != kind:
-        there += f"; did you mean {_spec(library, near[0])!r}?"
-    return f"no such device; there are: {there}"
-
-
 def _nearest(text: str) -> str:
     head, colon, rest = text.partition(":")
-    specs = ["auto"] + [_spec(library, k) for library in LIBRARIES.values() for k in library.kinds]
-    near = _HABITS.get(head) or next(iter(difflib.get_close_matches(text, specs, 1, 0.7)), "")
+    near = _HABITS.get(head, "")
     if not near:
-        near = next(iter(difflib.get_close_matches(head, ["auto", *LIBRARIES], 1, 0.5)), "")
-        near += colon + rest if near else ""
+        specs = [library.spec(kind) for library in LIBRARIES.values() for kind in library.kinds]
+        alike = difflib.get_close_matches(text, ["auto", *specs], 1, 0.7)
+        near = alike[0] if alike else ""
+    if near in LIBRARIES and near != "numpy":
+        near += colon + rest
     question = f"did you mean {near!r}? " if near else ""
-    return question + "Known are auto, " + ", ".join(LIBRARIES) + " (with ':cpu', ':cuda:0', ...)"
+    return f"{question}Known are auto, {', '.join(LIBRARIES)}, with a device as in 'torch:cuda:0'"
 
 
 def _disagreement(arrays: tuple[Any, ...]) -> str:
