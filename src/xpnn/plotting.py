@@ -1,0 +1,137 @@
+"""Pictures of a training run."""
+
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from xpnn.files import write_atomic
+
+_TRAIN, _VALID, _INK = "#1f5fa8", "#d2691e", "#333333"
+
+
+def plot_history(
+    history: Mapping[str, Sequence[float]],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    ax: Any | None = None,
+    title: str | None = None,
+    score_name: str = "validation score",
+) -> Any:
+    """Learning curves: the losses, the validation score on a second axis, the best epoch.
+
+    Parameters
+    ----------
+    history : mapping of str to sequence of float
+        An estimator's `history_`: ``loss`` and, where there was validation, ``val_loss`` and
+        ``val_score``, one number an epoch. NaN leaves a gap.
+    path : path-like, default=None
+        Where to save the picture; the suffix tells the format (png, svg, pdf, ...).
+    ax : matplotlib Axes, default=None
+        Where to draw; None makes a figure of its own, apart from pyplot's.
+    title : str, default=None
+    score_name : str, default="validation score"
+        Label of the second axis.
+
+    Returns
+    -------
+    matplotlib Axes
+        The one with the losses; its `figure` can be saved or shown.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib; says how to install it.
+    ValueError
+        For a history without a loss.
+
+    Examples
+    --------
+    >>> ax = plot_history({"loss": [0.9, 0.4], "val_score": [0.7, 0.8]})
+    >>> ax.get_xlabel()
+    'epoch'
+    """
+    losses = {k: list(history[k]) for k in ("loss", "val_loss") if history.get(k)}
+    if "loss" not in losses:
+        raise ValueError(
+            f"A history needs its 'loss' to be drawn, got {sorted(history)}; fit first."
+        )
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            'Drawing needs matplotlib; get it with: python -m pip install "xpnn[plot]"'
+        ) from error
+    if ax is None:
+        figure: Any = Figure(figsize=(7.2, 4.2), dpi=150, layout="constrained")
+        ax = figure.subplots()
+    epochs = range(1, len(losses["loss"]) + 1)
+    ax.plot(epochs, losses["loss"], color=_TRAIN, lw=1.8, label="training loss", **_dot(epochs))
+    if "val_loss" in losses:
+        line = {"color": _TRAIN, "lw": 1.4, "ls": (0, (4, 2)), "alpha": 0.75}
+        ax.plot(epochs, losses["val_loss"], label="validation loss", **line, **_dot(epochs))
+    finite = [v for values in losses.values() for v in values if math.isfinite(v)]
+    if finite and min(finite) > 0 and max(finite) > 10 * min(finite):
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_minor_locator(NullLocator())
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("loss", color=_TRAIN)
+    ax.tick_params(axis="y", colors=_TRAIN)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ax.grid(axis="y", color="#dddddd", lw=0.6)
+    ax.set_axisbelow(True)
+    axes = [ax]
+    best = _best_epoch(history)
+    if history.get("val_score"):
+        axes.append(_draw_score(ax, list(history["val_score"]), score_name))
+    if best is not None:
+        ax.axvline(best, color=_INK, lw=0.9, ls=":", label=f"best epoch ({best})")
+    for each in axes:
+        each.spines["top"].set_visible(False)
+    ax.spines["right"].set_visible(len(axes) > 1)
+    handles = [handle for each in axes for handle in each.get_legend_handles_labels()[0]]
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 4, "fontsize": 9}
+    ax.legend(handles=handles, frameon=False, **below)
+    if title:
+        ax.set_title(title, loc="left", fontsize=11, color=_INK)
+    if path is not None:
+        data = io.BytesIO()
+        ax.figure.savefig(data, format=os.path.splitext(path)[1].lstrip(".") or "png")
+        write_atomic(path, data.getvalue())
+    return ax
+
+
+def _draw_score(ax: Any, scores: list[float], name: str) -> Any:
+    twin = ax.twinx()
+    epochs = range(1, len(scores) + 1)
+    twin.plot(epochs, scores, color=_VALID, lw=1.8, label=name, **_dot(epochs))
+    best = max((v for v in scores if math.isfinite(v)), default=None)
+    if best is not None:
+        at = scores.index(best) + 1
+        twin.plot([at], [best], "o", color=_VALID, ms=5, zorder=3)
+        twin.annotate(
+            f"{best:.3f}", (at, best), (0, 6), textcoords="offset points", ha="center",
+            fontsize=9, color=_VALID, bbox={"fc": "white", "ec": "none", "pad": 1.0},
+        )  # fmt: skip
+    twin.set_ylabel(name, color=_VALID)
+    twin.tick_params(axis="y", colors=_VALID)
+    twin.margins(y=0.12)
+    return twin
+
+
+def _best_epoch(history: Mapping[str, Sequence[float]]) -> int | None:
+    """The first epoch, from 1, of the highest validation score, else of the lowest loss."""
+    for name, sign in (("val_score", 1), ("val_loss", -1)):
+        values = [sign * v if math.isfinite(v) else -math.inf for v in history.get(name) or ()]
+        if values and max(values) > -math.inf:
+            return values.index(max(values)) + 1
+    return None
+
+
+def _dot(epochs: range) -> dict[str, Any]:
+    """A line of one epoch is seen only by its marker."""
+    return {"marker": "o"} if len(epochs) == 1 else {}
