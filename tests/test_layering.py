@@ -21,8 +21,8 @@ FLOORS = (
     ("kernels",),
     ("layout", "network", "neurons", "optimizers"),
     ("training", "callbacks", "checkpoint", "distributed", "data"),
-    ("plotting", "onnx", "tables", "preprocessing", "files"),
-    ("estimators", "cli", "__init__", "__main__"),
+    ("plotting", "onnx", "tables", "preprocessing", "problem", "files"),
+    ("estimators", "run", "cli", "__init__", "__main__"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
