@@ -1,0 +1,408 @@
+"""Tables, the problem in them, preprocessing and the split, against scikit-learn."""
+
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from xpnn.preprocessing import (
+    MAX_CATEGORIES,
+    Categorical,
+    Numeric,
+    Preprocessing,
+    Target,
+    fit_preprocessing,
+)
+from xpnn.problem import make_problem, split_rows
+from xpnn.tables import BUNDLED, Table, TableError, read_table
+
+
+def words(*values):
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def table(**columns):
+    return Table("t", columns)
+
+
+def csv(tmp_path, text, name="t.csv"):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+MIXED = "age,town,member,target\n20,Ulm,true,a\n,Bonn,false,b\n40,,true,a\n60,Ulm,false,b\n50,Ulm,,a\n"
+
+
+# -- reading ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_bundled_data_is_scikit_learns(name):
+    from sklearn import datasets
+
+    X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    problem = make_problem(read_table(name))
+    assert problem.target.task == BUNDLED[name]
+    np.testing.assert_array_equal(np.stack(list(problem.columns.values()), axis=1), X)
+    if name == "iris":
+        assert set(problem.y[y == 0]) == {"setosa"}
+    elif BUNDLED[name] == "regression" or name == "digits":
+        np.testing.assert_array_equal(problem.y, y)
+    if name == "digits":
+        assert problem.y.dtype == np.int64
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_csv_with_any_delimiter_and_a_byte_order_mark(tmp_path, delimiter, end):
+    text = "\ufeff" + MIXED.replace(",", delimiter).replace("\n", end)
+    read = read_table(csv(tmp_path, text))
+    assert list(read.columns) == ["age", "town", "member", "target"]
+    assert read.n_rows == 5
+    assert read.columns["town"].tolist() == ["Ulm", "Bonn", None, "Ulm", "Ulm"]
+
+
+def test_csv_quotes_and_lines_inside_quotes(tmp_path):
+    read = read_table(csv(tmp_path, 'a,"b, c"\n1,"x\ny"\n2,"say ""z"""\n'))
+    assert read.columns["b, c"].tolist() == ["x\ny", 'say "z"']
+
+
+def test_parquet_gives_what_csv_gives(tmp_path):
+    pd = pytest.importorskip("pandas")
+    frame = pd.read_csv(csv(tmp_path, MIXED))
+    frame["town"] = frame["town"].astype("category")
+    frame.to_parquet(tmp_path / "t.parquet")
+    a = make_problem(read_table(tmp_path / "t.csv"))
+    b = make_problem(read_table(tmp_path / "t.parquet"))
+    assert a.columns.keys() == b.columns.keys()
+    for name, column in a.columns.items():
+        np.testing.assert_array_equal(column, b.columns[name])
+    np.testing.assert_array_equal(a.y, b.y)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"a,b\n", "is empty: it has no rows"),
+        (b"a,b\n1,2\n1,2,3\n", "line 3: 3 values under 2 columns"),
+        (b"a,a\n1,2\n", "two columns named 'a'"),
+        (b"a,b\n\xff\xfe,2\n", "UTF-8"),
+    ],
+)
+def test_a_bad_csv_says_what_is_wrong(tmp_path, text, message):
+    with pytest.raises(TableError, match=message):
+        read_table(csv(tmp_path, text))
+
+
+def test_a_bad_source_says_what_is_wrong(tmp_path):
+    with pytest.raises(TableError, match=r"no file digit; did you mean 'digits'\?"):
+        read_table("digit")
+    with pytest.raises(TableError, match="is a folder"):
+        read_table(tmp_path)
+    with pytest.raises(TableError, match=r"neither \.csv"):
+        read_table(csv(tmp_path, MIXED, "t.xlsx"))
+    pytest.importorskip("pyarrow")
+    with pytest.raises(TableError, match="no Parquet file"):
+        read_table(csv(tmp_path, b"PAR1 not really PAR1", "t.parquet"))
+
+
+def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r'pip install "xpnn\[data\]"'):
+        read_table(csv(tmp_path, b"", "t.parquet"))
+
+
+# -- the problem --------------------------------------------------------------------------------
+
+
+def test_the_target_is_told_by_name_or_place():
+    columns = {"Label": words("a", "b"), "x": np.array([1.0, 2.0])}
+    assert make_problem(table(**columns)).target.name == "Label"
+    assert make_problem(table(z=columns["x"], x=columns["x"])).target.name == "x"
+    assert make_problem(table(**columns), target="x").target.name == "x"
+
+
+@pytest.mark.parametrize(
+    ("y", "task", "dtype"),
+    [
+        (words(*"ab" * 10), "classification", "U"),
+        (words("True", "False", "True"), "classification", "U"),
+        (np.array([0.0, 1.0] * 3), "classification", "i"),
+        (np.repeat(np.arange(20.0), 5), "classification", "i"),
+        (np.repeat(np.arange(21.0), 5), "regression", "f"),
+        (np.repeat(np.arange(20.0), 4), "regression", "f"),
+        (np.array([0.5, 1.5] * 30), "regression", "f"),
+        (words(*"12" * 10), "classification", "i"),
+        (words(*["1.5", "2", "3"] * 10), "regression", "f"),
+    ],
+)
+def test_the_task_is_told_by_the_target(y, task, dtype):
+    problem = make_problem(table(x=np.arange(len(y)) * 0.5, y=y))
+    assert (problem.target.task, problem.y.dtype.kind) == (task, dtype)
+
+
+def test_the_task_can_be_overridden():
+    y = np.array([0.0, 1.0] * 5)
+    assert make_problem(table(x=y, y=y), task="regression").y.dtype == np.float64
+    halves = make_problem(table(x=y, y=y / 2), task="classification")
+    assert set(halves.y) == {0.0, 0.5}
+
+
+def test_rows_without_a_target_are_left_out():
+    problem = make_problem(table(x=np.arange(4.0), y=words("a", None, "b", "a")))
+    assert problem.columns["x"].tolist() == [0, 2, 3]
+    assert problem.notices == ("left out 1 rows without 'y'",)
+
+
+def test_useless_columns_are_left_out_and_said():
+    n = 30
+    problem = make_problem(
+        table(
+            customer_id=np.arange(n) + 1000.0,
+            code=words(*(f"u{i}" for i in range(n))),
+            height=words(*("1.80" if i else "tall" for i in range(n - 1)), "1.70"),
+            many=words(*(str(i) if i else "unknown" for i in range(n))),
+            empty=np.full(n, np.nan),
+            void=words(*[None] * n),
+            year=np.arange(n) + 1990.0,
+            y=np.arange(n) * 0.5,
+        )
+    )
+    assert list(problem.columns) == ["height", "year"]
+    assert problem.notices == (
+        "left out 'customer_id': it numbers the rows",
+        "left out 'code': 30 different texts (an id?)",
+        "left out 'many': 30 different texts (all numbers but 'unknown', say)",
+        "left out 'empty': it is empty",
+        "left out 'void': it is empty",
+    )
+
+
+@pytest.mark.parametrize("date", ["2024-05-01", "2024-05-01 10:00:00", "1.5.2024", "05/01/2024"])
+def test_dates_are_refused_with_the_cure(date):
+    with pytest.raises(TableError, match="'when' holds dates .*--drop 'when'"):
+        make_problem(table(when=words(date, date, None), y=np.array([1.0, 2, 3])))
+    assert make_problem(table(when=words(date), x=np.ones(1), y=np.array([0.5])), drop=["when"])
+
+
+def test_parquet_dates_are_refused_too(tmp_path):
+    pd = pytest.importorskip("pandas")
+    pd.DataFrame({"day": pd.to_datetime(["2024-05-01"] * 2), "y": [1.5, 2]}).to_parquet(
+        tmp_path / "t.parquet"
+    )
+    with pytest.raises(TableError, match="'day' holds dates"):
+        make_problem(read_table(tmp_path / "t.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("y", "options", "message"),
+    [
+        (words("a", "b"), {"task": "regression"}, "not numeric .*'a'.*regression needs numbers"),
+        (words("a", "b"), {"target": "Z"}, "no column 'Z'; did you mean 'z'"),
+        (words("a", "b"), {"drop": ["zz"]}, "no column 'zz'; did you mean 'z'"),
+        (words("a", "b"), {"drop": ["z"], "target": "z"}, "cannot be dropped"),
+        (words("a", "b"), {"drop": ["x"]}, "no columns to predict"),
+        (words("a", "a"), {}, "always a; there is nothing to learn"),
+        (words(None, None), {}, "'z' has no values"),
+        (np.array([1.0, math.inf]), {}, "infinite"),
+    ],
+)
+def test_a_bad_problem_says_what_is_wrong(y, options, message):
+    with pytest.raises(TableError, match=message):
+        make_problem(table(x=np.array([1.0, 2.0]), z=y), **options)
+
+
+def test_too_many_classes_are_refused():
+    with pytest.raises(TableError, match="30 different values in 30 rows"):
+        make_problem(table(x=np.ones(30) / 2, z=words(*(f"n{i}" for i in range(30)))))
+
+
+# -- preprocessing ------------------------------------------------------------------------------
+
+
+def oracle(problem, rows):
+    """The same with scikit-learn."""
+    numeric = [n for n, c in problem.columns.items() if c.dtype != object]
+    category = [n for n, c in problem.columns.items() if c.dtype == object]
+    import pandas as pd
+
+    frame = pd.DataFrame(problem.columns)
+    frame[category] = frame[category].fillna("~missing")
+    transformer = make_column_transformer(
+        (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numeric),
+        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), category),
+    )
+    transformer.fit(frame.iloc[rows])
+    return transformer.transform(frame)
+
+
+def test_preprocessing_is_that_of_scikit_learn():
+    pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    n = 200
+    a = rng.normal(50, 9, n)
+    a[rng.random(n) < 0.2] = np.nan
+    columns = {
+        "a": a,
+        "b": rng.exponential(size=n),
+        "constant": np.full(n, 0.1),
+        "town": words(*rng.choice(["Ulm", "Bonn", "Köln", None], n)),
+        "rare": words(*(["odd"] * 3 + ["even"] * (n - 3))),
+        "y": rng.normal(3, 2, n),
+    }
+    problem = make_problem(table(**columns))
+    rows = np.arange(3, n)  # "odd" is never seen
+    preprocessing = problem.fit_preprocessing(rows)
+    x = preprocessing.transform(problem.columns)
+    np.testing.assert_allclose(x, oracle(problem, rows), rtol=1e-12, atol=1e-12)
+    assert preprocessing.n_features == x.shape[1] == 3 + 4 + 1
+    assert (x[:3, -1] == 0).all()
+    y = preprocessing.scaled_target(problem.y)
+    assert abs(y[rows].mean()) < 1e-12
+    assert y[rows].std() == pytest.approx(1)
+    np.testing.assert_allclose(preprocessing.inverse_target(y), problem.y, rtol=1e-14)
+
+
+def test_pixels_share_a_mean_and_a_scale():
+    problem = make_problem(read_table("digits"))
+    x = problem.fit_preprocessing(np.arange(1000)).transform(problem.columns)
+    pixels = np.stack(list(problem.columns.values()), axis=1)
+    known = pixels[:1000]
+    np.testing.assert_allclose(x, (pixels - known.mean()) / known.std(), rtol=1e-12)
+
+
+def test_missing_is_a_category_only_if_it_was_seen():
+    target = Target("y", "regression")
+    y = np.array([1.0, 2.0])
+    seen = fit_preprocessing({"c": words("b", None)}, y, target)
+    assert seen.features == (Categorical("c", ("b", None)),)
+    assert seen.transform({"c": words(None, "b", "z")}).tolist() == [[0, 1], [1, 0], [0, 0]]
+    unseen = fit_preprocessing({"c": words("b", "a")}, y, target)
+    assert unseen.transform({"c": words(None, "b")}).tolist() == [[0, 0], [0, 1]]
+
+
+def test_the_most_frequent_categories_are_kept():
+    column = words(*(f"c{i:03}" for i in range(MAX_CATEGORIES + 5) for _ in range(1 + i % 3 + i)))
+    features = fit_preprocessing({"c": column}, np.zeros(1), Target("y", "regression")).features
+    assert len(features[0].categories) == MAX_CATEGORIES
+    assert "c000" not in features[0].categories
+
+
+def test_a_table_read_later_is_treated_the_same(tmp_path):
+    problem = make_problem(read_table(csv(tmp_path, MIXED)))
+    preprocessing = problem.fit_preprocessing(np.arange(5))
+    whole = preprocessing.transform(problem.columns)
+    # One row alone: its columns look like numbers, or like nothing at all.
+    for i, line in enumerate(MIXED.splitlines()[1:]):
+        alone = read_table(csv(tmp_path, MIXED.splitlines()[0] + "\n" + line + "\n"))
+        np.testing.assert_array_equal(preprocessing.transform(alone.columns)[0], whole[i])
+
+
+def test_numbers_as_categories_keep_their_text(tmp_path):
+    problem = make_problem(read_table(csv(tmp_path, "c,y\n1.0,a\nx,b\n2,a\n")))
+    preprocessing = problem.fit_preprocessing(np.arange(3))
+    alone = read_table(csv(tmp_path, "c\n1.0\n2\n"))
+    assert preprocessing.transform(alone.columns).tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
+def test_transform_says_what_it_cannot_use():
+    p = Preprocessing(
+        (Numeric("age", 1.0, 1.0, 1.0), Categorical("town", ("Ulm",))), Target("y", "regression")
+    )
+    with pytest.raises(TableError, match=r"lacks column 'town'.*did you mean 'Town'"):
+        p.transform({"age": np.ones(2), "Town": words("Ulm", "Ulm")})
+    with pytest.raises(TableError, match="'age' should be numbers, got 'old'"):
+        p.transform({"age": words("3", "old"), "town": words("Ulm", "Ulm")})
+    with pytest.raises(TableError, match="'age' has an infinite value in row 2"):
+        p.transform({"age": np.array([1, np.inf]), "town": words("Ulm", "Ulm")})
+
+
+names = st.text(max_size=5)
+floats = st.floats(allow_nan=False, allow_infinity=False)
+features = st.one_of(
+    st.builds(Numeric, names, floats, floats, st.floats(min_value=1e-300, max_value=1e300)),
+    st.builds(
+        lambda n, c: Categorical(n, tuple(c)),
+        names,
+        st.lists(st.none() | names, min_size=1, max_size=4, unique=True),
+    ),
+)
+
+
+@given(st.lists(features, min_size=1, max_size=4), floats)
+@settings(max_examples=50)
+def test_preprocessing_is_data(features, mean):
+    preprocessing = Preprocessing(tuple(features), Target("y", "regression", mean, 2.0))
+    assert Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"features": []},
+        {"features": [{"kind": "numeric", "name": "a", "median": 1.0, "mean": 1.0, "scale": 0.0}]},
+        {"features": [{"kind": "numeric", "name": "a", "median": "1", "mean": 1.0, "scale": 1.0}]},
+        {"features": [{"kind": "code", "name": "a", "categories": ["a"]}]},
+        {"features": [{"kind": "categorical", "name": "a", "categories": ["a", "a"]}]},
+        {"features": [{"kind": "categorical", "name": "a", "categories": [3]}]},
+        {"target": {"name": "y", "task": "poetry", "mean": 0.0, "scale": 1.0}},
+    ],
+)
+def test_preprocessing_checks_its_data(change):
+    good = Preprocessing((Categorical("a", ("b",)),), Target("y", "regression")).to_dict()
+    assert Preprocessing.from_dict(good)
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        Preprocessing.from_dict({**good, **change})
+
+
+# -- the split ----------------------------------------------------------------------------------
+
+
+@given(st.integers(5, 200), st.integers(1, 8), st.floats(0.05, 0.8), st.integers(0, 9))
+@settings(max_examples=100, deadline=None)
+def test_the_split_is_a_stratified_partition(n, n_classes, test_size, seed):
+    y = np.random.default_rng(seed).integers(0, n_classes, n)
+    try:
+        parts = split_rows(y, "classification", test_size)
+    except TableError as error:
+        assert "too few" in str(error)  # noqa: PT017
+        return
+    assert sorted(np.concatenate(parts).tolist()) == list(range(n))
+    assert all(len(part) for part in parts)
+    assert set(y[parts[0]]) == set(y)
+    sizes = np.bincount(y)
+    if sizes[sizes > 0].min() > 10:
+        shares = np.bincount(y[parts[2]], minlength=len(sizes))
+        assert np.abs(shares - sizes * len(parts[2]) / n).max() < 2
+
+
+def test_the_split_is_always_the_same():
+    y = np.arange(100) % 7
+    first, second = split_rows(y, "classification"), split_rows(y, "classification")
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_regressions_test_rows_span_its_range():
+    y = np.random.default_rng(0).exponential(size=500)
+    _, _, test = split_rows(y, "regression")
+    assert abs(np.median(y[test]) - np.median(y)) < 0.02
+    assert len(test) == 100
+
+
+def test_too_few_rows_are_refused():
+    with pytest.raises(TableError, match="4 rows is too small"):
+        split_rows(np.arange(4), "regression")
