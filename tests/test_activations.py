@@ -103,7 +103,7 @@ def test_every_target_agrees_with_numpy(target, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_far_out_values_are_finite_and_warn_of_nothing(target, name):
-    z = np.asarray([[-1e4, -100.0, -1.0, -0.0], [0.0, 1.0, 100.0, 1e4], [1e4, 1e4, -1e4, 1e4]])
+    z = np.resize([-1e4, -100.0, -1.0, -0.0, 0.0, 1.0, 100.0, 1e4], (7, 5))
     activation, xp, here = ACTIVATIONS[name], target.xp, target.asarray(z)
     a = activation(here, xp)
     assert np.isfinite(target.to_numpy(a)).all()
@@ -122,14 +122,15 @@ def test_far_out_values_are_right(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nan_stays_nan(target, name):
-    z = np.asarray([[np.nan, 1.0], [1.0, -1.0]])
+    z = inputs()
+    z[0, 0] = np.nan
     a = target.to_numpy(ACTIVATIONS[name](target.asarray(z), target.xp))
     assert np.isnan(a[0, 0])
-    assert np.isfinite(a[1]).all()
+    assert np.isfinite(a[1:]).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (3, 1)])
+@pytest.mark.parametrize("shape", [(0, 5), (1, 1)])
 def test_odd_shapes(target_any, name, shape):
     activation, xp, z = ACTIVATIONS[name], target_any.xp, target_any.asarray(inputs(shape))
     a = activation(z, xp)
