@@ -69,9 +69,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for fixture in ("target", "target_any"):
         if fixture not in metafunc.fixturenames:
             continue
-        names, dtypes = metafunc.config.stash[CHOSEN], None
+        names, dtypes, wanted = metafunc.config.stash[CHOSEN], None, TABLE
         for mark in metafunc.definition.iter_markers("targets"):
-            names = [name for name in names if name in mark.args]
+            wanted = mark.args
+        names = [name for name in names if name in wanted]
         for mark in metafunc.definition.iter_markers("dtypes"):
             dtypes = mark.args
         pairs = []
@@ -79,7 +80,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             has = [d for d in TABLE[name].dtypes if dtypes is None or d in dtypes]
             pairs += [(name, dtype) for dtype in (has if fixture == "target" else has[:1])]
         ids = ["-".join(pair) for pair in pairs]
+        if not pairs:
+            reason = f"only for {', '.join(wanted)}" + (
+                f" in {', '.join(dtypes)}" if dtypes else ""
+            )
+            pairs, ids = [pytest.param(None, marks=pytest.mark.skip(reason=reason))], ["none"]
         metafunc.parametrize(fixture, pairs, ids=ids, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def chosen(pytestconfig: pytest.Config) -> list[str]:
+    """The names of all targets of this run."""
+    return pytestconfig.stash[CHOSEN]
 
 
 @pytest.fixture
@@ -89,8 +101,4 @@ def target(request: pytest.FixtureRequest) -> Iterator[Target]:
         yield target
 
 
-@pytest.fixture
-def target_any(request: pytest.FixtureRequest) -> Iterator[Target]:
-    own_context = request.node.get_closest_marker("own_context") is not None
-    with running(*request.param, own_context=own_context) as target:
-        yield target
+target_any = pytest.fixture(target.__wrapped__, name="target_any")

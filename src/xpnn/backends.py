@@ -8,7 +8,6 @@ its best or current device.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 from collections.abc import Callable, Iterator
@@ -27,8 +26,10 @@ from ._libraries import (
     DeviceInfo,
     Library,
     apple_gpu,
+    dtype_name,
     gpu_driver,
     library_of,
+    nearest_spec,
 )
 from ._typing import Array, Device, DType, Namespace
 
@@ -45,15 +46,6 @@ __all__ = [
 ]
 
 _NARROWER = {"float64": "float32", "int64": "int32", "uint64": "uint32", "float16": "float32"}
-_HABITS = {
-    "cpu": "numpy",
-    "cuda": "cupy",
-    "gpu": "auto",
-    "mps": "torch:mps",
-    "np": "numpy",
-    "pytorch": "torch",
-    "strict": "array_api_strict",
-}
 
 
 @dataclass(frozen=True)
@@ -143,14 +135,16 @@ class Backend:
         if source.library is self.library and self.library is not NUMPY:
             return self._from_own_library(x, source, name, copy)
         host = np.asarray(x) if source.library is NUMPY else source.library.to_numpy(x)
-        target = name or self._nearest_dtype(host)
         if self.library is NUMPY:
             if source.library is not NUMPY and not host.flags.writeable and copy is None:
                 copy = True  # JAX's arrays are constant, NumPy's users write into theirs
-            return np.asarray(host, dtype=target, copy=copy)
+            return np.asarray(host, dtype=name, copy=copy)
         if copy is False:
             raise ValueError(f"copy=False: moving from {source} to {self} needs a copy")
-        cast = host if target is None else np.asarray(host, dtype=target)
+        if name is None and host.dtype.kind not in "biufc":
+            raise DeviceError(f"{self} takes numbers, not {host.dtype}: encode them first")
+        target = name or self._nearest_dtype(host) or dtype_name(host.dtype)
+        cast = np.asarray(host, dtype=target)  # on the host: one copy to the device, in one go
         fresh = cast is not host and not np.may_share_memory(cast, host)
         return self.library.from_numpy(cast, self.device, bool(copy) and not fresh)
 
@@ -176,6 +170,8 @@ class Backend:
             if self.library.name == "jax":
                 hint += " or jax.config.update('jax_enable_x64', True)"
             raise DeviceError(f"{self.name} has no {name}: {hint}")
+        if self.library is not NUMPY and not hasattr(self.xp, name):
+            raise DeviceError(f"{self.name} has no dtype {name!r}, but {', '.join(self.dtypes)}")
 
     def _nearest_dtype(self, x: Any) -> str | None:
         """Return the dtype to take for an array when none is asked for; None: its own."""
@@ -271,7 +267,7 @@ def get_backend(spec: str | Backend | None = None) -> Backend:
     library_name, _, rest = text.partition(":")
     library = LIBRARIES.get(library_name.lower())
     if library is None:
-        raise DeviceError(f"unknown device {spec!r}: {_nearest(text.lower())}")
+        raise DeviceError(f"unknown device {spec!r}: {nearest_spec(text.lower())}")
     return _resolve(library, rest)
 
 
@@ -322,15 +318,6 @@ def to_numpy(x: Any) -> np.ndarray[Any, Any]:
     if isinstance(x, np.ndarray):
         return x
     return backend_of(x).library.to_numpy(x)
-
-
-def dtype_name(dtype: Any) -> str:
-    """Return the name of a dtype of any library, `torch.float32` -> `"float32"`."""
-    if isinstance(dtype, str):
-        return dtype
-    if isinstance(dtype, (np.dtype, type)) or hasattr(dtype, "dtype"):  # the last is JAX's
-        return str(np.dtype(dtype).name)
-    return str(dtype).rpartition(".")[2]
 
 
 def devices() -> list[DeviceInfo]:
@@ -407,19 +394,6 @@ def _register(library: Library, device: Device, key: Any) -> Backend:
     backend = _backends[name]
     _backends[key] = backend
     return backend
-
-
-def _nearest(text: str) -> str:
-    head, colon, rest = text.partition(":")
-    near = _HABITS.get(head, "")
-    if not near:
-        specs = [library.spec(kind) for library in LIBRARIES.values() for kind in library.kinds]
-        alike = difflib.get_close_matches(text, ["auto", *specs], 1, 0.7)
-        near = alike[0] if alike else ""
-    if near in LIBRARIES and near != "numpy":
-        near += colon + rest
-    question = f"did you mean {near!r}? " if near else ""
-    return f"{question}Known are auto, {', '.join(LIBRARIES)}, with a device as in 'torch:cuda:0'"
 
 
 def _disagreement(arrays: tuple[Any, ...]) -> str:

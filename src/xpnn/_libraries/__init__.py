@@ -4,11 +4,12 @@ Nothing is imported before it is asked for: `Library.load` imports the library. 
 one class and one entry in `LIBRARIES`; the rest of the package goes through `xpnn.backends`.
 """
 
+import difflib
 from typing import Any
 
 import array_api_compat
 
-from ._base import REAL_DTYPES, DeviceError, DeviceInfo, Library, apple_gpu, gpu_driver
+from ._base import REAL_DTYPES, DeviceError, DeviceInfo, Library, apple_gpu, dtype_name, gpu_driver
 from ._cupy import CuPy
 from ._host import Foreign, NumPy, Strict
 from ._jax import Jax
@@ -22,13 +23,24 @@ __all__ = [
     "DeviceInfo",
     "Library",
     "apple_gpu",
+    "dtype_name",
     "gpu_driver",
     "library_of",
+    "nearest_spec",
 ]
 
 NUMPY = NumPy()
 LIBRARIES: dict[str, Library] = {
     library.name: library for library in (NUMPY, CuPy(), Torch(), Jax(), Strict())
+}
+_HABITS = {
+    "cpu": "numpy",
+    "cuda": "cupy",
+    "gpu": "auto",
+    "mps": "torch:mps",
+    "np": "numpy",
+    "pytorch": "torch",
+    "strict": "array_api_strict",
 }
 _types: dict[type, Library] = {}
 
@@ -51,3 +63,17 @@ def library_of(x: Any) -> Library:
         library = LIBRARIES.get(namespace.__name__) or Foreign(namespace)
     _types[type(x)] = library
     return library
+
+
+def nearest_spec(text: str) -> str:
+    """Return a question for a spec that is not known, and what is."""
+    head, colon, rest = text.partition(":")
+    near = _HABITS.get(head, "")
+    if not near:
+        specs = [library.spec(kind) for library in LIBRARIES.values() for kind in library.kinds]
+        alike = difflib.get_close_matches(text, ["auto", *LIBRARIES, *specs], 1, 0.7)
+        near = alike[0] if alike else ""
+    if near in LIBRARIES and near != "numpy":
+        near += colon + rest
+    question = f"did you mean {near!r}? " if near else ""
+    return f"{question}Known are auto, {', '.join(LIBRARIES)}, with a device as in 'torch:cuda:0'"

@@ -81,6 +81,15 @@ def apple_gpu() -> bool:
     return sys.platform == "darwin" and platform.machine() == "arm64"
 
 
+def dtype_name(dtype: Any) -> str:
+    """Return the name of a dtype of any library, `torch.float32` -> `"float32"`."""
+    if isinstance(dtype, str):
+        return dtype
+    if isinstance(dtype, (np.dtype, type)) or hasattr(dtype, "dtype"):  # the last is JAX's
+        return str(np.dtype(dtype).name)
+    return str(dtype).rpartition(".")[2]
+
+
 def first_line(error: BaseException) -> str:
     """Return an error's first line, or its class if it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
