@@ -153,7 +153,7 @@ def warmup(
     total = max(progress.total_steps, 1)
     rising = math.ceil(warm_up * total)
     if progress.step < rising:
-        return base_lr * (progress.step + 1) / rising
+        return base_lr * ((progress.step + 1) / rising)
     return _cosine(base_lr, final * base_lr, (progress.step - rising) / max(total - rising, 1))
 
 
