@@ -1,3 +1,58 @@
-"""Perceptrons and multi-layer perceptrons on any array library."""
+"""Perceptrons and multi-layer perceptrons, written once, on any array library.
+
+The arrays decide where it runs: NumPy on a laptop, CuPy on a CUDA GPU, PyTorch, JAX, or any
+library that array-api-compat knows.
+"""
+
+from xpnn.activations import Activation, get_activation
+from xpnn.backends import (
+    Backend,
+    DeviceError,
+    DeviceInfo,
+    backend_of,
+    devices,
+    get_backend,
+    to_numpy,
+    use_device,
+)
+from xpnn.callbacks import EpochEnd, ProgressBar
+from xpnn.estimators import MLPClassifier, MLPRegressor, load
+from xpnn.files import ModelFileError, save
+from xpnn.initializers import Initializer, get_initializer
+from xpnn.losses import Loss, get_loss
+from xpnn.network import Dense, Network
+from xpnn.optimizers import get_optimizer
+from xpnn.schedules import Schedule, get_schedule
+from xpnn.training import DivergedError
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Activation",
+    "Backend",
+    "Dense",
+    "DeviceError",
+    "DeviceInfo",
+    "DivergedError",
+    "EpochEnd",
+    "Initializer",
+    "Loss",
+    "MLPClassifier",
+    "MLPRegressor",
+    "ModelFileError",
+    "Network",
+    "ProgressBar",
+    "Schedule",
+    "backend_of",
+    "devices",
+    "get_activation",
+    "get_backend",
+    "get_initializer",
+    "get_loss",
+    "get_optimizer",
+    "get_schedule",
+    "load",
+    "save",
+    "to_numpy",
+    "use_device",
+]

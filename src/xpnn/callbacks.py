@@ -36,9 +36,7 @@ class Callbacks:
         self._callbacks = tuple(callbacks)
         for callback in self._callbacks:
             if not callable(callback):
-                raise ValueError(
-                    f"A callback must be callable with an EpochEnd, got {callback!r}."
-                )
+                raise ValueError(f"A callback must be callable with an EpochEnd, got {callback!r}.")
 
     def begin(self, epochs: int) -> None:
         """Before the first epoch."""
@@ -47,7 +45,7 @@ class Callbacks:
 
     def epoch(self, end: EpochEnd) -> bool:
         """After an epoch; whether any callback asks to stop (all are called)."""
-        return any([callback(end) is True for callback in self._callbacks])
+        return any([callback(end) is True for callback in self._callbacks])  # noqa: C419 - all
 
     def end(self) -> None:
         """After the last epoch, also after an error."""

@@ -46,11 +46,12 @@ class Dataset:
         self.backend, self.dtype, self.n = backend, dtype, int(x.shape[0])
         self.sparse = is_sparse(x)
         self.resident = not (self.sparse or (_too_big(x, backend) if stream is None else stream))
-        self.arrays = (x, y, weight)
+        self.arrays: tuple[Any, ...] = (x, y, weight)
         if self.resident:
-            self.arrays = tuple(self._move(a) for a in self.arrays)
+            self.arrays = tuple(self.move(a) for a in self.arrays)
 
-    def _move(self, a: Any) -> Array | None:
+    def move(self, a: Any) -> Array | None:
+        """An array on the device, in the dtype of the work if it is floating."""
         if a is None:
             return None
         if is_sparse(a):
@@ -69,7 +70,7 @@ class Dataset:
     def fetch(self, order: np.ndarray | None, start: int, size: int) -> tuple[Array | None, ...]:
         """One streamed batch, gathered on the host and moved."""
         rows = slice(start, start + size) if order is None else order[start : start + size]
-        return tuple(None if a is None else self._move(a[rows]) for a in self.arrays)
+        return tuple(None if a is None else self.move(a[rows]) for a in self.arrays)
 
 
 def is_sparse(x: Any) -> bool:
@@ -112,7 +113,7 @@ def _chunks(data: Dataset, size: int, xp: Namespace) -> Iterator[Array]:
     for start in range(0, data.n, size):
         rows = min(size, data.n - start)
         if data.resident:
-            yield data.arrays[0][start : start + rows, ...]  # type: ignore[index]
+            yield data.arrays[0][start : start + rows, ...]
         else:
             yield data.fetch(None, start, rows)[0]
 

@@ -3,7 +3,7 @@
 from xpnn._typing import Array, Namespace
 
 
-def accuracy(predicted: Array, target: Array, weight: Array | None, xp: Namespace) -> Array:
+def accuracy(predicted: Array, target: Array, weight: Array, xp: Namespace) -> Array:
     """Weighted fraction of rows that are right, in every label for two-dimensional input.
 
     Parameters

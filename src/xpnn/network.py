@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from xpnn.initializers import Initializer, get_initializer
 from xpnn.kernels import Drop
 from xpnn.layout import Entry, Layout, Role
 from xpnn.random import WEIGHTS, host_generator
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -112,7 +114,7 @@ class Network:
         layers = tuple(self.layers)
         if not layers:
             raise ValueError("A network needs at least one layer, got none.")
-        for i, (a, b) in enumerate(zip(layers, layers[1:], strict=False)):
+        for i, (a, b) in enumerate(pairwise(layers)):
             if a.n_out != b.n_in:
                 raise ValueError(
                     f"Layer {i} has {a.n_out} outputs and layer {i + 1} takes {b.n_in} inputs; "
@@ -128,7 +130,9 @@ class Network:
         shapes: list[tuple[str, tuple[int, ...], Role, int]] = [
             (f"weight_{i}", (d.n_in, d.n_out), "weight", i) for i, d in enumerate(self.layers)
         ]
-        shapes += [(f"bias_{i}", (d.n_out,), "bias", i) for i, d in enumerate(self.layers) if d.bias]
+        shapes += [
+            (f"bias_{i}", (d.n_out,), "bias", i) for i, d in enumerate(self.layers) if d.bias
+        ]
         entries: list[Entry] = []
         offset = 0
         for name, shape, role, layer in shapes:
@@ -323,7 +327,7 @@ def multilayer_perceptron(
     >>> multilayer_perceptron([64, 100, 10]).layout.size
     7510
     """
-    pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+    pairs = list(pairwise(sizes))
     hidden = [Dense(a, b, activation, dropout) for a, b in pairs[:-1]]
     return Network((*hidden, Dense(*pairs[-1])), input_dropout, link)
 
@@ -343,7 +347,7 @@ def _rate(rate: float) -> str:
     return f"{rate:g}" if rate else ""
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:

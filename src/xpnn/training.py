@@ -18,11 +18,11 @@ import numpy as np
 from array_api_compat import device
 
 from xpnn import kernels
+from xpnn._numeric import positive_sum
 from xpnn._typing import Array, Namespace
 from xpnn.backends import Backend
 from xpnn.callbacks import Callback, Callbacks, EpochEnd
 from xpnn.data import Dataset
-from xpnn._numeric import positive_sum
 from xpnn.losses import Loss
 from xpnn.network import Network
 from xpnn.optimizers import Adam, clip_by_global_norm, max_norm, penalty
@@ -118,7 +118,9 @@ class TrainingState:
     seed : int
         64 bits: of shuffles and dropout masks.
     step, samples, epoch : int
-        Optimizer steps, rows seen and epochs done over all calls.
+        Steps, rows seen and epochs done over all calls.
+    t : int
+        Steps that the optimizer's moments have seen.
     plateaus : int
         How often an adaptive schedule lowered the rate.
     stale : int
@@ -136,6 +138,7 @@ class TrainingState:
     moments: tuple[Array, ...]
     seed: int
     step: int = 0
+    t: int = 0
     samples: int = 0
     epoch: int = 0
     plateaus: int = 0
@@ -143,6 +146,15 @@ class TrainingState:
     best: float = -math.inf
     history: dict[str, list[float]] = field(default_factory=dict)
     outcome: Outcome = "finished"
+
+    def moved(self, source: Backend, target: Backend) -> "TrainingState":
+        """The state on another device; itself where it is there already."""
+        if source is target:
+            return self
+        theta, buffers, *moments = [
+            target.asarray(a) for a in (self.theta, self.buffers, *self.moments)
+        ]
+        return replace(self, theta=theta, buffers=buffers, moments=tuple(moments))
 
     def copy(self, xp: Namespace) -> "TrainingState":
         """A state that shares no memory with this one."""
@@ -236,6 +248,7 @@ class _Run:
         self.best: Weights | None = None
         self.total: Array = None
         self.rate = config.learning_rate
+        self.first = state.step, state.epoch
         self.decay = data.backend.asarray(network.layout.mask("weight"), dtype=state.theta.dtype)
         c = config
         rules = (c.loss, c.optimizer, c.l1, c.l2, c.clip_norm, c.max_norm)
@@ -245,7 +258,8 @@ class _Run:
         """Where the run stands, after so many more plateaus."""
         s, c = self.state, self.config
         steps = -(-self.data.n // c.batch_size) * c.epochs
-        return Progress(s.step, s.epoch, s.samples, steps, c.epochs, s.plateaus + plateaus)
+        step, epoch = s.step - self.first[0], s.epoch - self.first[1]
+        return Progress(step, epoch, s.samples, steps, c.epochs, s.plateaus + plateaus)
 
     def epoch(self, interrupted: Callable[[], bool]) -> bool:
         """All batches once; False when Ctrl-C ended it between two steps."""
@@ -266,7 +280,7 @@ class _Run:
             carry = (s.theta, s.buffers, s.moments, self.total)
             rule = (
                 None if keys is None else keys[i],
-                c.optimizer.coefficients(self.rate, s.step + 1),
+                c.optimizer.coefficients(self.rate, s.t + 1),
                 self.decay,
             )
             if data.resident:
@@ -274,7 +288,7 @@ class _Run:
             else:
                 carry = self.on_batch(*carry, data.fetch(order, start, size), *rule)
             s.theta, s.buffers, s.moments, self.total = carry
-            s.step += 1
+            s.step, s.t = s.step + 1, s.t + 1
         s.epoch, s.samples = s.epoch + 1, s.samples + data.n
         return True
 

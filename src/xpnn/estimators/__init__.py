@@ -1,0 +1,46 @@
+"""Estimators with scikit-learn's interface."""
+
+import os
+from typing import Any
+
+from xpnn.estimators.mlp import MLPClassifier, MLPRegressor
+from xpnn.files import load_as
+
+__all__ = ["MLPClassifier", "MLPRegressor", "load"]
+
+_IN_FILES = {cls.__name__: cls for cls in (MLPClassifier, MLPRegressor)}
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read an estimator from a model file that `xpnn.save` wrote.
+
+    Nothing in the file can run: it holds numbers, names and the settings of built-in parts.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    estimator
+        Fitted, with NumPy arrays; it works on its `device` where that is there, and else on
+        NumPy, with a warning.
+
+    Raises
+    ------
+    ModelFileError
+        When it is no model file, is damaged, or comes from a newer xpnn.
+    OSError
+        When it cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, xpnn
+    >>> model = xpnn.MLPRegressor((4,), max_iter=2).partial_fit(np.eye(3), np.arange(3.0))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     xpnn.save(model, f"{folder}/model.safetensors")
+    ...     again = xpnn.load(f"{folder}/model.safetensors")
+    >>> bool((again.predict(np.eye(3)) == model.predict(np.eye(3))).all())
+    True
+    """
+    return load_as(path, _IN_FILES)

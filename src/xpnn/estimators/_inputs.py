@@ -1,0 +1,197 @@
+"""What users pass in: checked, and told apart by library and device.
+
+NumPy, pandas, polars, lists and SciPy matrices go through scikit-learn's own checks. Arrays of
+other libraries stay where they are and are checked there, with the same messages.
+"""
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import is_array_api_obj, is_numpy_array
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import _num_features, validate_data
+
+from xpnn._typing import Array
+from xpnn.backends import Backend, backend_of, dtype_name, get_backend, to_numpy
+from xpnn.data import is_sparse
+
+NUMPY = get_backend("numpy")
+_FLOATS = ("float64", "float32")
+
+
+def is_foreign(x: Any) -> bool:
+    """Whether `x` is an array of a library other than NumPy."""
+    return not is_numpy_array(x) and not is_sparse(x) and is_array_api_obj(x)
+
+
+def read_features(estimator: Any, x: Any, *, reset: bool) -> tuple[Any, Backend]:
+    """Check `X`; make it floating, two-dimensional and finite.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose number and names of features are set (`reset`) or compared.
+    x : array-like of shape (n_samples, n_features)
+    reset : bool
+
+    Returns
+    -------
+    x : array of float32 or float64, or CSR matrix
+    backend : Backend
+        The library and device of `x`.
+
+    Raises
+    ------
+    ValueError
+        For NaN or infinity, a wrong number of dimensions or features, no sample, complex or
+        non-numeric data.
+    """
+    if not is_foreign(x):
+        if getattr(x, "dtype", None) == np.float16:
+            x = x.astype(np.float32)  # computed in float32; scikit-learn would take float64
+        x = validate_data(
+            estimator, x, accept_sparse="csr", dtype=(np.float64, np.float32), reset=reset
+        )
+        return x, NUMPY
+    backend = backend_of(x)
+    with backend.device_context():
+        x = _floating(_check_shape(estimator, x), backend)
+        _check_finite(x, backend, "X")
+    if reset:
+        estimator.n_features_in_ = int(x.shape[1])
+        if hasattr(estimator, "feature_names_in_"):
+            del estimator.feature_names_in_
+    elif x.shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {x.shape[1]} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input."
+        )
+    return x, backend
+
+
+def _check_shape(estimator: Any, x: Array) -> Array:
+    name = type(estimator).__name__
+    if x.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {x.ndim}D array instead. Reshape your data either using "
+            "xp.reshape(x, (-1, 1)) if it has a single feature or xp.reshape(x, (1, -1)) if it "
+            "contains a single sample."
+        )
+    for count, kind in zip(x.shape, ("sample", "feature"), strict=True):
+        if count < 1:
+            raise ValueError(
+                f"Found array with 0 {kind}(s) (shape={tuple(x.shape)}) while a minimum of 1 is "
+                f"required by {name}."
+            )
+    return x
+
+
+def _floating(x: Array, backend: Backend) -> Array:
+    """`x` in a floating dtype that its device computes in."""
+    name = dtype_name(x.dtype)
+    if name.startswith("complex"):
+        raise ValueError(f"Complex data not supported, got {name}.")
+    if name in _FLOATS:
+        return x
+    narrow = name in ("float16", "bfloat16") or "float64" not in backend.dtypes
+    return backend.xp.astype(x, backend.float_dtype("float32" if narrow else "float64"))
+
+
+def _check_finite(x: Array, backend: Backend, name: str) -> None:
+    xp = backend.xp
+    if not bool(xp.all(xp.isfinite(x))):
+        nan = bool(xp.any(xp.isnan(x)))
+        what = "NaN" if nan else f"infinity or a value too large for dtype('{dtype_name(x.dtype)}')"
+        raise ValueError(f"Input {name} contains {what}.")
+
+
+def read_weight(weight: Any, x: Any) -> np.ndarray | Array | None:
+    """Check sample weights: one finite non-negative number a row, not all of them zero.
+
+    Returns
+    -------
+    array of shape (n_samples,), or None for None
+        Where it was.
+    """
+    if weight is None:
+        return None
+    n = x.shape[0]
+    if isinstance(weight, int | float):
+        weight = np.full(n, float(weight))
+    if not is_foreign(weight):
+        weight = check_array(
+            weight,
+            ensure_2d=False,
+            dtype=(np.float64, np.float32),
+            order="C",
+            input_name="sample_weight",
+        )
+    if weight.ndim != 1:
+        raise ValueError(f"Sample weights must be 1D array or scalar, got {weight.ndim}D array.")
+    if weight.shape[0] != n:
+        raise ValueError(
+            f"sample_weight.shape == {tuple(weight.shape)}, expected {(n,)}: one weight a sample."
+        )
+    host = to_numpy(weight)
+    if not np.isfinite(host).all() or (host < 0).any() or not host.any():
+        raise ValueError(
+            "sample_weight must be finite and not negative, with at least one above zero; "
+            f"its smallest value is {host.min()!r}."
+        )
+    return weight
+
+
+def read_target(estimator: Any, y: Any, x: Any, *, numeric: bool) -> np.ndarray | Array:
+    """Check `y`: as many finite entries as `x` has rows, one- or two-dimensional.
+
+    Parameters
+    ----------
+    estimator : estimator
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    x : array
+    numeric : bool
+        Whether a number is needed (regression). Then an array of another library stays where
+        it is; labels always come to the host, once.
+    """
+    if y is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target "
+            "y is None."
+        )
+    if numeric and is_foreign(y):
+        backend = backend_of(y)
+        y = _floating(y, backend)
+        _check_finite(y, backend, "y")
+    else:
+        if is_foreign(y):
+            y = to_numpy(y)
+        y = check_array(
+            y,
+            accept_sparse="csr",
+            ensure_2d=False,
+            dtype=None,
+            input_name="y",
+            ensure_min_samples=0,
+            estimator=estimator,
+        )
+        if is_sparse(y):
+            y = y.toarray()
+        if numeric and y.dtype.kind not in "fiub":
+            y = y.astype(np.float64)
+    if y.ndim not in (1, 2):
+        raise ValueError(f"y should be a 1d or 2d array, got an array of shape {y.shape} instead.")
+    check_consistent_length(x, y) if not is_foreign(x) else _check_length(x, y)
+    return y
+
+
+def _check_length(x: Array, y: Any) -> None:
+    if x.shape[0] != y.shape[0]:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: "
+            f"{[int(x.shape[0]), int(y.shape[0])]}"
+        )
+
+
+def number_of_features(x: Any) -> int:
+    """How many columns `x` has, for any array-like."""
+    return int(x.shape[1]) if hasattr(x, "shape") else int(_num_features(x))

@@ -1,0 +1,105 @@
+"""Class labels of any kind as the numbers that a loss takes, and back."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import (
+    check_classification_targets,
+    type_of_target,
+    unique_labels,
+)
+
+from xpnn._typing import Array
+from xpnn.backends import Backend
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The classes of a problem, on the host.
+
+    Attributes
+    ----------
+    kind : {"binary", "multiclass", "multilabel"}
+    classes : ndarray of shape (n_classes,)
+        Sorted; for multilabel the column numbers.
+    """
+
+    kind: Literal["binary", "multiclass", "multilabel"]
+    classes: np.ndarray
+
+    @classmethod
+    def of(cls, y: np.ndarray, classes: Any = None) -> "Labels":
+        """The labels of a target, or of the classes that later targets will have."""
+        y = flat(y)
+        check_classification_targets(y)
+        if type_of_target(y).startswith("multilabel"):
+            return cls("multilabel", np.arange(y.shape[1]))
+        found = unique_labels(y if classes is None else np.asarray(classes))
+        return cls("binary" if len(found) <= 2 else "multiclass", found)
+
+    def check(self, n_outputs: int) -> None:
+        """Raise a ValueError if these are no labels for that many outputs."""
+        kinds = ("binary", "multiclass", "multilabel")
+        if self.kind not in kinds or not isinstance(self.classes, np.ndarray):
+            raise ValueError("its classes are no labels")
+        if self.classes.ndim != 1 or len(self.classes) < 1 or self.n_outputs != n_outputs:
+            raise ValueError(f"{self.classes.shape} classes for {n_outputs} outputs")
+
+    @property
+    def n_outputs(self) -> int:
+        """Units of the output layer."""
+        return 1 if self.kind == "binary" else len(self.classes)
+
+    @property
+    def numeric(self) -> bool:
+        """Whether labels are numbers, which an array of any library can hold."""
+        return self.classes.dtype.kind in "biuf"
+
+    def encode(self, y: np.ndarray) -> Any:
+        """Class numbers: int64 of shape (n,); for multilabel 0 and 1 of shape (n, n_labels).
+
+        Raises
+        ------
+        ValueError
+            For a label that is not among the classes.
+        """
+        y = flat(y)
+        if self.kind == "multilabel":
+            if y.ndim != 2 or y.shape[1] != len(self.classes):
+                raise ValueError(
+                    f"y has shape {y.shape}, but the network was built for "
+                    f"{len(self.classes)} labels a sample."
+                )
+            return (y != 0).astype(np.int64)
+        if y.ndim != 1:
+            raise ValueError(f"y should be a 1d array, got an array of shape {y.shape} instead.")
+        found = unique_labels(y)
+        if len(np.setdiff1d(found, self.classes)):
+            raise ValueError(
+                "`y` has classes not in `self.classes_`. "
+                f"`self.classes_` has {self.classes}. 'y' has {found}."
+            )
+        return np.searchsorted(self.classes, y).astype(np.int64)
+
+    def compare(self, y: np.ndarray) -> Any:
+        """Class numbers for scoring: a label that is not among the classes is -1."""
+        y = flat(y)
+        if self.kind == "multilabel":
+            return (y != 0).astype(np.int64)
+        position = np.minimum(np.searchsorted(self.classes, y), len(self.classes) - 1)
+        return np.where(self.classes[position] == y, position, -1).astype(np.int64)
+
+    def decode(self, codes: Array, backend: Backend, source: Backend) -> Array:
+        """Labels of class numbers, moved to `source`; on the host where they are no numbers."""
+        if self.kind == "multilabel":
+            return source.asarray(codes)
+        if not self.numeric or source.name == "numpy":
+            return self.classes[backend.to_numpy(codes)]
+        return source.asarray(backend.xp.take(backend.asarray(self.classes), codes))
+
+
+def flat(y: np.ndarray) -> np.ndarray:
+    """A column as a vector, with scikit-learn's warning; other targets unchanged."""
+    return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y

@@ -1,0 +1,160 @@
+"""A fitted estimator as plain data and NumPy arrays, and back: what a model file holds."""
+
+import dataclasses
+import inspect
+import warnings
+from typing import Any
+
+import numpy as np
+
+from xpnn.activations import ACTIVATIONS, Activation, get_activation
+from xpnn.backends import Backend, DeviceError, get_backend
+from xpnn.initializers import INITIALIZERS, Initializer, get_initializer
+from xpnn.losses import LOSSES, Loss, get_loss
+from xpnn.network import Network
+from xpnn.optimizers import OPTIMIZERS, get_optimizer
+from xpnn.schedules import SCHEDULES, Schedule, get_schedule
+from xpnn.training import TrainingState
+
+_ENTRIES: dict[str, tuple[Any, Any, Any]] = {
+    "loss": (Loss, LOSSES, get_loss),
+    "schedule": (Schedule, SCHEDULES, get_schedule),
+    "initializer": (Initializer, INITIALIZERS, get_initializer),
+}
+# What runs, or belongs to one process alone, is left out of a file; fit does without.
+_LEFT_OUT = {"callbacks": None, "random_state": None}
+_SCALARS = (
+    "seed",
+    "step",
+    "t",
+    "samples",
+    "epoch",
+    "plateaus",
+    "stale",
+    "best",
+    "history",
+    "outcome",
+)
+
+
+def plain(value: Any) -> Any:
+    """A parameter as plain data: built-in entries by name; others unchanged."""
+    if isinstance(value, Backend):
+        return value.name
+    if isinstance(value, Activation) and ACTIVATIONS.get(value.name) == value:
+        return {"entry": "activation", "name": value.name, "params": {}}
+    for kind, (cls, table, _) in _ENTRIES.items():
+        if isinstance(value, cls) and _same_rule(value, table.get(value.name)):
+            return {"entry": kind, "name": value.name, "params": dict(value.params)}
+    if type(value) in OPTIMIZERS.values():
+        params = dataclasses.asdict(value)
+        return {"entry": "optimizer", "name": value.name, "params": params}
+    return value
+
+
+def _same_rule(value: Any, known: Any) -> bool:
+    return known is not None and value.function is known.function
+
+
+def rebuilt(value: Any) -> Any:
+    """The inverse of `plain`."""
+    if not isinstance(value, dict) or "entry" not in value:
+        return value
+    if value["entry"] == "activation":
+        return get_activation(value["name"])
+    make = get_optimizer if value["entry"] == "optimizer" else _ENTRIES[value["entry"]][2]
+    return make(value["name"], **value["params"])
+
+
+def to_record(estimator: Any, extra: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and host arrays of a fitted estimator.
+
+    Parameters
+    ----------
+    estimator : fitted BaseMLP
+    extra : tuple of str
+        Further attributes of plain data.
+
+    Raises
+    ------
+    ValueError
+        For an activation of the user's own; other code is refused by `xpnn.files.encode`.
+    """
+    state, to_numpy = estimator._state, estimator._backend.to_numpy
+    params = {k: plain(v) for k, v in estimator.get_params(deep=False).items()}
+    for name, substitute in _LEFT_OUT.items():
+        if name in params and not isinstance(params[name], int):
+            params[name] = substitute
+    header = {
+        "params": params,
+        "network": estimator.network_.to_dict(),
+        "state": {name: getattr(state, name) for name in _SCALARS},
+        "dtype": estimator._dtype,
+        "attributes": {
+            name: getattr(estimator, name) for name in extra if hasattr(estimator, name)
+        },
+    }
+    arrays = {"theta": to_numpy(state.theta), "buffers": to_numpy(state.buffers)}
+    if estimator._moments_of in OPTIMIZERS.values():
+        header["moments_of"] = estimator._moments_of.name
+        arrays |= {f"moment_{i}": to_numpy(a) for i, a in enumerate(state.moments)}
+    return header, arrays
+
+
+def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+    """A fitted estimator whose arrays are NumPy, working on its `device` if that is here.
+
+    Raises
+    ------
+    ValueError, LookupError, TypeError
+        For a header or arrays that do not fit together.
+    """
+    known = set(inspect.signature(cls.__init__).parameters) - {"self"}  # type: ignore[misc]
+    params = {k: rebuilt(v) for k, v in header["params"].items()}
+    if set(params) != known:
+        raise ValueError(f"its parameters are not those of {cls.__name__}")
+    estimator = cls(**params)
+    estimator._validate_params()
+    network, dtype = Network.from_dict(header["network"]), header["dtype"]
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"its dtype is {dtype!r}")
+    for name, array in arrays.items():
+        size = 0 if name == "buffers" else network.layout.size
+        if array.shape != (size,) or array.dtype != dtype:
+            raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, not {size} {dtype}")
+    moments = tuple(arrays[f"moment_{i}"] for i in range(len(arrays) - 2))
+    state = {k: header["state"][k] for k in _SCALARS}
+    _check_state(state)
+    estimator.network_, estimator._dtype = network, dtype
+    estimator._source = estimator._backend = get_backend("numpy")
+    estimator._moments_of = OPTIMIZERS[header["moments_of"]] if "moments_of" in header else None
+    estimator._state = TrainingState(arrays["theta"], arrays["buffers"], moments, **state)
+    for name, value in header["attributes"].items():
+        setattr(estimator, name, value)
+    if estimator.device is not None:
+        _go_to_device(estimator)
+    estimator._adopt(estimator._state, 0)
+    return estimator
+
+
+def _check_state(state: dict[str, Any]) -> None:
+    for name in ("seed", "step", "t", "samples", "epoch", "plateaus", "stale"):
+        if isinstance(state[name], bool) or not isinstance(state[name], int) or state[name] < 0:
+            raise ValueError(f"its {name} is {state[name]!r}")
+    history = state["history"]
+    if not isinstance(state["best"], float) or not isinstance(history, dict):
+        raise ValueError("its history is no table")
+    for curve in history.values():
+        if not isinstance(curve, list) or not all(isinstance(v, float) for v in curve):
+            raise ValueError("its history is no table of numbers")
+
+
+def _go_to_device(estimator: Any) -> None:
+    try:
+        target = get_backend(estimator.device)
+    except DeviceError as error:
+        warnings.warn(f"{error}. The model is on NumPy and follows X.", stacklevel=4)
+        estimator.device = None
+        return
+    estimator._state = estimator._state.moved(estimator._backend, target)
+    estimator._backend = target
