@@ -63,6 +63,7 @@ def test_without_a_loss_or_matplotlib_the_cure_is_named(monkeypatch):
 
 
 def test_pyplot_and_its_state_stay_out_of_it():
-    code = "import sys; from xpnn.plotting import plot_history; assert 'matplotlib' not in sys.modules\n"
+    code = "import sys; from xpnn.plotting import plot_history\n"
+    code += "assert 'matplotlib' not in sys.modules\n"
     code += "plot_history({'loss': [1.0]}); assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -41,7 +41,14 @@ def csv(tmp_path, text, name="t.csv"):
     return path
 
 
-MIXED = "age,town,member,target\n20,Ulm,true,a\n,Bonn,false,b\n40,,true,a\n60,Ulm,false,b\n50,Ulm,,a\n"
+MIXED = """\
+age,town,member,target
+20,Ulm,true,a
+,Bonn,false,b
+40,,true,a
+60,Ulm,false,b
+50,Ulm,,a
+"""
 
 
 # -- reading ------------------------------------------------------------------------------------
@@ -193,7 +200,7 @@ def test_useless_columns_are_left_out_and_said():
 
 @pytest.mark.parametrize("date", ["2024-05-01", "2024-05-01 10:00:00", "1.5.2024", "05/01/2024"])
 def test_dates_are_refused_with_the_cure(date):
-    with pytest.raises(TableError, match="'when' holds dates .*--drop 'when'"):
+    with pytest.raises(TableError, match=r"'when' holds dates .*--drop 'when'"):
         make_problem(table(when=words(date, date, None), y=np.array([1.0, 2, 3])))
     assert make_problem(table(when=words(date), x=np.ones(1), y=np.array([0.5])), drop=["when"])
 
