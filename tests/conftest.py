@@ -94,11 +94,11 @@ def chosen(pytestconfig: pytest.Config) -> list[str]:
     return pytestconfig.stash[CHOSEN]
 
 
-@pytest.fixture
-def target(request: pytest.FixtureRequest) -> Iterator[Target]:
+def run_on(request: pytest.FixtureRequest) -> Iterator[Target]:
     own_context = request.node.get_closest_marker("own_context") is not None
     with running(*request.param, own_context=own_context) as target:
         yield target
 
 
-target_any = pytest.fixture(target.__wrapped__, name="target_any")
+target = pytest.fixture(run_on, name="target")
+target_any = pytest.fixture(run_on, name="target_any")

@@ -55,7 +55,7 @@ def imported(tree: ast.AST, module: str) -> Iterator[str]:
 def own(name: str) -> str | None:
     """The file of this package that an imported name comes from."""
     parts = name.split(".")
-    if parts[0] != "xpnn" or name == "xpnn.__version__":  # a constant, there before any import
+    if parts[0] != "xpnn" or name == "xpnn.__version__":  # a constant, not its faces
         return None
     for length in range(len(parts), 1, -1):
         module = ".".join(parts[1:length])

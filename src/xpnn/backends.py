@@ -375,8 +375,6 @@ def _resolve(library: Library, rest: str) -> Backend:
     except DeviceError as error:
         raise DeviceError(f"{library.spec(rest)!r}: {error}") from error
     if suffix not in found:
-        suffix = next((s for s in found if s.lower() == suffix), suffix)
-    if suffix not in found:
         raise DeviceError(f"{library.spec(rest)!r}: {library.no_such_device(suffix, found)}")
     name, device = library.spec(suffix), found[suffix]
     if name in _backends:
@@ -400,6 +398,5 @@ def _disagreement(arrays: tuple[Any, ...]) -> str:
     names = [backend_of(x).name for x in arrays if x is not None]
     return (
         f"arrays must use the same namespace and device, got {', '.join(names)}: move them first, "
-        f"for example get_backend({names[0]!r}).asarray(x), or an estimator with "
-        f"estimator.to_device({names[-1]!r})"
+        f"with get_backend({names[0]!r}).asarray(x) or estimator.to_device({names[-1]!r})"
     )

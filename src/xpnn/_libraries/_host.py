@@ -27,7 +27,10 @@ class Strict(Library):
     distributions = ("array-api-strict",)
     cure = "pip install 'xpnn[test]'"
     kinds = ("CPU_DEVICE", "device1", "device2", "no_float64", "no_x64")
-    aliases: ClassVar[dict[str, str]] = {"cpu": "CPU_DEVICE", "cpu_device": "CPU_DEVICE"}
+
+    def canonical(self, rest: str) -> str:
+        spellings = {"cpu": "CPU_DEVICE"} | {name.lower(): name for name in self.kinds}
+        return spellings.get(rest, rest)
 
     def devices(self) -> dict[str, Device]:
         import array_api_strict
