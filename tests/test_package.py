@@ -10,7 +10,6 @@ import pkgutil
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -23,21 +22,6 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 HEAVY = ("cupy", "torch", "jax", "numba", "matplotlib", "pandas")
 PUBLIC = sorted(getattr(xpnn, "__all__", ()))
 MODULES = sorted(m.name for m in pkgutil.walk_packages(xpnn.__path__, "xpnn."))
-
-
-def run_python(code):
-    """Run `code` in a fresh interpreter that sees this xpnn, and return what it printed."""
-    env = {**os.environ, "PYTHONPATH": str(Path(xpnn.__file__).parents[1])}
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], env=env, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
-
-
-def test_import_is_light():
-    code = f"import sys, xpnn; print([m for m in {HEAVY} if m in sys.modules])"
-    assert run_python(code) == "[]"
 
 
 def test_version_stands_in_one_place():
@@ -83,6 +67,9 @@ def test_public_names_are_documented(name):
     if not (callable(value) or inspect.ismodule(value)):  # __version__, tables
         return
     documentation = inspect.getdoc(value) or ""
+    if inspect.isclass(value) and issubclass(value, Exception):  # raised in others' examples
+        assert documentation
+        return
     wanted = ["Examples"]
     if inspect.isfunction(value) and inspect.signature(value).parameters:
         wanted.append("Parameters")
