@@ -136,7 +136,7 @@ class Backend:
             return self._from_own_library(x, source, name, copy)
         host = np.asarray(x) if source.library is NUMPY else source.library.to_numpy(x)
         if self.library is NUMPY:
-            if source.library is not NUMPY and not host.flags.writeable and copy is None:
+            if copy is None and source.library is not NUMPY and not host.flags.writeable:
                 copy = True  # JAX's arrays are constant, NumPy's users write into theirs
             return np.asarray(host, dtype=name, copy=copy)
         if copy is False:
@@ -145,8 +145,7 @@ class Backend:
             raise DeviceError(f"{self} takes numbers, not {host.dtype}: encode them first")
         target = name or self._nearest_dtype(host) or dtype_name(host.dtype)
         cast = np.asarray(host, dtype=target)  # on the host: one copy to the device, in one go
-        fresh = cast is not host and not np.may_share_memory(cast, host)
-        return self.library.from_numpy(cast, self.device, bool(copy) and not fresh)
+        return self.library.from_numpy(cast, self.device, bool(copy) and cast is host)
 
     def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
         """Return an array of this backend on the host; it may share memory, so only read it."""
@@ -222,18 +221,13 @@ _chosen: ContextVar[Backend | None] = ContextVar("xpnn_device", default=None)
 
 
 def get_backend(spec: str | Backend | None = None) -> Backend:
-    """Return the backend that a spec names.
+    """Return the backend that a spec names, the same object each time.
 
     Parameters
     ----------
     spec : str, Backend or None
         See the module. None: what `use_device` says, else the environment variable
         `XPNN_DEVICE`, else `"auto"`.
-
-    Returns
-    -------
-    Backend
-        The same object each time.
 
     Raises
     ------
