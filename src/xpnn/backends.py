@@ -145,7 +145,8 @@ class Backend:
             raise DeviceError(f"{self} takes numbers, not {host.dtype}: encode them first")
         target = name or self._nearest_dtype(host) or dtype_name(host.dtype)
         cast = np.asarray(host, dtype=target)  # on the host: one copy to the device, in one go
-        return self.library.from_numpy(cast, self.device, bool(copy) and cast is host)
+        own = not np.may_share_memory(cast, host)
+        return self.library.from_numpy(cast, self.device, bool(copy) and not own)
 
     def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
         """Return an array of this backend on the host; it may share memory, so only read it."""
