@@ -224,7 +224,7 @@ def test_an_unknown_name_lists_the_known_ones_nearest_first():
     assert all(name in str(error.value) for name in NAMES)
 
 
-@pytest.mark.parametrize("spec", [None, 3, (square,), (square, 3), ("relu", square)])
+@pytest.mark.parametrize("spec", [None, 3, Activation, (square,), (square, 3), ("relu", square)])
 def test_what_is_no_activation_is_an_error(spec):
     with pytest.raises(ValueError, match="expected a"):
         get_activation(spec)

@@ -298,7 +298,7 @@ def test_pickle_copy_and_hash(name):
 
 def cubic(output, target, weight, xp, *, power=3.0):
     r = output - target
-    return xp.sum(xp.abs(r) ** power), power * xp.abs(r) ** (power - 1.0) * xp.sign(r)
+    return xp.sum(xp.abs(r) ** power), power * r * xp.abs(r) ** (power - 2.0)
 
 
 def test_a_users_own_function(target):
@@ -309,6 +309,15 @@ def test_a_users_own_function(target):
     assert gradient.shape == (N, K)
     assert get_loss(loss, power=2).params == (("power", 2.0),)
     assert get_loss(cubic, power=2).params == (("power", 2.0),)
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, 1.0, (1.0, OUTPUT), (np.ones(1), OUTPUT), (np.float64(1), OUTPUT[:, :1])]
+)
+def test_a_users_wrong_result_is_an_error(wrong):
+    loss = get_loss(lambda output, target, weight, xp: wrong)
+    with pytest.raises(ValueError, match=r"must return a tuple of a 0-d array and .*\(6, 3\)"):
+        loss(OUTPUT, REAL, None, np_xp)
 
 
 def test_parameters_given_are_kept_beside_those_changed():

@@ -5,7 +5,7 @@ array-api-compat index by a mask on CuPy, and `maximum(x, 0.0)` and `where(c, x,
 scalar to the device on torch: each of these waits for the GPU.
 """
 
-from ._typing import Array, DType, Namespace
+from xpnn._typing import Array, DType, Namespace
 
 _LARGEST_EXPONENT = {16: 11.0, 32: 88.0, 64: 709.0}
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ._lookup import lookup, name_of
-from ._numeric import at_least, at_most, exp, sigmoid
-from ._typing import Array, Namespace
+from xpnn._lookup import lookup, name_of
+from xpnn._numeric import at_least, at_most, exp, sigmoid
+from xpnn._typing import Array, Namespace
 
 Value: TypeAlias = Callable[[Array, Namespace], Array]
 Derivative: TypeAlias = Callable[[Array, Array, Namespace], Array]
@@ -53,7 +53,9 @@ class Activation:
     def __post_init__(self) -> None:
         """Refuse what cannot be called, now rather than in training."""
         if not isinstance(self.name, str) or not self.name:
-            raise ValueError(f"the name of an activation is {self.name!r}, expected a string")
+            raise ValueError(
+                f"the name of an activation is {self.name!r}, expected a string: give it one"
+            )
         for role in ("value", "derivative", "pullback"):
             function = getattr(self, role)
             if not callable(function) and (role == "value" or function is not None):
@@ -314,11 +316,11 @@ def get_activation(spec: Any) -> Activation:
         return spec
     if isinstance(spec, str):
         return lookup(ACTIVATIONS, ALIASES.get(spec, spec), "activation")
-    if callable(spec):
+    if callable(spec) and not isinstance(spec, type):
         return Activation(name_of(spec), spec)
     if isinstance(spec, (tuple, list)) and len(spec) == 2:
         return Activation(name_of(spec[0]), spec[0], spec[1])
     raise ValueError(
         f"activation is {spec!r}, expected a name ({', '.join(ACTIVATIONS)}), an Activation, "
-        "a function value(z, xp) or a tuple (value, derivative)"
+        "a function value(z, xp) or a tuple (value, derivative): pass one of them"
     )

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ._lookup import Params, check_entry, resolve
+from xpnn._lookup import Params, check_entry, resolve
 
 Weights: TypeAlias = npt.NDArray[np.float64]
 

@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 
 from array_api_compat import device
 
-from ._lookup import Params, check_entry, resolve
-from ._numeric import at_least, at_most, largest_exponent, sign
-from ._typing import Array, Namespace
+from xpnn._lookup import Params, check_entry, resolve
+from xpnn._numeric import at_least, at_most, largest_exponent, positive_sum, sign
+from xpnn._typing import Array, Namespace
 
 Result: TypeAlias = tuple[Array, Array]
 
@@ -62,8 +62,21 @@ class Loss:
         check_entry(self, "loss", _SIGNATURE, _RANGES)
 
     def __call__(self, output: Array, target: Array, weight: Array | None, xp: Namespace) -> Result:
-        """Return the 0-d loss and its gradient with respect to `output`."""
-        return self.function(output, target, weight, xp, **dict(self.params))
+        """Return the 0-d loss and its gradient with respect to `output`.
+
+        Raises
+        ------
+        ValueError
+            For a target of the wrong shape, or a user's function that returns other shapes.
+        """
+        result = self.function(output, target, weight, xp, **dict(self.params))
+        shapes = [getattr(x, "shape", None) for x in result] if isinstance(result, tuple) else []
+        if shapes != [(), output.shape]:
+            raise ValueError(
+                f"loss {self.name!r} returned shapes {shapes}: it must return a tuple of a 0-d "
+                f"array and a gradient of the output's shape, {tuple(output.shape)}"
+            )
+        return result
 
 
 def _check_shape(output: Array, target: Array) -> None:
@@ -81,9 +94,7 @@ def _weighted_mean(
     if weight is None:
         scale = 1.0 / (max(values.shape[0], 1) * divisor)
         return xp.sum(values) * scale, gradient * scale
-    total = xp.sum(weight, keepdims=True)
-    total = total + xp.astype(total == 0, total.dtype)  # weights all zero: loss and gradient 0
-    row = (weight / (total * divisor))[:, None]
+    row = (weight / (positive_sum(weight, xp) * divisor))[:, None]  # all zero: loss and gradient 0
     return xp.sum(values * row), gradient * row
 
 

@@ -8,9 +8,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
-from ._lookup import check_number, lookup
-from ._numeric import at_least, sign
-from ._typing import Array, Namespace
+from xpnn._lookup import check_number, lookup
+from xpnn._numeric import at_least, sign
+from xpnn._typing import Array, Namespace
 
 State: TypeAlias = tuple[Array, ...]
 Coefficients: TypeAlias = tuple[float, ...]
@@ -329,10 +329,23 @@ def clip_by_global_norm(gradient: Array, max_norm: float, xp: Namespace) -> Arra
     Nothing is read back from the device, squares cannot overflow, and a gradient that is short
     enough comes back unchanged. A gradient with NaN or infinity comes back with NaN.
 
+    Parameters
+    ----------
+    gradient : array
+        Of at least one element.
+    max_norm : float
+        Above 0.
+
     References
     ----------
     R. Pascanu, T. Mikolov and Y. Bengio (2013), "On the difficulty of training recurrent neural
     networks".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> clip_by_global_norm(np.asarray([3.0, 4.0]), 2.5, np)
+    array([1.5, 2. ])
     """
     peak = at_least(xp.max(xp.abs(gradient)), max_norm, xp)
     unit = gradient / peak
@@ -353,13 +366,34 @@ def max_norm(w: Array, limit: float, xp: Namespace) -> Array:
     ----------
     N. Srivastava et al. (2014), "Dropout: a simple way to prevent neural networks from
     overfitting", section 5.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> max_norm(np.asarray([[3.0, 0.3], [4.0, 0.4]]), 2.5, np)
+    array([[1.5, 0.3],
+           [2. , 0.4]])
     """
     norm = xp.sqrt(xp.sum(w * w, axis=0, keepdims=True))
     return w * (limit / at_least(norm, limit, xp))
 
 
 def penalty(w: Array, l1: float, l2: float, xp: Namespace) -> tuple[Array, Array]:
-    """Return l1 * sum |w| + l2 / 2 * sum w**2, 0-d, and its gradient; `l1`, `l2` Python floats."""
+    """Return l1 * sum |w| + l2 / 2 * sum w**2 as a 0-d array, and its gradient.
+
+    Parameters
+    ----------
+    w : array
+    l1, l2 : float
+        Python floats at least 0; the gradient of |w| at 0 is 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, gradient = penalty(np.asarray([2.0, -1.0]), 0.5, 1.0, np)
+    >>> float(value), gradient
+    (4.0, array([ 2.5, -1.5]))
+    """
     half = (0.5 * l2) * w
     if l1 == 0:
         return xp.sum(half * w), l2 * w

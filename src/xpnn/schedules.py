@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from ._lookup import Params, check_entry, resolve
+from xpnn._lookup import Params, check_entry, resolve
 
 _FRACTION = (0.0, 1.0, "both")
 _SIGNATURE = "(base_lr, progress) -> learning rate"
