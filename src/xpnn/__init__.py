@@ -4,6 +4,8 @@ The arrays decide where it runs: NumPy on a laptop, CuPy on a CUDA GPU, PyTorch,
 library that array-api-compat knows.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from xpnn.activations import Activation, get_activation
 from xpnn.backends import (
     Backend,
@@ -16,7 +18,6 @@ from xpnn.backends import (
     use_device,
 )
 from xpnn.callbacks import EpochEnd, ProgressBar
-from xpnn.estimators import MLPClassifier, MLPRegressor, load
 from xpnn.files import ModelFileError, save
 from xpnn.initializers import Initializer, get_initializer
 from xpnn.losses import Loss, get_loss
@@ -24,6 +25,9 @@ from xpnn.network import Dense, Network
 from xpnn.optimizers import get_optimizer
 from xpnn.schedules import Schedule, get_schedule
 from xpnn.training import DivergedError
+
+if TYPE_CHECKING:
+    from xpnn.estimators import MLPClassifier, MLPRegressor, load
 
 __version__ = "0.1.0"
 
@@ -56,3 +60,17 @@ __all__ = [
     "to_numpy",
     "use_device",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import an estimator when it is asked for: scikit-learn brings pandas along."""
+    if name in __all__:
+        from xpnn import estimators
+
+        value = globals()[name] = getattr(estimators, name)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -18,6 +18,13 @@ class EpochEnd:
         Epochs asked for.
     metrics : dict of str to float
         ``loss``, ``learning_rate``, and ``val_loss`` and ``val_score`` where there is validation.
+
+    Examples
+    --------
+    >>> def stop_when_good(end):
+    ...     return end.metrics["loss"] < 0.1
+    >>> stop_when_good(EpochEnd(7, 200, {"loss": 0.05}))
+    True
     """
 
     epoch: int

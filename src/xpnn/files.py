@@ -300,7 +300,7 @@ def save(estimator: Any, path: str | os.PathLike[str], preprocessing: Any | None
     --------
     >>> import numpy as np, tempfile, xpnn
     >>> X, y = np.eye(4), np.array(["a", "b", "a", "b"])
-    >>> model = xpnn.MLPClassifier((8,), max_iter=5, random_state=0).fit(X, y)
+    >>> model = xpnn.MLPClassifier((8,), random_state=0).partial_fit(X, y, classes=["a", "b"])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     xpnn.save(model, f"{folder}/model.safetensors")
     ...     again = xpnn.load(f"{folder}/model.safetensors")
