@@ -11,47 +11,102 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
-from .._typing import Array, Namespace
-from . import perceptron_reference as reference
-from .perceptron_reference import Rule, State
+from xpnn._typing import Array, Namespace
+from xpnn.kernels import perceptron_reference as reference
+from xpnn.kernels.perceptron_reference import Data, Rule, State, scale_floor
 
 TILE = 64  # rows that every class visits while they are in the first cache
 
 
-def _dense(
+@intrinsic
+def _prefetch(context: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of `array[index]`, so that shuffled rows do not wait for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        struct = context.make_array(kind)(context, builder, arguments[0])
+        pointer = cgutils.get_item_pointer(
+            context, builder, kind, struct, [arguments[1]], wraparound=False
+        )
+        byte, int32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [byte, int32, int32, int32]),
+            "llvm.prefetch.p0",
+        )
+        read, keep, data = int32(0), int32(3), int32(1)
+        builder.call(function, [builder.bitcast(pointer, byte), read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate
+
+
+def _dense(  # type: ignore[no-untyped-def]
     x, y, weight, order, labels, class_weight, w, b, norms, mean, mean_b, counts, sums, options
-):  # type: ignore[no-untyped-def]
+):
     """Penalty none or l2: the scores of four rows are summed side by side until one is a mistake.
 
     A single sum in order waits four cycles for each addition; four sums fill that wait.
     """
     cast = w.dtype.type
-    eta, shrink, half_alpha, bias, floor = options[0], options[1], options[2], options[3], options[4]
-    penalized, averaged = options[5] != 0.0, mean.size > 0
+    eta, shrink, half_alpha, bias, floor = (
+        options[0],
+        options[1],
+        options[2],
+        options[3],
+        options[4],
+    )
+    penalized, averaged = options[5] != 0.0, options[8] != 0.0
+    zero_is_positive = options[9] != 0.0
     shrink_ = cast(shrink)
-    n, d = order.shape[0], x.shape[1]
+    n, d, line = order.shape[0], w.shape[1], np.uint64(64 // x.itemsize)
+    short = d * x.itemsize <= 1024  # the processor foresees longer rows by itself
+    products = np.empty(0 if short else 4 * d)
+    d1, d2, d3 = np.uint64(d), np.uint64(2 * d), np.uint64(3 * d)
     for first in range(0, n, TILE):
         last = min(n, first + TILE)
         for k in range(w.shape[0]):
             wk, t = w[k], counts[3, k]
             scale, mean_a, mean_s = cast(counts[0, k]), counts[1, k], counts[2, k]
             sq_norm, intercept = cast(norms[0, k]), b[k]
-            loss_sum, objective = sums[0, k], sums[1, k]
+            loss_sum, objective, missed = sums[0, k], sums[1, k], sums[2, k]
             i = first
             while i < last:
-                x0 = x[order[i]]
-                x1 = x[order[min(i + 1, last - 1)]]
-                x2 = x[order[min(i + 2, last - 1)]]
-                x3 = x[order[min(i + 3, last - 1)]]
+                r0 = np.uint64(order[i] * d)
+                r1 = np.uint64(order[min(i + 1, last - 1)] * d)
+                r2 = np.uint64(order[min(i + 2, last - 1)] * d)
+                r3 = np.uint64(order[min(i + 3, last - 1)] * d)
                 s0 = s1 = s2 = s3 = 0.0
-                for j in range(d):
-                    v = wk[j]
-                    s0 += v * x0[j]
-                    s1 += v * x1[j]
-                    s2 += v * x2[j]
-                    s3 += v * x3[j]
+                if short:
+                    for ahead in range(i + 4, min(i + 8, n)):
+                        at = np.uint64(order[ahead] * d)
+                        for j in range(np.uint64(0), np.uint64(d), line):
+                            _prefetch(x, at + j)
+                    for j in range(np.uint64(d)):
+                        v = wk[j]
+                        s0 += v * x[r0 + j]
+                        s1 += v * x[r1 + j]
+                        s2 += v * x[r2 + j]
+                        s3 += v * x[r3 + j]
+                else:
+                    for j in range(np.uint64(d)):
+                        products[j] = wk[j] * x[r0 + j]
+                    for j in range(np.uint64(d)):
+                        products[d1 + j] = wk[j] * x[r1 + j]
+                    for j in range(np.uint64(d)):
+                        products[d2 + j] = wk[j] * x[r2 + j]
+                    for j in range(np.uint64(d)):
+                        products[d3 + j] = wk[j] * x[r3 + j]
+                    for j in range(np.uint64(d)):
+                        s0 += products[j]
+                        s1 += products[d1 + j]
+                        s2 += products[d2 + j]
+                        s3 += products[d3 + j]
                 stop = min(i + 4, last)
                 while i < stop:
                     row = order[i]
@@ -61,10 +116,13 @@ def _dense(
                     positive = y[row] == labels[k]
                     sign = 1.0 if positive else -1.0
                     margin = p * sign
-                    mistake = margin <= 0.0
+                    mistake = margin < 0.0 or (
+                        margin == 0.0 and not (positive and zero_is_positive)
+                    )
                     if mistake:
                         loss_sum -= margin
                         objective -= margin
+                        missed += 1.0
                     if penalized:
                         norm = cast(np.sqrt(sq_norm))
                         objective += half_alpha * (norm * norm)
@@ -83,20 +141,20 @@ def _dense(
                         update = eta * sign * (class_weight[int(positive), k] * weight[row])
                         if update != 0.0:
                             step = cast(update) / scale
-                            xr = x[row]
+                            at = np.uint64(row * d)
                             if penalized:
                                 total = 0.0
-                                for j in range(d):
-                                    v = cast(wk[j] + np.float64(xr[j]) * step)
+                                for j in range(np.uint64(d)):
+                                    v = cast(wk[j] + np.float64(x[at + j]) * step)
                                     wk[j] = v
                                     total += v * v
                                 sq_norm = cast(total * (scale * scale))
                             else:
-                                for j in range(d):
-                                    wk[j] = cast(wk[j] + np.float64(xr[j]) * step)
+                                for j in range(np.uint64(d)):
+                                    wk[j] = cast(wk[j] + np.float64(x[at + j]) * step)
                             if averaged:
-                                for j in range(d):
-                                    mean[k, j] -= mean_a * step * xr[j]
+                                for j in range(np.uint64(d)):
+                                    mean[k, j] -= mean_a * step * x[at + j]
                             intercept += update * bias
                             stop = i
                     if averaged:
@@ -107,17 +165,24 @@ def _dense(
                     t += 1.0
             counts[0, k], counts[1, k], counts[2, k], counts[3, k] = scale, mean_a, mean_s, t
             norms[0, k], b[k] = sq_norm, intercept
-            sums[0, k], sums[1, k] = loss_sum, objective
+            sums[0, k], sums[1, k], sums[2, k] = loss_sum, objective, missed
 
 
-def _sparse(
+def _sparse(  # type: ignore[no-untyped-def]
     data, indices, starts, stride, y, weight, order, labels, class_weight,
     w, b, norms, mean, mean_b, q, counts, sums, options,
-):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Every penalty, one sample at a time; a dense row (stride 0) is one with every index present."""
+):  # fmt: skip
+    """Every penalty, one sample at a time; a dense row (stride 0) has every index."""
     cast = w.dtype.type
-    eta, shrink, half_alpha, bias, floor = options[0], options[1], options[2], options[3], options[4]
-    penalized, averaged = options[5] != 0.0, mean.size > 0
+    eta, shrink, half_alpha, bias, floor = (
+        options[0],
+        options[1],
+        options[2],
+        options[3],
+        options[4],
+    )
+    penalized, averaged = options[5] != 0.0, options[8] != 0.0
+    zero_is_positive = options[9] != 0.0
     l1_step, l1_alpha = options[6], options[7]
     shrink_ = cast(shrink)
     for k in range(w.shape[0]):
@@ -137,10 +202,11 @@ def _sparse(
             positive = y[row] == labels[k]
             sign = 1.0 if positive else -1.0
             margin = p * sign
-            mistake = margin <= 0.0
+            mistake = margin < 0.0 or (margin == 0.0 and not (positive and zero_is_positive))
             if mistake:
                 sums[0, k] -= margin
                 sums[1, k] -= margin
+                sums[2, k] += 1.0
             if penalized:
                 norm = cast(np.sqrt(sq_norm))
                 sums[1, k] += half_alpha * (norm * norm) + l1_alpha * l1_norm
@@ -205,15 +271,81 @@ def _signatures(sparse: bool) -> list[Any]:
         weights = (real[:, ::1], double1, double2, double2, double1)
         if sparse:
             data = (read1, ints, longs, types.int64)
-            signatures.append(types.void(*data, *rows, *weights, real[:, ::1], double2, double2, double1))
+            signatures.append(
+                types.void(*data, *rows, *weights, real[:, ::1], double2, double2, double1)
+            )
         else:
-            signatures.append(types.void(read2, *rows, *weights, double2, double2, double1))
+            signatures.append(types.void(read1, *rows, *weights, double2, double2, double1))
     return signatures
 
 
 def _compiled(function: Any, sparse: bool) -> Any:
     """Compile now, once for all: explicit signatures, kept on disk where a disk can be written."""
     try:
-        return numba.njit(_signatures(sparse), cache=True, nogil=True, error_model="numpy")(function)
+        return numba.njit(_signatures(sparse), cache=True, nogil=True, error_model="numpy")(
+            function
+        )
     except RuntimeError:  # numba found no directory to write its cache in
         return numba.njit(_signatures(sparse), nogil=True, error_model="numpy")(function)
+
+
+_dense_epoch = _compiled(_dense, False)
+_sparse_epoch = _compiled(_sparse, True)
+
+
+def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> tuple[State, Array]:
+    """`perceptron_reference.epoch` on NumPy and CSR; batches of several rows go there."""
+    if rule.batch_size > 1:
+        return reference.epoch(state, data, order, rule, xp)
+    real = state.coef.dtype
+    new = [np.array(a, dtype=t, order="C") for a, t in _fields(state, real)]
+    coef, intercept, norms, clipped, mean, mean_intercept = new
+    k = coef.shape[0]
+    counts = np.empty((5, k))
+    counts[:] = np.array([state.scale, 0.0, 1.0, state.t, state.clip])[:, None]
+    sums = np.zeros((3, k))
+    rows = (
+        np.ascontiguousarray(data.y, np.int32),
+        np.ascontiguousarray(data.weight, real),
+        np.ascontiguousarray(order, np.int64),
+        np.ascontiguousarray(data.labels, np.int32),
+        np.ascontiguousarray(data.class_weight, real),
+    )
+    half, l1 = 0.5 * rule.alpha * (1.0 - rule.l1_ratio), rule.alpha * rule.l1_ratio
+    options = np.array(
+        (
+            *(rule.eta, rule.shrink, half, rule.bias, scale_floor(real, xp), rule.alpha > 0.0),
+            *(rule.l1_step, l1, rule.average, rule.zero_is_positive),
+        )
+    )
+    weights = (coef, intercept, norms, mean, mean_intercept)
+    if not rule.sparse and rule.l1_step == 0.0:
+        x = np.ascontiguousarray(data.x, real).reshape(-1)
+        _dense_epoch(x, *rows, *weights, counts, sums, options)
+    else:
+        _sparse_epoch(*_entries(data.x, real), *rows, *weights, clipped, counts, sums, options)
+    if rule.average:
+        mean = (mean + counts[1][:, None] * coef) / counts[2][:, None]
+    scale, t, clip = (float(counts[i, 0]) for i in (0, 3, 4))
+    return State(coef, intercept, norms, clipped, mean, mean_intercept, scale, clip, t), sums
+
+
+def _fields(state: State, real: Any) -> list[tuple[Array, Any]]:
+    """The arrays of a state with the dtypes that scikit-learn computes them in."""
+    arrays = (state.coef, state.intercept, state.norms, state.clipped)
+    types_ = (real, np.float64, np.float64, real, np.float64, np.float64)
+    return list(zip((*arrays, state.mean, state.mean_intercept), types_, strict=True))
+
+
+def _entries(x: Any, real: Any) -> tuple[Array, Array, Array, int]:
+    """Values, column numbers, row starts, and 1; a dense row has all columns, told once: 0."""
+    if isinstance(x, np.ndarray):
+        n, d = x.shape
+        columns = np.arange(d, dtype=np.int32)
+        return np.ascontiguousarray(x, real).reshape(-1), columns, np.arange(n + 1) * d, 0
+    return (
+        np.ascontiguousarray(x.data, real),
+        np.ascontiguousarray(x.indices, np.int32),
+        np.ascontiguousarray(x.indptr, np.int64),
+        1,
+    )
