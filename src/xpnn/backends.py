@@ -284,6 +284,11 @@ def backend_of(*arrays: Any) -> Backend:
     ------
     ValueError
         If they are not all of one library on one device.
+
+    Examples
+    --------
+    >>> backend_of(np.zeros(3)).name
+    'numpy'
     """
     found: Backend | None = None
     for x in arrays:
@@ -309,6 +314,20 @@ def to_numpy(x: Any) -> np.ndarray[Any, Any]:
     """Return any array or array-like as a NumPy array on the host.
 
     A NumPy array comes back as it is. Others may share memory with `x`: only read the result.
+
+    Parameters
+    ----------
+    x : array-like
+        Of any library, on any device.
+
+    Returns
+    -------
+    ndarray
+
+    Examples
+    --------
+    >>> to_numpy([1, 2])
+    array([1, 2])
     """
     if isinstance(x, np.ndarray):
         return x
@@ -319,6 +338,15 @@ def devices() -> list[DeviceInfo]:
     """Return every library known and each of its devices, usable or not and why not.
 
     Imports the libraries that are installed, and tries each GPU with a small product.
+
+    Returns
+    -------
+    list of DeviceInfo
+
+    Examples
+    --------
+    >>> "numpy" in [row.spec for row in devices() if row.usable]
+    True
     """
     return [row for library in LIBRARIES.values() for row in library.report()]
 
@@ -327,7 +355,12 @@ def devices() -> list[DeviceInfo]:
 def use_device(spec: str | Backend | None) -> Iterator[Backend]:
     """Set the device for calls that name none and are given no arrays, inside a `with` block.
 
-    Blocks nest; each thread and each asyncio task has its own. None keeps what is set.
+    Blocks nest; each thread and each asyncio task has its own.
+
+    Parameters
+    ----------
+    spec : str, Backend or None
+        See `get_backend`. None keeps what is set.
 
     Examples
     --------

@@ -53,6 +53,11 @@ class DeviceInfo:
     usable : bool
     reason : str
         Why it cannot be used; empty if it can.
+
+    Examples
+    --------
+    >>> DeviceInfo("torch:mps", "torch", "2.13.0", "", False, "no Apple GPU").usable
+    False
     """
 
     spec: str

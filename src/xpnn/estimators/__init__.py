@@ -36,7 +36,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     Examples
     --------
     >>> import numpy as np, tempfile, xpnn
-    >>> model = xpnn.MLPRegressor((4,)).partial_fit(np.eye(3), np.arange(3.0))
+    >>> model = xpnn.MLPRegressor(max_iter=9).partial_fit(np.eye(3), np.arange(3.0))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     xpnn.save(model, f"{folder}/model.safetensors")
     ...     again = xpnn.load(f"{folder}/model.safetensors")
