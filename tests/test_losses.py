@@ -193,6 +193,23 @@ def test_labels_are_one_hot_probabilities(target, dtype, params):
     target.assert_close(gradient, slope)
 
 
+def test_poisson_of_tiny_and_of_no_counts(target):
+    t = np.asarray([[0.0, 1e-30, 1e-6, 1e-3, 0.5, 1e3]])
+    output = np.zeros((1, 6))
+    value, gradient = on(target, LOSSES["poisson"], output, t)
+    target.assert_close(value, special.kl_div(t, np.ones((1, 6))).sum())
+    target.assert_close(gradient, 1.0 - t)
+
+
+@pytest.mark.parametrize(("name", "output"), [("perceptron", 0.0), ("hinge", 1.0)])
+def test_a_row_on_the_margin_still_learns(target, name, output):
+    """As in scikit-learn; a perceptron starts at zero."""
+    sign = np.asarray([[1.0], [-1.0]])
+    value, gradient = on(target, LOSSES[name], output * sign, sign)
+    target.assert_close(value, 0.0)
+    target.assert_close(gradient, -0.5 * sign)
+
+
 def test_label_smoothing_moves_the_target():
     hot = np.eye(K)[LABELS]
     for name, moved in (

@@ -115,6 +115,27 @@ def test_torch_follows_the_same_path(name):
     np.testing.assert_allclose(run(get_optimizer(name, **params))[0], theta.numpy(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("epsilon", [1e-8, 0.5])
+def test_adagrad_and_rmsprop_equal_their_formulas(epsilon):
+    for name, keep, add in (("adagrad", 1.0, 1.0), ("rmsprop", 0.9, 0.1)):
+        theta, squares = START.copy(), np.zeros(9)
+        for _ in range(STEPS):
+            squares = keep * squares + add * slope(theta) ** 2
+            theta = theta - 0.05 * slope(theta) / (np.sqrt(squares) + epsilon)
+        ours, _ = run(get_optimizer(name, epsilon=epsilon))
+        np.testing.assert_allclose(ours, theta, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_gradient_of_zero_moves_nothing(target, name):
+    optimizer, theta = get_optimizer(name), target.asarray(START)
+    state, zero = optimizer.init(theta, target.xp), target.xp.zeros_like(theta)
+    for t in (1, 2):
+        coefficients = optimizer.coefficients(0.1, t)
+        theta, state = optimizer.update(theta, zero, state, coefficients, zero, target.xp)
+    target.assert_close(theta, START)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_target_follows_numpy(target, name):
     optimizer = get_optimizer(name)
