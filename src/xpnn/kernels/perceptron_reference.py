@@ -133,21 +133,29 @@ def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> 
         penalty, and the number of mistakes.
     """
     start = state._replace(coef=state.weights(xp), scale=1.0)
-    penalty = rule.alpha > 0.0
-    if rule.batch_size > 1 or rule.l1_step > 0.0 or (rule.sparse and penalty):
+    if by_batches(rule):
         end, sums = _batches(start, data, order, rule, xp)
     else:
         host = is_numpy_namespace(xp)
         end, sums, unsettled = _blocks(start, data, order, rule, xp, host, SWEEPS)
         if not host and bool(unsettled):
             end, sums, _ = _blocks(start, data, order, rule, xp, host, BLOCK)
-    scale = _scale_after(state.scale, rule, int(order.shape[0]), end.coef.dtype, xp)
+    scale = scale_after(state.scale, rule, int(order.shape[0]), end.coef.dtype, xp)
     return end._replace(coef=end.coef / scale, scale=scale), sums
 
 
-def score_rows(state: State, x: Array, xp: Namespace) -> Array:
-    """Scores of dense rows by the weights, (n, K)."""
-    return x @ xp.matrix_transpose(state.weights(xp)) + state.intercept
+def by_batches(rule: Rule) -> bool:
+    """Whether the weights must be at hand after every sample, or the rule has batches anyway."""
+    clips = rule.l1_step > 0.0 or (rule.sparse and rule.alpha > 0.0)
+    return rule.batch_size > 1 or clips
+
+
+def take_rows(data: Data, rows: Array, like: Array, xp: Namespace) -> tuple[Array, Array]:
+    """Dense rows of X beside `like`, and the row numbers on its device."""
+    if isinstance(data.x, type(data.y)):
+        return xp.take(data.x, rows, axis=0), rows
+    x = xp.asarray(data.x[rows].toarray(), dtype=like.dtype, device=device(like))
+    return x, xp.asarray(rows, device=device(like))  # CSR and its row numbers are on the host
 
 
 def _blocks(
@@ -249,16 +257,8 @@ def _rows(
     data: Data, order: Array, size: int, rule: Rule, w: Array, xp: Namespace
 ) -> Iterator[tuple[Array, Array, Array]]:
     """Blocks of rows, with the sign and the step of each sample in each problem."""
-    y_order = order
-    if not isinstance(data.x, type(data.y)):  # CSR on the host, the rest on the device
-        y_order = xp.asarray(order, device=device(w))
     for first in range(0, int(order.shape[0]), size):
-        rows = order[first : first + size]
-        at = y_order[first : first + size]
-        if isinstance(data.x, type(data.y)):
-            x = xp.take(data.x, rows, axis=0)
-        else:
-            x = xp.asarray(data.x[rows].toarray(), dtype=w.dtype, device=device(w))
+        x, at = take_rows(data, order[first : first + size], w, xp)
         positive = xp.take(data.y, at)[:, None] == data.labels
         sign = 2.0 * xp.astype(positive, w.dtype) - 1.0
         of_class = xp.where(positive, data.class_weight[1, :], data.class_weight[0, :])
@@ -307,7 +307,7 @@ class _Decay:
         return float(np.sum(self.before[:m]) * self.shrink)
 
 
-def _scale_after(scale: float, rule: Rule, n: int, dtype: Any, xp: Namespace) -> float:
+def scale_after(scale: float, rule: Rule, n: int, dtype: Any, xp: Namespace) -> float:
     """The scale that scikit-learn's weight vector has after `n` samples.
 
     It multiplies the scale in each sample and folds it into the weights when it gets tiny.
