@@ -19,7 +19,7 @@ FLOORS = (
         *("random", "metrics"),
     ),
     ("kernels",),
-    ("layout", "network", "neurons", "optimizers"),
+    ("layers", "layout", "network", "neurons", "optimizers"),
     ("training", "callbacks", "checkpoint", "distributed", "data"),
     ("plotting", "onnx", "tables", "preprocessing", "problem", "files"),
     ("estimators", "run", "cli", "__init__", "__main__"),

@@ -1,6 +1,7 @@
 """What lies where in a network's flat parameter vector."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -9,7 +10,7 @@ import numpy as np
 
 from xpnn._typing import Array, Namespace
 
-Role = Literal["weight", "bias", "scale"]
+Role = Literal["weight", "bias", "scale", "statistic"]
 
 
 class Entry(NamedTuple):
@@ -29,7 +30,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """What lies where in a network's flat parameter vector: all weights first, then biases.
+    """What lies where in a flat vector; for parameters: weights first, then biases, then scales.
 
     Examples
     --------
@@ -42,6 +43,16 @@ class Layout:
     """
 
     entries: tuple[Entry, ...]
+
+    @classmethod
+    def of(cls, parts: Iterable[tuple[str, tuple[int, ...], Role, int]]) -> "Layout":
+        """The layout of (name, shape, role, layer), one after the other."""
+        entries: list[Entry] = []
+        offset = 0
+        for name, shape, role, layer in parts:
+            entries.append(Entry(name, shape, offset, role, layer))
+            offset += entries[-1].size
+        return cls(tuple(entries))
 
     @cached_property
     def size(self) -> int:

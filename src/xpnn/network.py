@@ -4,7 +4,6 @@ A `Network` is a description; parameters travel as an argument. That is what let
 take the training step, a test compare devices, and one optimizer call update every layer.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,64 +17,16 @@ from xpnn._typing import Array, Namespace
 from xpnn.activations import Activation, get_activation
 from xpnn.initializers import Initializer, get_initializer
 from xpnn.kernels import Drop
-from xpnn.layout import Entry, Layout, Role
+from xpnn.kernels.normalization import (
+    Kind,
+    Statistics,
+    normalized_backward,
+    normalized_forward,
+    running_update,
+)
+from xpnn.layers import Dense, check_rate
+from xpnn.layout import Layout, Role
 from xpnn.random import WEIGHTS, host_generator
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A layer of neurons: affine map, activation, dropout of its outputs.
-
-    Parameters
-    ----------
-    n_in, n_out : int
-        Numbers of inputs and of neurons, at least 1.
-    activation : str, Activation, callable or (value, derivative)
-        See `xpnn.activations.get_activation`.
-    dropout : float, default=0.0
-        Probability of dropping an output in training, in [0, 1).
-    bias : bool, default=True
-
-    Raises
-    ------
-    ValueError
-        For a size below 1, a dropout rate outside [0, 1) or an unknown activation.
-
-    Examples
-    --------
-    >>> Dense(64, 10, "relu", dropout=0.5).n_out
-    10
-    """
-
-    n_in: int
-    n_out: int
-    activation: Activation = field(default="identity")  # type: ignore[assignment]
-    dropout: float = 0.0
-    bias: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("n_in", "n_out"):
-            object.__setattr__(self, name, check_size(getattr(self, name), name))
-        object.__setattr__(self, "activation", get_activation(self.activation))
-        object.__setattr__(self, "dropout", check_rate(self.dropout, "dropout"))
-
-
-def check_size(value: Any, name: str) -> int:
-    """A positive int, or a ValueError that says so."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
-    return int(value)
-
-
-def check_rate(value: Any, name: str) -> float:
-    """A dropout rate in [0, 1), or a ValueError that says so."""
-    number = isinstance(value, int | float | np.integer | np.floating)
-    if isinstance(value, bool) or not number or not 0 <= value < 1:
-        raise ValueError(
-            f"{name} must be a probability of dropping a unit, at least 0 and below 1, "
-            f"got {value!r}."
-        )
-    return float(value)
 
 
 @dataclass(frozen=True)
@@ -127,18 +78,23 @@ class Network:
     @cached_property
     def layout(self) -> Layout:
         """What lies where in the flat parameter vector."""
+        layers = list(enumerate(self.layers))
         shapes: list[tuple[str, tuple[int, ...], Role, int]] = [
-            (f"weight_{i}", (d.n_in, d.n_out), "weight", i) for i, d in enumerate(self.layers)
+            (f"weight_{i}", (d.n_in, d.n_out), "weight", i) for i, d in layers
         ]
-        shapes += [
-            (f"bias_{i}", (d.n_out,), "bias", i) for i, d in enumerate(self.layers) if d.bias
-        ]
-        entries: list[Entry] = []
-        offset = 0
-        for name, shape, role, layer in shapes:
-            entries.append(Entry(name, shape, offset, role, layer))
-            offset += math.prod(shape)
-        return Layout(tuple(entries))
+        shapes += [(f"bias_{i}", (d.n_out,), "bias", i) for i, d in layers if d.bias]
+        shapes += [(f"scale_{i}", (d.n_out,), "scale", i) for i, d in layers if d.normalization]
+        return Layout.of(shapes)
+
+    @cached_property
+    def buffer_layout(self) -> Layout:
+        """What lies where in `buffers`: the running statistics of batch normalizations."""
+        return Layout.of(
+            (f"{name}_{i}", (d.n_out,), "statistic", i)
+            for i, d in enumerate(self.layers)
+            if d.normalization == "batch"
+            for name in ("mean", "variance")
+        )
 
     @property
     def draws(self) -> bool:
@@ -155,29 +111,34 @@ class Network:
         seed : int
             64 bits; the same seed gives the same network on every device.
         initializer : str or Initializer
-            Of the weights; biases start at zero.
+            Of the weights; biases start at zero, scales at one.
 
         Returns
         -------
         theta : ndarray of float64, shape (layout.size,)
-        buffers : ndarray of float64, shape (0,)
-            State that no gradient touches; empty for layers that have none.
+        buffers : ndarray of float64, shape (buffer_layout.size,)
+            State that no gradient touches: running means of zero and variances of one.
         """
         rng, draw = host_generator(seed, WEIGHTS), get_initializer(initializer)
-        theta = np.zeros(self.layout.size)
+        theta = self.layout.mask("scale")
         for e in self.layout.entries:
             if e.role == "weight":
                 fan_in, fan_out = e.shape
                 theta[e.offset : e.offset + e.size] = draw(rng, fan_in, fan_out).ravel()
-        return theta, np.zeros(0)
+        ones = [np.full(e.size, float(e.name[0] == "v")) for e in self.buffer_layout.entries]
+        return theta, np.concatenate([np.zeros(0), *ones])
 
     def forward(self, theta: Array, buffers: Array, x: Array, xp: Namespace) -> Array:
         """Raw outputs, shape (n, n_out), of inputs of shape (n, n_in); no dropout."""
         ops, p = kernels.select(xp), self.layout.split(theta, xp)
+        state = self.buffer_layout.split(buffers, xp)
         for i, layer in enumerate(self.layers):
-            x, _ = ops.dense_forward(
-                x, p[f"weight_{i}"], p.get(f"bias_{i}"), layer.activation, None, xp
-            )
+            w, b, activation = p[f"weight_{i}"], p.get(f"bias_{i}"), layer.activation
+            if kind := layer.normalization:
+                scale, running = p[f"scale_{i}"], _statistics(state, i)
+                x, *_ = normalized_forward(x, w, scale, b, kind, running, activation, None, xp)
+            else:
+                x, _ = ops.dense_forward(x, w, b, activation, None, xp)
         return x
 
     def predict(self, theta: Array, buffers: Array, x: Array, xp: Namespace) -> Array:
@@ -214,7 +175,7 @@ class Network:
         first_row : int
             The batch's place in the step's global batch.
         train : bool
-            Whether dropout is on.
+            Whether dropout is on, and batches are normalized by their own statistics.
 
         Returns
         -------
@@ -228,6 +189,7 @@ class Network:
         Nature 323, 1986.
         """
         ops, p, caches = kernels.select(xp), self.layout.split(theta, xp), []
+        state = self.buffer_layout.split(buffers, xp)
 
         def drop(index: int, rate: float) -> Drop | None:
             return Drop(tuple(keys[index]), first_row, rate) if train and rate > 0 else None
@@ -235,18 +197,37 @@ class Network:
         if (at_input := drop(0, self.input_dropout)) is not None:
             x = ops.input_dropout(x, at_input, xp)
         for i, layer in enumerate(self.layers):
-            w, b = p[f"weight_{i}"], p.get(f"bias_{i}")
-            x, cache = ops.dense_forward(x, w, b, layer.activation, drop(i + 1, layer.dropout), xp)
+            w, b, activation = p[f"weight_{i}"], p.get(f"bias_{i}"), layer.activation
+            at, cache = drop(i + 1, layer.dropout), None
+            if kind := layer.normalization:
+                scale, running = p[f"scale_{i}"], None if train else _statistics(state, i)
+                x, cache, seen = normalized_forward(
+                    x, w, scale, b, kind, running, activation, at, xp
+                )
+                if seen is not None:
+                    for name, new in seen._asdict().items():
+                        state[f"{name}_{i}"] = running_update(state[f"{name}_{i}"], new)
+            else:
+                x, cache = ops.dense_forward(x, w, b, activation, at, xp)
             caches.append(cache)
 
         value, g = loss(x, y, weight, xp)
         grads: dict[str, Array] = {}
         for i in reversed(range(len(self.layers))):
-            w, activation = p[f"weight_{i}"], self.layers[i].activation
-            g, grads[f"weight_{i}"], grads[f"bias_{i}"] = ops.dense_backward(
-                caches[i], w, activation, g, xp, i > 0
-            )
-        return value, self.layout.join(grads, xp), buffers
+            w, layer = p[f"weight_{i}"], self.layers[i]
+            if kind := layer.normalization:
+                fixed = kind == "batch" and not train
+                g, grads[f"weight_{i}"], grads[f"scale_{i}"], grads[f"bias_{i}"] = (
+                    normalized_backward(
+                        caches[i], w, p[f"scale_{i}"], kind, fixed, layer.activation, g, xp, i > 0
+                    )
+                )
+            else:
+                g, grads[f"weight_{i}"], grads[f"bias_{i}"] = ops.dense_backward(
+                    caches[i], w, layer.activation, g, xp, i > 0
+                )
+        new_buffers = self.buffer_layout.join(state, xp) if state else buffers
+        return value, self.layout.join(grads, xp), new_buffers
 
     def summary(self) -> str:
         """A table of the layers, their shapes and their numbers of parameters.
@@ -267,7 +248,8 @@ class Network:
         for i, d in enumerate(self.layers):
             size = sum(e.size for e in self.layout.entries if e.layer == i)
             shape = f"{d.n_in} x {d.n_out}"
-            rows.append(("dense", shape, d.activation.name, _rate(d.dropout), f"{size:,}"))
+            kind = f"dense, {d.normalization} norm" if d.normalization else "dense"
+            rows.append((kind, shape, d.activation.name, _rate(d.dropout), f"{size:,}"))
         rows.append(("total", "", "", "", f"{self.layout.size:,}"))
         return _table(rows)
 
@@ -287,6 +269,7 @@ class Network:
                     "activation": _activation_name(d.activation),
                     "dropout": d.dropout,
                     "bias": d.bias,
+                    "normalization": d.normalization,
                 }
                 for d in self.layers
             ],
@@ -307,20 +290,28 @@ def multilayer_perceptron(
     *,
     dropout: float = 0.0,
     input_dropout: float = 0.0,
+    normalization: Kind | None = None,
     link: Any = "identity",
 ) -> Network:
-    """A network of the given layer sizes: hidden layers alike, the last one linear.
+    """A network of the given layer sizes, whose last layer is linear.
 
     Parameters
     ----------
     sizes : sequence of int
         Inputs, hidden layers, outputs; at least two numbers.
-    activation : str or Activation
-        Of the hidden layers.
+    activation : str, Activation or list of them
+        Of the hidden layers: one for all, or a list with one for each.
     dropout, input_dropout : float
         Of the hidden layers' outputs and of the input.
+    normalization : {"batch", "layer"}, default=None
+        Of the hidden layers.
     link : str or Activation
         See `Network`.
+
+    Raises
+    ------
+    ValueError
+        For a list of activations of another length than there are hidden layers.
 
     Examples
     --------
@@ -328,8 +319,23 @@ def multilayer_perceptron(
     7510
     """
     pairs = list(pairwise(sizes))
-    hidden = [Dense(a, b, activation, dropout) for a, b in pairs[:-1]]
+    n_hidden = len(pairs) - 1
+    activations = activation if isinstance(activation, list) else [activation] * n_hidden
+    if len(activations) != n_hidden:
+        raise ValueError(
+            f"activation is a list of {len(activations)}, but there are {n_hidden} hidden layers: "
+            "give one for each, or a single one for all."
+        )
+    hidden = [
+        Dense(a, b, f, dropout, normalization=normalization)
+        for (a, b), f in zip(pairs[:-1], activations, strict=True)
+    ]
     return Network((*hidden, Dense(*pairs[-1])), input_dropout, link)
+
+
+def _statistics(state: dict[str, Array], i: int) -> Statistics | None:
+    """The running statistics of a layer; None for one that has none."""
+    return Statistics(state[f"mean_{i}"], state[f"variance_{i}"]) if f"mean_{i}" in state else None
 
 
 def _activation_name(activation: Activation) -> str:
