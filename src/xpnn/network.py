@@ -191,6 +191,12 @@ class Network:
         ops, p, caches = kernels.select(xp), self.layout.split(theta, xp), []
         state = self.buffer_layout.split(buffers, xp)
 
+        if train and self.draws and keys is None:
+            raise ValueError(
+                "This network drops units: pass keys=, a row of xpnn.random.step_keys, or "
+                "train=False."
+            )
+
         def drop(index: int, rate: float) -> Drop | None:
             return Drop(tuple(keys[index]), first_row, rate) if train and rate > 0 else None
 
