@@ -20,8 +20,8 @@ from xpnn.backends import (
 from xpnn.callbacks import EpochEnd, ProgressBar
 from xpnn.files import ModelFileError, save
 from xpnn.initializers import Initializer, get_initializer
-from xpnn.losses import Loss, get_loss
 from xpnn.layers import Dense
+from xpnn.losses import Loss, get_loss
 from xpnn.network import Network
 from xpnn.optimizers import get_optimizer
 from xpnn.schedules import Schedule, get_schedule
