@@ -19,7 +19,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.environ.get('CUPY_ON_CPU_CACHE') or os.path.expanduser('~/.cache/cupy_on_cpu')
-COUNTERS = ('launches', 'gemms', 'h2d', 'd2h', 'd2d', 'memsets', 'synchronisations', 'allocations')
+COUNTERS = ('launches', 'gemms', 'h2d', 'd2h', 'd2d', 'memsets', 'synchronisations', 'allocations', 'h2d_bytes', 'd2h_bytes')
 FLAGS = [
     '-std=c++17',
     '-O2',
