@@ -20,7 +20,7 @@ FLOORS = (
     ),
     ("kernels",),
     ("layers", "layout", "network", "neurons", "optimizers"),
-    ("training", "callbacks", "checkpoint", "distributed", "data"),
+    ("training", "state", "lbfgs", "callbacks", "checkpoint", "distributed", "data"),
     ("plotting", "onnx", "tables", "preprocessing", "problem", "files"),
     ("estimators", "run", "cli", "__init__", "__main__"),
 )

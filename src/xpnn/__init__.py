@@ -25,7 +25,7 @@ from xpnn.losses import Loss, get_loss
 from xpnn.network import Network
 from xpnn.optimizers import get_optimizer
 from xpnn.schedules import Schedule, get_schedule
-from xpnn.training import DivergedError
+from xpnn.state import DivergedError
 
 if TYPE_CHECKING:
     from xpnn.estimators import MLPClassifier, MLPRegressor, load

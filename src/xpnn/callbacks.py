@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TextIO, TypeAlias
 
 
@@ -18,6 +18,10 @@ class EpochEnd:
         Epochs asked for.
     metrics : dict of str to float
         ``loss``, ``learning_rate``, and ``val_loss`` and ``val_score`` where there is validation.
+    message : str
+        Why training stops here or lowers its rate; empty where it just goes on.
+    state : callable
+        Returns the `TrainingState` after the epoch.
 
     Examples
     --------
@@ -30,6 +34,8 @@ class EpochEnd:
     epoch: int
     epochs: int
     metrics: dict[str, float]
+    message: str = ""
+    state: Callable[[], Any] = field(default=lambda: None, compare=False, repr=False)
 
 
 Callback: TypeAlias = Callable[[EpochEnd], Any]

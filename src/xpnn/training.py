@@ -10,9 +10,8 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from array_api_compat import device
@@ -20,158 +19,17 @@ from array_api_compat import device
 from xpnn import kernels
 from xpnn._numeric import positive_sum
 from xpnn._typing import Array, Namespace
-from xpnn.backends import Backend
 from xpnn.callbacks import Callback, Callbacks, EpochEnd
 from xpnn.data import Dataset
 from xpnn.losses import Loss
 from xpnn.network import Network
-from xpnn.optimizers import Adam, clip_by_global_norm, max_norm, penalty
+from xpnn.optimizers import clip_by_global_norm, max_norm, penalty
 from xpnn.random import SHUFFLE, host_generator, step_keys
-from xpnn.schedules import Progress, Schedule, get_schedule
+from xpnn.schedules import Progress
+from xpnn.state import DivergedError, Outcome, TrainingConfig, TrainingState, Weights, copied
 
 Validation = Callable[[Array, Array], dict[str, float]]
-"""Metrics of (theta, buffers) on held-out rows: ``val_loss`` and ``val_score``."""
-
-Outcome = Literal["finished", "converged", "stopped", "interrupted", "diverged"]
-
-
-class DivergedError(ValueError):
-    """The loss or a weight became NaN or infinite.
-
-    Attributes
-    ----------
-    epoch : int
-        The epoch, from 1, in which it happened.
-    state : TrainingState or None
-        Of the last good epoch; None when there was none.
-    """
-
-    def __init__(self, epoch: int, learning_rate: float, state: "TrainingState | None") -> None:
-        super().__init__(
-            "Solver produced non-finite parameter weights. The input data may contain large "
-            f"values and need to be preprocessed. It happened in epoch {epoch} at learning rate "
-            f"{learning_rate:g}: scale the inputs (StandardScaler), lower learning_rate_init, "
-            "or clip the gradient (clip_norm)."
-        )
-        self.epoch, self.learning_rate, self.state = epoch, learning_rate, state
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.epoch, self.learning_rate, self.state)
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How to train; plain values, all checked by who makes it.
-
-    Parameters
-    ----------
-    loss : Loss
-    optimizer : object of xpnn.optimizers
-    learning_rate : float
-        The base that the schedule varies.
-    schedule : Schedule
-    epochs, batch_size : int
-    shuffle : bool
-    l1, l2 : float
-        Penalties on the weights, divided by the batch's rows (or sum of weights).
-    clip_norm : float or None
-        Largest norm of the whole gradient.
-    max_norm : float or None
-        Largest norm of a neuron's incoming weights.
-    monitor : {"loss", "val_loss", "val_score"}
-        What has to improve.
-    restore_best : bool
-        Whether the weights of the best monitored epoch are the result.
-    tol : float
-        An improvement smaller than this is none.
-    patience : float
-        Epochs in a row without improvement before stopping, or before an adaptive schedule
-        lowers the rate; may be infinite.
-    """
-
-    loss: Loss
-    optimizer: Any = field(default_factory=Adam)
-    learning_rate: float = 0.001
-    schedule: Schedule = field(default_factory=lambda: get_schedule("constant"))
-    epochs: int = 200
-    batch_size: int = 200
-    shuffle: bool = True
-    l1: float = 0.0
-    l2: float = 0.0
-    clip_norm: float | None = None
-    max_norm: float | None = None
-    monitor: Literal["loss", "val_loss", "val_score"] = "loss"
-    restore_best: bool = False
-    tol: float = 1e-4
-    patience: float = 10
-
-
-@dataclass
-class TrainingState:
-    """All that a later call needs to go on where an earlier one stopped.
-
-    Attributes
-    ----------
-    theta, buffers : array
-    moments : tuple of arrays
-        The optimizer's state.
-    seed : int
-        64 bits: of shuffles and dropout masks.
-    step, samples, epoch : int
-        Steps, rows seen and epochs done over all calls.
-    t : int
-        Steps that the optimizer's moments have seen.
-    plateaus : int
-        How often an adaptive schedule lowered the rate.
-    stale : int
-        Epochs in a row without improvement.
-    best : float
-        The best monitored value, negated for losses.
-    history : dict of str to list of float
-        Every metric of every epoch.
-    outcome : str
-        How the last call ended.
-    """
-
-    theta: Array
-    buffers: Array
-    moments: tuple[Array, ...]
-    seed: int
-    step: int = 0
-    t: int = 0
-    samples: int = 0
-    epoch: int = 0
-    plateaus: int = 0
-    stale: int = 0
-    best: float = -math.inf
-    history: dict[str, list[float]] = field(default_factory=dict)
-    outcome: Outcome = "finished"
-
-    def moved(self, source: Backend, target: Backend) -> "TrainingState":
-        """The state on another device; itself where it is there already."""
-        if source is target:
-            return self
-        theta, buffers, *moments = [
-            target.asarray(a) for a in (self.theta, self.buffers, *self.moments)
-        ]
-        return replace(self, theta=theta, buffers=buffers, moments=tuple(moments))
-
-    def copy(self, xp: Namespace) -> "TrainingState":
-        """A state that shares no memory with this one."""
-        theta, buffers, moments = _copied((self.theta, self.buffers, self.moments), xp)
-        history = {k: list(v) for k, v in self.history.items()}
-        return replace(self, theta=theta, buffers=buffers, moments=moments, history=history)
-
-
-Weights = tuple[Array, Array, tuple[Array, ...]]
-"""theta, buffers and the optimizer's moments."""
-
-
-def _copied(weights: Weights, xp: Namespace) -> Weights:
-    theta, buffers, *moments = [
-        xp.asarray(a, copy=True) for a in (weights[0], weights[1], *weights[2])
-    ]
-    return theta, buffers, tuple(moments)
+"""Metrics of (theta, buffers) on held-out rows: ``val_loss``, ``val_score`` and others."""
 
 
 def train(
@@ -213,7 +71,11 @@ def train(
         np.errstate(all="ignore"),  # a divergence is reported once, by name
         _interruptible() as interrupted,
     ):
-        run = _Run(network, state.copy(xp), data, config, validation)
+        start = state.copy(xp)
+        if start.monitor != config.monitor:  # values of another metric don't compare
+            start.monitor, start.best, start.stale = config.monitor, -math.inf, 0
+            start.best_weights = None
+        run = _Run(network, start, data, config, validation)
         calls.begin(config.epochs)
         try:
             for epoch in range(1, config.epochs + 1):
@@ -221,7 +83,8 @@ def train(
                     run.outcome = "interrupted"
                     break
                 metrics = run.read_metrics()
-                if calls.epoch(EpochEnd(epoch, config.epochs, metrics)) or interrupted():
+                end = EpochEnd(epoch, config.epochs, metrics, run.message, run.snapshot)
+                if calls.epoch(end) or interrupted():
                     run.outcome = "interrupted" if interrupted() else "stopped"
                 if run.outcome != "finished":
                     break
@@ -245,7 +108,11 @@ class _Run:
         self.validation, self.xp = validation, data.backend.xp
         self.outcome: Outcome = "finished"
         self.good: Weights | None = None
-        self.best: Weights | None = None
+        self.best = state.best_weights
+        if config.restore_best and math.isfinite(state.best) and self.best is None:
+            self.best = copied(state.weights, self.xp)  # an earlier call's best are its result
+        self.message = ""
+        self.validated: tuple[str, ...] = () if validation is None else ("val_loss", "val_score")
         self.total: Array = None
         self.rate = config.learning_rate
         self.first = state.step, state.epoch
@@ -259,7 +126,8 @@ class _Run:
         s, c = self.state, self.config
         steps = -(-self.data.n // c.batch_size) * c.epochs
         step, epoch = s.step - self.first[0], s.epoch - self.first[1]
-        return Progress(step, epoch, s.samples, steps, c.epochs, s.plateaus + plateaus)
+        samples = s.samples if s.t else 0  # a new start of the optimizer is one of its rate
+        return Progress(step, epoch, samples, steps, c.epochs, s.plateaus + plateaus)
 
     def epoch(self, interrupted: Callable[[], bool]) -> bool:
         """All batches once; False when Ctrl-C ended it between two steps."""
@@ -308,42 +176,53 @@ class _Run:
         metrics = {"loss": loss, "learning_rate": self.rate}
         if not (math.isfinite(loss) and finite):
             self.outcome = "diverged"
-            if self.validation is not None:
-                metrics |= dict.fromkeys(("val_loss", "val_score"), math.nan)
+            metrics |= dict.fromkeys(self.validated, math.nan)
         elif self.validation is not None:
-            metrics |= self.validation(s.theta, s.buffers)
+            measured = self.validation(s.theta, s.buffers)
+            metrics, self.validated = metrics | measured, tuple(measured)
         for name, value in metrics.items():
             s.history.setdefault(name, []).append(value)
         if self.outcome != "diverged":
-            self.good = _copied((s.theta, s.buffers, s.moments), xp)
+            self.good = copied((s.theta, s.buffers, s.moments), xp)
             self._judge(metrics[self.config.monitor])
         return metrics
 
     def _judge(self, value: float) -> None:
         """Count epochs without improvement, as scikit-learn does, and keep the best."""
         s, c = self.state, self.config
-        value = value if c.monitor == "val_score" else -value
+        value = -value if c.monitor.endswith("loss") else value
         s.stale = 0 if value >= s.best + c.tol else s.stale + 1
         if value > s.best:
             s.best, self.best = value, self.good
+        self.message = ""
         if s.stale > c.patience:
             now, lowered = (c.schedule(c.learning_rate, self.progress(k)) for k in (0, 1))
+            what = {"loss": "Training loss", "val_score": "Validation score"}.get(
+                c.monitor, c.monitor
+            )
+            self.message = (
+                f"{what} did not improve more than tol={c.tol:f} for {c.patience:.0f} consecutive "
+                "epochs."
+            )
             if lowered < now:
                 s.plateaus, s.stale = s.plateaus + 1, 0
+                self.message += f" Setting learning rate to {lowered:f}"
             else:
                 self.outcome = "converged"
+                self.message += " Stopping."
 
-    def _state(self, weights: Weights | None) -> TrainingState | None:
-        if weights is None:
-            return None
-        theta, buffers, moments = weights
-        return replace(self.state, theta=theta, buffers=buffers, moments=moments)
+    def snapshot(self) -> TrainingState:
+        """The state of the last good epoch; shares no memory with what training goes on to write.
+
+        `good` itself is replaced, never written into.
+        """
+        return self.state if self.good is None else self.state.with_weights(self.good)
 
     def result(self) -> TrainingState:
         """The state that the call ends with."""
         s = self.state
         if self.outcome == "diverged":
-            good = self._state(self.good)
+            good = None if self.good is None else s.with_weights(self.good)
             error = DivergedError(len(s.history["loss"]), self.rate, good)
             if not (self.config.restore_best and self.best):
                 raise error
@@ -352,7 +231,10 @@ class _Run:
             warnings.warn("Training interrupted by user.", stacklevel=3)
         s.outcome = self.outcome
         if self.config.restore_best and self.best is not None:
-            s.theta, s.buffers, s.moments = self.best
+            if self.config.incremental and self.outcome == "finished":
+                s.best_weights = self.best
+                return s
+            s = s.with_weights(self.best, best_weights=None)
         return s
 
 

@@ -28,7 +28,8 @@ from xpnn.losses import Loss
 from xpnn.network import Network, multilayer_perceptron
 from xpnn.optimizers import get_optimizer
 from xpnn.schedules import SCHEDULES, Schedule, get_schedule
-from xpnn.training import DivergedError, TrainingConfig, TrainingState, train
+from xpnn.state import DivergedError, TrainingConfig, TrainingState
+from xpnn.training import train
 
 _SOLVERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad")
 _SKLEARN_SCHEDULES = ("constant", "invscaling", "adaptive")  # scikit-learn: for sgd alone
@@ -270,8 +271,9 @@ class BaseMLP(BaseEstimator):
     def _adopt(self, state: TrainingState, before: int) -> None:
         """Take over a training state and the attributes that scikit-learn's users read."""
         self._state, history = state, state.history
-        self.loss_curve_, self.history_ = list(history["loss"]), history
-        self.loss_, self.t_ = self.loss_curve_[-1], state.samples
+        self.loss_curve_, self.history_ = list(history.get("loss", ())), history
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.inf
+        self.t_ = state.samples
         self.n_iter_ = len(self.loss_curve_) - before
         scores = history.get("val_score") if self.early_stopping else None
         self.validation_scores_ = None if scores is None else list(scores)
@@ -397,8 +399,8 @@ class BaseMLP(BaseEstimator):
             raise ValueError(
                 f"Inputs must use the same namespace and device as in fit: X is on {source}, and "
                 f"this {type(self).__name__} was fitted on {self._source}. Move X with "
-                f"xpnn.get_backend({self._source.name!r}).asarray(X), or the estimator with "
-                f"xpnn.to_device(estimator, {source.name!r})."
+                f"xpnn.get_backend({self._source.name!r}).asarray(X), or set the estimator's "
+                f"device, as in set_params(device={self._backend.name!r}), to take X from anywhere."
             )
 
     def _outputs(self, X: Any, method: str) -> tuple[Array, Backend]:
@@ -417,7 +419,8 @@ class BaseMLP(BaseEstimator):
         weight = read_weight(sample_weight, output)
         weight = np.ones(output.shape[0]) if weight is None else weight
         backend = self._backend
-        rows = Dataset(output, self._read_scored(y, output), weight, backend, output.dtype)
+        widest = backend.float_dtype("float64" if "float64" in backend.dtypes else "float32")
+        rows = Dataset(output, self._read_scored(y, output), weight, backend, widest)
         raw, truth, weight = rows.arrays
         with backend.device_context(), np.errstate(all="ignore"):
             return float(self._device_score(raw, truth, weight, backend.xp))
@@ -523,6 +526,8 @@ def hidden_sizes(value: Any) -> list[Any]:
     sizes = list(value) if hasattr(value, "__iter__") else [value]
     if any(isinstance(size, Real) and size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    if any(not isinstance(size, Integral) or isinstance(size, bool) for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
     return sizes
 
 

@@ -14,7 +14,7 @@ from xpnn.losses import LOSSES, Loss, get_loss
 from xpnn.network import Network
 from xpnn.optimizers import OPTIMIZERS, get_optimizer
 from xpnn.schedules import SCHEDULES, Schedule, get_schedule
-from xpnn.training import TrainingState
+from xpnn.state import TrainingState
 
 _ENTRIES: dict[str, tuple[Any, Any, Any]] = {
     "loss": (Loss, LOSSES, get_loss),
