@@ -7,7 +7,7 @@ import numpy as np
 
 from xpnn import kernels
 from xpnn._typing import Array, DType, Namespace
-from xpnn.backends import Backend
+from xpnn.backends import Backend, to_numpy
 
 # Training needs room beside the data; data above this part of the free memory is streamed.
 _RESIDENT_FRACTION = 0.5
@@ -49,6 +49,9 @@ class Dataset:
         self.arrays: tuple[Any, ...] = (x, y, weight)
         if self.resident:
             self.arrays = tuple(self.move(a) for a in self.arrays)
+        else:  # batches are gathered on the host
+            host = (a if a is None or is_sparse(a) else to_numpy(a) for a in self.arrays)
+            self.arrays = tuple(host)
 
     def move(self, a: Any) -> Array | None:
         """An array on the device, in the dtype of the work if it is floating."""

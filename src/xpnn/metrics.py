@@ -1,6 +1,35 @@
 """Scores that are computed where the arrays are; one number comes back."""
 
-from xpnn._typing import Array, Namespace
+from array_api_compat import device
+
+from xpnn._typing import Array, DType, Namespace
+
+
+def first_largest(x: Array, dtype: DType, xp: Namespace) -> Array:
+    """The column of each row's largest entry, the first of equals; 0 for a row with NaN.
+
+    Not `argmax`, which makes int64 also where a device has none.
+
+    Parameters
+    ----------
+    x : floating array of shape (n, n_columns)
+    dtype : integer dtype
+    xp : namespace
+
+    Returns
+    -------
+    array of shape (n,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> first_largest(np.asarray([[1.0, 3.0, 3.0], [2.0, 1.0, 0.0]]), np.int64, np)
+    array([1, 0])
+    """
+    n_columns = x.shape[1]
+    columns = xp.arange(n_columns, dtype=dtype, device=device(x))
+    smaller = ~(x >= xp.max(x, axis=1, keepdims=True))
+    return xp.min(columns + n_columns * xp.astype(smaller, dtype), axis=1) % n_columns
 
 
 def accuracy(predicted: Array, target: Array, weight: Array, xp: Namespace) -> Array:

@@ -176,7 +176,7 @@ def read_target(estimator: Any, y: Any, x: Any, *, numeric: bool) -> np.ndarray 
         )
         if is_sparse(y):
             y = y.toarray()
-        if numeric and y.dtype.kind not in "fiub":
+        if numeric and y.dtype.name not in _FLOATS:
             y = y.astype(np.float64)
     if y.ndim not in (1, 2):
         raise ValueError(f"y should be a 1d or 2d array, got an array of shape {y.shape} instead.")

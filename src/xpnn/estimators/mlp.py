@@ -184,10 +184,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if first:
             self._labels = Labels.of(host, classes)
             self.n_outputs_ = self._labels.n_outputs
-            keep = self._labels.numeric and is_foreign(y)
             self.classes_ = self._labels.classes
-            if keep:
-                self.classes_ = backend_of(y).asarray(self._labels.classes)
+            if self._labels.numeric and is_foreign(x):
+                self.classes_ = backend_of(x).asarray(self._labels.classes)
         return self._target_of(self._labels.encode(host))
 
     def _target_of(self, codes: np.ndarray) -> np.ndarray:
@@ -221,14 +220,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _codes(self, output: Array, xp: Any) -> Array:
         """Class numbers of raw outputs: the largest logit, or those above zero."""
+        wide = "int64" in self._backend.dtypes
+        integer = xp.int64 if wide else xp.int32
         if self._labels.kind == "multiclass":
-            return xp.argmax(output, axis=1)
+            return metrics.first_largest(output, integer, xp)
         if self._labels.kind == "binary":
             output = output[:, 0]
         positive = output > 0
         if self._labels.kind == "binary" and len(self._labels.classes) == 1:
             positive = xp.zeros_like(positive)  # one class seen: there is no other to predict
-        return xp.astype(positive, xp.argmax(output, axis=0).dtype)
+        return xp.astype(positive, integer)
 
     @available_if(lambda self: self._incremental())
     @_fit_context(prefer_skip_nested_validation=True)

@@ -33,10 +33,13 @@ def input_dropout(x: Array, drop: Drop, xp: Namespace) -> Array:
 
     Parameters
     ----------
-    x : array of shape (n, n_in)
+    x : array of shape (n, n_in), or a SciPy CSR matrix where `xp` is NumPy
     drop : Drop
     xp : namespace
     """
+    if hasattr(x, "tocsr"):
+        mask = dropout_mask(drop.key, drop.first_row, x.shape, drop.rate, x.dtype, xp, None)
+        return x.multiply(mask).tocsr()
     return x * dropout_mask(drop.key, drop.first_row, x.shape, drop.rate, x.dtype, xp, device(x))
 
 
