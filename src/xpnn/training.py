@@ -10,7 +10,6 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -241,7 +240,7 @@ class _Run:
 Carry = tuple[Array, Array, tuple[Array, ...], Array]
 
 
-@lru_cache(maxsize=64)  # so that a later call finds what an earlier one compiled
+@kernels.remembered
 def _steps(
     network: Network,
     loss: Loss,

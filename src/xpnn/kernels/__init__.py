@@ -4,7 +4,7 @@ Nothing outside this folder knows that overrides exist.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from xpnn._typing import Namespace
 from xpnn.kernels import reference
 from xpnn.kernels.reference import Drop
 
-__all__ = ["Drop", "compiled", "compiled_method", "host_words", "select"]
+__all__ = ["Drop", "compiled", "compiled_method", "host_words", "remembered", "select"]
 
 
 def select(xp: Namespace) -> Any:
@@ -49,7 +49,26 @@ def compiled(
     return jitted
 
 
-@lru_cache(maxsize=64)  # so that a later call finds what an earlier one compiled
+def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Remember results by arguments, so that a later call finds what an earlier one compiled.
+
+    Arguments that cannot be hashed, such as a user's optimizer that is a plain dataclass, are
+    worked on again each time.
+    """
+    cached = lru_cache(maxsize=64)(function)
+
+    @wraps(function)
+    def call(*args: Any) -> Any:
+        try:
+            hash(args)
+        except TypeError:
+            return function(*args)
+        return cached(*args)
+
+    return call
+
+
+@remembered
 def compiled_method(owner: Any, name: str, xp: Namespace) -> Callable[..., Any]:
     """The method ``owner.name(theta, buffers, x, xp)``, compiled where the library can."""
     return compiled(getattr(owner, name), xp, static=(3,))
