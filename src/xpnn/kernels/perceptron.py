@@ -6,12 +6,22 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 
+import numpy as np
 from array_api_compat import is_cupy_namespace, is_numpy_namespace
 
 from xpnn._typing import Array, Namespace
-from xpnn.kernels.perceptron_reference import Data, Rule, State, initial_state
+from xpnn.kernels.perceptron_reference import Data, Rule, State, initial_state, take_rows
 
-__all__ = ["Data", "Epoch", "Rule", "State", "initial_state", "select_epoch"]
+__all__ = [
+    "Data",
+    "Epoch",
+    "Rule",
+    "State",
+    "initial_state",
+    "permutation",
+    "select_epoch",
+    "take_rows",
+]
 
 Epoch = Callable[[State, Data, Array, Rule, Namespace], tuple[State, Array]]
 
@@ -30,3 +40,35 @@ def select_epoch(xp: Namespace) -> Epoch:
         kernels = import_module("xpnn.kernels.perceptron_reference")
     chosen: Epoch = kernels.epoch
     return chosen
+
+
+def permutation(n: int, seed: int) -> np.ndarray:
+    """The reordering that scikit-learn's perceptron does before each epoch.
+
+    A Fisher-Yates shuffle by a 32-bit xorshift generator that begins anew in each epoch, so the
+    reordering is the same each time and the orders are its powers.
+
+    Parameters
+    ----------
+    n : int
+    seed : int
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        ``order[permutation]`` is the order of the next epoch.
+
+    Examples
+    --------
+    >>> permutation(5, seed=7)
+    array([2, 4, 1, 3, 0])
+    """
+    order = list(range(n))
+    word = seed or 1
+    for i in range(n - 1):
+        word ^= (word << 13) & 0xFFFFFFFF
+        word ^= word >> 17
+        word ^= (word << 5) & 0xFFFFFFFF
+        j = i + (word & 0x7FFFFFFF) % (n - i)
+        order[i], order[j] = order[j], order[i]
+    return np.asarray(order, dtype=np.int64)
