@@ -99,8 +99,10 @@ def _floating(x: Array, backend: Backend) -> Array:
 
 def _check_finite(x: Array, backend: Backend, name: str) -> None:
     xp = backend.xp
-    if not bool(xp.all(xp.isfinite(x))):
-        nan = bool(xp.any(xp.isnan(x)))
+    with backend.device_context():
+        finite = bool(xp.all(xp.isfinite(x)))
+        nan = not finite and bool(xp.any(xp.isnan(x)))
+    if not finite:
         what = "NaN" if nan else f"infinity or a value too large for dtype('{dtype_name(x.dtype)}')"
         raise ValueError(f"Input {name} contains {what}.")
 
