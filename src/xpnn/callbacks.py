@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TextIO, TypeAlias
 
@@ -46,7 +47,7 @@ class Callbacks:
     """Calls each of some callbacks, with the hooks that it has."""
 
     def __init__(self, callbacks: Iterable[Callback]) -> None:
-        self._callbacks = tuple(callbacks)
+        self._callbacks, self._begun = tuple(callbacks), 0
         for callback in self._callbacks:
             if not callable(callback):
                 raise ValueError(f"A callback must be callable with an EpochEnd, got {callback!r}.")
@@ -55,6 +56,7 @@ class Callbacks:
         """Before the first epoch."""
         for callback in self._callbacks:
             getattr(callback, "on_begin", lambda _: None)(epochs)
+            self._begun += 1
 
     def epoch(self, end: EpochEnd) -> bool:
         """After an epoch; whether any callback asks to stop (all are called)."""
@@ -62,7 +64,7 @@ class Callbacks:
 
     def end(self) -> None:
         """After the last epoch, also after an error."""
-        for callback in self._callbacks:
+        for callback in self._callbacks[: self._begun]:
             getattr(callback, "on_end", lambda: None)()
 
 
@@ -93,13 +95,16 @@ class ProgressBar:
     def on_begin(self, epochs: int) -> None:
         """Open the bar."""
         file = self.file or sys.stderr
+        options = {"total": epochs, "unit": "epoch", "file": file, "dynamic_ncols": True}
         if self.file is None and _in_notebook():
-            from tqdm.notebook import tqdm
+            with suppress(ImportError):  # without ipywidgets: lines
+                from tqdm.notebook import tqdm
+
+                self._bar = tqdm(**options)
         elif file.isatty():
             from tqdm import tqdm
-        else:
-            return
-        self._bar = tqdm(total=epochs, unit="epoch", file=file, dynamic_ncols=True)
+
+            self._bar = tqdm(**options)
 
     def __call__(self, end: EpochEnd) -> None:
         """Show an epoch."""

@@ -82,9 +82,10 @@ def r2(predicted: Array, target: Array, weight: Array, xp: Namespace) -> Array:
     1.0
     """
     w = weight[:, None]
-    mean = xp.sum(w * target, axis=0) / xp.sum(weight)
     residual = xp.sum(w * (target - predicted) ** 2, axis=0)
-    spread = xp.sum(w * (target - mean) ** 2, axis=0)
+    shifted = target - target[:1, :]  # a constant becomes exactly zero, its mean too
+    mean = xp.sum(w * shifted, axis=0) / xp.sum(weight)
+    spread = xp.sum(w * (shifted - mean) ** 2, axis=0)
     constant = spread == 0
     ratio = residual / xp.where(constant, xp.ones_like(spread), spread)
     missed = xp.astype(residual > 0, ratio.dtype)

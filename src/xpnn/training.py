@@ -75,8 +75,8 @@ def train(
             start.monitor, start.best, start.stale = config.monitor, -math.inf, 0
             start.best_weights = None
         run = _Run(network, start, data, config, validation)
-        calls.begin(config.epochs)
         try:
+            calls.begin(config.epochs)
             for epoch in range(1, config.epochs + 1):
                 if not run.epoch(interrupted):
                     run.outcome = "interrupted"
