@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TextIO, TypeAlias
 
@@ -97,9 +96,9 @@ class ProgressBar:
         file = self.file or sys.stderr
         options = {"total": epochs, "unit": "epoch", "file": file, "dynamic_ncols": True}
         if self.file is None and _in_notebook():
-            with suppress(ImportError):  # without ipywidgets: lines
-                from tqdm.notebook import tqdm
+            from tqdm.notebook import IProgress, tqdm
 
+            if IProgress is not None:  # without ipywidgets: lines
                 self._bar = tqdm(**options)
         elif file.isatty():
             from tqdm import tqdm
