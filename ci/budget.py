@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""What one training step asks of an array library, against the budget in budget.json.
+
+    python ci/budget.py            compare; exit status 1 if anything has risen
+    python ci/budget.py --write    also write down what has fallen
+
+Array API calls are counted on array-api-strict; kernel launches, products and copies on CuPy, where
+it runs on its host double (CUPY_ON_CPU=1, see ci/cupy_on_cpu). Each number is the difference
+between an epoch of four steps and one of two, so that nothing but steps is counted. A budget may
+only fall: to let one rise, edit budget.json by hand and say why in the commit.
+"""
+
+import argparse
+import importlib.util
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from xpnn import training
+from xpnn.backends import get_backend
+from xpnn.data import Dataset
+from xpnn.losses import get_loss
+from xpnn.network import multilayer_perceptron
+from xpnn.optimizers import Adam
+from xpnn.state import TrainingConfig, TrainingState
+
+FILE = Path(__file__).with_name("budget.json")
+BATCH, SIZES = 32, (64, 48, 32, 10)
+# Two hidden layers, Adam and softmax cross-entropy, with: (dropout, L2 penalty).
+STEPS = {"dropout": (0.5, 0.0), "no dropout": (0.0, 0.0), "dropout and L2 penalty": (0.5, 1e-4)}
+STRICT, CUPY = "array_api_strict:device1", "cupy:0"
+COUNTERS = {
+    "kernel launches": "launches",
+    "matrix products": "gemms",
+    "memsets": "memsets",
+    "copies on the device": "d2d",
+    "copies to the device": "h2d",
+    "copies to the host": "d2h",
+    "waits": "synchronisations",
+}
+# Looking at an array is no call.
+ATTRIBUTES = {"dtype", "device", "ndim", "shape", "size", "T", "mT", "__array_namespace__"}
+
+
+def train(spec: str, dropout: float, l2: float, steps: int) -> None:
+    """One epoch of so many steps."""
+    backend, rng = get_backend(spec), np.random.default_rng(0)
+    network = multilayer_perceptron(SIZES, dropout=dropout)
+    config = TrainingConfig(
+        get_loss("softmax_cross_entropy"), Adam(), epochs=1, batch_size=BATCH, l2=l2
+    )
+    theta, buffers = (backend.asarray(a, dtype="float32") for a in network.init(0))
+    x, y = rng.normal(size=(BATCH * steps, SIZES[0])), rng.integers(0, SIZES[-1], BATCH * steps)
+    with backend.device_context():
+        moments = config.optimizer.init(theta, backend.xp)
+    data = Dataset(x, y, None, backend, backend.xp.float32)
+    training.train(network, TrainingState(theta, buffers, moments, seed=0), data, config)
+
+
+def strict_calls(run: Callable[[], None]) -> Counter[str]:
+    """Calls from outside into array-api-strict, by name."""
+    import array_api_strict
+
+    home = str(Path(array_api_strict.__file__).parent)
+    calls: Counter[str] = Counter()
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(home):
+            caller, name = frame.f_back, frame.f_code.co_name
+            outside = caller is None or not caller.f_code.co_filename.startswith(home)
+            if outside and name not in ATTRIBUTES and not name.startswith("<"):
+                calls[name] += 1
+
+    sys.setprofile(note)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def cupy_counts(run: Callable[[], None]) -> Counter[str]:
+    """What the host double's counters say."""
+    import cupy_on_cpu
+
+    with cupy_on_cpu.count() as counts:
+        run()
+    return Counter({name: counts[key] for name, key in COUNTERS.items()})
+
+
+def per_step(
+    count: Callable[[Callable[[], None]], Counter[str]], spec: str, step: str
+) -> dict[str, int]:
+    """What one more step adds."""
+    train(spec, *STEPS[step], steps=2)  # kernels are made in a process's first
+    two, four = (count(lambda n=n: train(spec, *STEPS[step], steps=n)) for n in (2, 4))
+    assert all((four[k] - two[k]) % 2 == 0 for k in four), (two, four)
+    return {name: (four[name] - two[name]) // 2 for name in four}
+
+
+def on_host_double() -> bool:
+    """Whether CuPy is here and counts."""
+    if importlib.util.find_spec("cupy_on_cpu") is None:
+        return False
+    import cupy_on_cpu
+
+    return cupy_on_cpu._library is not None
+
+
+def measure() -> dict[str, dict[str, int]]:
+    """Every number that can be had here."""
+    found: dict[str, dict[str, int]] = {}
+    for step in STEPS:
+        found[step] = {"array API calls": sum(per_step(strict_calls, STRICT, step).values())}
+        if on_host_double():
+            found[step] |= per_step(cupy_counts, CUPY, step)
+    return found
+
+
+def risen(found: dict[str, dict[str, int]], budget: dict[str, dict[str, int]]) -> list[str]:
+    """A line for each number above its budget."""
+    return [
+        f"{step}: {name}: {number}, budget {budget.get(step, {}).get(name, 0)}"
+        for step, numbers in found.items()
+        for name, number in numbers.items()
+        if number > budget.get(step, {}).get(name, 0)
+    ]
+
+
+def main() -> int:
+    """Print what was found beside the budget."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--write", action="store_true", help="write down what has fallen")
+    arguments = parser.parse_args()
+    budget: dict[str, dict[str, int]] = json.loads(FILE.read_text()) if FILE.exists() else {}
+    found = measure()
+    for step, numbers in found.items():
+        print(f"one step, {step}:")
+        for name, number in numbers.items():
+            print(f"  {name:22} {number:4}   budget {budget.get(step, {}).get(name, 'none')}")
+    if not on_host_double():
+        print("CuPy was not counted: it is not on its host double here")
+    over = risen(found, budget) if budget else []
+    print(*(f"RISEN: {line}" for line in over), sep="\n", end="\n" if over else "")
+    if arguments.write and not over:
+        for step, numbers in found.items():
+            budget[step] = {**budget.get(step, {}), **numbers}
+        FILE.write_text(json.dumps(budget, indent=2) + "\n")
+    return 1 if over else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
