@@ -173,7 +173,7 @@ def test_streaming_equals_resident(target, weighted):
 
 def step_of(target, loss, optimizer, net, **options):
     """One training step as the loop makes it, and its arguments."""
-    from xpnn.training import _steps
+    from xpnn.step import ReferenceSteps, Rules
 
     x, y, weight = rows()
     if loss.name not in ("softmax_cross_entropy",):
@@ -185,7 +185,7 @@ def step_of(target, loss, optimizer, net, **options):
         total = t.xp.zeros((), dtype=t.dtype, device=t.device)
     rules = (options.get("l1", 0.0), options.get("l2", 0.0))
     rules += (options.get("clip_norm"), options.get("max_norm"))
-    on_batch, _ = _steps(net, loss, optimizer, *rules, t.xp)
+    on_batch = ReferenceSteps(Rules(net, loss, optimizer, *rules), t.xp).on_batch
     carry = (theta, t.asarray(np.zeros(0)), moments, total)
     batch = (t.asarray(x), t.asarray(y), t.asarray(weight))
     keys = np.asarray(keys, np.uint32) if t.backend.library.name == "jax" else keys
@@ -258,7 +258,7 @@ def test_step_is_compiled_once_for_all_epochs(target_any):
     """Learning rate, step number and keys are arguments: two programs (full and short batch)."""
     import jax
 
-    from xpnn.training import _steps
+    from xpnn.step import ReferenceSteps, Rules
 
     options = config(
         epochs=4, learning_rate=0.1, schedule=get_schedule("cosine"),
@@ -267,7 +267,7 @@ def test_step_is_compiled_once_for_all_epochs(target_any):
     net = network(dropout=0.5)
     state = start(net, options.optimizer, target_any.backend, "float32")
     train(net, state, dataset(target_any), options)
-    _, on_rows = _steps(net, options.loss, options.optimizer, 0.0, 0.0, None, None, target_any.xp)
+    on_rows = ReferenceSteps(Rules(net, options.loss, options.optimizer), target_any.xp).on_rows
     assert isinstance(on_rows, type(jax.jit(lambda x: x)))
     assert on_rows._cache_size() == 2
 

@@ -46,6 +46,10 @@ def threefry_2x32(key: Any, x0: Any, x1: Any, xp: Namespace = np) -> tuple[Array
     >>> [hex(word) for word in threefry_2x32((0, 0), 0, 0)]
     ['0x6b200159', '0x99ba4efe']
     """
+    if isinstance(x0, np.ndarray) and isinstance(key[0], int):
+        x0, x1 = (np.array(x, dtype=np.uint32) for x in np.broadcast_arrays(x0, x1))
+        threefry_in_place(key, x0, x1, np.empty_like(x0))
+        return x0, x1
     # Python ints and torch's int64 have room above bit 31 and are masked; uint32 arrays wrap.
     masked = isinstance(x0, int) or is_torch_namespace(xp)
     k = _key_schedule(key, xp)
@@ -65,6 +69,23 @@ def threefry_2x32(key: Any, x0: Any, x1: Any, xp: Namespace = np) -> tuple[Array
             if masked:
                 x0, x1 = x0 & _MASK, x1 & _MASK
     return x0, x1
+
+
+def threefry_in_place(key: tuple[int, int], x0: np.ndarray, x1: np.ndarray, t: np.ndarray) -> None:
+    """`threefry_2x32` on the host, its words in place of the counters; `t` is room like them."""
+    words = [(np.uint32(a), np.uint32(b)) for a, b in _key_schedule(key, np)]
+    x0 += words[0][0]
+    x1 += words[0][1]
+    for i in range(20):
+        rotation = _ROTATIONS[i % 8]
+        x0 += x1
+        np.right_shift(x1, 32 - rotation, out=t)
+        np.left_shift(x1, rotation, out=x1)
+        np.bitwise_or(x1, t, out=x1)
+        np.bitwise_xor(x1, x0, out=x1)
+        if i % 4 == 3:
+            x0 += words[i // 4 + 1][0]
+            x1 += words[i // 4 + 1][1]
 
 
 def _key_schedule(key: Any, xp: Namespace) -> list[tuple[Any, Any]]:

@@ -5,27 +5,23 @@ A call works on copies, so the state that it was given is as it was whatever hap
 """
 
 import math
-import signal
-import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from array_api_compat import device
 
 from xpnn import kernels
-from xpnn._numeric import positive_sum
-from xpnn._typing import Array, Namespace
+from xpnn._typing import Array
 from xpnn.callbacks import Callback, Callbacks, EpochEnd
 from xpnn.data import Dataset
-from xpnn.losses import Loss
+from xpnn.interrupt import interruptible
 from xpnn.network import Network
-from xpnn.optimizers import clip_by_global_norm, max_norm, penalty
 from xpnn.random import SHUFFLE, host_generator, step_keys
 from xpnn.schedules import Progress
 from xpnn.state import DivergedError, Outcome, TrainingConfig, TrainingState, Weights, copied
+from xpnn.step import Rules, training_steps
 
 Validation = Callable[[Array, Array], dict[str, float]]
 """Metrics of (theta, buffers) on held-out rows: ``val_loss``, ``val_score`` and others."""
@@ -68,7 +64,7 @@ def train(
     with (
         data.backend.device_context(),
         np.errstate(all="ignore"),  # a divergence is reported once, by name
-        _interruptible() as interrupted,
+        interruptible() as interrupted,
     ):
         start = state.copy(xp)
         if start.monitor != config.monitor:  # values of another metric don't compare
@@ -117,8 +113,13 @@ class _Run:
         self.first = state.step, state.epoch
         self.decay = data.backend.asarray(network.layout.mask("weight"), dtype=state.theta.dtype)
         c = config
-        rules = (c.loss, c.optimizer, c.l1, c.l2, c.clip_norm, c.max_norm)
-        self.on_batch, self.on_rows = _steps(network, *rules, self.xp)
+        rules = Rules(network, c.loss, c.optimizer, c.l1, c.l2, c.clip_norm, c.max_norm)
+        fit = kernels.Fit(
+            data.n, c.batch_size, c.epochs, data.resident, data.sparse, state.theta.dtype
+        )
+        steps = training_steps(rules, fit, self.xp)
+        self.on_batch, self.on_steps, self.words = steps.on_batch, steps.on_steps, steps.words
+        self.stride = steps.stride(c.batch_size) if data.resident else 1
 
     def progress(self, plateaus: int = 0) -> Progress:
         """Where the run stands, after so many more plateaus."""
@@ -135,36 +136,44 @@ class _Run:
         if c.shuffle:
             shuffled = host_generator(s.seed, SHUFFLE, s.epoch).permutation(data.n)
             order = data.place(shuffled)
-        keys = self._keys(-(-data.n // c.batch_size))
+        n_steps = -(-data.n // c.batch_size)
+        keys = self._keys(n_steps)
         self.total = xp.zeros((), dtype=s.theta.dtype, device=device(s.theta))
         self.rate = c.schedule(c.learning_rate, self.progress())
-        for i, start in enumerate(range(0, data.n, c.batch_size)):
+        stride = self.stride
+        for i in range(0, n_steps, stride):
             if interrupted():
                 return False
-            size = min(c.batch_size, data.n - start)
-            if i and c.schedule.per == "step":
-                self.rate = c.schedule(c.learning_rate, self.progress())
+            rates = self._coefficients(i, min(stride, n_steps - i))
+            words = None if keys is None else keys[i : i + stride]
+            start = i * c.batch_size
             carry = (s.theta, s.buffers, s.moments, self.total)
-            rule = (
-                None if keys is None else keys[i],
-                c.optimizer.coefficients(self.rate, s.t + 1),
-                self.decay,
-            )
             if data.resident:
-                carry = self.on_rows(*carry, data.arrays, order, start, *rule, size)
+                where = (data.arrays, order, start)
+                carry = self.on_steps(*carry, *where, words, rates, self.decay, c.batch_size)
             else:
-                carry = self.on_batch(*carry, data.fetch(order, start, size), *rule)
+                batch = data.fetch(order, start, min(c.batch_size, data.n - start))
+                rule = (None if words is None else words[0], rates[0], self.decay)
+                carry = self.on_batch(*carry, batch, *rule)
             s.theta, s.buffers, s.moments, self.total = carry
-            s.step, s.t = s.step + 1, s.t + 1
         s.epoch, s.samples = s.epoch + 1, s.samples + data.n
         return True
+
+    def _coefficients(self, first: int, count: int) -> list[tuple[float, ...]]:
+        """The optimizer's scalars of the epoch's steps from `first` on; these count as done."""
+        s, c, rates = self.state, self.config, []
+        for i in range(first, first + count):
+            if i and c.schedule.per == "step":
+                self.rate = c.schedule(c.learning_rate, self.progress())
+            rates.append(c.optimizer.coefficients(self.rate, s.t + 1))
+            s.step, s.t = s.step + 1, s.t + 1
+        return rates
 
     def _keys(self, n_steps: int) -> Any:
         if not self.network.draws:
             return None
         s = self.state
-        keys = step_keys(s.seed, s.step, n_steps, len(self.network.layers) + 1)
-        return kernels.host_words(keys, self.xp)
+        return self.words(step_keys(s.seed, s.step, n_steps, len(self.network.layers) + 1))
 
     def read_metrics(self) -> dict[str, float]:
         """The epoch's one look at the device, and what follows from it."""
@@ -235,105 +244,3 @@ class _Run:
                 return s
             s = s.with_weights(self.best, best_weights=None)
         return s
-
-
-Carry = tuple[Array, Array, tuple[Array, ...], Array]
-
-
-@kernels.remembered
-def _steps(
-    network: Network,
-    loss: Loss,
-    optimizer: Any,
-    l1: float,
-    l2: float,
-    clip_norm: float | None,
-    limit: float | None,
-    xp: Namespace,
-) -> tuple[Callable[..., Carry], Callable[..., Carry]]:
-    """A training step on a batch, and one on rows of resident data.
-
-    Both take (theta, buffers, moments, total) first, may destroy them, and return their
-    successors: the caller rebinds.
-    """
-
-    def on_batch(
-        theta: Array,
-        buffers: Array,
-        moments: tuple[Array, ...],
-        total: Array,
-        batch: tuple[Array, Array, Array | None],
-        keys: Any,
-        coefficients: tuple[float, ...],
-        decay: Array,
-    ) -> Carry:
-        x, y, weight = batch
-        value, gradient, buffers = network.loss_and_gradient(
-            theta, buffers, x, y, weight, loss, xp, keys=keys
-        )
-        if l1 or l2:
-            rows = x.shape[0] if weight is None else positive_sum(weight, xp)
-            penalty_value, penalty_gradient = penalty(theta * decay, l1, l2, xp)
-            value = value + penalty_value / rows
-            gradient = gradient + penalty_gradient / rows
-        if clip_norm is not None:
-            gradient = clip_by_global_norm(gradient, clip_norm, xp)
-        theta, moments = optimizer.update(theta, gradient, moments, coefficients, decay, xp)
-        if limit is not None:
-            theta = _limit_weights(network, theta, limit, xp)
-        return theta, buffers, moments, total + value * x.shape[0]
-
-    def on_rows(
-        theta: Array,
-        buffers: Array,
-        moments: tuple[Array, ...],
-        total: Array,
-        data: tuple[Array, Array, Array | None],
-        order: Array | None,
-        start: int,
-        keys: Any,
-        coefficients: tuple[float, ...],
-        decay: Array,
-        size: int,
-    ) -> Carry:
-        batch = kernels.select(xp).gather(data, order, start, size, xp)
-        return on_batch(theta, buffers, moments, total, batch, keys, coefficients, decay)
-
-    return (
-        kernels.compiled(on_batch, xp, donate=(0, 2, 3)),
-        kernels.compiled(on_rows, xp, donate=(0, 2, 3), static=(10,)),
-    )
-
-
-def _limit_weights(network: Network, theta: Array, limit: float, xp: Namespace) -> Array:
-    parts = network.layout.split(theta, xp)
-    for e in network.layout.entries:
-        if e.role == "weight":
-            parts[e.name] = max_norm(parts[e.name], limit, xp)
-    return network.layout.join(parts, xp)
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a flag that is looked at between two steps.
-
-    A second one acts as it would have outside. Only the main thread gets signals, and a signal
-    that is ignored stays ignored.
-    """
-    seen: list[int] = []
-    main = threading.current_thread() is threading.main_thread()
-    previous = signal.getsignal(signal.SIGINT) if main else None
-    if not callable(previous):
-        yield lambda: False
-        return
-
-    def note(signum: int, frame: Any) -> None:
-        if seen:
-            previous(signum, frame)
-        seen.append(signum)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(seen)
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -12,9 +12,19 @@ from array_api_compat import is_jax_namespace
 
 from xpnn._typing import Namespace
 from xpnn.kernels import reference
+from xpnn.kernels.choice import Fit, fused_step
 from xpnn.kernels.reference import Drop
 
-__all__ = ["Drop", "compiled", "compiled_method", "host_words", "remembered", "select"]
+__all__ = [
+    "Drop",
+    "Fit",
+    "compiled",
+    "compiled_method",
+    "fused_step",
+    "host_words",
+    "remembered",
+    "select",
+]
 
 
 def select(xp: Namespace) -> Any:

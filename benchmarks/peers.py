@@ -1,0 +1,243 @@
+"""The same training work through each library: `run(epochs)` trains from the start."""
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from workloads import Workload
+
+LEARNING_RATE = 0.001
+Peer = Callable[[int], Callable[[np.ndarray], np.ndarray]]
+"""Trains for so many epochs and returns a classifier of rows."""
+
+
+def orders(rows: int, epochs: int) -> list[np.ndarray]:
+    """The order of the rows in each epoch: the one that xpnn draws from seed 0."""
+    from xpnn.estimators._base import draw_seed
+    from xpnn.random import SHUFFLE, host_generator
+
+    seed = draw_seed(0)
+    return [host_generator(seed, SHUFFLE, e).permutation(rows) for e in range(epochs)]
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Environment variables, for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _estimator(cls: Any, work: Workload, epochs: int, **more: Any) -> Any:
+    return cls(
+        work.sizes[1:-1],
+        batch_size=work.batch,
+        alpha=0.0,
+        learning_rate_init=LEARNING_RATE,
+        max_iter=epochs,
+        tol=0.0,
+        n_iter_no_change=np.inf,
+        random_state=0,
+        **more,
+    )
+
+
+def xpnn(work: Workload, device: str | None = None, numba: str = "auto") -> Peer:
+    """xpnn's public estimator."""
+    from xpnn import MLPClassifier
+
+    x, y = work.data()
+    if device:
+        from xpnn import get_backend
+
+        x = get_backend(device).asarray(x)
+
+    def run(epochs: int) -> Any:
+        model = _estimator(MLPClassifier, work, epochs, dropout=work.dropout)
+        with environment(XPNN_NUMBA=numba), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return model.fit(x, y).predict
+
+    return run
+
+
+def xpnn_numpy(work: Workload) -> Peer:
+    """The same without numba."""
+    return xpnn(work, numba="0")
+
+
+def sklearn(work: Workload) -> Peer:
+    """scikit-learn's MLPClassifier; it has no dropout."""
+    from sklearn.neural_network import MLPClassifier
+
+    x, y = work.data()
+
+    def run(epochs: int) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _estimator(MLPClassifier, work, epochs).fit(x, y).predict
+
+    return run
+
+
+def torch(work: Workload, device: str = "cpu", compiled: bool = False) -> Peer:
+    """PyTorch: a Sequential, CrossEntropyLoss and the fused Adam."""
+    import torch as t
+
+    x, y = (t.from_numpy(a).to(device) for a in work.data())
+
+    def run(epochs: int) -> Any:
+        t.manual_seed(0)
+        layers: list[Any] = []
+        for a, b in pairwise(work.sizes):
+            layers += [t.nn.Linear(a, b), t.nn.ReLU()]
+            layers += [t.nn.Dropout(work.dropout)] if work.dropout else []
+        model = t.nn.Sequential(*layers[: -2 if work.dropout else -1]).to(device)
+        adam = t.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+        loss = t.nn.CrossEntropyLoss()
+
+        def step(rows: Any) -> Any:
+            adam.zero_grad(set_to_none=True)
+            value = loss(model(x[rows]), y[rows])
+            value.backward()
+            adam.step()
+            return value.detach()
+
+        step = t.compile(step) if compiled else step
+        for order in orders(work.rows, epochs):
+            on_device = t.from_numpy(order).to(device)
+            total = t.zeros((), device=device)
+            for start in range(0, work.rows, work.batch):
+                total += step(on_device[start : start + work.batch])
+            float(total)  # an epoch's loss, as the others report it
+
+        def predict(rows: np.ndarray) -> np.ndarray:
+            model.eval()
+            with t.no_grad():
+                return np.asarray(model(t.from_numpy(rows).to(device)).argmax(1).cpu())
+
+        return predict
+
+    return run
+
+
+def torch_compile(work: Workload) -> Peer:
+    """PyTorch with its step compiled."""
+    return torch(work, compiled=True)
+
+
+def jax(work: Workload) -> Peer:
+    """JAX: one jitted step, parameters and moments donated."""
+    import jax as j
+    import jax.numpy as jnp
+
+    x, y = (jnp.asarray(a) for a in work.data())
+    last = len(work.sizes) - 2
+
+    def logits(params: Any, rows: Any, key: Any) -> Any:
+        for i, (w, b) in enumerate(params):
+            rows = rows @ w + b
+            if i < last:
+                rows = j.nn.relu(rows)
+                if key is not None:
+                    key, draw = j.random.split(key)
+                    kept = j.random.bernoulli(draw, 1.0 - work.dropout, rows.shape)
+                    rows = jnp.where(kept, rows / (1.0 - work.dropout), 0.0)
+        return rows
+
+    def loss(params: Any, rows: Any, labels: Any, key: Any) -> Any:
+        log_p = j.nn.log_softmax(logits(params, rows, key))
+        return -jnp.take_along_axis(log_p, labels[:, None], axis=1).mean()
+
+    def step(params: Any, m: Any, v: Any, t: Any, rows: Any, key: Any) -> Any:
+        key, draw = j.random.split(key) if work.dropout else (key, None)
+        value, g = j.value_and_grad(loss)(params, x[rows], y[rows], draw)
+        t = t + 1.0
+        rate = LEARNING_RATE * jnp.sqrt(1.0 - 0.999**t) / (1.0 - 0.9**t)
+        tree = j.tree_util.tree_map
+        m = tree(lambda a, b: 0.9 * a + 0.1 * b, m, g)
+        v = tree(lambda a, b: 0.999 * a + 0.001 * b * b, v, g)
+        params = tree(lambda p, a, b: p - rate * a / (jnp.sqrt(b) + 1e-8), params, m, v)
+        return value, params, m, v, t, key
+
+    jitted = j.jit(step, donate_argnums=(0, 1, 2, 3, 5))
+
+    def run(epochs: int) -> Any:
+        rng = np.random.default_rng(0)
+        params = [
+            (
+                jnp.asarray(rng.uniform(-1, 1, (a, b)) * (6 / (a + b)) ** 0.5, dtype=jnp.float32),
+                jnp.zeros(b, dtype=jnp.float32),
+            )
+            for a, b in pairwise(work.sizes)
+        ]
+        m, v = (j.tree_util.tree_map(jnp.zeros_like, params) for _ in range(2))
+        t, key = jnp.zeros(()), j.random.key(0)
+        for order in orders(work.rows, epochs):
+            total = 0.0
+            for start in range(0, work.rows, work.batch):
+                rows = order[start : start + work.batch]
+                value, params, m, v, t, key = jitted(params, m, v, t, rows, key)
+                total = total + value
+            float(total)
+        return lambda rows: np.asarray(logits(params, rows, None).argmax(1))
+
+    return run
+
+
+def products(work: Workload) -> Peer:
+    """The limit: the matrix products of each step, alone, through NumPy's BLAS."""
+    rng = np.random.default_rng(0)
+    draw = lambda *shape: rng.standard_normal(shape, dtype=np.float32)  # noqa: E731
+    weights = [draw(a, b) for a, b in pairwise(work.sizes)]
+    grads = [np.empty_like(w) for w in weights]
+
+    def one(rows: int) -> Callable[[], None]:
+        a = [draw(rows, n) for n in work.sizes]
+        calls: list[tuple[Any, Any, Any]] = []
+        calls += [(a[i], w, np.empty_like(a[i + 1])) for i, w in enumerate(weights)]
+        for i in reversed(range(len(weights))):
+            calls.append((a[i].T, a[i + 1], grads[i]))
+            if i:
+                calls.append((a[i + 1], weights[i].T, np.empty_like(a[i])))
+
+        def step(matmul: Any = np.matmul, calls: Any = tuple(calls)) -> None:
+            for p, q, out in calls:
+                matmul(p, q, out)
+
+        return step
+
+    full, short = one(work.batch), one(work.rows % work.batch or 1)
+
+    def run(epochs: int) -> Any:
+        for _ in range(epochs):
+            for _ in range(work.rows // work.batch):
+                full()
+            if work.rows % work.batch:
+                short()
+        return None
+
+    return run
+
+
+PEERS: dict[str, Callable[..., Peer]] = {
+    "xpnn": xpnn,
+    "xpnn-numpy": xpnn_numpy,
+    "sklearn": sklearn,
+    "torch": torch,
+    "torch-compile": torch_compile,
+    "jax": jax,
+    "products": products,
+}
+DEFAULT = ("xpnn", "xpnn-numpy", "sklearn", "torch", "jax", "products")

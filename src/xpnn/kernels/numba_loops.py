@@ -1,0 +1,215 @@
+"""Loops that numba compiles: each passes once over its arrays, and a compiler can vectorise it.
+
+Dropout draws its words where it uses them: no mask is kept. NaN and infinity go through as in the
+reference, so a divergence is seen.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numba import uint32, uint64
+
+IDENTITY, RELU, LEAKY_RELU, TANH, SIGMOID = range(5)
+CODES = {
+    "identity": IDENTITY,
+    "relu": RELU,
+    "leaky_relu": LEAKY_RELU,
+    "tanh": TANH,
+    "sigmoid": SIGMOID,
+}
+ADAM, ADAMW, SGD, MOMENTUM, NESTEROV = range(5)
+OPTIMIZERS = {"adam": ADAM, "adamw": ADAMW, "sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV}
+KEEP_ALL = 65536
+SLOPE = 0.01
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """Compile lazily, without the GIL; keep the code on disk where a directory can be written."""
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # numba found no directory to write its cache in
+        return numba.njit(**options)(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile into the caller."""
+    return numba.njit(inline="always")(function)
+
+
+@inlined
+def _mix(a, b, rotation):  # type: ignore[no-untyped-def]
+    a = uint32(a + b)
+    return a, uint32(uint32(b << uint32(rotation)) | uint32(b >> uint32(32 - rotation))) ^ a
+
+
+@inlined
+def _four(a, b, r0, r1, r2, r3):  # type: ignore[no-untyped-def]
+    a, b = _mix(a, b, r0)
+    a, b = _mix(a, b, r1)
+    a, b = _mix(a, b, r2)
+    return _mix(a, b, r3)
+
+
+@jit
+def draw_words(words, k0, k1, row):  # type: ignore[no-untyped-def]
+    """Threefry-2x32-20 of the counters (row, 0), (row, 1), ...: four 16-bit draws each."""
+    k2 = uint32(uint32(k0 ^ k1) ^ uint32(0x1BD11BDA))
+    first = uint32(uint32(row) + k0)
+    for j in range(words.shape[0]):
+        a, b = first, uint32(uint32(j) + k1)
+        a, b = _four(a, b, 13, 15, 26, 6)
+        a, b = uint32(a + k1), uint32(b + uint32(k2 + uint32(1)))
+        a, b = _four(a, b, 17, 29, 16, 24)
+        a, b = uint32(a + k2), uint32(b + uint32(k0 + uint32(2)))
+        a, b = _four(a, b, 13, 15, 26, 6)
+        a, b = uint32(a + k0), uint32(b + uint32(k1 + uint32(3)))
+        a, b = _four(a, b, 17, 29, 16, 24)
+        a, b = uint32(a + k1), uint32(b + uint32(k2 + uint32(4)))
+        a, b = _four(a, b, 13, 15, 26, 6)
+        a, b = uint32(a + k2), uint32(b + uint32(k0 + uint32(5)))
+        words[j] = uint64(a) | (uint64(b) << uint64(32))
+
+
+@jit
+def drop_row(a, draws, kept, scale):  # type: ignore[no-untyped-def]
+    """Inverted dropout of one row; a dropped NaN stays NaN."""
+    zero, count = a.dtype.type(0), uint32(kept)
+    for j in range(a.shape[0]):
+        a[j] *= scale if uint32(draws[j]) < count else zero
+
+
+@jit
+def drop_rows(x, kept, scale, k0, k1, first_row, words):  # type: ignore[no-untyped-def]
+    """Inverted dropout of a batch's features, in place."""
+    draws = words.view(np.uint16)
+    for i in range(x.shape[0]):
+        draw_words(words, k0, k1, first_row + i)
+        drop_row(x[i], draws, kept, scale)
+
+
+@jit
+def activate(z, b, code, kept, scale, k0, k1, first_row, words):  # type: ignore[no-untyped-def]
+    """Bias (none if `b` is empty), activation and dropout, in place."""
+    zero, one, slope = z.dtype.type(0), z.dtype.type(1), z.dtype.type(SLOPE)
+    draws = words.view(np.uint16)
+    for i in range(z.shape[0]):
+        row = z[i]
+        if b.shape[0]:
+            for j in range(row.shape[0]):
+                row[j] += b[j]
+        if code == RELU:
+            for j in range(row.shape[0]):
+                row[j] = zero if row[j] < zero else row[j]
+        elif code == LEAKY_RELU:
+            for j in range(row.shape[0]):
+                row[j] = slope * row[j] if row[j] < zero else row[j]
+        elif code == TANH:
+            for j in range(row.shape[0]):
+                row[j] = np.tanh(row[j])
+        elif code == SIGMOID:
+            for j in range(row.shape[0]):
+                row[j] = one / (one + np.exp(-row[j]))
+        if kept < KEEP_ALL:
+            draw_words(words, k0, k1, first_row + i)
+            drop_row(row, draws, kept, scale)
+
+
+@jit
+def pull_back(g, y, db, code, kept, scale, k0, k1, first_row, words):  # type: ignore[no-untyped-def]
+    """Gradient before the activation, in place on `g`; its column sums into `db` if not empty."""
+    zero, one, slope = g.dtype.type(0), g.dtype.type(1), g.dtype.type(SLOPE)
+    draws = words.view(np.uint16)
+    unscale = one / scale
+    db[:] = zero
+    for i in range(g.shape[0]):
+        row, out = g[i], y[i]
+        if code == RELU:  # a dropped unit is a zero output, so no mask is needed
+            for j in range(row.shape[0]):
+                row[j] *= scale if out[j] > zero else zero
+        else:
+            if code == LEAKY_RELU:
+                for j in range(row.shape[0]):
+                    row[j] *= one if out[j] > zero else slope
+            elif code == TANH:
+                for j in range(row.shape[0]):
+                    a = out[j] * unscale
+                    row[j] *= one - a * a
+            elif code == SIGMOID:
+                for j in range(row.shape[0]):
+                    a = out[j] * unscale
+                    row[j] *= a * (one - a)
+            if kept < KEEP_ALL:
+                draw_words(words, k0, k1, first_row + i)
+                drop_row(row, draws, kept, scale)
+        if db.shape[0]:
+            for j in range(row.shape[0]):
+                db[j] += row[j]
+
+
+@jit
+def softmax_cross_entropy(z, b, y, db):  # type: ignore[no-untyped-def]
+    """The mean loss; its gradient in place of the logits, its column sums into `db`."""
+    n, c = z.shape
+    zero, one = z.dtype.type(0), z.dtype.type(1)
+    share = one / z.dtype.type(max(n, 1))
+    total = 0.0
+    db[:] = zero
+    for i in range(n):
+        row = z[i]
+        if b.shape[0]:
+            for j in range(c):
+                row[j] += b[j]
+        top = row[0]
+        for j in range(1, c):
+            top = row[j] if row[j] > top else top
+        for j in range(c):
+            row[j] -= top
+    for i in range(n):
+        row, target = z[i], y[i]
+        right, norm = row[target], zero
+        for j in range(c):
+            row[j] = np.exp(row[j])
+            norm += row[j]
+        total += np.log(norm) - right
+        factor = share / norm
+        for j in range(c):
+            row[j] *= factor
+        row[target] -= share
+        if db.shape[0]:
+            for j in range(c):
+                db[j] += row[j]
+    return total / max(n, 1)
+
+
+@jit
+def update(code, theta, g, m, v, rate, shrink, hyper, l2, n_weights):  # type: ignore[no-untyped-def]
+    """One pass of an optimizer; `hyper` is (beta_1 or momentum, beta_2, epsilon)."""
+    one = theta.dtype.type(1)
+    b1, b2, epsilon = hyper[0], hyper[1], hyper[2]
+    c1, c2 = hyper[3], hyper[4]
+    for part in range(2):  # weights, which alone are penalized and decay; then the rest
+        start, stop = (0, n_weights) if part == 0 else (n_weights, theta.shape[0])
+        push = l2 if part == 0 else theta.dtype.type(0)
+        keep = one - shrink if part == 0 else one
+        if code <= ADAMW:
+            for i in range(start, stop):
+                gi = g[i] + push * theta[i]
+                mi = b1 * m[i] + c1 * gi
+                vi = b2 * v[i] + c2 * (gi * gi)
+                m[i], v[i] = mi, vi
+                theta[i] = keep * theta[i] - rate * mi / (np.sqrt(vi) + epsilon)
+        elif code == SGD:
+            for i in range(start, stop):
+                theta[i] -= rate * (g[i] + push * theta[i])
+        elif code == MOMENTUM:
+            for i in range(start, stop):
+                m[i] = b1 * m[i] - rate * (g[i] + push * theta[i])
+                theta[i] += m[i]
+        else:
+            for i in range(start, stop):
+                move = rate * (g[i] + push * theta[i])
+                m[i] = b1 * m[i] - move
+                theta[i] += b1 * m[i] - move
