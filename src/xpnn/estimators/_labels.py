@@ -75,6 +75,7 @@ class Labels:
             return (y != 0).astype(np.int64)
         if y.ndim != 1:
             raise ValueError(f"y should be a 1d array, got an array of shape {y.shape} instead.")
+        check_classification_targets(y)
         found = unique_labels(y)
         if len(np.setdiff1d(found, self.classes)):
             raise ValueError(
