@@ -1,0 +1,33 @@
+"""Ctrl-C acts between steps, not in the middle of one."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a flag that is looked at between two steps.
+
+    A second one acts as it would have outside. Only the main thread gets signals, and a signal
+    that is ignored stays ignored.
+    """
+    seen: list[int] = []
+    main = threading.current_thread() is threading.main_thread()
+    previous = signal.getsignal(signal.SIGINT) if main else None
+    if not callable(previous):
+        yield lambda: False
+        return
+
+    def note(signum: int, frame: Any) -> None:
+        if seen:
+            previous(signum, frame)
+        seen.append(signum)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        signal.signal(signal.SIGINT, previous)
