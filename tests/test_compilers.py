@@ -46,17 +46,17 @@ def marked(marks):
 def compilations():
     """Names of the functions that JAX compiles meanwhile."""
     import jax
-    from jax._src import dispatch, monitoring
 
     seen: list[str] = []
+    listening = [True]  # JAX has no public way to take a listener back
 
     def note(event, duration, **details):
-        if event == dispatch.BACKEND_COMPILE_EVENT:
+        if listening and event == "/jax/core/compile/backend_compile_duration":
             seen.append(str(details.get("fun_name", event)))
 
     jax.monitoring.register_event_duration_secs_listener(note)
     yield seen
-    monitoring.unregister_event_duration_listener(note)
+    listening.clear()
 
 
 def counting_traces(monkeypatch):
@@ -95,8 +95,7 @@ def test_a_step_is_compiled_once_a_batch_shape(target, monkeypatch, compilations
     state, data = start(target, network, config)
     train(network, state, data, config, callbacks=[callback])
     assert len(traces) == SHAPES
-    steps = [name for name in compilations if "on_rows" in name or "step" in name]
-    assert len(steps) in (0, SHAPES)  # 0 where this version of JAX tells no names
+    assert later[0] >= SHAPES  # the events are those of this version of JAX
     assert later[1:] == later[1:2] * 5  # whatever the learning rate, the keys and the step are
     train(network, state, data, config)
     assert len(traces) == SHAPES  # nor in a later call
