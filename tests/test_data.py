@@ -113,7 +113,7 @@ def test_host_rows_that_do_not_fit_are_streamed(free, resident):
 
 @pytest.mark.parametrize("free", [None, 8])
 def test_predictions_in_chunks_are_those_of_the_whole(target, free, monkeypatch):
-    monkeypatch.setattr(data_module, "_CHUNK_ELEMENTS", 5 * 4)  # four rows of the widest layer
+    monkeypatch.setattr(data_module, "CHUNK_ELEMENTS", 5 * 4)  # four rows of the widest layer
     net = Network((Dense(3, 5, "tanh"), Dense(5, 2)), link="softmax")
     theta, buffers = (target.asarray(a) for a in net.init(0))
     x = rows()[0]
@@ -130,7 +130,7 @@ def test_predictions_in_chunks_are_those_of_the_whole(target, free, monkeypatch)
 
 def test_sparse_predictions_are_dense_by_chunks(monkeypatch):
     pytest.importorskip("torch")
-    monkeypatch.setattr(data_module, "_CHUNK_ELEMENTS", 3 * 4)
+    monkeypatch.setattr(data_module, "CHUNK_ELEMENTS", 3 * 4)
     torch = get_backend("torch:cpu")
     sizes, toarray = [], sp.csr_array.toarray
     monkeypatch.setattr(

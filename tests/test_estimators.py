@@ -20,7 +20,7 @@ from sklearn.neural_network import MLPClassifier as SkClassifier
 from sklearn.neural_network import MLPRegressor as SkRegressor
 
 from xpnn import Activation, DivergedError, MLPClassifier, MLPRegressor, get_backend, use_device
-from xpnn.estimators import _base
+from xpnn.estimators import _device
 
 pytestmark = [
     pytest.mark.own_context,
@@ -239,7 +239,7 @@ def test_dtype_follows_x_elsewhere(target):
 
 
 def test_device_without_float64_warns_once(monkeypatch):
-    monkeypatch.setattr(_base, "_WARNED", set())
+    monkeypatch.setattr(_device, "_WARNED", set())
     x, y = features(), targets("regression")
     model = estimator("regression", device="array_api_strict:no_float64")
     with pytest.warns(UserWarning, match="no_float64 has no float64: computing in float32"):

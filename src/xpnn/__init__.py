@@ -28,7 +28,7 @@ from xpnn.schedules import Schedule, get_schedule
 from xpnn.state import DivergedError
 
 if TYPE_CHECKING:
-    from xpnn.estimators import MLPClassifier, MLPRegressor, load
+    from xpnn.estimators import MLPClassifier, MLPRegressor, load, to_device
 
 __version__ = "0.1.0"
 
@@ -58,6 +58,7 @@ __all__ = [
     "get_schedule",
     "load",
     "save",
+    "to_device",
     "to_numpy",
     "use_device",
 ]

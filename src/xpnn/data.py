@@ -12,7 +12,7 @@ from xpnn.backends import Backend, to_numpy
 # Training needs room beside the data; data above this part of the free memory is streamed.
 _RESIDENT_FRACTION = 0.5
 # Rows of a prediction go in chunks of about this many elements of the widest layer.
-_CHUNK_ELEMENTS = 1 << 24
+CHUNK_ELEMENTS = 1 << 24
 
 
 class Dataset:
@@ -101,7 +101,7 @@ def predict_in_chunks(
     """
     function = kernels.compiled_method(network, method, backend.xp)
     widest = max(max(layer.n_in, layer.n_out) for layer in network.layers)
-    size = max(1, _CHUNK_ELEMENTS // widest)
+    size = max(1, CHUNK_ELEMENTS // widest)
     data = Dataset(x, None, None, backend, theta.dtype)
     parts = [
         function(theta, buffers, batch, backend.xp) for batch in _chunks(data, size, backend.xp)

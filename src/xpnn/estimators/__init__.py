@@ -3,10 +3,12 @@
 import os
 from typing import Any
 
-from xpnn.estimators.mlp import MLPClassifier, MLPRegressor
+from xpnn.estimators._device import to_device
+from xpnn.estimators.classifier import MLPClassifier
+from xpnn.estimators.regressor import MLPRegressor
 from xpnn.files import load_as
 
-__all__ = ["MLPClassifier", "MLPRegressor", "load"]
+__all__ = ["MLPClassifier", "MLPRegressor", "load", "to_device"]
 
 _IN_FILES = {cls.__name__: cls for cls in (MLPClassifier, MLPRegressor)}
 

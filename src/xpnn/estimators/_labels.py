@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import (
 )
 
 from xpnn._typing import Array
-from xpnn.backends import Backend
+from xpnn.backends import Backend, to_numpy
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,38 @@ class Labels:
             return (y != 0).astype(np.int64)
         position = np.minimum(np.searchsorted(self.classes, y), len(self.classes) - 1)
         return np.where(self.classes[position] == y, position, -1).astype(np.int64)
+
+    def names(self, codes: np.ndarray) -> np.ndarray:
+        """Labels of class numbers, on the host."""
+        named: np.ndarray = codes if self.kind == "multilabel" else self.classes[codes]
+        return named
+
+    def strata(self, codes: np.ndarray, fraction: float) -> np.ndarray | None:
+        """What to stratify a split by: None for multilabel, and for classes too rare for it."""
+        if self.kind == "multilabel":
+            return None
+        counts = np.bincount(codes)
+        counts = counts[counts > 0]
+        rare = counts.min() < 2 or len(counts) > np.ceil(fraction * len(codes))
+        return None if rare and self.kind == "multiclass" else codes
+
+    def check_same(self, codes: np.ndarray) -> None:
+        """Refuse a warm start with other classes, as scikit-learn does."""
+        found = np.unique(self.names(codes))
+        if self.kind != "multilabel" and len(found) != len(self.classes):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous "
+                f"call to fit. Previously got {self.classes}, `y` has {found}"
+            )
+
+    def check_classes(self, classes: Any) -> None:
+        """Refuse other `classes` than those of the first call to partial_fit."""
+        given = unique_labels(np.asarray(to_numpy(classes)))
+        if not np.array_equal(given, self.classes):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
+                f"{self.classes!r}"
+            )
 
     def decode(self, codes: Array, backend: Backend, source: Backend) -> Array:
         """Labels of class numbers, moved to `source`; on the host where they are no numbers."""

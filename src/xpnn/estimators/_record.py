@@ -22,7 +22,7 @@ _ENTRIES: dict[str, tuple[Any, Any, Any]] = {
     "initializer": (Initializer, INITIALIZERS, get_initializer),
 }
 # What runs, or belongs to one process alone, is left out of a file; fit does without.
-_LEFT_OUT = {"callbacks": None, "random_state": None}
+_LEFT_OUT = {"callbacks": None, "random_state": None, "monitor": "auto"}
 _SCALARS = (
     "seed",
     "step",
@@ -31,6 +31,7 @@ _SCALARS = (
     "epoch",
     "plateaus",
     "stale",
+    "monitor",
     "best",
     "history",
     "outcome",
@@ -41,6 +42,8 @@ def plain(value: Any) -> Any:
     """A parameter as plain data: built-in entries by name; others unchanged."""
     if isinstance(value, Backend):
         return value.name
+    if isinstance(value, list | tuple):
+        return type(value)(plain(v) for v in value)
     if isinstance(value, Activation) and ACTIVATIONS.get(value.name) == value:
         return {"entry": "activation", "name": value.name, "params": {}}
     for kind, (cls, table, _) in _ENTRIES.items():
@@ -58,7 +61,9 @@ def _same_rule(value: Any, known: Any) -> bool:
 
 def rebuilt(value: Any) -> Any:
     """The inverse of `plain`."""
-    if not isinstance(value, dict) or "entry" not in value:
+    if isinstance(value, list | tuple):
+        return type(value)(rebuilt(v) for v in value)
+    if not isinstance(value, dict) or set(value) != {"entry", "name", "params"}:
         return value
     if value["entry"] == "activation":
         return get_activation(value["name"])
@@ -83,7 +88,7 @@ def to_record(estimator: Any, extra: tuple[str, ...]) -> tuple[dict[str, Any], d
     state, to_numpy = estimator._state, estimator._backend.to_numpy
     params = {k: plain(v) for k, v in estimator.get_params(deep=False).items()}
     for name, substitute in _LEFT_OUT.items():
-        if name in params and not isinstance(params[name], int):
+        if name in params and not isinstance(params[name], int | str):
             params[name] = substitute
     header = {
         "params": params,
@@ -119,7 +124,7 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
     if dtype not in ("float32", "float64"):
         raise ValueError(f"its dtype is {dtype!r}")
     for name, array in arrays.items():
-        size = 0 if name == "buffers" else network.layout.size
+        size = (network.buffer_layout if name == "buffers" else network.layout).size
         if array.shape != (size,) or array.dtype != dtype:
             raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, not {size} {dtype}")
     moments = tuple(arrays[f"moment_{i}"] for i in range(len(arrays) - 2))

@@ -1,0 +1,92 @@
+"""What is called between epochs: the user's functions, `verbose`, and scikit-learn's protocol."""
+
+from collections.abc import Callable
+from typing import Any
+
+from xpnn.callbacks import EpochEnd
+
+
+def print_epoch(end: EpochEnd) -> None:
+    """What scikit-learn's `verbose` prints."""
+    print(f"Iteration {end.epoch}, loss = {end.metrics['loss']:.8f}")  # noqa: T201
+    if "val_score" in end.metrics:
+        print(f"Validation score: {end.metrics['val_score']:f}")  # noqa: T201
+    if end.message:
+        print(end.message)  # noqa: T201
+
+
+def chosen_callbacks(est: Any) -> list[Callable[[EpochEnd], Any]]:
+    """The functions that the parameters ask for."""
+    given = est.callbacks
+    chosen = [] if given is None else [given] if callable(given) else list(given)
+    return [*chosen, print_epoch] if est.verbose else chosen
+
+
+class FitTasks:
+    """Calls the callbacks that `set_callbacks` attached, as `sklearn.callback` has it.
+
+    The fit is a task and each epoch one of its subtasks.
+
+    Parameters
+    ----------
+    est : estimator
+        Whom the callbacks are attached to.
+    X, y, metadata
+        What `fit` was given.
+    """
+
+    def __init__(self, est: Any, X: Any, y: Any, metadata: dict[str, Any] | None) -> None:
+        self._est = est
+        self._given = {"estimator": est, "X": X, "y": y, "metadata": metadata}
+        self._root = est._init_callback_context(max_subtasks=int(est.max_iter))
+        self._epoch: Any = None
+        self.fitted: dict[str, Any] = {}  # attributes of the network in training
+
+    @property
+    def active(self) -> bool:
+        """Whether there is anybody to call."""
+        return bool(getattr(self._est, "_skl_callbacks", None))
+
+    def begin(self) -> None:
+        """Before the first epoch's data are read."""
+        if self.active:
+            self._root.call_on_fit_task_begin(**self._given)
+
+    def on_begin(self, epochs: int) -> None:
+        """Before the first epoch."""
+        self._next()
+
+    def __call__(self, end: EpochEnd) -> bool:
+        """After an epoch; True when a callback asks to stop."""
+        stop = self._epoch.call_on_fit_task_end(
+            **self._given, reconstruction_attributes=lambda: self._attributes(end.state())
+        )
+        self._epoch = None
+        if not stop and end.epoch < end.epochs and not end.message.endswith("Stopping."):
+            self._next()
+        return bool(stop)
+
+    def on_end(self) -> None:
+        """After the last epoch, also one that was begun and never run."""
+        if self._epoch is not None:
+            self._epoch.call_on_fit_task_end(estimator=self._est)
+            self._epoch = None
+
+    def end(self, fitted: dict[str, Any]) -> None:
+        """After the fit."""
+        if self.active:
+            self.fitted = fitted
+            self._root.call_on_fit_task_end(
+                **self._given,
+                reconstruction_attributes=lambda: self._attributes(fitted["_state"]),
+            )
+
+    def _next(self) -> None:
+        self._epoch = self._root.subcontext(task_name="epoch")
+        self._epoch.call_on_fit_task_begin(**self._given)
+
+    def _attributes(self, state: Any) -> dict[str, Any]:
+        own = {*self._est._get_param_names(), "_skl_callbacks", "_skl_callbacks_to_teardown"}
+        own |= {"_callback_fit_ctx", "_parent_callback_ctx"}
+        fitted = {name: value for name, value in self.fitted.items() if name not in own}
+        return {**fitted, "_state": state}

@@ -1,0 +1,75 @@
+"""`coefs_` and `intercepts_`: lists that users read, and may assign to."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from xpnn._typing import Array
+
+
+class Parameters(list[Array]):
+    """Arrays derived from an estimator's flat vector; assigning an item reaches the estimator.
+
+    Pickled and copied it is a plain list.
+
+    Parameters
+    ----------
+    arrays : iterable of arrays
+    owner : estimator
+    name : str
+        The attribute whose items these are.
+    """
+
+    def __init__(self, arrays: Iterable[Array], owner: Any, name: str) -> None:
+        super().__init__(arrays)
+        self._owner, self._name = owner, name
+
+    def __setitem__(self, index: SupportsIndex | slice, value: Any) -> None:
+        changed = list(self)
+        changed[index] = value
+        setattr(self._owner, self._name, changed)
+        super().__setitem__(index, value)
+
+    def __reduce__(self) -> Any:
+        return list, (list(self),)
+
+
+def read_parameters(est: Any, name: str, role: str) -> Parameters:
+    """Copies of the parameters with a role, in X's library and on its device."""
+    if not hasattr(est, "network_"):
+        raise AttributeError(f"{type(est).__name__} has no {name} before fit.")
+    theta, layout, xp = est._state.theta, est.network_.layout, est._backend.xp
+    with est._backend.device_context():
+        parts = layout.split(theta, xp)
+        arrays = [
+            est._source.asarray(parts[e.name], copy=True) for e in layout.entries if e.role == role
+        ]
+    for a in arrays:
+        if isinstance(a, np.ndarray):
+            a.flags.writeable = False  # a write would be lost; assign the item instead
+    return Parameters(arrays, est, name)
+
+
+def assign_parameters(est: Any, name: str, role: str, value: Iterable[Any]) -> None:
+    """Replace the parameters with a role.
+
+    Raises
+    ------
+    ValueError
+        For other shapes; nothing is replaced then.
+    """
+    if not hasattr(est, "network_"):
+        raise AttributeError(f"{type(est).__name__} has no {name} before fit; see initialize().")
+    layout, backend = est.network_.layout, est._backend
+    entries = [e for e in layout.entries if e.role == role]
+    arrays = list(value)
+    shapes = [tuple(np.shape(a)) for a in arrays]
+    if shapes != [e.shape for e in entries]:
+        raise ValueError(f"{name} must have the shapes {[e.shape for e in entries]}, got {shapes}.")
+    with backend.device_context():
+        parts = layout.split(est._state.theta, backend.xp)
+        for e, a in zip(entries, arrays, strict=True):
+            parts[e.name] = backend.asarray(a, dtype=est._dtype)
+        est._state = replace(est._state, theta=layout.join(parts, backend.xp))

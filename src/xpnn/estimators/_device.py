@@ -1,0 +1,205 @@
+"""Where a fitted estimator lives: checks, moves, and pickles that open on any machine."""
+
+import warnings
+from collections.abc import Callable
+from copy import copy
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from xpnn.backends import Backend, DeviceError, backend_of, dtype_name, get_backend, to_numpy
+from xpnn.estimators._inputs import NUMPY, is_foreign
+from xpnn.state import DivergedError, TrainingState
+
+_WARNED: set[str] = set()
+
+Fitted = TypeVar("Fitted")
+
+
+class OnDevice(BaseEstimator):
+    """An estimator whose fitted arrays are of X's library and on X's device.
+
+    A subclass sets `_source` (where X was), `_backend` (where the work is done and the state
+    lies), and defines `_move`.
+    """
+
+    device: Any
+    dtype: Any
+    _source: Backend
+    _backend: Backend
+
+    def to_device(self, device: str | Backend) -> Any:
+        """Move the fitted estimator: from now on it takes and gives arrays of that device.
+
+        Parameters
+        ----------
+        device : str or Backend
+            Such as "numpy" or "cupy:0". The parameter `device`, if it was set, becomes this.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DeviceError
+            When there is no such device; the estimator is then as it was.
+        sklearn.exceptions.NotFittedError
+            Before fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from xpnn import MLPRegressor
+        >>> model = MLPRegressor(max_iter=1).partial_fit(np.eye(3), np.arange(3.0))
+        >>> model.to_device("numpy").predict(np.eye(3)).shape
+        (3,)
+        """
+        check_is_fitted(self)
+        target = get_backend(device)
+
+        def move(new: Any) -> None:
+            new._move(target)
+            new._source = new._backend = target
+            if new.device is not None:
+                new.device = target.name
+
+        self._commit(move)
+        return self
+
+    def _move(self, target: Backend) -> None:
+        """Replace each fitted array by one on `target`."""
+        raise NotImplementedError
+
+    def _commit(self: Fitted, work: Callable[[Any], None]) -> Fitted:
+        """Do `work` on a twin and take over its attributes only when it went well.
+
+        Fitted arrays are replaced, never written into, so the twin may share them.
+        """
+        new = copy(self)
+        try:
+            work(new)
+        except DivergedError as error:
+            if error.state is not None:
+                self.__dict__ = new.__dict__
+            raise
+        self.__dict__ = new.__dict__
+        return self
+
+    def _check_place(self, source: Backend, method: str = "predict") -> None:
+        """Refuse arrays of another library or device than fit's, unless `device` says where."""
+        if self.device is None and source is not self._source:
+            name = type(self).__name__
+            raise ValueError(
+                f"Inputs passed to {name}.{method}() must use the same namespace and device as "
+                f"those passed to fit(): X is on {source}, and this {name} was fitted on "
+                f"{self._source}. Move X with xpnn.get_backend({self._source.name!r}).asarray(X), "
+                f"or the estimator with estimator.to_device({source.name!r})."
+            )
+
+    def _working_dtype(self, x: Any, backend: Backend) -> str:
+        name = self.dtype or dtype_name(x.dtype)
+        if name in backend.dtypes:
+            return name
+        if backend.name not in _WARNED:
+            _WARNED.add(backend.name)
+            warnings.warn(f"{backend} has no {name}: computing in float32.", stacklevel=2)
+        return "float32"
+
+    # -- copies and pickles -------------------------------------------------------------------
+
+    def __copy__(self) -> Any:
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        return new
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Arrays travel as NumPy, with a note of their device."""
+        return {name: _pack(value) for name, value in super().__getstate__().items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        missing: dict[str, str] = {}
+        super().__setstate__({name: _unpack(value, missing) for name, value in state.items()})
+        if self.__dict__.get("device") in missing:
+            self.device = None
+        for name, reason in missing.items():
+            if name not in _WARNED:
+                _WARNED.add(name)
+                warnings.warn(
+                    f"This {type(self).__name__} was fitted on {name}, which is not usable here: "
+                    f"{reason}. It is now on NumPy, and follows X.",
+                    stacklevel=2,
+                )
+
+
+def to_device(estimator: Any, device: str | Backend) -> Any:
+    """Move a fitted estimator: from now on it takes and gives arrays of that device.
+
+    Parameters
+    ----------
+    estimator : fitted estimator of xpnn
+        It is changed; use `copy.deepcopy` first to keep one on either side.
+    device : str or Backend
+        Such as "numpy" or "cupy:0".
+
+    Returns
+    -------
+    estimator
+        The same.
+
+    Raises
+    ------
+    DeviceError
+        When there is no such device; the estimator is then as it was.
+    ValueError
+        For something that is no estimator of xpnn.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> model = xpnn.MLPRegressor(max_iter=1).partial_fit(np.eye(3), np.arange(3.0))
+    >>> xpnn.to_device(model, "numpy").predict(np.eye(3)).shape
+    (3,)
+    """
+    if not hasattr(estimator, "to_device"):
+        raise ValueError(f"Only estimators of xpnn can be moved, got {estimator!r}.")
+    return estimator.to_device(device)
+
+
+class _Packed(NamedTuple):
+    """A value without its device: a NumPy array, a training state, or a backend (None)."""
+
+    value: Any
+    device: str
+
+
+def _pack(value: Any) -> Any:
+    if isinstance(value, Backend):
+        return _Packed(None, value.name)
+    if isinstance(value, TrainingState):
+        source = backend_of(value.theta)
+        return value if source is NUMPY else _Packed(value.moved(source, NUMPY), source.name)
+    if is_foreign(value):
+        return _Packed(np.array(to_numpy(value)), backend_of(value).name)
+    if type(value) is dict:
+        return {k: _pack(v) for k, v in value.items()}
+    return value
+
+
+def _unpack(value: Any, missing: dict[str, str]) -> Any:
+    if type(value) is dict:
+        return {k: _unpack(v, missing) for k, v in value.items()}
+    if not isinstance(value, _Packed):
+        return value
+    try:
+        target = get_backend(value.device)
+    except DeviceError as error:
+        missing[value.device] = str(error)
+        target = NUMPY
+    if value.value is None:
+        return target
+    if isinstance(value.value, TrainingState):
+        return value.value.moved(NUMPY, target)
+    return target.asarray(value.value)

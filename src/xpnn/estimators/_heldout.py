@@ -1,0 +1,160 @@
+"""Rows held out: split off or given, and what is measured on them after each epoch."""
+
+from collections.abc import Callable
+from copy import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from xpnn._typing import Array
+from xpnn.backends import Backend, backend_of, to_numpy
+from xpnn.data import Dataset, predict_in_chunks
+from xpnn.estimators._inputs import NUMPY, is_foreign, read_features, read_weight
+from xpnn.losses import Loss
+
+_BUILT_IN = ("loss", "val_loss", "val_score")
+
+
+class Rows(NamedTuple):
+    """Checked training or validation rows."""
+
+    x: Any
+    target: Any
+    weight: Any
+
+
+class Monitor(NamedTuple):
+    """What has to improve: a key of the history, and scikit-learn's scorer where it is one."""
+
+    name: str
+    scorer: Callable[..., Any] | None = None
+
+
+def take_rows(a: Any, rows: np.ndarray) -> Any:
+    """Rows of an array of any library, or of a CSR matrix; None stays None."""
+    if a is None or not is_foreign(a):
+        return None if a is None else a[rows]
+    backend = backend_of(a)
+    with backend.device_context():
+        return backend.xp.take(a, backend.asarray(rows), axis=0)
+
+
+def split_rows(
+    rows: Rows, fraction: float, stratify: np.ndarray | None, seed: int
+) -> tuple[Rows, Rows]:
+    """The rows to train on and those held out, as scikit-learn's networks split them.
+
+    Raises
+    ------
+    ValueError
+        When fewer than two rows would be held out.
+    """
+    n = rows.x.shape[0]
+    keep, hold = train_test_split(
+        np.arange(n), random_state=seed & 0xFFFFFFFF, test_size=fraction, stratify=stratify
+    )
+    if len(hold) < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' or the size of "
+            "your dataset."
+        )
+    kept, held = (Rows(*(take_rows(a, i) for a in rows)) for i in (keep, hold))
+    return kept, held
+
+
+def read_validation(est: Any, validation_data: Any, source: Backend) -> Rows:
+    """Check ``(X, y)`` or ``(X, y, sample_weight)``; X has to be where the training X is."""
+    if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
+        raise ValueError(
+            "validation_data must be a tuple (X, y) or (X, y, sample_weight), got "
+            f"{type(validation_data).__name__}."
+        )
+    X, y, *rest = validation_data
+    x, place = read_features(est, X, reset=False)
+    if place is not source:
+        raise ValueError(
+            f"X and validation_data must use the same namespace and device, got {source} and "
+            f"{place}; move one of them, as with get_backend({source.name!r}).asarray(X)."
+        )
+    target = est._read_target(y, x, first=False, classes=None)
+    return Rows(x, target, read_weight(rest[0] if rest else None, x))
+
+
+def make_monitor(est: Any, *, held_out: bool, stopping: bool) -> Monitor:
+    """What the parameter `monitor` stands for.
+
+    Raises
+    ------
+    ValueError
+        For a metric of held-out rows where there are none, or an unknown scorer.
+    """
+    spec = est.monitor
+    if spec == "auto":
+        return Monitor("val_score" if stopping else "loss")
+    if spec != "loss" and not held_out:
+        raise ValueError(
+            f"monitor={spec!r} is measured on rows held out, and there are none: pass "
+            "validation_data=(X, y), or early_stopping=True to fit."
+        )
+    if spec in _BUILT_IN:
+        return Monitor(spec)
+    if callable(spec):
+        return Monitor("val_monitor", spec)
+    from sklearn.metrics import get_scorer
+
+    try:
+        return Monitor(f"val_{spec}", get_scorer(spec))
+    except ValueError as error:
+        raise ValueError(
+            f"monitor={spec!r} is neither 'auto', {', '.join(map(repr, _BUILT_IN))} nor a scorer "
+            f"of scikit-learn: {error}"
+        ) from error
+
+
+def make_validation(
+    est: Any, rows: Rows, loss: Loss, monitor: Monitor
+) -> Callable[[Array, Array], dict[str, float]]:
+    """The metrics of held-out rows, which are moved to the device once."""
+    backend, network, xp = est._backend, est.network_, est._backend.xp
+    weight = np.ones(rows.x.shape[0]) if rows.weight is None else rows.weight
+    held = Dataset(rows.x, rows.target, weight, backend, backend.float_dtype(est._dtype))
+    x = held.arrays[0]
+    truth = held.move(est._scored(rows.target))
+    target, weight = held.move(rows.target), held.move(weight)
+    score_with = _scorer_of(est, rows, monitor)
+
+    def measure(theta: Array, buffers: Array) -> dict[str, float]:
+        output = predict_in_chunks(network, theta, buffers, x, backend, "forward")
+        value, _ = loss(output, target, weight, xp)
+        score = est._device_score(output, truth, weight, xp)
+        pair = backend.to_numpy(xp.stack([xp.astype(value, score.dtype), score]))
+        return {
+            "val_loss": float(pair[0]),
+            "val_score": float(pair[1]),
+            **score_with(theta, buffers),
+        }
+
+    return measure
+
+
+def _scorer_of(
+    est: Any, rows: Rows, monitor: Monitor
+) -> Callable[[Array, Array], dict[str, float]]:
+    """A scorer of scikit-learn sees host arrays; the network stays on its device."""
+    if monitor.scorer is None:
+        return lambda theta, buffers: {}
+    x = to_numpy(rows.x) if is_foreign(rows.x) else rows.x
+    y = est._as_given(rows.target)
+    weight = {} if rows.weight is None else {"sample_weight": to_numpy(rows.weight)}
+    view = copy(est)
+    view.device, view._source = est._backend, NUMPY
+    view.__dict__.pop("feature_names_in_", None)
+    if hasattr(est, "_labels"):
+        view.classes_ = est._labels.classes
+
+    def score(theta: Array, buffers: Array) -> dict[str, float]:
+        view._state = view._state.with_weights((theta, buffers, ()))
+        return {monitor.name: float(monitor.scorer(view, x, y, **weight))}  # type: ignore[misc]
+
+    return score

@@ -1,0 +1,121 @@
+"""From an estimator's parameters to the parts of a run: network, optimizer, schedule, config."""
+
+import warnings
+from numbers import Real
+from typing import Any
+
+from xpnn.activations import Activation
+from xpnn.losses import Loss
+from xpnn.network import Network, multilayer_perceptron
+from xpnn.optimizers import get_optimizer
+from xpnn.schedules import Schedule, get_schedule
+from xpnn.state import TrainingConfig
+
+_SKLEARN_SCHEDULES = ("constant", "invscaling", "adaptive")  # scikit-learn: for sgd alone
+_STOCHASTIC_ONLY = {"dropout": 0.0, "input_dropout": 0.0, "clip_norm": None, "max_norm": None}
+
+
+def hidden_sizes(value: Any) -> list[Any]:
+    """Sizes of the hidden layers as a list; a number stands for one layer."""
+    sizes = list(value) if hasattr(value, "__iter__") else [value]
+    if any(isinstance(size, Real) and size <= 0 for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    return sizes
+
+
+def make_network(est: Any, n_features: int, loss: Loss) -> Network:
+    """The network that the parameters describe."""
+    activation = est.activation
+    if _is_sequence(activation):
+        activation = list(activation)
+    return multilayer_perceptron(
+        [n_features, *hidden_sizes(est.hidden_layer_sizes), est.n_outputs_],
+        activation,
+        dropout=float(est.dropout),
+        input_dropout=float(est.input_dropout),
+        normalization=est.normalization,
+        link=loss.link,
+    )
+
+
+def _is_sequence(activation: Any) -> bool:
+    """Whether it is one activation for each layer; (value, derivative) is a single one."""
+    if not isinstance(activation, list | tuple):
+        return False
+    functions = [callable(f) and not isinstance(f, Activation) for f in activation]
+    return isinstance(activation, list) or not (len(functions) == 2 and all(functions))
+
+
+def make_optimizer(est: Any) -> Any:
+    """The optimizer that the parameters name."""
+    solver = est.solver
+    if not isinstance(solver, str):
+        return solver
+    if solver == "sgd":
+        if est.momentum == 0:
+            return get_optimizer("sgd")
+        rule = "nesterov" if est.nesterovs_momentum else "momentum"
+        return get_optimizer(rule, momentum=float(est.momentum))
+    params = {}
+    if solver in ("adam", "adamw"):
+        params = {name: float(getattr(est, name)) for name in ("beta_1", "beta_2", "epsilon")}
+    if solver == "adamw":
+        params["weight_decay"] = float(est.weight_decay)
+    return get_optimizer(solver, **params)
+
+
+def make_schedule(est: Any) -> Schedule:
+    """The schedule that the parameters name."""
+    name = est.learning_rate if isinstance(est.learning_rate, str) else None
+    if name in _SKLEARN_SCHEDULES and est.solver != "sgd":
+        return get_schedule("constant")
+    if name == "invscaling":
+        return get_schedule("invscaling", power_t=float(est.power_t))
+    return get_schedule(est.learning_rate)
+
+
+def make_config(
+    est: Any, n: int, loss: Loss, optimizer: Any, monitor: str, *, stopping: bool, incremental: bool
+) -> TrainingConfig:
+    """How to train on `n` rows."""
+    return TrainingConfig(
+        loss=loss,
+        optimizer=optimizer,
+        learning_rate=float(est.learning_rate_init),
+        schedule=make_schedule(est),
+        epochs=1 if incremental else int(est.max_iter),
+        batch_size=_batch_size(est, n),
+        shuffle=bool(est.shuffle),
+        l1=float(est.l1),
+        l2=float(est.alpha),
+        clip_norm=None if est.clip_norm is None else float(est.clip_norm),
+        max_norm=None if est.max_norm is None else float(est.max_norm),
+        monitor=monitor,
+        restore_best=stopping,
+        incremental=incremental,
+        tol=float(est.tol),
+        patience=float(est.n_iter_no_change),
+    )
+
+
+def _batch_size(est: Any, n: int) -> int:
+    if est.solver == "lbfgs":
+        return n
+    if est.batch_size == "auto":
+        return min(200, n)
+    if est.batch_size > n:
+        warnings.warn(
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
+            stacklevel=2,
+        )
+    return min(int(est.batch_size), n)
+
+
+def check_lbfgs(est: Any) -> None:
+    """Refuse what a full-batch solver cannot do."""
+    for name, off in _STOCHASTIC_ONLY.items():
+        if getattr(est, name) != off:
+            raise ValueError(
+                f"{name}={getattr(est, name)!r} needs a stochastic solver, such as 'adam': "
+                f"solver='lbfgs' minimizes one fixed function. Use {name}={off!r} with it."
+            )

@@ -1,0 +1,440 @@
+"""`MLPClassifier`: drop-in for scikit-learn's, on any array library."""
+
+from dataclasses import replace
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils import compute_sample_weight
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import type_of_target
+
+from xpnn import metrics
+from xpnn._typing import Array
+from xpnn.activations import get_activation
+from xpnn.backends import Backend, backend_of, to_numpy
+from xpnn.estimators._base import BaseMLP
+from xpnn.estimators._inputs import is_foreign, read_target
+from xpnn.estimators._labels import Labels
+from xpnn.estimators._parameters import NetworkParameters
+from xpnn.losses import Loss, get_loss
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """Multi-layer perceptron classifier.
+
+    Every parameter of scikit-learn's `MLPClassifier` has the same meaning and default here; the
+    others come after them and change nothing unless set.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of int, default=(100,)
+        Neurons of each hidden layer.
+    activation : str, Activation, callable, (value, derivative), or list, default="relu"
+        Of the hidden layers; see `xpnn.get_activation`. A list has one for each layer.
+    solver : {"adam", "sgd", "lbfgs", "adamw", "rmsprop", "adagrad"} or Optimizer, default="adam"
+        "lbfgs" is SciPy's L-BFGS-B over all rows at once.
+    alpha : float, default=0.0001
+        L2 penalty on the weights, divided by the batch's size.
+    batch_size : int, default="auto"
+        "auto" is ``min(200, n_samples)``.
+    learning_rate : str, Schedule or callable, default="constant"
+        "constant", "invscaling" and "adaptive" act on "sgd" alone, as in scikit-learn; the
+        other schedules of `xpnn.schedules` on every solver but "lbfgs".
+    learning_rate_init : float, default=0.001
+    power_t : float, default=0.5
+        Exponent of "invscaling".
+    max_iter : int, default=200
+        Epochs; iterations of "lbfgs".
+    shuffle : bool, default=True
+    random_state : int, RandomState or None, default=None
+        The same seed gives the same network on every device.
+    tol : float, default=1e-4
+        A smaller improvement is none.
+    verbose : bool or int, default=False
+        Print each epoch; for a progress bar, pass ``callbacks=[xpnn.ProgressBar()]``.
+    warm_start : bool, default=False
+        Go on from the last fit's weights.
+    momentum : float, default=0.9
+        Of "sgd".
+    nesterovs_momentum : bool, default=True
+    early_stopping : bool, default=False
+        Hold rows out, stop when their score no longer improves, restore the best weights.
+    validation_fraction : float, default=0.1
+    beta_1, beta_2, epsilon : float
+        Of "adam" and "adamw".
+    n_iter_no_change : int, default=10
+        Epochs without improvement before stopping; may be infinite.
+    max_fun : int, default=15000
+        Most evaluations of "lbfgs".
+    loss : str, Loss or callable, default="log_loss"
+        "log_loss" is the cross-entropy of the problem: of each label for binary and multilabel
+        targets, of the softmax for several classes. "hinge" has margins and no probabilities.
+        A loss of your own is a function ``(output, target, weight, xp) -> (loss, gradient)`` of
+        logits, with class numbers (n,) as target for several classes, else 0 and 1 (n, n_labels).
+    class_weight : dict or "balanced", default=None
+        Weights of the classes, times `sample_weight`. "balanced": inverse to how often each
+        occurs. For multilabel a list of dicts.
+    label_smoothing : float, default=0.0
+        Share of a label's probability that "log_loss" spreads over all classes.
+    dropout : float, default=0.0
+        Probability of dropping a hidden unit in training.
+    input_dropout : float, default=0.0
+        Probability of dropping a feature in training.
+    normalization : {"batch", "layer"}, default=None
+        Of each hidden layer, between its affine map and its activation. A batch contributes a
+        tenth to the running statistics that "batch" predicts with. `intercepts_` are the shifts
+        after the normalization.
+    l1 : float, default=0.0
+        L1 penalty on the weights, divided by the batch's size.
+    weight_decay : float, default=0.01
+        Of "adamw".
+    clip_norm : float, default=None
+        Longest gradient; a longer one is scaled down.
+    max_norm : float, default=None
+        Largest norm of a neuron's incoming weights.
+    initializer : str, Initializer or callable, default="glorot_uniform"
+        Of the weights; biases start at zero.
+    monitor : str or callable, default="auto"
+        What has to improve: "loss", "val_loss", "val_score", or a scorer of scikit-learn, by
+        name or as ``scorer(estimator, X, y)``, on the rows held out. "auto": the score with
+        `early_stopping`, else the loss.
+    callbacks : list of callables, default=None
+        Each is called with an `EpochEnd` after every epoch; True stops training. For callbacks
+        of `sklearn.callback`, use `set_callbacks`.
+    device : str, default=None
+        Where to work, such as "cupy:0"; None follows `X`. Predictions come back to X's device.
+    dtype : {"float32", "float64"}, default=None
+        None follows `X`.
+
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,)
+    coefs_, intercepts_ : list of arrays
+        Weights (n_in, n_out) and biases (n_out,) of each layer; assignable.
+    loss_, best_loss_ : float
+    loss_curve_, validation_loss_curve_ : list of float
+        Mean loss of each epoch, in training and on held-out rows (None without).
+    history_ : dict of str to list of float
+        Every metric of every epoch.
+    validation_scores_, best_validation_score_
+        With `early_stopping`.
+    converged_ : bool
+        Whether the last call ended because nothing improved any more.
+    network_ : Network
+    n_features_in_, n_iter_, n_layers_, n_outputs_, t_ : int
+    out_activation_ : str
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from xpnn import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier(dropout=0.1, max_iter=300, random_state=0, tol=0.001).fit(X, y)
+    >>> model.score(X, y) > 0.9
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **NetworkParameters._parameter_constraints,
+        "loss": [StrOptions({"log_loss", "hinge"}), Loss, callable],
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+    }
+
+    class_weight: Any
+    label_smoothing: float
+    classes_: Array
+    _labels: Labels
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: Any = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        loss: Any = "log_loss",
+        class_weight: Any = None,
+        label_smoothing: float = 0.0,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        normalization: Any = None,
+        l1: float = 0.0,
+        weight_decay: float = 0.01,
+        clip_norm: float | None = None,
+        max_norm: float | None = None,
+        initializer: Any = "glorot_uniform",
+        monitor: Any = "auto",
+        callbacks: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        self._store(locals())
+
+    # -- targets ----------------------------------------------------------------------------------
+
+    def _read_target(self, y: Any, x: Any, *, first: bool, classes: Any) -> Any:
+        host = read_target(self, y, x, numeric=False)
+        if first:
+            self._labels = Labels.of(host, classes)
+            self.n_outputs_ = self._labels.n_outputs
+            self._place_classes(backend_of(x) if is_foreign(x) else None)
+        return self._target_of(self._labels.encode(host))
+
+    def _place_classes(self, source: Backend | None) -> None:
+        self.classes_ = self._labels.classes
+        if source is not None and self._labels.numeric:
+            self.classes_ = source.asarray(self._labels.classes)
+
+    def _move(self, target: Backend) -> None:
+        super()._move(target)
+        self._place_classes(None if target.name == "numpy" else target)
+
+    def _target_of(self, codes: np.ndarray) -> np.ndarray:
+        """What the loss takes: class numbers, or one column an output."""
+        margin = self.loss == "hinge"
+        if self._labels.kind == "multiclass":
+            return 2.0 * np.eye(self.n_outputs_)[codes] - 1.0 if margin else codes
+        columns = codes.reshape(codes.shape[0], -1).astype(np.float64)
+        return 2.0 * columns - 1.0 if margin else columns
+
+    def _scored(self, target: Any) -> Any:
+        if self._labels.kind == "multiclass":
+            return target if target.ndim == 1 else target.argmax(axis=1)
+        codes = (target > 0).astype(np.int64)
+        return codes[:, 0] if self._labels.kind == "binary" else codes
+
+    def _as_given(self, target: Any) -> np.ndarray:
+        return self._labels.names(self._scored(target))
+
+    def _read_scored(self, y: Any, x: Any) -> Any:
+        return self._labels.compare(read_target(self, y, x, numeric=False))
+
+    def _stratify(self, target: Any) -> Any:
+        return self._labels.strata(self._scored(target), self.validation_fraction)
+
+    def _row_weight(self, weight: Any, target: Any) -> Any:
+        """Sample weights times class weights."""
+        if self.class_weight is None:
+            return weight
+        of_class = compute_sample_weight(self.class_weight, self._as_given(target))
+        if weight is None or not is_foreign(weight):
+            return of_class if weight is None else of_class * weight
+        backend = backend_of(weight)
+        with backend.device_context():
+            return weight * backend.asarray(of_class, dtype=weight.dtype)
+
+    def _check_warm_start(self, target: Any) -> None:
+        self._labels.check_same(self._scored(target))
+
+    # -- the problem ------------------------------------------------------------------------------
+
+    def _resolve_loss(self) -> Loss:
+        smoothing = float(self.label_smoothing)
+        if smoothing and self.loss != "log_loss":
+            raise ValueError(f"label_smoothing={smoothing} goes with loss='log_loss' alone.")
+        if self.loss == "hinge":
+            return get_loss("hinge")
+        softmax = self._labels.kind == "multiclass"
+        if self.loss == "log_loss":
+            name = "softmax_cross_entropy" if softmax else "binary_cross_entropy"
+            return get_loss(name, label_smoothing=smoothing)
+        loss = get_loss(self.loss)  # a user's own: on logits, with the targets of log_loss
+        return replace(loss, link="softmax" if softmax else "sigmoid")
+
+    def _device_score(self, output: Array, target: Array, weight: Array, xp: Any) -> Array:
+        return metrics.accuracy(self._codes(output, xp), target, weight, xp)
+
+    def _codes(self, output: Array, xp: Any) -> Array:
+        """Class numbers of raw outputs: the largest logit, or those above zero."""
+        wide = "int64" in self._backend.dtypes
+        integer = xp.int64 if wide else xp.int32
+        if self._labels.kind == "multiclass":
+            return metrics.first_largest(output, integer, xp)
+        if self._labels.kind == "binary":
+            output = output[:, 0]
+        positive = output > 0
+        if self._labels.kind == "binary" and len(self._labels.classes) == 1:
+            positive = xp.zeros_like(positive)  # one class seen: there is no other to predict
+        return xp.astype(positive, integer)
+
+    def _has_probabilities(self) -> bool:
+        if self.loss == "hinge":
+            raise AttributeError("loss='hinge' gives no probabilities; use loss='log_loss'.")
+        return True
+
+    # -- public -----------------------------------------------------------------------------------
+
+    @available_if(lambda self: self._incremental())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        classes: Any = None,
+        *,
+        validation_data: Any = None,
+    ) -> "MLPClassifier":
+        """One epoch over `X` and `y`, going on from where training stands.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        sample_weight : array-like of shape (n_samples,), default=None
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will come; needed in the first call unless `y` is multilabel.
+        validation_data : tuple (X, y) or (X, y, sample_weight), default=None
+            Rows to validate on after the epoch; needed with `early_stopping`. The call in which
+            the monitored value has not improved for more than `n_iter_no_change` epochs restores
+            the best weights and sets `converged_`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For bad input, or a label that is not among the classes; the estimator is then as it
+            was before.
+        """
+        self._check_classes(y, classes)
+        return self._commit(
+            lambda new: new._fit(
+                X, y, sample_weight, validation_data, incremental=True, classes=classes
+            )
+        )
+
+    def _check_classes(self, y: Any, classes: Any) -> None:
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight 'balanced' is not supported for partial_fit. In order to use "
+                "'balanced' weights, use compute_class_weight('balanced', classes=classes, y=y). "
+                "Pass the resulting weights as the class_weight parameter."
+            )
+        first = not hasattr(self, "network_")
+        if first and classes is None and not type_of_target(to_numpy(y)).startswith("multilabel"):
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        if not first and classes is not None:
+            self._labels.check_classes(classes)
+
+    score = BaseMLP.score  # before the mixin's, which needs the host
+
+    def predict(self, X: Any) -> Any:
+        """Predict classes.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,), or (n_samples, n_labels) of 0 and 1 for multilabel
+            In X's library and on its device; on the host where labels are no numbers.
+        """
+        output, source = self._outputs(X, "forward", "predict")
+        backend = self._backend
+        with backend.device_context():
+            codes = self._codes(output, backend.xp)
+            return self._labels.decode(codes, backend, source)
+
+    def decision_function(self, X: Any) -> Array:
+        """The network's raw outputs: logits, or margins with the hinge loss.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,) for two classes, else (n_samples, n_classes)
+            The class is the second one above 0, or the one of the largest.
+        """
+        output, source = self._outputs(X, "forward", "decision_function")
+        return source.asarray(output[:, 0] if self._labels.kind == "binary" else output)
+
+    @available_if(lambda self: self._has_probabilities())
+    def predict_proba(self, X: Any) -> Array:
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+            In the order of `classes_`; for multilabel each label's own probability.
+        """
+        return self._probabilities(X, "predict_proba")
+
+    @available_if(lambda self: self._has_probabilities())
+    def predict_log_proba(self, X: Any) -> Array:
+        """Predict the logarithm of each class's probability, exact where it is tiny.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+        """
+        return self._probabilities(X, "predict_log_proba")
+
+    def _probabilities(self, X: Any, method: str) -> Array:
+        z, source = self._outputs(X, "forward", method)
+        log, xp = method == "predict_log_proba", self._backend.xp
+        with self._backend.device_context(), np.errstate(all="ignore"):
+            if self._labels.kind == "multiclass":
+                p = get_activation("log_softmax" if log else "softmax").value(z, xp)
+            else:
+                if self._labels.kind == "binary":
+                    z = xp.concat([-z, z], axis=1)
+                sigmoid, softplus = get_activation("sigmoid"), get_activation("softplus")
+                p = -softplus.value(-z, xp) if log else sigmoid.value(z, xp)
+            return source.asarray(p)
+
+    # -- files ------------------------------------------------------------------------------------
+
+    def _to_record(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        header, arrays = super()._to_record()
+        labels = {"kind": self._labels.kind, "classes": self._labels.classes}
+        return {**header, "labels": labels}, arrays
+
+    @classmethod
+    def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Any:
+        model = super()._from_record(header, arrays)
+        model._labels = Labels(**header["labels"])
+        model._labels.check(model.n_outputs_)
+        model.classes_ = model._labels.classes
+        return model
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
