@@ -76,13 +76,13 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         """A loss's target as a user would write it, on the host."""
 
     def _stratify(self, target: Any) -> Any:
-        return None
+        """What to stratify a split by."""
 
     def _row_weight(self, weight: Any, target: Any) -> Any:
         return weight
 
     def _check_warm_start(self, target: Any) -> None:
-        return None
+        """Refuse a target that a warm start cannot go on with."""
 
     def _incremental(self) -> bool:
         """Whether `partial_fit` exists, as scikit-learn says it."""
@@ -183,6 +183,7 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         theta, buffers = (backend.asarray(a, dtype=self._dtype) for a in (theta, buffers))
         self._state, self._moments_of = TrainingState(theta, buffers, (), seed), None
         self.n_layers_ = len(self.network_.layers) + 1
+        self.__dict__.pop("loss_", None)
         self.out_activation_ = {"sigmoid": "logistic"}.get(loss.link, loss.link)
 
     def _fit(
@@ -288,8 +289,8 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         self._state, history = state, state.history
         self.loss_curve_, self.history_ = list(history.get("loss", ())), history
         self.n_iter_, self.t_ = len(self.loss_curve_) - before, state.samples
-        if self.loss_curve_:
-            self.loss_ = self.loss_curve_[-1]
+        if self.loss_curve_ or not hasattr(self, "loss_"):
+            self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.inf
         self.validation_loss_curve_ = _copied(history.get("val_loss"))
         stopping = bool(self.early_stopping) and self.solver != "lbfgs"
         scored = monitor if monitor.startswith("val_") and monitor != "val_loss" else "val_score"
@@ -332,7 +333,8 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         weight = read_weight(sample_weight, output)
         weight = np.ones(output.shape[0]) if weight is None else weight
         backend = self._backend
-        rows = Dataset(output, self._read_scored(y, output), weight, backend, output.dtype)
+        widest = backend.float_dtype("float64" if "float64" in backend.dtypes else "float32")
+        rows = Dataset(output, self._read_scored(y, output), weight, backend, widest)
         raw, truth, weight = rows.arrays
         with backend.device_context(), np.errstate(all="ignore"):
             return float(self._device_score(raw, truth, weight, backend.xp))

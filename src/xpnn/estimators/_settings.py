@@ -1,7 +1,7 @@
 """From an estimator's parameters to the parts of a run: network, optimizer, schedule, config."""
 
 import warnings
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from xpnn.activations import Activation
@@ -20,6 +20,8 @@ def hidden_sizes(value: Any) -> list[Any]:
     sizes = list(value) if hasattr(value, "__iter__") else [value]
     if any(isinstance(size, Real) and size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    if any(not isinstance(size, Integral) or isinstance(size, bool) for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
     return sizes
 
 

@@ -53,8 +53,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     >>> import numpy as np
     >>> from xpnn import MLPRegressor
     >>> X = np.linspace(-1, 1, 200).reshape(-1, 1)
-    >>> model = MLPRegressor(learning_rate_init=0.01, max_iter=500, random_state=0)
-    >>> model.fit(X, X[:, 0] ** 2).score(X, X[:, 0] ** 2) > 0.95
+    >>> model = MLPRegressor(learning_rate_init=0.01, max_iter=500, random_state=0, tol=1e-6)
+    >>> model.fit(X, X[:, 0] ** 2).score(X, X[:, 0] ** 2) > 0.99
     True
     """
 
