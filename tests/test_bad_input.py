@@ -1,0 +1,380 @@
+"""Bad input gets a clear error, and the estimator is as it was before."""
+
+import dataclasses
+import math
+import os
+import pickle
+import signal
+
+import array_api_compat
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.exceptions import NotFittedError
+
+from xpnn import MLPClassifier, MLPRegressor, get_backend, to_numpy
+from xpnn.backends import Backend
+from xpnn.estimators import _base
+
+pytestmark = [
+    pytest.mark.own_context,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
+
+N, N_IN = 30, 3
+OPTIONS = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0}
+
+
+def features():
+    return np.random.default_rng(0).normal(size=(N, N_IN)).astype(np.float32).astype(float)
+
+
+def labels():
+    return features()[:, :3].argmax(axis=1)
+
+
+def values():
+    return features() @ np.array([1.0, -2.0, 0.5])
+
+
+def spoiled(value, at=(7, 1)):
+    x = features() if len(at) == 2 else values()
+    x[at] = value
+    return x
+
+
+def classifier(**options):
+    return MLPClassifier(**OPTIONS | options)
+
+
+def regressor(**options):
+    return MLPRegressor(**OPTIONS | options)
+
+
+def frozen(a):
+    """Everything that an object holds, as plain data that equals itself when nothing changed."""
+    if a is None or isinstance(a, str | bytes | int | float | Backend):
+        return repr(a)
+    if isinstance(a, dict):
+        return {k: frozen(v) for k, v in a.items()}
+    if isinstance(a, list | tuple):
+        return [frozen(v) for v in a]
+    if dataclasses.is_dataclass(a) and not isinstance(a, type):
+        return frozen({f.name: getattr(a, f.name) for f in dataclasses.fields(a)})
+    if array_api_compat.is_array_api_obj(a):
+        host = to_numpy(a)
+        return str(type(a)), str(host.dtype), host.shape, host.tobytes()
+    return id(a)
+
+
+def assert_as_before(model, action, error=ValueError, match=None):
+    before = frozen(vars(model))
+    with pytest.raises(error, match=match) as caught:
+        action()
+    assert frozen(vars(model)) == before
+    return str(caught.value)
+
+
+def assert_refused(model, bad, match, error=ValueError):
+    """A fit and a partial_fit of an estimator, fresh and fitted, that change nothing."""
+    assert_as_before(model, lambda: model.fit(*bad), error, match)
+    good = (features(), labels() if isinstance(model, MLPClassifier) else values())
+    model.fit(*good)
+    assert_as_before(model, lambda: model.fit(*bad), error, match)
+    assert_as_before(model, lambda: model.partial_fit(*bad), error, match)
+    np.testing.assert_array_equal(model.predict(good[0]).shape, good[1].shape)
+
+
+# -- X and y -----------------------------------------------------------------------------------
+
+BAD_X = {
+    "nan": (spoiled(np.nan), "Input X contains NaN"),
+    "infinity": (spoiled(np.inf), "Input X contains infinity or a value too large"),
+    "negative infinity": (spoiled(-np.inf), "Input X contains infinity"),
+    "one dimension": (features()[:, 0], "Expected 2D array, got 1D array instead"),
+    "three dimensions": (features()[None], r"dim 3|Expected 2D array, got 3D array"),
+    "no sample": (features()[:0], r"Found array with 0 sample\(s\) .* minimum of 1 is required"),
+    "no feature": (features()[:, :0], r"0 feature\(s\) \(shape=\(30, 0\)\) while a minimum of 1"),
+    "too few rows": (features()[:29], "inconsistent numbers of samples: .29, 30."),
+    "complex": (features() + 1j, "Complex data not supported"),
+}
+
+
+@pytest.mark.parametrize(("x", "match"), BAD_X.values(), ids=BAD_X)
+def test_bad_x(x, match):
+    y = {0: labels()[:0], 1: labels()[:0]}.get(len(x), labels())
+    assert_refused(classifier(), (x, y), match)
+    assert_refused(regressor(), (x, y.astype(float)), match)
+
+
+@pytest.mark.parametrize(("x", "match"), BAD_X.values(), ids=BAD_X)
+def test_bad_x_on_every_target(target_any, x, match):
+    if np.iscomplexobj(x):
+        pytest.skip("not every library has complex numbers")
+    y = labels()[: len(x)] if len(x) == 0 else labels()
+    for model in (classifier(), regressor()):
+        moved = target_any.asarray(x)
+        assert_as_before(model, lambda m=model, a=moved: m.fit(a, y), match=match)
+
+
+BAD_TABLES = {
+    "text": (np.full((N, N_IN), "a"), ValueError, "could not convert string to float"),
+    "objects": (spoiled(0.0).astype(object), None, None),
+    "object nan": (spoiled(np.nan).astype(object), ValueError, "Input X contains NaN"),
+    "object text": (pd.DataFrame([["x"] * N_IN] * N), ValueError, "could not convert string"),
+    "object dict": (np.full((N, N_IN), {}, dtype=object), TypeError, "dict"),
+    "nothing": (None, ValueError, "Expected 2D array, got scalar"),
+    "sparse nan": (sp.csr_array(spoiled(np.nan)), ValueError, "Input X contains NaN"),
+    "a frame's gap": (pd.DataFrame(spoiled(np.nan)), ValueError, "Input X contains NaN"),
+}
+
+
+@pytest.mark.parametrize(("x", "error", "match"), BAD_TABLES.values(), ids=BAD_TABLES)
+def test_bad_tables(x, error, match):
+    if error is None:  # numbers in an object array are numbers
+        assert classifier().fit(x, labels()).coefs_[0].dtype == np.float64
+        return
+    assert_refused(classifier(), (x, labels()), match, error)
+
+
+BAD_Y = {
+    "nan": (spoiled(np.nan, (7,)), "Input y contains NaN"),
+    "infinity": (spoiled(np.inf, (7,)), "Input y contains infinity"),
+    "three dimensions": (values().reshape(N, 1, 1), "dim 3|1d or 2d array"),
+    "too short": (values()[:-1], "inconsistent numbers of samples: .30, 29."),
+    "missing": (None, "requires y to be passed, but the target y is None"),
+}
+
+
+@pytest.mark.parametrize(("y", "match"), BAD_Y.values(), ids=BAD_Y)
+def test_bad_y(target_any, y, match):
+    assert_refused(regressor(), (features(), y), match)
+    if y is not None:
+        x, moved = target_any.asarray(features()), target_any.asarray(y)
+        for model in (regressor(), classifier()):
+            refused = match if isinstance(model, MLPRegressor) else None
+            assert_as_before(model, lambda m=model: m.fit(x, moved), match=refused)
+
+
+def test_targets_of_the_wrong_kind():
+    text = np.array(["a", "b"] * (N // 2))
+    assert_refused(regressor(), (features(), text), "could not convert string to float")
+    assert_refused(classifier(), (features(), values()), "Unknown label type: continuous")
+    pair = np.stack([labels(), labels() * 2], axis=1)
+    assert_refused(classifier(), (features(), pair), "Unknown label type|should be a 1d array")
+
+
+def test_bad_weights(target_any):
+    x, y = target_any.asarray(features()), target_any.asarray(values())
+    bad = {
+        "nan": (np.full(N, np.nan), "NaN|finite"),
+        "negative": (np.r_[-1.0, np.ones(N - 1)], "not negative.*-1"),
+        "all zero": (np.zeros(N), "at least one above zero"),
+        "too short": (np.ones(N - 1), r"sample_weight.shape == \(29,\), expected \(30,\)"),
+        "two dimensions": (np.ones((N, 1)), "1D"),
+    }
+    for weight, match in bad.values():
+        for w in (weight, target_any.asarray(weight)):
+            model = regressor()
+            assert_as_before(model, lambda m=model, w=w: m.fit(x, y, w), match=match)
+
+
+# -- parameters --------------------------------------------------------------------------------
+
+BAD_PARAMETERS = [
+    ("hidden_layer_sizes", (0,), "hidden_layer_sizes must be > 0, got"),
+    ("hidden_layer_sizes", (-3,), "hidden_layer_sizes must be > 0, got"),
+    ("hidden_layer_sizes", -3, r"'hidden_layer_sizes' .* int in the range \[1, inf\). Got -3"),
+    ("hidden_layer_sizes", 2.5, "'hidden_layer_sizes' .* Got 2.5"),
+    ("hidden_layer_sizes", (2.5,), r"hidden_layer_sizes must be whole numbers, got \[2.5\]"),
+    ("hidden_layer_sizes", (True,), "hidden_layer_sizes must be whole numbers"),
+    ("hidden_layer_sizes", ("8",), "hidden_layer_sizes must be whole numbers"),
+    ("batch_size", 0, "'batch_size'"),
+    ("batch_size", 2.5, "'batch_size'"),
+    ("max_iter", 0, "'max_iter'"),
+    ("max_iter", 1.5, "'max_iter'"),
+    ("dropout", 1.0, r"'dropout' .* in the range \[0.0, 1.0\). Got 1.0"),
+    ("dropout", -0.1, "'dropout'"),
+    ("dropout", math.nan, "'dropout'"),
+    ("input_dropout", 1.5, "'input_dropout'"),
+    ("learning_rate_init", 0.0, "'learning_rate_init'"),
+    ("alpha", -1.0, "'alpha'"),
+    ("callbacks", [3], "callable with an EpochEnd, got 3"),
+    ("device", "tpu9", "unknown device 'tpu9'.*torch"),
+    ("dtype", "float16", "'float32'"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "match"), BAD_PARAMETERS)
+def test_bad_parameters(name, value, match):
+    for make, y in ((classifier, labels()), (regressor, values())):
+        fresh = make(**{name: value})
+        assert_as_before(fresh, lambda m=fresh, y=y: m.fit(features(), y), match=match)
+        model = make().fit(features(), y).set_params(**{name: value})
+        assert_as_before(model, lambda m=model, y=y: m.fit(features(), y), match=match)
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("activation", ["relu", "tanh", "gelu", "logistic"]),
+        ("solver", ["adam", "sgd", "adamw", "rmsprop", "adagrad"]),
+        ("learning_rate", ["constant", "invscaling", "adaptive", "cosine"]),
+        ("initializer", ["glorot_uniform", "he_normal", "orthogonal"]),
+        ("loss", []),
+        ("dtype", ["float32", "float64"]),
+        ("device", ["numpy", "cupy", "torch", "jax"]),
+    ],
+)
+def test_unknown_names_are_answered_with_the_known_ones(name, known):
+    for make, y, losses in (
+        (classifier, labels(), ["log_loss", "hinge"]),
+        (regressor, values(), ["squared_error", "poisson", "huber", "pinball"]),
+    ):
+        model = make(**{name: "nonesuch"})
+        text = assert_as_before(model, lambda m=model, y=y: m.fit(features(), y), match="nonesuch")
+        for word in known or losses:
+            assert word in text
+
+
+def test_activation_that_cannot_be_trained():
+    for spec in ("step", lambda z, xp: z):
+        model = classifier(activation=spec)
+        assert_as_before(
+            model, lambda m=model: m.fit(features(), labels()), match="has no derivative"
+        )
+
+
+def test_loss_of_ones_own_that_returns_something_else():
+    model = regressor(loss=lambda output, target, weight, xp: xp.sum(output))
+    assert_as_before(model, lambda: model.fit(features(), values()), match="0-d array and a grad")
+
+
+# -- predict -----------------------------------------------------------------------------------
+
+
+def test_predict_before_fit():
+    model = classifier()
+    for method in ("predict", "predict_proba", "predict_log_proba"):
+        assert_as_before(
+            model, lambda f=method: getattr(model, f)(features()), NotFittedError, "not fitted yet"
+        )
+    assert_as_before(model, lambda: model.score(features(), labels()), NotFittedError)
+
+
+def test_predict_with_another_number_of_features(target_any):
+    t = target_any
+    model = regressor().fit(t.asarray(features()), t.asarray(values()))
+    wide = np.ones((2, N_IN + 2))
+    match = "X has 5 features, but MLPRegressor is expecting 3 features as input"
+    assert_as_before(model, lambda: model.predict(t.asarray(wide)), match=match)
+    assert_as_before(model, lambda: model.partial_fit(t.asarray(wide), values()[:2]), match=match)
+    for bad, what in ((spoiled(np.nan), "contains NaN"), (features()[:0], "0 sample")):
+        assert_as_before(model, lambda b=bad: model.predict(t.asarray(b)), match=what)
+
+
+def test_arrays_of_another_library_than_fits(target_any):
+    t = target_any
+    other = get_backend("numpy" if t.backend.name != "numpy" else "array_api_strict:device2")
+    x, y = t.asarray(features()), t.asarray(labels())
+    model = classifier().fit(x, y)
+    elsewhere = other.asarray(features().astype(np.float32))
+    actions = {
+        "predict": lambda: model.predict(elsewhere),
+        "predict_proba": lambda: model.predict_proba(elsewhere),
+        "predict_log_proba": lambda: model.predict_log_proba(elsewhere),
+        "score": lambda: model.score(elsewhere, labels()),
+        "partial_fit": lambda: model.partial_fit(elsewhere, labels()),
+    }
+    for name, action in actions.items():
+        text = assert_as_before(model, action, match="must use the same namespace")
+        assert f"MLPClassifier.{name}()" in text  # scikit-learn's check looks for it
+        assert str(other) in text
+        assert str(t.backend) in text
+        assert f"get_backend('{t.backend.name}').asarray(X)" in text  # how to move
+    moved = t.backend.asarray(elsewhere)
+    model.predict(moved)
+    assert_as_before(
+        model,
+        lambda: model.fit(x, y, validation_data=(elsewhere, labels())),
+        match="must use the same namespace",
+    )
+
+
+def test_bad_validation_data():
+    model, x, y = regressor(), features(), values()
+    for given, match in (
+        (3, "must be a tuple .X, y. or .X, y, sample_weight., got int"),
+        ((x,), "must be a tuple"),
+        ((x[:, :2], y), "X has 2 features"),
+        ((spoiled(np.nan), y), "contains NaN"),
+        ((x, y[:-1]), "inconsistent"),
+        ((x, np.stack([y, y], axis=1)), "2 outputs"),
+    ):
+        assert_as_before(model, lambda g=given: model.fit(x, y, validation_data=g), match=match)
+
+
+# -- partial_fit -------------------------------------------------------------------------------
+
+
+def test_labels_unseen_in_partial_fit(target_any):
+    t, model = target_any, classifier()
+    x, y = t.asarray(features()), t.asarray(labels())
+    assert_as_before(
+        model, lambda: model.partial_fit(x, y), match="classes must be passed on the first call"
+    )
+    model.partial_fit(x, y, classes=[0, 1, 2])
+    unseen = t.asarray(labels() + 1)
+    assert_as_before(model, lambda: model.partial_fit(x, unseen), match="classes not in")
+    assert_as_before(
+        model, lambda: model.partial_fit(x, y, classes=[0, 1]), match="not the same as on last call"
+    )
+    fresh = classifier()
+    assert_as_before(fresh, lambda: fresh.partial_fit(x, y, classes=[0, 1]), match="classes not in")
+
+
+def test_outputs_that_change_in_partial_fit():
+    model = regressor().fit(features(), values())
+    two = np.stack([values()] * 2, axis=1)
+    assert_as_before(model, lambda: model.partial_fit(features(), two), match="has 2 outputs")
+    many = MLPClassifier(**OPTIONS).fit(features(), (features() > 0).astype(int))
+    for y in ((features()[:, :2] > 0).astype(int), labels()):
+        assert_as_before(many, lambda y=y: many.partial_fit(features(), y))
+
+
+# -- what goes wrong on the way ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["diverges", "fails", "ctrl-c twice"])
+def test_a_fit_that_ends_badly_changes_nothing(way):
+    """In the first epoch: there is no good state to keep."""
+
+    def loss(output, target, weight, xp):
+        if way == "fails":
+            raise MemoryError("no room")
+        for _ in range(2 if way == "ctrl-c twice" else 0):
+            os.kill(os.getpid(), signal.SIGINT)
+        return xp.sum(output) * math.nan, output * math.nan
+
+    error = {"diverges": ValueError, "fails": MemoryError}.get(way, KeyboardInterrupt)
+    for incremental in (False, True):
+        fresh = regressor(loss=loss)
+        fit = fresh.partial_fit if incremental else fresh.fit
+        assert_as_before(fresh, lambda fit=fit: fit(features(), values()), error)
+        model = regressor().fit(features(), values()).set_params(loss=loss)
+        kept = pickle.dumps(model.predict(features()))
+        fit = model.partial_fit if incremental else model.fit
+        assert_as_before(model, lambda fit=fit: fit(features(), values()), error)
+        assert pickle.dumps(model.predict(features())) == kept
+        model.set_params(loss="squared_error").partial_fit(features(), values())
+
+
+def test_a_device_that_runs_out_of_memory(monkeypatch):
+    model = regressor().fit(features(), values())
+
+    def full(*args, **kwargs):
+        raise MemoryError("out of memory")
+
+    monkeypatch.setattr(_base, "Dataset", full)
+    assert_as_before(model, lambda: model.fit(features(), values()), MemoryError)
