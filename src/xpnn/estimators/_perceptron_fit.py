@@ -243,8 +243,9 @@ def _held_score(state: State, data: Data, held: Held, xp: Any) -> Array:
 def _training_mistakes(state: State, data: Data, visit: Array, xp: Any) -> Array:
     """Weight of the training samples that each problem has wrong, (K,)."""
     coef, total = state.weights(xp), xp.zeros_like(state.intercept)
-    for first in range(0, int(visit.shape[0]), _CHUNK):
-        x, at = take_rows(data, visit[first : first + _CHUNK], coef, xp)
+    n = int(visit.shape[0])
+    for first in range(0, n, _CHUNK):
+        x, at = take_rows(data, visit[first : min(n, first + _CHUNK)], coef, xp)
         right = _right(x, xp.take(data.y, at), coef, state.intercept, data.labels, xp)
         weight = xp.take(data.weight, at)[:, None]
         total = total + xp.sum(xp.astype(~right, coef.dtype) * weight, axis=0)

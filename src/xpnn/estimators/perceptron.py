@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import scipy.sparse
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.utils import check_random_state, compute_class_weight
@@ -17,9 +17,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from xpnn import metrics
 from xpnn._typing import Array
-from xpnn.backends import Backend, backend_of, get_backend, to_numpy
+from xpnn.backends import Backend, backend_of, dtype_name, get_backend, to_numpy
 from xpnn.data import Dataset, is_sparse
-from xpnn.estimators._base import BaseMLP, take_rows
+from xpnn.estimators._device import OnDevice
+from xpnn.estimators._heldout import take_rows
 from xpnn.estimators._inputs import is_foreign, read_features, read_target, read_weight
 from xpnn.estimators._labels import Labels, flat
 from xpnn.estimators._perceptron_fit import Fitted, Held, Plan, fit_problems
@@ -29,7 +30,7 @@ _MAX_INT = np.iinfo(np.int32).max
 _CHUNK = 1 << 16  # rows scored at a time
 
 
-class Perceptron(ClassifierMixin, BaseEstimator):
+class Perceptron(ClassifierMixin, OnDevice):
     """Linear perceptron classifier, one-versus-rest for several classes.
 
     Every parameter of scikit-learn's `Perceptron` has the same meaning and default here. In the
@@ -183,12 +184,9 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         self.dtype = dtype
 
     _labels: Labels
+    _last: dict[str, Array]
 
     # -- fitting ------------------------------------------------------------------------------
-
-    _commit = BaseMLP._commit
-    _check_place = BaseMLP._check_place
-    _working_dtype = BaseMLP._working_dtype
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -221,7 +219,10 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         ValueError
             For bad input, or when a weight is no longer finite; the estimator is then as it was.
         """
-        return self._commit(lambda new: new._fit(X, y, sample_weight, coef_init, intercept_init))
+        fitted: Perceptron = self._commit(
+            lambda new: new._fit(X, y, sample_weight, coef_init, intercept_init)
+        )
+        return fitted
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
@@ -261,9 +262,10 @@ class Perceptron(ClassifierMixin, BaseEstimator):
                 )
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
-        return self._commit(
+        fitted: Perceptron = self._commit(
             lambda new: new._fit(X, y, sample_weight, classes=classes, incremental=True)
         )
+        return fitted
 
     def _fit(
         self,
@@ -283,7 +285,7 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         backend = source if self.device is None else get_backend(self.device)
         host = read_target(self, y, x, numeric=False)
         if again:
-            self._check_place(source)
+            self._check_place(source, "partial_fit")
         codes = self._read_labels(host, y, classes, again=again)
         weight = read_weight(sample_weight, x)
         weight = np.ones(len(codes)) if weight is None else weight
@@ -293,6 +295,7 @@ class Perceptron(ClassifierMixin, BaseEstimator):
                 self.__dict__.pop("coef_", None)
             self.__dict__.pop("_last", None)
         dtype = self._working_dtype(x, backend)
+        self._backend = backend
         rows = _Rows(x, codes, weight, to_numpy(weight), self._class_weight(flat(host)))
         with backend.device_context(), np.errstate(all="ignore"):
             start = self._start(backend, dtype, coef_init, intercept_init)
@@ -315,15 +318,8 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         if host.ndim != 1:
             raise ValueError(f"y should be a 1d array, got an array of shape {host.shape} instead.")
         given = None if classes is None else np.asarray(to_numpy(classes))
-        if (
-            again
-            and given is not None
-            and not np.array_equal(np.unique(given), self._labels.classes)
-        ):
-            raise ValueError(
-                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
-                f"{self._labels.classes!r}"
-            )
+        if again and classes is not None:
+            self._labels.check_classes(classes)
         if not again:
             self._labels = Labels.of(host, given)
             self.classes_ = self._labels.classes
@@ -459,7 +455,8 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         xp = backend.xp
 
         def gather(name: str) -> Array:
-            return source.asarray(xp.stack([getattr(r, name) for r in results]))
+            rows = xp.stack([getattr(r, name) for r in results])
+            return source.asarray(rows, dtype=dtype_name(results[0].coef.dtype))
 
         fields = ("coef", "intercept", "mean", "mean_intercept")
         found = {name: gather(name) for name in (fields if self.average else fields[:2])}
@@ -468,24 +465,33 @@ class Perceptron(ClassifierMixin, BaseEstimator):
             self.coef_, self.intercept_ = found["mean"], found["mean_intercept"]
             self._last = found
 
+    def _move(self, target: Backend) -> None:
+        for name in ("coef_", "intercept_", "classes_"):
+            value = getattr(self, name)
+            if not is_sparse(value) and (self._labels.numeric or name != "classes_"):
+                setattr(self, name, target.asarray(value, copy=True))
+        if "_last" in self.__dict__:
+            self._last = {k: target.asarray(v, copy=True) for k, v in self._last.items()}
+
     # -- predicting ---------------------------------------------------------------------------
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_") and hasattr(self, "t_")
 
-    def _scores(self, X: Any) -> tuple[Array, Backend, Backend]:
+    def _scores(self, X: Any, method: str) -> tuple[Array, Backend, Backend]:
         """Scores (n, K) on the device of the work, the backend of the work, and that of X."""
         check_is_fitted(self)
         x, source = read_features(self, X, reset=False)
-        self._check_place(source)
+        self._check_place(source, method)
         backend = source if self.device is None else get_backend(self.device)
         coef = self.coef_.toarray() if is_sparse(self.coef_) else self.coef_
         with backend.device_context():
             xp, coef = backend.xp, backend.asarray(coef)
-            data = Dataset(x, None, None, backend, coef.dtype)
+            data = Dataset(x, None, None, backend, coef.dtype, stream=True)
             weights = xp.matrix_transpose(coef)
             parts = [
-                data.fetch(None, first, _CHUNK)[0] @ weights for first in range(0, data.n, _CHUNK)
+                data.move(x[first : min(data.n, first + _CHUNK), :]) @ weights
+                for first in range(0, data.n, _CHUNK)
             ]
             score = parts[0] if len(parts) == 1 else xp.concat(parts)
             return score + backend.asarray(self.intercept_), backend, source
@@ -502,17 +508,19 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         array of shape (n_samples,), or (n_samples, n_classes) for more than two classes
             In X's library and on its device.
         """
-        score, backend, source = self._scores(X)
+        score, backend, source = self._scores(X, "decision_function")
         with backend.device_context():
             return source.asarray(score[:, 0] if score.shape[1] == 1 else score)
 
-    def _codes(self, X: Any) -> tuple[Array, Backend, Backend]:
-        score, backend, source = self._scores(X)
+    def _codes(self, X: Any, method: str) -> tuple[Array, Backend, Backend]:
+        score, backend, source = self._scores(X, method)
         with backend.device_context():
             xp = backend.xp
-            codes = xp.argmax(score, axis=1)
+            integer = xp.int64 if "int64" in backend.dtypes else xp.int32
             if score.shape[1] == 1:
-                codes = xp.astype(score[:, 0] > 0, codes.dtype)
+                codes = xp.astype(score[:, 0] > 0, integer)
+            else:
+                codes = metrics.first_largest(score, integer, xp)
             return codes, backend, source
 
     def predict(self, X: Any) -> Array:
@@ -527,7 +535,7 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         array of shape (n_samples,)
             In X's library and on its device; on the host where labels are no numbers.
         """
-        codes, backend, source = self._codes(X)
+        codes, backend, source = self._codes(X, "predict")
         with backend.device_context():
             return self._labels.decode(codes, backend, source)
 
@@ -544,7 +552,7 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         -------
         float
         """
-        codes, backend, _ = self._codes(X)
+        codes, backend, _ = self._codes(X, "score")
         target = self._labels.compare(read_target(self, y, codes, numeric=False))
         weight = read_weight(sample_weight, codes)
         weight = np.ones(codes.shape[0]) if weight is None else weight

@@ -257,8 +257,9 @@ def _rows(
     data: Data, order: Array, size: int, rule: Rule, w: Array, xp: Namespace
 ) -> Iterator[tuple[Array, Array, Array]]:
     """Blocks of rows, with the sign and the step of each sample in each problem."""
-    for first in range(0, int(order.shape[0]), size):
-        x, at = take_rows(data, order[first : first + size], w, xp)
+    n = int(order.shape[0])
+    for first in range(0, n, size):
+        x, at = take_rows(data, order[first : min(n, first + size)], w, xp)
         positive = xp.take(data.y, at)[:, None] == data.labels
         sign = 2.0 * xp.astype(positive, w.dtype) - 1.0
         of_class = xp.where(positive, data.class_weight[1, :], data.class_weight[0, :])

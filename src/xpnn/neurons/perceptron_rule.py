@@ -1,0 +1,223 @@
+"""Rosenblatt's perceptron rule on a small problem, with a report of how it went."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpnn._typing import Array
+from xpnn.backends import backend_of, dtype_name, to_numpy
+from xpnn.kernels.perceptron import Data, Rule, initial_state, select_epoch
+from xpnn.neurons.units import ThresholdUnit, floating
+
+
+class Boundary(NamedTuple):
+    """The line ``bias + weights . x = 0`` between the two answers, for two inputs."""
+
+    bias: float
+    weights: tuple[float, float]
+
+    @property
+    def slope(self) -> float:
+        """Of x2 over x1; infinite for a vertical line, NaN where the weights are zero."""
+        w1, w2 = self.weights
+        return -w1 / w2 if w2 else math.inf if w1 else math.nan
+
+    def __call__(self, x1: float) -> float:
+        """x2 on the line above `x1`."""
+        w1, w2 = self.weights
+        if not w2:
+            raise ValueError(f"{self}: it has no single x2 above x1 = {x1}")
+        return -(self.bias + w1 * x1) / w2
+
+    def __str__(self) -> str:
+        w1, w2 = self.weights
+        if w2:
+            return f"x2 = {-w1 / w2:g} x1 + {-self.bias / w2:g}"
+        return f"x1 = {-self.bias / w1:g}" if w1 else "no line: all weights are 0"
+
+
+@dataclass(frozen=True)
+class ConvergenceReport:
+    """How the perceptron rule went.
+
+    Attributes
+    ----------
+    weights : tuple of float
+        The bias first.
+    mistakes : tuple of int
+        In each epoch; the last is 0 if it converged.
+    converged : bool
+    separable : bool
+        Whether any weights at all would do; only then it can converge.
+    radius, margin : float
+        Length of the longest input with its constant 1, and the largest distance that all of
+        them can have from a separating plane through the origin (NaN if there is none).
+    """
+
+    weights: tuple[float, ...]
+    mistakes: tuple[int, ...]
+    converged: bool
+    separable: bool
+    radius: float
+    margin: float
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the samples, the last one without a mistake included."""
+        return len(self.mistakes)
+
+    @property
+    def bound(self) -> float:
+        """Novikoff's bound on the mistakes of learning, (radius / margin) ** 2."""
+        return (self.radius / self.margin) ** 2 if self.separable else math.inf
+
+    @property
+    def unit(self) -> ThresholdUnit:
+        """The neuron that was learned."""
+        return ThresholdUnit(self.weights[1:], -self.weights[0])
+
+    @property
+    def boundary(self) -> Boundary:
+        """The line between the two answers; for two inputs."""
+        if len(self.weights) != 3:
+            raise ValueError(f"a line needs two inputs, this neuron has {len(self.weights) - 1}")
+        bias, w1, w2 = self.weights
+        return Boundary(bias, (w1, w2))
+
+    def __str__(self) -> str:
+        total = sum(self.mistakes)
+        shown = ", ".join(map(str, self.mistakes[:12])) + (", ..." if self.epochs > 12 else "")
+        head = (
+            f"Converged after {self.epochs} epochs and {total} mistakes."
+            if self.converged
+            else f"Did not converge in {self.epochs} epochs ({total} mistakes)."
+        )
+        lines = [head, f"Mistakes per epoch: {shown}"]
+        lines.append(f"Weights, bias first: {', '.join(f'{w:g}' for w in self.weights)}")
+        if len(self.weights) == 3:
+            lines.append(f"Boundary: {self.boundary}")
+        if self.separable:
+            lines.append("The data is separable; the rule makes at most (R / margin)^2 mistakes:")
+            lines.append(f"({self.radius:.4g} / {self.margin:.4g})^2 = {self.bound:.4g}")
+        else:
+            lines.append("No line separates the two classes: the rule never converges on them.")
+        return "\n".join(lines)
+
+
+def perceptron_rule(
+    x: Array, targets: Any, *, eta: float = 1.0, max_epochs: int = 100
+) -> ConvergenceReport:
+    """Learn a threshold unit: ``w <- w + eta (target - output) x``, sample by sample, in order.
+
+    The weights begin at zero, and a sum of exactly 0 fires.
+
+    Parameters
+    ----------
+    x : array of shape (n, d)
+        Of any library; the work is done where it is.
+    targets : array-like of 0 and 1, shape (n,)
+    eta : float, default=1.0
+    max_epochs : int, default=100
+
+    Returns
+    -------
+    ConvergenceReport
+
+    Raises
+    ------
+    ValueError
+        For targets other than 0 and 1, or shapes that do not fit.
+
+    References
+    ----------
+    F. Rosenblatt. The perceptron. Psychological Review 65, 1958. A. B. J. Novikoff. On
+    convergence proofs on perceptrons. Symposium on the Mathematical Theory of Automata, 1962.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.asarray([[0, 0], [0, 1], [1, 0], [1, 1]])
+    >>> print(perceptron_rule(x, [0, 0, 0, 1]))
+    Converged after 6 epochs and 11 mistakes.
+    Mistakes per epoch: 2, 3, 3, 2, 1, 0
+    Weights, bias first: -3, 2, 1
+    Boundary: x2 = -2 x1 + 3
+    The data is separable; the rule makes at most (R / margin)^2 mistakes:
+    (1.732 / 0.2425)^2 = 51
+    """
+    if not eta > 0:
+        raise ValueError(f"eta must be above 0, got {eta!r}")
+    if max_epochs < 1:
+        raise ValueError(f"max_epochs must be at least 1, got {max_epochs!r}")
+    backend = backend_of(x)
+    host = np.asarray(to_numpy(targets))
+    if host.shape != (x.shape[0],) or not np.isin(host, (0, 1)).all():
+        raise ValueError(
+            f"targets must be {x.shape[0]} numbers 0 or 1, one a row of x, got {host!r}"
+        )
+    rule, xp = Rule(eta=float(eta), zero_is_positive=True), backend.xp
+    with backend.device_context():
+        x = floating(x, backend)
+        real = dtype_name(x.dtype)
+        n, d = (int(s) for s in x.shape)
+        move = backend.asarray
+        data = Data(
+            x,
+            move(host.astype(np.int32)),
+            move(np.ones(n), dtype=real),
+            move(np.asarray([1], dtype=np.int32)),
+            move(np.ones((2, 1)), dtype=real),
+        )
+        state = initial_state(
+            move(np.zeros((1, d)), dtype=real), move(np.zeros(1), dtype=real), rule, xp
+        )
+        order, epoch = move(np.arange(n)), select_epoch(xp)
+        mistakes: list[int] = []
+        while len(mistakes) < max_epochs and (not mistakes or mistakes[-1]):
+            state, sums = epoch(state, data, order, rule, xp)
+            mistakes.append(int(backend.to_numpy(sums)[2, 0]))
+        weights = to_numpy(state.weights(xp))[0].tolist()
+        bias = float(to_numpy(state.intercept)[0])
+    signed = np.concatenate([np.ones((n, 1)), to_numpy(x).astype(np.float64)], axis=1)
+    radius = float(np.sqrt((signed**2).sum(axis=1).max()))
+    margin = largest_margin(signed * (2.0 * host - 1.0)[:, None])
+    return ConvergenceReport(
+        weights=(bias, *weights),
+        mistakes=tuple(mistakes),
+        converged=mistakes[-1] == 0,
+        separable=margin > 0,
+        radius=radius,
+        margin=margin if margin > 0 else math.nan,
+    )
+
+
+def largest_margin(rows: np.ndarray) -> float:
+    """The largest distance from a plane through the origin that all rows can be in front of.
+
+    The least-distance problem of Lawson and Hanson: the shortest w with ``rows @ w >= 1``.
+
+    Parameters
+    ----------
+    rows : ndarray of float64, shape (n, d)
+        Inputs times their sign.
+
+    Returns
+    -------
+    float
+        0 if there is no such plane.
+    """
+    from scipy.optimize import nnls
+
+    system = np.concatenate([rows.T, np.ones((1, rows.shape[0]))])
+    goal = np.zeros(rows.shape[1] + 1)
+    goal[-1] = 1.0
+    solution, distance = nnls(system, goal, maxiter=30 * max(rows.shape))
+    if distance < 1e-9:
+        return 0.0
+    residual = system @ solution - goal
+    w = -residual[:-1] / residual[-1]
+    return float(1.0 / np.linalg.norm(w))
