@@ -108,8 +108,8 @@ class FusedStep:
         return 1
 
     def words(self, keys: Any) -> Any:
-        """Dropout keys, a uint32 array (steps, layers, 2) or None, as `on_steps` takes them."""
-        return None if keys is None else keys.tolist()
+        """Dropout keys, a uint32 array (steps, layers, 2), as `on_steps` takes them."""
+        return keys.tolist()
 
     def on_steps(
         self,

@@ -119,9 +119,9 @@ class FusedEpoch(FusedStep):
         """How many steps one call takes, so that Ctrl-C is seen soon."""
         return int(max(1, min(1024, _SECONDS_APART / (self.per_row * batch + 1e5))))
 
-    def words(self, keys: np.ndarray | None) -> Any:
-        """Dropout keys as `on_steps` takes them."""
-        return np.zeros((1, len(self.table), 2), dtype=np.uint32) if keys is None else keys
+    def words(self, keys: np.ndarray) -> Any:
+        """Dropout keys, a uint32 array (steps, layers, 2), as `on_steps` takes them."""
+        return keys
 
     def on_steps(
         self,
@@ -141,8 +141,7 @@ class FusedEpoch(FusedStep):
         x, y, weight = data
         plain = all(a.flags.c_contiguous and a.flags.writeable for a in (x, y))
         if not (self.fits and plain and weight is None and is_class_number(self.rules.loss, y)):
-            rows = keys.tolist()
-            rows *= len(coefficients) // len(rows)
+            rows = None if keys is None else keys.tolist()
             return super().on_steps(
                 theta, buffers, moments, total, data, order, start, rows, coefficients, decay, batch
             )
@@ -154,8 +153,8 @@ class FusedEpoch(FusedStep):
             order = self.natural = getattr(self, "natural", None) or np.arange(x.shape[0])
         m, v = (*moments, empty, empty)[:2]
         pairs = np.asarray([(*c, 0.0)[:2] for c in coefficients], dtype=dtype).T.copy()
-        if len(keys) < pairs.shape[1]:  # no dropout
-            keys = np.zeros((pairs.shape[1], *keys.shape[1:]), dtype=np.uint32)
+        if keys is None:
+            keys = np.zeros((pairs.shape[1], len(self.table), 2), dtype=np.uint32)
         code, hyper = loops.OPTIMIZERS[rules.optimizer.name], self.hyper
         value = _run(
             (theta, self.gradient, m, v),
