@@ -217,7 +217,8 @@ class _Run:
                 self.message += f" Setting learning rate to {lowered:f}"
             else:
                 self.outcome = "converged"
-                self.message += " Stopping."
+                small = " Learning rate too small." if c.schedule.name == "adaptive" else ""
+                self.message += f"{small} Stopping."
 
     def snapshot(self) -> TrainingState:
         """The state of the last good epoch; shares no memory with what training goes on to write.

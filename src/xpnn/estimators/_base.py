@@ -52,8 +52,11 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
     # -- what a subclass says ------------------------------------------------------------------
 
     @abstractmethod
-    def _read_target(self, y: Any, x: Any, *, first: bool, classes: Any) -> Any:
-        """Check y; set what is known of the outputs; return the loss's target."""
+    def _read_target(self, y: Any, x: Any, *, first: bool, classes: Any, warm: bool = False) -> Any:
+        """Check y; set what is known of the outputs; return the loss's target.
+
+        `warm`: a warm start, which needs the same classes as before.
+        """
 
     @abstractmethod
     def _resolve_loss(self) -> Loss:
@@ -80,9 +83,6 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
 
     def _row_weight(self, weight: Any, target: Any) -> Any:
         return weight
-
-    def _check_warm_start(self, target: Any) -> None:
-        """Refuse a target that a warm start cannot go on with."""
 
     def _incremental(self) -> bool:
         """Whether `partial_fit` exists, as scikit-learn says it."""
@@ -168,7 +168,8 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         x, source = read_features(self, X, reset=first)
         if not first:
             self._check_place(source, method)
-        target = self._read_target(y, x, first=first, classes=classes)
+        warm = not first and method == "fit"
+        target = self._read_target(y, x, first=first, classes=classes, warm=warm)
         weight = self._row_weight(read_weight(sample_weight, x), target)
         return Rows(x, target, weight), source
 
@@ -202,8 +203,6 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         rows, source = self._read(X, y, sample_weight, first=first, classes=classes, method=method)
         if first:
             self._begin(rows, source)
-        elif not incremental:
-            self._check_warm_start(rows.target)
         backend = source if self.device is None else get_backend(self.device)
         self._state = self._state.moved(self._backend, backend)
         self._source, self._backend = source, backend

@@ -106,10 +106,10 @@ class Labels:
         rare = counts.min() < 2 or len(counts) > np.ceil(fraction * len(codes))
         return None if rare and self.kind == "multiclass" else codes
 
-    def check_same(self, codes: np.ndarray) -> None:
+    def check_same(self, y: np.ndarray) -> None:
         """Refuse a warm start with other classes, as scikit-learn does."""
-        found = np.unique(self.names(codes))
-        if self.kind != "multilabel" and len(found) != len(self.classes):
+        found = unique_labels(flat(y))
+        if self.kind != "multilabel" and set(found) != set(self.classes):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous "
                 f"call to fit. Previously got {self.classes}, `y` has {found}"

@@ -195,12 +195,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     # -- targets ----------------------------------------------------------------------------------
 
-    def _read_target(self, y: Any, x: Any, *, first: bool, classes: Any) -> Any:
+    def _read_target(self, y: Any, x: Any, *, first: bool, classes: Any, warm: bool = False) -> Any:
         host = read_target(self, y, x, numeric=False)
         if first:
             self._labels = Labels.of(host, classes)
             self.n_outputs_ = self._labels.n_outputs
             self._place_classes(backend_of(x) if is_foreign(x) else None)
+        if warm:
+            self._labels.check_same(host)
         return self._target_of(self._labels.encode(host))
 
     def _place_classes(self, source: Backend | None) -> None:
@@ -245,9 +247,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         backend = backend_of(weight)
         with backend.device_context():
             return weight * backend.asarray(of_class, dtype=weight.dtype)
-
-    def _check_warm_start(self, target: Any) -> None:
-        self._labels.check_same(self._scored(target))
 
     # -- the problem ------------------------------------------------------------------------------
 

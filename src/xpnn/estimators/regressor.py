@@ -113,7 +113,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ) -> None:
         self._store(locals())
 
-    def _read_target(self, y: Any, x: Any, *, first: bool, classes: Any) -> Any:
+    def _read_target(self, y: Any, x: Any, *, first: bool, classes: Any, warm: bool = False) -> Any:
         y = read_target(self, y, x, numeric=True)
         if y.ndim == 2 and y.shape[1] == 1:
             y = flat(y) if isinstance(y, np.ndarray) else y[:, 0]
