@@ -185,31 +185,40 @@ def softmax_cross_entropy(z, b, y, db):  # type: ignore[no-untyped-def]
 
 
 @jit
+def _adam(theta, g, m, v, rate, keep, push, hyper):  # type: ignore[no-untyped-def]
+    b1, b2, epsilon, c1, c2 = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4]
+    for i in range(theta.shape[0]):
+        gi = g[i] + push * theta[i]
+        mi = b1 * m[i] + c1 * gi
+        vi = b2 * v[i] + c2 * (gi * gi)
+        m[i] = mi
+        v[i] = vi
+        theta[i] = keep * theta[i] - rate * mi / (np.sqrt(vi) + epsilon)
+
+
+@jit
+def _descend(code, theta, g, m, rate, push, momentum):  # type: ignore[no-untyped-def]
+    if code == SGD:
+        for i in range(theta.shape[0]):
+            theta[i] -= rate * (g[i] + push * theta[i])
+        return
+    for i in range(theta.shape[0]):
+        move = rate * (g[i] + push * theta[i])
+        mi = momentum * m[i] - move
+        m[i] = mi
+        theta[i] += mi if code == MOMENTUM else momentum * mi - move
+
+
+@jit
 def update(code, theta, g, m, v, rate, shrink, hyper, l2, n_weights):  # type: ignore[no-untyped-def]
-    """One pass of an optimizer; `hyper` is (beta_1 or momentum, beta_2, epsilon)."""
-    one = theta.dtype.type(1)
-    b1, b2, epsilon = hyper[0], hyper[1], hyper[2]
-    c1, c2 = hyper[3], hyper[4]
-    for part in range(2):  # weights, which alone are penalized and decay; then the rest
-        start, stop = (0, n_weights) if part == 0 else (n_weights, theta.shape[0])
-        push = l2 if part == 0 else theta.dtype.type(0)
-        keep = one - shrink if part == 0 else one
-        if code <= ADAMW:
-            for i in range(start, stop):
-                gi = g[i] + push * theta[i]
-                mi = b1 * m[i] + c1 * gi
-                vi = b2 * v[i] + c2 * (gi * gi)
-                m[i], v[i] = mi, vi
-                theta[i] = keep * theta[i] - rate * mi / (np.sqrt(vi) + epsilon)
-        elif code == SGD:
-            for i in range(start, stop):
-                theta[i] -= rate * (g[i] + push * theta[i])
-        elif code == MOMENTUM:
-            for i in range(start, stop):
-                m[i] = b1 * m[i] - rate * (g[i] + push * theta[i])
-                theta[i] += m[i]
-        else:
-            for i in range(start, stop):
-                move = rate * (g[i] + push * theta[i])
-                m[i] = b1 * m[i] - move
-                theta[i] += b1 * m[i] - move
+    """One pass of an optimizer over the weights, which alone are penalized and decay, and the rest.
+
+    `hyper` is (beta_1 or the momentum, beta_2, epsilon, 1 - beta_1, 1 - beta_2).
+    """
+    zero, one, k = theta.dtype.type(0), theta.dtype.type(1), n_weights
+    if code <= ADAMW:
+        _adam(theta[:k], g[:k], m[:k], v[:k], rate, one - shrink, l2, hyper)
+        _adam(theta[k:], g[k:], m[k:], v[k:], rate, one, zero, hyper)
+    else:
+        _descend(code, theta[:k], g[:k], m[:k], rate, l2, hyper[0])
+        _descend(code, theta[k:], g[k:], m[k:], rate, zero, hyper[0])
