@@ -336,6 +336,14 @@ def test_early_stopping_counts_as_scikit_learn():
     np.testing.assert_array_equal(state.theta, seen[4])  # best, though no improvement by tol
 
 
+def test_an_improvement_of_exactly_tol_is_one():
+    scores = [0.25, 0.5, 0.5, 0.75, 0.75]
+    state = run(validation=scripted(scores), epochs=5, monitor="val_score", tol=0.25, patience=0)
+    assert state.history["val_score"] == [0.25, 0.5, 0.5]
+    state = run(validation=scripted(scores), epochs=5, monitor="val_score", tol=0.25, patience=1)
+    assert state.outcome == "finished"
+
+
 def test_best_weights_are_restored():
     seen = []
 

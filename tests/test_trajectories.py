@@ -1,11 +1,15 @@
 """Twenty steps with dropout: the same losses and weights on every library and device."""
 
 import functools
+import importlib.util
+import json
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import oracle
 import pytest
+from targets import TABLE
 
 from xpnn.backends import get_backend
 from xpnn.data import Dataset
@@ -130,9 +134,20 @@ def test_numpy_follows_plain_formulas(rule):
     np.testing.assert_allclose(state.theta, theta, rtol=0, atol=1e-11 * np.abs(theta).max())
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", ["adam", "nesterov", "adamw"])
 def test_targets_follow_numpy(target, rule):
     """float64 to 1e-11; float32 losses to 1e-4, 99.9 % of the weights to 1e-5 and all to 1e-3."""
+    assert_follows_numpy(target, rule)
+
+
+@pytest.mark.targets(*[name for name in TABLE if not name.startswith("jax")])
+@pytest.mark.parametrize("rule", ["sgd", "momentum", "adagrad", "rmsprop"])
+def test_targets_follow_numpy_by_other_rules(target, rule):
+    """Not on JAX, which would compile for seconds each; `test_optimizers.py` has them there."""
+    assert_follows_numpy(target, rule)
+
+
+def assert_follows_numpy(target, rule):
     expected = reference(rule)
     state = trajectory(target.backend, target.dtype_name, rule)
     target.assert_here(state.theta)
@@ -142,3 +157,17 @@ def test_targets_follow_numpy(target, rule):
     error = np.abs(target.to_numpy(state.theta) - expected.theta) / np.abs(expected.theta).max()
     assert np.quantile(error, 0.999) <= target.tol
     assert min(expected_losses) < 0.98 * expected_losses[0]  # it does learn
+
+
+def test_step_benchmark_times_every_target(target_any, capsys):
+    path = Path(__file__).parents[1] / "benchmarks" / "step.py"
+    spec = importlib.util.spec_from_file_location("step_benchmark", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    name = target_any.backend.name
+    options = ["--json", "--rounds=1", "--epochs=1", "--hidden=4"]
+    module.main([*options, f"--device={name}", "--device=numpy"])
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["device"] for row in rows] == [name, "numpy"]
+    assert rows[0]["ratio"] == 1.0
+    assert all(row["microseconds_per_step"] > 0 for row in rows)
