@@ -265,7 +265,7 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
             if error.state is not None:
                 self._adopt(error.state, before)
             raise
-        self._adopt(state, before, monitor.name)
+        self._adopt(state, before)
         if optimizer is not None and state.outcome == "finished" and not incremental:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
@@ -283,7 +283,7 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
             self._state = replace(state, moments=moments, t=0, plateaus=0)
         self._moments_of = kind
 
-    def _adopt(self, state: TrainingState, before: int, monitor: str = "loss") -> None:
+    def _adopt(self, state: TrainingState, before: int) -> None:
         """Take over a training state and the attributes that scikit-learn's users read."""
         self._state, history = state, state.history
         self.loss_curve_, self.history_ = list(history.get("loss", ())), history
@@ -292,7 +292,7 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
             self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.inf
         self.validation_loss_curve_ = _copied(history.get("val_loss"))
         stopping = bool(self.early_stopping) and self.solver != "lbfgs"
-        scored = monitor if monitor.startswith("val_") and monitor != "val_loss" else "val_score"
+        scored = "val_score" if state.monitor in ("loss", "val_loss") else state.monitor
         scores = history.get(scored) if stopping else None
         self.validation_scores_ = _copied(scores)
         self.best_validation_score_ = None if not scores else float(np.nanmax(scores))
@@ -342,17 +342,11 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
 
     def _to_record(self) -> tuple[dict[str, Any], dict[str, Any]]:
         check_is_fitted(self)
-        return to_record(self, _RECORDED)
+        return to_record(self)
 
     @classmethod
     def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Any:
-        unknown = set(header["attributes"]) - set(_RECORDED)
-        model = from_record(cls, header, arrays)
-        layers = model.network_.layers
-        sizes = (layers[0].n_in, layers[-1].n_out, len(layers) + 1)
-        if unknown or sizes != (model.n_features_in_, model.n_outputs_, model.n_layers_):
-            raise ValueError("its attributes are not those of its network")
-        return model
+        return from_record(cls, header, arrays)
 
     def _move(self, target: Backend) -> None:
         self._state = self._state.moved(self._backend, target)
@@ -386,17 +380,6 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         tags.input_tags.sparse = True
         tags.array_api_support = True
         return tags
-
-
-# Fitted attributes of plain data that do not follow from the others.
-_RECORDED = (
-    "n_features_in_",
-    "feature_names_in_",
-    "n_outputs_",
-    "n_layers_",
-    "out_activation_",
-    "_vector",
-)
 
 
 def draw_seed(random_state: Any) -> int:

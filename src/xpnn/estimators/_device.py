@@ -96,7 +96,7 @@ class OnDevice(BaseEstimator):
                 f"Inputs passed to {name}.{method}() must use the same namespace and device as "
                 f"those passed to fit(): X is on {source}, and this {name} was fitted on "
                 f"{self._source}. Move X with xpnn.get_backend({self._source.name!r}).asarray(X), "
-                f"or the estimator with estimator.to_device({source.name!r}), or let it take X from "
+                f"or the estimator with estimator.to_device({source.name!r}), or take X from "
                 f"anywhere with set_params(device={self._backend.name!r})."
             )
 

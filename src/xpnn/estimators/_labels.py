@@ -11,7 +11,9 @@ from sklearn.utils.multiclass import (
     unique_labels,
 )
 
-from xpnn._typing import Array
+from xpnn import metrics
+from xpnn._typing import Array, DType, Namespace
+from xpnn.activations import get_activation
 from xpnn.backends import Backend, to_numpy
 
 
@@ -83,6 +85,39 @@ class Labels:
                 f"`self.classes_` has {self.classes}. 'y' has {found}."
             )
         return np.searchsorted(self.classes, y).astype(np.int64)
+
+    def target(self, codes: np.ndarray, *, margin: bool) -> np.ndarray:
+        """What a loss takes: class numbers, or a column an output; -1 and 1 for a margin."""
+        if self.kind == "multiclass":
+            return 2.0 * np.eye(self.n_outputs)[codes] - 1.0 if margin else codes
+        columns = codes.reshape(codes.shape[0], -1).astype(np.float64)
+        return 2.0 * columns - 1.0 if margin else columns
+
+    def codes_of_target(self, target: Any) -> Any:
+        """The inverse of `target`."""
+        if self.kind == "multiclass":
+            return target if target.ndim == 1 else target.argmax(axis=1)
+        codes = (target > 0).astype(np.int64)
+        return codes[:, 0] if self.kind == "binary" else codes
+
+    def codes(self, output: Array, integer: DType, xp: Namespace) -> Array:
+        """Class numbers of raw outputs: the largest logit, or those above zero."""
+        if self.kind == "multiclass":
+            return metrics.first_largest(output, integer, xp)
+        positive = (output[:, 0] if self.kind == "binary" else output) > 0
+        if self.kind == "binary" and len(self.classes) == 1:
+            positive = xp.zeros_like(positive)  # one class seen: there is no other to predict
+        return xp.astype(positive, integer)
+
+    def probabilities(self, z: Array, log: bool, xp: Namespace) -> Array:
+        """Probabilities of raw outputs, or their logarithms, a column for each class."""
+        if self.kind == "multiclass":
+            return get_activation("log_softmax" if log else "softmax").value(z, xp)
+        if self.kind == "binary":
+            z = xp.concat([-z, z], axis=1)
+        if log:
+            return -get_activation("softplus").value(-z, xp)
+        return get_activation("sigmoid").value(z, xp)
 
     def compare(self, y: np.ndarray) -> Any:
         """Class numbers for scoring: a label that is not among the classes is -1."""

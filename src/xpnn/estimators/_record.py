@@ -23,6 +23,15 @@ _ENTRIES: dict[str, tuple[Any, Any, Any]] = {
 }
 # What runs, or belongs to one process alone, is left out of a file; fit does without.
 _LEFT_OUT = {"callbacks": None, "random_state": None, "monitor": "auto"}
+# Fitted attributes of plain data that do not follow from the others.
+_RECORDED = (
+    "n_features_in_",
+    "feature_names_in_",
+    "n_outputs_",
+    "n_layers_",
+    "out_activation_",
+    "_vector",
+)
 _SCALARS = (
     "seed",
     "step",
@@ -71,14 +80,12 @@ def rebuilt(value: Any) -> Any:
     return make(value["name"], **value["params"])
 
 
-def to_record(estimator: Any, extra: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+def to_record(estimator: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and host arrays of a fitted estimator.
 
     Parameters
     ----------
     estimator : fitted BaseMLP
-    extra : tuple of str
-        Further attributes of plain data.
 
     Raises
     ------
@@ -96,7 +103,7 @@ def to_record(estimator: Any, extra: tuple[str, ...]) -> tuple[dict[str, Any], d
         "state": {name: getattr(state, name) for name in _SCALARS},
         "dtype": estimator._dtype,
         "attributes": {
-            name: getattr(estimator, name) for name in extra if hasattr(estimator, name)
+            name: getattr(estimator, name) for name in _RECORDED if hasattr(estimator, name)
         },
     }
     arrays = {"theta": to_numpy(state.theta), "buffers": to_numpy(state.buffers)}
@@ -136,6 +143,10 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
     estimator._state = TrainingState(arrays["theta"], arrays["buffers"], moments, **state)
     for name, value in header["attributes"].items():
         setattr(estimator, name, value)
+    sizes = (network.layers[0].n_in, network.layers[-1].n_out, len(network.layers) + 1)
+    given = (estimator.n_features_in_, estimator.n_outputs_, estimator.n_layers_)
+    if not set(header["attributes"]) <= set(_RECORDED) or sizes != given:
+        raise ValueError("its attributes are not those of its network")
     if estimator.device is not None:
         _go_to_device(estimator)
     estimator._adopt(estimator._state, 0)
@@ -147,6 +158,8 @@ def _check_state(state: dict[str, Any]) -> None:
         if isinstance(state[name], bool) or not isinstance(state[name], int) or state[name] < 0:
             raise ValueError(f"its {name} is {state[name]!r}")
     history = state["history"]
+    if not isinstance(state["monitor"], str):
+        raise ValueError(f"its monitor is {state['monitor']!r}")
     if not isinstance(state["best"], float) or not isinstance(history, dict):
         raise ValueError("its history is no table")
     for curve in history.values():

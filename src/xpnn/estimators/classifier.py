@@ -13,7 +13,6 @@ from sklearn.utils.multiclass import type_of_target
 
 from xpnn import metrics
 from xpnn._typing import Array
-from xpnn.activations import get_activation
 from xpnn.backends import Backend, backend_of, to_numpy
 from xpnn.estimators._base import BaseMLP
 from xpnn.estimators._inputs import is_foreign, read_target
@@ -203,7 +202,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self._place_classes(backend_of(x) if is_foreign(x) else None)
         if warm:
             self._labels.check_same(host)
-        return self._target_of(self._labels.encode(host))
+        return self._labels.target(self._labels.encode(host), margin=self.loss == "hinge")
 
     def _place_classes(self, source: Backend | None) -> None:
         self.classes_ = self._labels.classes
@@ -214,19 +213,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         super()._move(target)
         self._place_classes(None if target.name == "numpy" else target)
 
-    def _target_of(self, codes: np.ndarray) -> np.ndarray:
-        """What the loss takes: class numbers, or one column an output."""
-        margin = self.loss == "hinge"
-        if self._labels.kind == "multiclass":
-            return 2.0 * np.eye(self.n_outputs_)[codes] - 1.0 if margin else codes
-        columns = codes.reshape(codes.shape[0], -1).astype(np.float64)
-        return 2.0 * columns - 1.0 if margin else columns
-
     def _scored(self, target: Any) -> Any:
-        if self._labels.kind == "multiclass":
-            return target if target.ndim == 1 else target.argmax(axis=1)
-        codes = (target > 0).astype(np.int64)
-        return codes[:, 0] if self._labels.kind == "binary" else codes
+        return self._labels.codes_of_target(target)
 
     def _as_given(self, target: Any) -> np.ndarray:
         return self._labels.names(self._scored(target))
@@ -267,17 +255,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return metrics.accuracy(self._codes(output, xp), target, weight, xp)
 
     def _codes(self, output: Array, xp: Any) -> Array:
-        """Class numbers of raw outputs: the largest logit, or those above zero."""
         wide = "int64" in self._backend.dtypes
-        integer = xp.int64 if wide else xp.int32
-        if self._labels.kind == "multiclass":
-            return metrics.first_largest(output, integer, xp)
-        if self._labels.kind == "binary":
-            output = output[:, 0]
-        positive = output > 0
-        if self._labels.kind == "binary" and len(self._labels.classes) == 1:
-            positive = xp.zeros_like(positive)  # one class seen: there is no other to predict
-        return xp.astype(positive, integer)
+        return self._labels.codes(output, xp.int64 if wide else xp.int32, xp)
 
     def _has_probabilities(self) -> bool:
         if self.loss == "hinge":
@@ -407,16 +386,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _probabilities(self, X: Any, method: str) -> Array:
         z, source = self._outputs(X, "forward", method)
-        log, xp = method == "predict_log_proba", self._backend.xp
         with self._backend.device_context(), np.errstate(all="ignore"):
-            if self._labels.kind == "multiclass":
-                p = get_activation("log_softmax" if log else "softmax").value(z, xp)
-            else:
-                if self._labels.kind == "binary":
-                    z = xp.concat([-z, z], axis=1)
-                sigmoid, softplus = get_activation("sigmoid"), get_activation("softplus")
-                p = -softplus.value(-z, xp) if log else sigmoid.value(z, xp)
-            return source.asarray(p)
+            log = method == "predict_log_proba"
+            return source.asarray(self._labels.probabilities(z, log, self._backend.xp))
 
     # -- files ------------------------------------------------------------------------------------
 
