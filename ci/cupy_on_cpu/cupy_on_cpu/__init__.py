@@ -3,7 +3,6 @@
 Installed by build.py together with a CuPy whose CUDA calls go to libcupy_on_cpu.so.
 """
 
-import atexit
 import contextlib
 import ctypes
 import functools
@@ -12,7 +11,6 @@ import importlib.machinery
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -293,9 +291,8 @@ class _CupyFinder:
 def activate():
     global _library
     _library = ctypes.CDLL(library_path(), mode=ctypes.RTLD_GLOBAL)
-    if os.environ.get('CUPY_ON_CPU_CAPTURE'):  # an empty cache, so that every kernel is compiled and captured
-        os.environ['CUPY_CACHE_DIR'] = tempfile.mkdtemp(prefix='cupy_on_cpu_capture_')
-        atexit.register(shutil.rmtree, os.environ['CUPY_CACHE_DIR'], True)
+    if os.environ.get('CUPY_ON_CPU_CAPTURE'):  # a cache of its own: what is in it has been captured, by whichever process
+        os.environ['CUPY_CACHE_DIR'] = os.path.join(os.environ['CUPY_ON_CPU_CAPTURE'], 'cache')
     os.environ.setdefault('CUPY_CACHE_DIR', os.path.join(CACHE, 'kernels'))
     os.environ.setdefault('CUPY_ACCELERATORS', '')  # no CUB
 
