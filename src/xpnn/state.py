@@ -60,7 +60,7 @@ class TrainingConfig:
     max_norm : float or None
         Largest norm of a neuron's incoming weights.
     monitor : str
-        Which metric of the history has to improve: fall for one that ends in "loss", else rise.
+        Which metric of the history has to improve: "loss" and "val_loss" fall, all others rise.
     restore_best : bool
         Whether the weights of the best monitored epoch are the result.
     incremental : bool

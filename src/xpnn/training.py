@@ -198,7 +198,7 @@ class _Run:
     def _judge(self, value: float) -> None:
         """Count epochs without improvement, as scikit-learn does, and keep the best."""
         s, c = self.state, self.config
-        value = -value if c.monitor.endswith("loss") else value
+        value = -value if c.monitor in ("loss", "val_loss") else value
         s.stale = 0 if value >= s.best + c.tol else s.stale + 1
         if value > s.best:
             s.best, self.best = value, self.good

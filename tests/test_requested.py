@@ -1,0 +1,551 @@
+"""What scikit-learn's users asked its networks for, by the number of scikit-learn's issue."""
+
+import copy
+import math
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.callback import ProgressBar, ScoringMonitor
+from sklearn.datasets import load_digits, load_iris, make_multilabel_classification
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils.class_weight import compute_sample_weight
+
+import xpnn
+from xpnn import Activation, MLPClassifier, MLPRegressor, get_loss, get_optimizer, get_schedule
+
+pytestmark = [
+    pytest.mark.own_context,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
+RNG = np.random.default_rng(0)
+IRIS = load_iris(return_X_y=True)
+X, Y = IRIS[0] - IRIS[0].mean(axis=0), IRIS[1]
+T = X[:, 0] - 0.5 * X[:, 1] ** 2
+SMALL = {"hidden_layer_sizes": (12,), "max_iter": 40, "random_state": 0, "learning_rate_init": 0.01}
+
+
+def classifier(**params):
+    return MLPClassifier(**SMALL | params)
+
+
+def regressor(**params):
+    return MLPRegressor(**SMALL | params)
+
+
+def cube(z, xp):
+    return z * z * z / (1.0 + z * z)
+
+
+def cube_derivative(z, a, xp):
+    return (3.0 * z * z + z * z * z * z) / (1.0 + z * z) ** 2
+
+
+def quartic(output, target, weight, xp):
+    """A user's own loss: the mean of the fourth powers."""
+    r = output - target
+    w = xp.ones_like(r[:, 0]) if weight is None else weight
+    w = (w / xp.sum(w))[:, None]
+    return xp.sum(w * r**4), 4.0 * w * r**3
+
+
+# -- #6175 dropout -----------------------------------------------------------------------------
+
+
+def test_dropout_6175():
+    plain, dropped = classifier().fit(X, Y), classifier(dropout=0.3, input_dropout=0.1).fit(X, Y)
+    assert plain.coefs_[0].shape == dropped.coefs_[0].shape
+    assert not np.array_equal(plain.coefs_[0], dropped.coefs_[0])
+    np.testing.assert_array_equal(dropped.predict_proba(X), dropped.predict_proba(X))
+    assert dropped.score(X, Y) > 0.9
+    again = classifier(dropout=0.3, input_dropout=0.1).fit(X, Y)
+    np.testing.assert_array_equal(again.coefs_[0], dropped.coefs_[0])
+
+
+def test_dropout_needs_a_stochastic_solver():
+    with pytest.raises(ValueError, match=r"dropout=0\.5 needs a stochastic solver"):
+        classifier(dropout=0.5, solver="lbfgs").fit(X, Y)
+
+
+# -- #9113 class weights -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weight", ["balanced", {0: 1.0, 1: 5.0, 2: 0.5}])
+def test_class_weight_9113(weight, target_any):
+    t, rows = target_any, slice(20, 150)
+    x, y = X[rows], Y[rows]
+    sample = RNG.uniform(0.5, 2.0, len(x))
+    both = compute_sample_weight(weight, y) * sample
+    a = classifier(class_weight=weight, max_iter=5).fit(
+        t.asarray(x), t.asarray(y), t.asarray(sample)
+    )
+    b = classifier(max_iter=5).fit(t.asarray(x), t.asarray(y), t.asarray(both))
+    t.assert_close(a.coefs_[0], t.to_numpy(b.coefs_[0]))
+
+
+def test_class_weight_of_string_labels_and_of_labels():
+    names = np.array(["a", "b", "c"])[Y]
+    a = classifier(class_weight={"a": 2.0, "b": 1.0, "c": 0.5}, max_iter=3).fit(X, names)
+    b = classifier(class_weight={0: 2.0, 1: 1.0, 2: 0.5}, max_iter=3).fit(X, Y)
+    np.testing.assert_array_equal(a.coefs_[0], b.coefs_[0])
+    x, many = make_multilabel_classification(80, 5, n_classes=3, random_state=0)
+    classifier(class_weight="balanced", max_iter=3).fit(x, many)
+
+
+def test_class_weight_shifts_predictions():
+    few, many = classifier(class_weight={0: 1, 1: 1e-3, 2: 1}), classifier()
+    assert (few.fit(X, Y).predict(X) == 1).sum() < (many.fit(X, Y).predict(X) == 1).sum()
+
+
+def test_balanced_partial_fit_is_refused():
+    with pytest.raises(ValueError, match="'balanced' is not supported for partial_fit"):
+        classifier(class_weight="balanced").partial_fit(X, Y, classes=[0, 1, 2])
+
+
+# -- #14571, #29270, #8303 losses --------------------------------------------------------------
+
+SKEWED = RNG.exponential(size=401)
+
+
+@pytest.mark.parametrize(
+    ("params", "best"),
+    [
+        ({"loss": "squared_error"}, np.mean(SKEWED)),
+        ({"loss": "absolute_error"}, np.median(SKEWED)),
+        ({"loss": "pinball", "quantile": 0.9}, np.quantile(SKEWED, 0.9)),
+        ({"loss": get_loss("pinball", quantile=0.1)}, np.quantile(SKEWED, 0.1)),
+        ({"loss": "huber", "delta": 100.0}, np.mean(SKEWED)),
+        ({"loss": "huber", "delta": 1e-3}, np.median(SKEWED)),
+        ({"loss": "poisson"}, np.mean(SKEWED)),
+    ],
+)
+def test_each_loss_finds_its_own_constant(params, best):
+    """Without features a network predicts the constant that minimizes its loss."""
+    model = MLPRegressor(
+        hidden_layer_sizes=(2,), learning_rate="cosine", learning_rate_init=0.05, max_iter=400,
+        batch_size=401, n_iter_no_change=math.inf, alpha=0, random_state=0, **params,
+    )  # fmt: skip
+    if params["loss"] == "huber" and params["delta"] < 1:
+        model.set_params(learning_rate_init=0.05)
+    predicted = model.fit(np.zeros((401, 1)), SKEWED).predict(np.zeros((1, 1)))
+    np.testing.assert_allclose(predicted, best, atol=0.02)
+
+
+def test_prediction_intervals_8303():
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-1, 1, (800, 1))
+    y = x[:, 0] + (0.1 + np.abs(x[:, 0])) * rng.normal(size=800)
+    low, high = (
+        regressor(loss="pinball", quantile=q, max_iter=150).fit(x, y).predict(x)
+        for q in (0.05, 0.95)
+    )
+    assert 0.85 < ((low <= y) & (y <= high)).mean() < 0.95
+    width, edge = high - low, np.abs(x[:, 0]) > 0.8
+    assert width[edge].mean() > 2 * width[np.abs(x[:, 0]) < 0.2].mean()
+
+
+def test_log_cosh_and_huber_mind_outliers_less():
+    y = T.copy()
+    y[::15] += 50
+    errors = {}
+    for loss in ("squared_error", "huber", "log_cosh", "absolute_error"):
+        model = regressor(loss=loss, max_iter=150).fit(X, y)
+        errors[loss] = np.median(np.abs(model.predict(X) - T))
+    assert max(errors["huber"], errors["log_cosh"], errors["absolute_error"]) < 0.3
+    assert errors["squared_error"] > 1
+
+
+def test_own_loss_29270(target_any):
+    t = target_any
+    model = regressor(loss=quartic).fit(t.asarray(X), t.asarray(T))
+    assert model.loss_ < 0.1 * model.loss_curve_[0]
+    host = regressor(loss=quartic, dtype="float64").fit(X, T)
+    t.assert_close(model.predict(t.asarray(X)), host.predict(X), rtol=t.weight_tol)
+    assert clone(model).loss is quartic
+    again = pickle.loads(pickle.dumps(model))
+    t.assert_close(again.predict(t.asarray(X)), t.to_numpy(model.predict(t.asarray(X))))
+
+
+# -- #10097, #26912, #30199 activations --------------------------------------------------------
+
+
+def test_activation_per_layer_10097():
+    model = classifier(hidden_layer_sizes=(8, 6), activation=["tanh", "leaky_relu"]).fit(X, Y)
+    assert [d.activation.name for d in model.network_.layers] == ["tanh", "leaky_relu", "identity"]
+    same = clone(model).set_params(activation=("tanh", "leaky_relu")).fit(X, Y)
+    np.testing.assert_array_equal(model.coefs_[0], same.coefs_[0])
+    w, b = model.coefs_, model.intercepts_
+    h = np.tanh(X @ w[0] + b[0]) @ w[1] + b[1]
+    expected = np.maximum(h, 0.01 * h) @ w[2] + b[2]
+    np.testing.assert_allclose(model.decision_function(X), expected)
+    with pytest.raises(ValueError, match="list of 2, but there are 1 hidden layers"):
+        classifier(activation=["tanh", "relu"]).fit(X, Y)
+
+
+@pytest.mark.parametrize("name", ["leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus"])
+def test_more_activations_26912(name):
+    assert classifier(activation=name).fit(X, Y).score(X, Y) > 0.9
+
+
+@pytest.mark.parametrize(
+    "own", [(cube, cube_derivative), Activation("cube", cube, cube_derivative)], ids=type
+)
+def test_own_activation_30199(own):
+    model = classifier(activation=own).fit(X, Y)
+    assert model.score(X, Y) > 0.9
+    assert repr(clone(model).activation) == repr(own)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    grid = GridSearchCV(
+        classifier(max_iter=5), {"activation": [own, "relu"]}, cv=2, n_jobs=2, error_score="raise"
+    )
+    assert grid.fit(X, Y).cv_results_["mean_test_score"].shape == (2,)
+
+
+def test_own_activation_without_derivative():
+    with pytest.raises(ValueError, match="activation 'cube' has no derivative"):
+        classifier(activation=cube).fit(X, Y)
+
+
+# -- #16169 solvers ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["adagrad", "rmsprop", "adamw"])
+def test_more_solvers_16169(solver):
+    model = classifier(solver=solver, learning_rate_init=0.02).fit(X, Y)
+    assert model.score(X, Y) > 0.9
+    assert model.partial_fit(X, Y).n_iter_ == 1
+
+
+def test_weight_decay_and_solver_objects():
+    strong, weak = (classifier(solver="adamw", weight_decay=d).fit(X, Y) for d in (5.0, 0.0))
+    assert np.linalg.norm(strong.coefs_[0]) < 0.7 * np.linalg.norm(weak.coefs_[0])
+    given = classifier(solver=get_optimizer("adamw", weight_decay=5.0)).fit(X, Y)
+    np.testing.assert_array_equal(given.coefs_[0], strong.coefs_[0])
+
+
+def test_clip_norm_max_norm_l1():
+    clipped = regressor(solver="sgd", learning_rate_init=50.0, clip_norm=1e-3, max_iter=20)
+    assert np.isfinite(clipped.fit(X, 1e3 * T).loss_)
+    with pytest.raises(xpnn.DivergedError):
+        regressor(solver="sgd", learning_rate_init=50.0, max_iter=20).fit(X, 1e3 * T)
+    limited = classifier(max_norm=0.5).fit(X, Y)
+    for w in limited.coefs_:
+        assert (np.linalg.norm(w, axis=0) <= 0.5 + 1e-12).all()
+    sparse, dense = (classifier(l1=c, max_iter=200).fit(X, Y) for c in (2.0, 0.0))
+    assert (np.abs(sparse.coefs_[0]) < 1e-2).mean() > (np.abs(dense.coefs_[0]) < 1e-2).mean()
+
+
+# -- #18748, #18507 validation data ------------------------------------------------------------
+
+
+def test_validation_data_18748_18507(target_any):
+    t = target_any
+    held = (t.asarray(X[::3]), t.asarray(Y[::3]))
+    model = classifier(max_iter=6).fit(t.asarray(X), t.asarray(Y), validation_data=held)
+    assert len(model.validation_loss_curve_) == len(model.history_["val_score"]) == 6
+    host = classifier(max_iter=6, dtype="float64").fit(X, Y, validation_data=(X[::3], Y[::3]))
+    np.testing.assert_allclose(
+        model.validation_loss_curve_, host.validation_loss_curve_, rtol=t.loss_tol
+    )
+    expected = log_loss(Y[::3], host.predict_proba(X[::3]))
+    assert host.validation_loss_curve_[-1] == pytest.approx(expected)
+    assert host.history_["val_score"][-1] == accuracy_score(Y[::3], host.predict(X[::3]))
+    assert host.loss_curve_ == classifier(max_iter=6, dtype="float64").fit(X, Y).loss_curve_
+
+
+def test_validation_data_weights_count():
+    weight = RNG.uniform(0, 1, 50)
+    held = (X[::3], Y[::3], weight)
+    model = classifier(max_iter=3).fit(X, Y, validation_data=held)
+    expected = log_loss(Y[::3], model.predict_proba(X[::3]), sample_weight=weight)
+    assert model.validation_loss_curve_[-1] == pytest.approx(expected)
+
+
+def test_early_stopping_on_ones_own_rows():
+    held = (X[::2], Y[::2])
+    model = classifier(early_stopping=True, max_iter=60).fit(X[1::2], Y[1::2], validation_data=held)
+    assert model.best_validation_score_ == model.score(*held)
+
+
+# -- #24411 what is monitored ------------------------------------------------------------------
+
+
+def auc(estimator, x, y):
+    return roc_auc_score(y, estimator.predict_proba(x), multi_class="ovr")
+
+
+@pytest.mark.parametrize("monitor", ["neg_log_loss", "roc_auc_ovr", "balanced_accuracy", auc])
+def test_monitor_24411(monitor, target_any):
+    t = target_any
+    x, y = t.asarray(X), t.asarray(Y)
+    model = classifier(monitor=monitor, early_stopping=True, max_iter=8)
+    model.fit(x, y, validation_data=(t.asarray(X[::2]), t.asarray(Y[::2])))
+    name = "val_monitor" if monitor is auc else f"val_{monitor}"
+    assert model.validation_scores_ == model.history_[name]
+    assert model.best_validation_score_ == max(model.history_[name])
+    p = t.to_numpy(model.predict_proba(t.asarray(X[::2]))).astype(float)
+    if monitor == "neg_log_loss":
+        assert -log_loss(Y[::2], p) == pytest.approx(model.best_validation_score_, rel=1e-4)
+
+
+@pytest.mark.parametrize("monitor", ["loss", "val_loss", "val_score"])
+def test_monitor_built_in(monitor):
+    held = (X[::2], Y[::2])
+    model = classifier(monitor=monitor, early_stopping=True, max_iter=300, n_iter_no_change=3)
+    model.fit(X[1::2], Y[1::2], validation_data=held)
+    curve = np.array(model.history_[monitor])
+    best = curve.argmax() if monitor == "val_score" else curve.argmin()
+    assert model.history_["val_score"][best] == model.score(*held)  # its weights are restored
+
+
+def test_monitor_of_a_regressor():
+    model = regressor(monitor="neg_mean_absolute_error", early_stopping=True).fit(X, T)
+    assert model.validation_scores_ == model.history_["val_neg_mean_absolute_error"]
+
+
+@pytest.mark.parametrize("params", [{"monitor": "ghost"}, {"monitor": "val_loss"}])
+def test_monitor_errors(params):
+    if params["monitor"] == "ghost":
+        with pytest.raises(ValueError, match=r"neither 'auto'.*nor a scorer of scikit-learn"):
+            classifier(early_stopping=True, **params).fit(X, Y)
+    else:
+        with pytest.raises(ValueError, match="there are none: pass validation_data"):
+            classifier(**params).fit(X, Y)
+
+
+# -- #25693, #12505 partial_fit ----------------------------------------------------------------
+
+
+def test_partial_fit_with_early_stopping_25693():
+    held = (X[::2], Y[::2])
+    model = classifier(early_stopping=True, n_iter_no_change=4, learning_rate_init=0.05)
+    for _ in range(300):
+        model.partial_fit(X[1::2], Y[1::2], classes=[0, 1, 2], validation_data=held)
+        if model.converged_:
+            break
+    scores = model.validation_scores_
+    assert 5 < len(scores) < 300
+    assert max(scores[-5:]) < max(scores) + model.tol
+    assert model.score(*held) == max(scores) == model.best_validation_score_
+    with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
+        model.partial_fit(X, Y)
+
+
+def test_partial_fit_goes_on_from_the_last_weights_until_it_has_converged():
+    held = (X[::2], Y[::2])
+    a, b = classifier(early_stopping=True), classifier()
+    for _ in range(6):
+        a.partial_fit(X, Y, classes=[0, 1, 2], validation_data=held)
+        b.partial_fit(X, Y, classes=[0, 1, 2])
+    np.testing.assert_array_equal(a.coefs_[0], b.coefs_[0])
+
+
+def test_multilabel_partial_fit_12505():
+    x, y = make_multilabel_classification(100, 6, n_classes=3, random_state=0)
+    model = classifier(learning_rate_init=0.05).partial_fit(x[:50], y[:50])
+    for _ in range(200):
+        model.partial_fit(x[50:], y[50:]).partial_fit(x[:50], y[:50])
+    assert model.predict(x).shape == (100, 3)
+    assert model.score(x, y) > 0.6
+
+
+# -- #27676 callbacks --------------------------------------------------------------------------
+
+
+def test_plain_callbacks_27676():
+    seen = []
+    model = classifier(callbacks=[seen.append, lambda end: end.epoch == 4]).fit(X, Y)
+    assert model.n_iter_ == len(seen) == 4
+    assert [end.metrics["loss"] for end in seen] == model.loss_curve_
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_scoring_monitor_27676(solver):
+    monitor = ScoringMonitor(scoring="accuracy")
+    model = classifier(max_iter=7, solver=solver).set_callbacks(monitor).fit(X, Y)
+    log = monitor.get_logs().data
+    epochs = [row["accuracy"] for row in log if row["task_name"] == "epoch"]
+    assert len(epochs) == 7
+    assert epochs[-1] == model.score(X, Y)
+    assert len(set(epochs)) > 1  # each epoch's own weights
+
+
+def test_progress_bar_27676(capfd):
+    pytest.importorskip("rich")
+    model = classifier(max_iter=3).set_callbacks(ProgressBar()).fit(X, Y)
+    assert "MLPClassifier" in capfd.readouterr().out
+    assert model.n_iter_ == 3
+
+
+class Stopper:
+    """A callback of scikit-learn's protocol that ends training."""
+
+    def __init__(self):
+        self.calls = []
+
+    def setup(self, estimator, context):
+        self.calls.append("setup")
+
+    def teardown(self, estimator, context):
+        self.calls.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.calls.append(f"begin {context.task_name}")
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        self.calls.append(f"end {context.task_name}")
+        self.fitted = fitted_estimator
+        return context.task_id == 2 and context.task_name == "epoch"
+
+
+def test_scikit_learns_protocol_can_stop_training():
+    stopper = Stopper()
+    model = classifier().set_callbacks(stopper).fit(X, Y)
+    assert model.n_iter_ == 3
+    epoch = ["begin epoch", "end epoch"]
+    assert stopper.calls == ["setup", "begin fit", *epoch * 3, "end fit", "teardown"]
+    np.testing.assert_array_equal(stopper.fitted.predict(X), model.predict(X))
+    stopper.calls.clear()
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(X * np.nan, Y)
+    assert stopper.calls[-1] == "teardown"
+    assert not [k for k in vars(model) if "callback_fit" in k or "teardown" in k]
+
+
+def test_callbacks_reach_networks_in_a_search():
+    monitor = ScoringMonitor(scoring="accuracy")
+    grid = GridSearchCV(classifier(max_iter=3).set_callbacks(monitor), {"alpha": [0.1, 1.0]}, cv=2)
+    grid.fit(X, Y)
+    rows = monitor.get_logs().data
+    epochs = [row for row in rows if row["task_name"] == "epoch"]
+    assert len(epochs) == 5 * 3  # of 2 x 2 fits and the last one
+
+
+# -- #19701 initialize -------------------------------------------------------------------------
+
+
+def test_initialize_19701(target_any):
+    t = target_any
+    x, y = t.asarray(X), t.asarray(Y)
+    model = classifier(warm_start=True, max_iter=1).initialize(x, y)
+    assert (model.n_iter_, model.t_, model.loss_curve_) == (0, 0, [])
+    t.assert_here(model.predict_proba(x))
+    model.coefs_ = [w * 0 for w in model.coefs_]
+    np.testing.assert_allclose(t.to_numpy(model.predict_proba(x)), 1 / 3, rtol=1e-6)
+    before = copy.copy(model)
+    model.fit(x, y)
+    assert model.loss_curve_[0] == pytest.approx(math.log(3), rel=0.05)
+    assert (t.to_numpy(before.coefs_[0]) == 0).all()
+
+
+def test_initialize_draws_the_weights_that_fit_would():
+    a = classifier().initialize(X, Y).partial_fit(X, Y)
+    b = classifier(max_iter=1).fit(X, Y)
+    np.testing.assert_array_equal(a.coefs_[0], b.coefs_[0])
+
+
+def test_initialize_with_classes():
+    model = classifier().initialize(X[:5], Y[:5], classes=["no", "some", "yes"][:0] or [0, 1, 2])
+    assert model.classes_.tolist() == [0, 1, 2]
+    model.partial_fit(X, Y)
+
+
+# -- regularization and schedules --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("y", [Y, Y > 0])
+def test_label_smoothing(y):
+    sure, unsure = (classifier(label_smoothing=s, max_iter=300).fit(X, y) for s in (0.0, 0.3))
+    sure, unsure = (m.predict_proba(X).max(axis=1).mean() for m in (sure, unsure))
+    assert unsure < 0.87 < sure
+    with pytest.raises(ValueError, match="goes with loss='log_loss'"):
+        classifier(loss="hinge", label_smoothing=0.1).fit(X, Y)
+
+
+@pytest.mark.parametrize("kind", ["batch", "layer"])
+def test_normalization(kind, target):
+    t = target
+    x, y = t.asarray(100 * X), t.asarray(Y)  # badly scaled on purpose
+    params = {"normalization": kind, "hidden_layer_sizes": (8, 6), "max_iter": 5, "batch_size": 40}
+    model = classifier(**params).fit(x, y)
+    host = classifier(dtype="float64", **params).fit(100 * X, Y)
+    assert [d.normalization for d in model.network_.layers] == [kind, kind, None]
+    t.assert_close(model.coefs_[0], host.coefs_[0], rtol=t.weight_tol)
+    t.assert_close(model.predict_proba(x), host.predict_proba(100 * X), rtol=t.weight_tol)
+    state = t.to_numpy(model._state.buffers)
+    assert len(state) == (28 if kind == "batch" else 0)
+
+
+@pytest.mark.parametrize("kind", ["batch", "layer"])
+def test_normalization_in_files_pickles_and_streams(kind, tmp_path):
+    model = classifier(normalization=kind, max_iter=60).fit(100 * X, Y)
+    assert model.score(100 * X, Y) > 0.85
+    xpnn.save(model, tmp_path / "model.safetensors")
+    for again in (xpnn.load(tmp_path / "model.safetensors"), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(again.predict_proba(100 * X), model.predict_proba(100 * X))
+    one = model.predict_proba(100 * X[:1])  # a row's prediction needs no other row
+    np.testing.assert_allclose(one, model.predict_proba(100 * X)[:1])
+
+
+def test_normalization_with_lbfgs():
+    model = classifier(normalization="batch", solver="lbfgs", max_iter=60).fit(100 * X, Y)
+    assert log_loss(Y, model.predict_proba(100 * X)) == pytest.approx(model.loss_, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["cosine", "one_cycle", "warmup", "step"])
+def test_schedules(name):
+    model = classifier(learning_rate=name).fit(X, Y)
+    rates = model.history_["learning_rate"]
+    assert len(set(rates)) > 1
+    given = classifier(learning_rate=get_schedule(name)).fit(X, Y)
+    assert given.history_["learning_rate"] == rates
+
+
+def test_own_schedule():
+    model = classifier(learning_rate=lambda base, progress: base / (1 + progress.step)).fit(X, Y)
+    assert model.history_["learning_rate"][0] == 0.01
+
+
+# -- decision_function, predict_log_proba ------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+def test_decisions_and_probabilities(kind):
+    y = {"binary": Y > 0, "multiclass": Y, "multilabel": np.column_stack([Y > 0, Y > 1])}[kind]
+    model = classifier().fit(X, y)
+    z, p = model.decision_function(X), model.predict_proba(X)
+    if kind == "multiclass":
+        expected = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    else:
+        expected = 1 / (1 + np.exp(-z))
+        expected = np.column_stack([1 - expected, expected]) if kind == "binary" else expected
+    np.testing.assert_allclose(p, expected, rtol=1e-9)
+    np.testing.assert_allclose(model.predict_log_proba(X), np.log(p), rtol=1e-9, atol=1e-12)
+    model.coefs_ = [w * 100 for w in model.coefs_]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isfinite(model.predict_log_proba(X)).all()  # exact where log(0) would be
+
+
+def test_hinge_has_margins_alone():
+    model = classifier(loss="hinge", max_iter=100).fit(X, Y)
+    assert model.score(X, Y) > 0.9
+    assert not hasattr(model, "predict_proba")
+    assert model.decision_function(X).shape == (150, 3)
+
+
+# -- defaults ----------------------------------------------------------------------------------
+
+
+def test_new_parameters_change_nothing_unless_set():
+    x, y = load_digits(return_X_y=True)
+    plain = MLPClassifier((8,), max_iter=3, random_state=0).fit(x, y)
+    off = {"class_weight": None, "label_smoothing": 0.0, "dropout": 0.0, "input_dropout": 0.0}
+    off |= {"normalization": None, "l1": 0.0, "clip_norm": None, "max_norm": None}
+    off |= {"monitor": "auto", "callbacks": None, "weight_decay": 0.5}
+    same = MLPClassifier((8,), max_iter=3, random_state=0, **off).fit(x, y)
+    np.testing.assert_array_equal(plain.coefs_[0], same.coefs_[0])
