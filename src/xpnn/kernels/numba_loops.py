@@ -9,7 +9,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import uint32, uint64
+from numba import float32, uint32, uint64
 
 IDENTITY, RELU, LEAKY_RELU, TANH, SIGMOID = range(5)
 CODES = {
@@ -73,6 +73,57 @@ def draw_words(words, k0, k1, row):  # type: ignore[no-untyped-def]
         words[j] = uint64(a) | (uint64(b) << uint64(32))
 
 
+@inlined
+def _exp32(x):  # type: ignore[no-untyped-def]
+    """Exponential in float32, without a call, so that its loop is vectorised (Cephes, Moshier)."""
+    x = float32(-87.0) if x < float32(-87.0) else x
+    x = float32(88.0) if x > float32(88.0) else x
+    n = np.floor(x * float32(1.44269504) + float32(0.5))
+    r = x - n * float32(0.693359375) - n * float32(-2.12194440e-4)
+    p = float32(1.9875691500e-4) * r + float32(1.3981999507e-3)
+    p = p * r + float32(8.3334519073e-3)
+    p = p * r + float32(4.1665795894e-2)
+    p = p * r + float32(1.6666665459e-1)
+    p = p * r + float32(5.0000001201e-1)
+    bits = np.int32((np.int32(n) + np.int32(127)) << np.int32(23))
+    return (p * (r * r) + r + float32(1.0)) * bits.view(np.float32)
+
+
+@inlined
+def _tanh32(x):  # type: ignore[no-untyped-def]
+    a = np.abs(x)
+    far = float32(1.0) - float32(2.0) / (_exp32(a + a) + float32(1.0))
+    s = x * x
+    p = float32(-5.70498872745e-3) * s + float32(2.06390887954e-2)
+    p = p * s + float32(-5.37397155531e-2)
+    p = p * s + float32(1.33314422036e-1)
+    p = p * s + float32(-3.33332819422e-1)
+    near = p * s * x + x
+    return near if a < float32(0.625) else (far if x > float32(0.0) else -far)
+
+
+@jit
+def exp_all(x):  # type: ignore[no-untyped-def]
+    """Exponential of a vector, in place."""
+    if x.itemsize == 4:
+        for j in range(x.shape[0]):
+            x[j] = _exp32(float32(x[j]))
+    else:
+        for j in range(x.shape[0]):
+            x[j] = np.exp(x[j])
+
+
+@jit
+def tanh_all(x):  # type: ignore[no-untyped-def]
+    """Hyperbolic tangent of a vector, in place."""
+    if x.itemsize == 4:
+        for j in range(x.shape[0]):
+            x[j] = _tanh32(float32(x[j]))
+    else:
+        for j in range(x.shape[0]):
+            x[j] = np.tanh(x[j])
+
+
 @jit
 def drop_row(a, draws, kept, scale):  # type: ignore[no-untyped-def]
     """Inverted dropout of one row; a dropped NaN stays NaN."""
@@ -107,11 +158,13 @@ def activate(z, b, code, kept, scale, k0, k1, first_row, words):  # type: ignore
             for j in range(row.shape[0]):
                 row[j] = slope * row[j] if row[j] < zero else row[j]
         elif code == TANH:
-            for j in range(row.shape[0]):
-                row[j] = np.tanh(row[j])
+            tanh_all(row)
         elif code == SIGMOID:
             for j in range(row.shape[0]):
-                row[j] = one / (one + np.exp(-row[j]))
+                row[j] = -row[j]
+            exp_all(row)
+            for j in range(row.shape[0]):
+                row[j] = one / (one + row[j])
         if kept < KEEP_ALL:
             draw_words(words, k0, k1, first_row + i)
             drop_row(row, draws, kept, scale)
@@ -167,17 +220,17 @@ def softmax_cross_entropy(z, b, y, db):  # type: ignore[no-untyped-def]
             top = row[j] if row[j] > top else top
         for j in range(c):
             row[j] -= top
+        total -= row[y[i]]
+    exp_all(z.reshape(n * c))
     for i in range(n):
-        row, target = z[i], y[i]
-        right, norm = row[target], zero
+        row, norm = z[i], zero
         for j in range(c):
-            row[j] = np.exp(row[j])
             norm += row[j]
-        total += np.log(norm) - right
+        total += np.log(norm)
         factor = share / norm
         for j in range(c):
             row[j] *= factor
-        row[target] -= share
+        row[y[i]] -= share
         if db.shape[0]:
             for j in range(c):
                 db[j] += row[j]
