@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from transfers import Traffic, growth, host_double, traffic, train_watched
 
 import xpnn
-from xpnn import estimators
+from xpnn import estimators, lbfgs
 from xpnn.layers import Dense
 from xpnn.network import Network
 from xpnn.state import TrainingConfig
@@ -131,6 +131,35 @@ def test_partial_fit_moves_what_does_not_grow_with_x(target, name):
     assert moved.to_host <= 4
     if host_double(target):
         assert moved.bytes_to_host <= y.nbytes + 64  # never X
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+@pytest.mark.parametrize("options", [{}, {"normalization": "batch"}], ids=str)
+def test_an_evaluation_of_lbfgs_moves_a_vector_up_and_one_down(target, name, options, monkeypatch):
+    x, y = (target.backend.asarray(a) for a in rows(name))
+    evaluations = []
+    original = lbfgs._Run.evaluate
+
+    def evaluate(self, theta):
+        with traffic(target) as moved:
+            result = original(self, theta)
+        evaluations.append((moved, theta.size))
+        return result
+
+    monkeypatch.setattr(lbfgs._Run, "evaluate", evaluate)
+    totals = []
+    for iterations in (4, 12):
+        evaluations.clear()
+        with traffic(target) as total:
+            make(name, solver="lbfgs", max_iter=iterations, **options).fit(x, y)
+        totals.append((total.to_device - len(evaluations), total.to_host - len(evaluations)))
+    assert len(evaluations) >= 12
+    for moved, size in evaluations:
+        assert (moved.to_device, moved.to_host, moved.waits) == (1, 1, 1)
+        if host_double(target):  # theta in the dtype of the work, the gradient and the loss
+            assert (moved.bytes_to_device, moved.bytes_to_host) == (4 * size, 4 * (size + 1))
+    assert totals[0] == totals[1]  # and nothing between evaluations
 
 
 METHODS = [

@@ -122,13 +122,13 @@ class _Run:
         )
         widest = max(max(layer.n_in, layer.n_out) for layer in network.layers)
         self.size = max(1, CHUNK_ELEMENTS // widest)
-        if len(state.buffers):
+        if state.buffers.shape[0]:
             self.size = data.n  # batch normalization: the statistics of all rows
         self.whole = None
         if data.n <= self.size and (data.resident or self.backend.name == "numpy"):
             self.whole = data.arrays if data.resident else data.fetch(None, 0, data.n)
         self.start = self.backend.to_numpy(state.theta).astype(np.float64)
-        self.last: tuple[np.ndarray, float] | None = None
+        self.last: tuple[np.ndarray, Array, float] | None = None
         self.first_loss = np.nan
 
     def batches(self) -> Iterator[tuple[Array | None, ...]]:
@@ -158,15 +158,17 @@ class _Run:
         loss = float(host[0])
         if self.last is None:
             self.first_loss = loss
-        self.last = x.copy(), loss
+        self.last = x.copy(), theta, loss
         return loss, host[1:]
 
     def iteration(self, x: np.ndarray, validation: Validation | None, calls: Callbacks) -> None:
         """After SciPy has accepted a point."""
-        last = self.last
-        loss = last[1] if last and np.array_equal(last[0], x) else self.evaluate(x)[0]
+        if self.last is None or not np.array_equal(self.last[0], x):
+            self.evaluate(x)
+        assert self.last is not None
+        _, theta, loss = self.last  # theta is on the device already
         s, self.n_iterations = self.state, self.n_iterations + 1
-        s.theta, s.epoch = self.backend.asarray(x, dtype=self.dtype), s.epoch + 1
+        s.theta, s.epoch = theta, s.epoch + 1
         metrics = {"loss": loss}
         if validation is not None:
             self.settle()
@@ -180,7 +182,7 @@ class _Run:
 
     def settle(self) -> None:
         """The running statistics of batch normalizations: those of all rows."""
-        if len(self.state.buffers):
+        if self.state.buffers.shape[0]:
             *_, seen = self.on_batch(self.state.theta, self.zeros, next(self.batches()))
             self.state.buffers = seen / MOMENTUM
 
