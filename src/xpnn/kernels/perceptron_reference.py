@@ -155,7 +155,8 @@ def take_rows(data: Data, rows: Array, like: Array, xp: Namespace) -> tuple[Arra
     if isinstance(data.x, type(data.y)):
         return xp.take(data.x, rows, axis=0), rows
     x = xp.asarray(data.x[rows].toarray(), dtype=like.dtype, device=device(like))
-    return x, xp.asarray(rows, device=device(like))  # CSR and its row numbers are on the host
+    rows = rows.astype(np.int32)  # CSR and its row numbers are on the host; some have no int64
+    return x, xp.asarray(rows, device=device(like))
 
 
 def _blocks(

@@ -1,0 +1,290 @@
+"""Perceptron epochs: the reference against one sample at a time, and every override against it."""
+
+import importlib
+from itertools import product
+from typing import Any
+
+import array_api_compat.numpy as np_xp
+import numpy as np
+import pytest
+import scipy.sparse
+from targets import Target
+
+from xpnn.kernels import perceptron_reference as reference
+from xpnn.kernels.perceptron import (
+    Data,
+    Rule,
+    State,
+    initial_state,
+    permutation,
+    select_epoch,
+)
+
+ROWS, FEATURES = 150, 7
+RULES = {
+    "plain": Rule(),
+    "no intercept": Rule(eta=0.3, fit_intercept=False),
+    "zero is positive": Rule(zero_is_positive=True),
+    "average": Rule(average=True),
+    "l2": Rule(alpha=0.01),
+    "l2 average": Rule(alpha=0.02, average=True),
+    "l2 folds its scale": Rule(eta=2.0, alpha=0.06),
+    "l1": Rule(alpha=0.01, l1_ratio=1.0),
+    "elasticnet": Rule(alpha=0.02, l1_ratio=0.3),
+    "elasticnet average": Rule(alpha=0.02, l1_ratio=0.3, average=True),
+    "batch": Rule(alpha=0.01, batch_size=8, average=True),
+    "sparse": Rule(sparse=True),
+    "sparse l2": Rule(alpha=0.01, sparse=True),
+    "sparse elasticnet": Rule(alpha=0.01, l1_ratio=0.2, sparse=True),
+}
+OVERRIDES = ("numba", "numpy")
+
+
+def problem(k: int, *, sparse: bool = False, seed: int = 0) -> dict[str, np.ndarray]:
+    """A noisy problem of k classes (k = 1: two) with weights, float64."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((ROWS, FEATURES))
+    scores = x @ rng.standard_normal((FEATURES, max(k, 2))) + rng.standard_normal((ROWS, max(k, 2)))
+    if sparse:
+        x = x * (rng.random(x.shape) < 0.4)
+    return {
+        "x": x,
+        "y": np.argmax(scores, axis=1).astype(np.int32),
+        "weight": rng.uniform(0.5, 2.0, ROWS),
+        "labels": np.asarray([1] if k == 1 else range(k), dtype=np.int32),
+        "class_weight": rng.uniform(0.5, 2.0, (2, k)),
+        "order": rng.permutation(ROWS)[:133],
+    }
+
+
+def one_by_one(p: dict[str, np.ndarray], rule: Rule, epochs: int) -> dict[str, np.ndarray]:
+    """The rule in plain float64, one batch of samples after the other, each class by itself."""
+    k, d = len(p["labels"]), p["x"].shape[1]
+    w, b, q = np.zeros((k, d)), np.zeros(k), np.zeros((k, d))
+    mean, mean_b, sums = np.zeros((k, d)), np.zeros(k), []
+    square, absolute = np.zeros(k), np.zeros(k)
+    seen, clip = 0, 0.0
+    for _ in range(epochs):
+        total = np.zeros((3, k))
+        for at in range(0, len(p["order"]), rule.batch_size):
+            rows = p["order"][at : at + rule.batch_size]
+            x, m = p["x"][rows], len(rows)
+            clip += rule.l1_step * m
+            for c in range(k):
+                sign = np.where(p["y"][rows] == p["labels"][c], 1.0, -1.0)
+                margin = sign * (x @ w[c] + b[c])
+                wrong = (margin < 0) | ((margin == 0) & ((sign < 0) | (not rule.zero_is_positive)))
+                size = rule.eta * p["class_weight"][(sign > 0).astype(int), c] * p["weight"][rows]
+                step = np.where(wrong, sign * size, 0.0)
+                loss = np.maximum(-margin, 0.0).sum()
+                l2, l1 = 0.5 * (1 - rule.l1_ratio) * square[c], rule.l1_ratio * absolute[c]
+                total[:, c] += (loss, loss + m * rule.alpha * (l2 + l1), wrong.sum())
+                w[c] = w[c] * rule.shrink**m + step @ x
+                b[c] += rule.bias * step.sum()
+                square[c] *= rule.shrink ** (2 * m)
+                absolute[c] *= rule.shrink**m
+                there = (x != 0).any(axis=0) if rule.sparse else np.ones(d, dtype=bool)
+                if step.any():
+                    square[c], absolute[c] = (w[c][there] ** 2).sum(), abs(w[c][there]).sum()
+                if rule.l1_step:
+                    old = w[c].copy()
+                    for f in np.flatnonzero(there):
+                        if old[f] > 0:
+                            w[c, f] = max(0.0, old[f] - (clip + q[c, f]))
+                        elif old[f] < 0:
+                            w[c, f] = min(0.0, old[f] + (clip - q[c, f]))
+                        q[c, f] += w[c, f] - old[f]
+            mean += (w - mean) * m / (seen + m)
+            mean_b += (b - mean_b) * m / (seen + m)
+            seen += m
+        sums.append(total)
+    return {
+        "coef": w,
+        "intercept": b,
+        "mean": mean,
+        "mean_intercept": mean_b,
+        "sums": np.stack(sums),
+    }
+
+
+def run(
+    epoch: Any, p: dict[str, np.ndarray], rule: Rule, epochs: int, move: Any, xp: Any
+) -> dict[str, Any]:
+    """The same by an `epoch`; the data are checked to be unchanged afterwards."""
+    k, d = len(p["labels"]), p["x"].shape[1]
+    real = {name: move(p[name]) for name in ("weight", "class_weight")}
+    x = scipy.sparse.csr_matrix(p["x"]) if rule.sparse else move(p["x"])
+    if rule.sparse:
+        x = x.astype("float32" if "32" in str(real["weight"].dtype) else "float64")
+    data = Data(x, move(p["y"]), real["weight"], move(p["labels"]), real["class_weight"])
+    order = p["order"] if rule.sparse else move(p["order"])
+    state = initial_state(move(np.zeros((k, d))), move(np.zeros(k)), rule, xp)
+    sums = []
+    for _ in range(epochs):
+        state, total = epoch(state, data, order, rule, xp)
+        sums.append(total)
+    return {
+        "coef": state.weights(xp),
+        "intercept": state.intercept,
+        "mean": state.mean,
+        "mean_intercept": state.mean_intercept,
+        "sums": xp.stack(sums),
+    }
+
+
+def names(rule: Rule) -> list[str]:
+    return ["coef", "intercept", "sums", *(["mean", "mean_intercept"] if rule.average else [])]
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+@pytest.mark.parametrize("k", [1, 4])
+def test_reference_is_the_rule(target: Target, rule: Rule, k: int) -> None:
+    p = problem(k, sparse=rule.sparse)
+    expected = one_by_one(p, rule, epochs=2)
+    found = run(reference.epoch, p, rule, 2, target.asarray, target.xp)
+    for name in names(rule):
+        scale = 1e-11 if target.dtype_name == "float64" else 1e-3
+        target.assert_close(found[name], expected[name], rtol=scale)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+@pytest.mark.parametrize("k", [1, 4])
+@pytest.mark.targets("cupy:0", "cupy:1")
+def test_cupy_is_the_rule(target: Target, rule: Rule, k: int) -> None:
+    p = problem(k, sparse=rule.sparse)
+    expected = one_by_one(p, rule, epochs=2)
+    found = run(select_epoch(target.xp), p, rule, 2, target.asarray, target.xp)
+    for name in names(rule):
+        scale = 1e-11 if target.dtype_name == "float64" else 1e-3
+        target.assert_close(found[name], expected[name], rtol=scale)
+
+
+@pytest.mark.parametrize(("override", "dtype"), [*product(OVERRIDES, ("float64", "float32"))])
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+@pytest.mark.parametrize("k", [1, 4])
+def test_override_is_the_reference(override: str, dtype: str, rule: Rule, k: int) -> None:
+    epoch = importlib.import_module(f"xpnn.kernels.perceptron_{override}").epoch
+    p = problem(k, sparse=rule.sparse)
+
+    def move(a: np.ndarray) -> np.ndarray:
+        return a.astype(dtype) if a.dtype.kind == "f" else a
+
+    expected = run(reference.epoch, p, rule, 3, move, np_xp)
+    found = run(epoch, p, rule, 3, move, np_xp)
+    for name in names(rule):
+        rtol = 1e-11 if dtype == "float64" else 1e-3
+        atol = rtol * np.abs(expected[name]).max()
+        np.testing.assert_allclose(found[name], expected[name], rtol=rtol, atol=atol)
+        if name == "coef":
+            assert found[name].dtype == dtype
+
+
+@pytest.mark.parametrize("override", ["reference", *OVERRIDES])
+@pytest.mark.parametrize(
+    ("n", "d"), [(0, 3), (1, 1), (1, 70), (31, 1), (33, 5), (65, 3), (130, 300)]
+)
+def test_odd_shapes(override: str, n: int, d: int) -> None:
+    epoch = importlib.import_module(f"xpnn.kernels.perceptron_{override}").epoch
+    rng = np.random.default_rng(n + d)
+    p = {
+        "x": rng.standard_normal((n, d)),
+        "y": rng.integers(0, 2, n).astype(np.int32),
+        "weight": np.ones(n),
+        "labels": np.asarray([1], dtype=np.int32),
+        "class_weight": np.ones((2, 1)),
+        "order": np.arange(n),
+    }
+    expected = one_by_one(p, Rule(), epochs=2)
+    found = run(epoch, p, Rule(), 2, lambda a: a, np_xp)
+    for name in names(Rule()):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("override", ["reference", *OVERRIDES])
+@pytest.mark.parametrize("name", ["plain", "l2 average", "elasticnet"])
+def test_inputs_stay(override: str, name: str) -> None:
+    epoch, rule = importlib.import_module(f"xpnn.kernels.perceptron_{override}").epoch, RULES[name]
+    p = problem(4)
+    strided = np.asfortranarray(np.repeat(p["x"], 2, axis=1))[:, ::2]  # neither C nor F
+    data = Data(*(p[key] for key in ("x", "y", "weight", "labels", "class_weight")))
+    data = data._replace(x=strided)
+    state = initial_state(np.ones((4, FEATURES)), np.ones(4), rule, np_xp)
+    before = [np.array(a) for a in (*state[:6], *data, p["order"])]
+    for a in (*state[:6], *data, p["order"]):
+        a.flags.writeable = False
+    first, _ = epoch(state, data, p["order"], rule, np_xp)
+    again, _ = epoch(state, data._replace(x=p["x"].copy()), p["order"], rule, np_xp)
+    np.testing.assert_array_equal(first.coef, again.coef)
+    for a, kept in zip((*state[:6], *data, p["order"]), before, strict=True):
+        np.testing.assert_array_equal(a, kept)
+
+
+def test_a_block_that_does_not_settle_is_done_again(
+    target_any: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p, target = problem(1), target_any
+    state = initial_state(
+        target.asarray(np.zeros((1, FEATURES))), target.asarray(np.zeros(1)), Rule(), target.xp
+    )
+    keys = ("x", "y", "weight", "labels", "class_weight")
+    data, order = Data(*(target.asarray(p[k]) for k in keys)), target.asarray(p["order"])
+    *_, unsettled = reference._blocks(state, data, order, Rule(), target.xp, False, 1)
+    assert bool(unsettled)
+    monkeypatch.setattr(reference, "SWEEPS", 1)
+    expected = one_by_one(p, Rule(), 1)
+    end, _ = reference.epoch(state, data, order, Rule(), target.xp)
+    rtol = 1e-11 if target.dtype_name == "float64" else 1e-3
+    target.assert_close(end.weights(target.xp), expected["coef"], rtol=rtol)
+
+
+@pytest.mark.targets("strict:device1", "strict:no_x64")
+def test_blocks_do_not_wait_for_the_device(target: Target) -> None:
+    p = problem(4)
+    k, rule = 4, Rule(alpha=0.01, average=True)
+    keys = ("x", "y", "weight", "labels", "class_weight")
+    data, order = Data(*(target.asarray(p[key]) for key in keys)), target.asarray(p["order"])
+    state = initial_state(
+        target.asarray(np.zeros((k, FEATURES))), target.asarray(np.zeros(k)), rule, target.xp
+    )
+    with target.forbid_sync():
+        reference._blocks(state, data, order, rule, target.xp, False, 12)
+
+
+@pytest.mark.targets("cupy:0")
+@pytest.mark.dtypes("float64")
+def test_cupy_does_not_wait_and_launches_once_for_many_rows(target: Target) -> None:
+    cupy_on_cpu = pytest.importorskip("cupy_on_cpu", reason="counts calls of the host double")
+    p, epoch = problem(4), select_epoch(target.xp)
+    keys = ("x", "y", "weight", "labels", "class_weight")
+    data, order = Data(*(target.asarray(p[key]) for key in keys)), target.asarray(p["order"])
+    state = initial_state(
+        target.asarray(np.zeros((4, FEATURES))), target.asarray(np.zeros(4)), Rule(), target.xp
+    )
+    epoch(state, data, order, Rule(), target.xp)  # compiles
+    with target.forbid_sync(), cupy_on_cpu.count() as counted:
+        epoch(state, data, order, Rule(), target.xp)
+    assert counted["d2h"] == counted["synchronisations"] == 0
+    assert sum(name == "perceptron_rows" for name in counted["kernels"]) == 1
+
+
+def test_without_numba_numpy_has_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    import xpnn.kernels.perceptron_numpy as fallback
+
+    monkeypatch.setitem(sys.modules, "xpnn.kernels.perceptron_numba", None)  # import fails
+    assert select_epoch.__wrapped__(np_xp) is fallback.epoch
+    monkeypatch.undo()
+    assert select_epoch.__wrapped__(np_xp).__module__ == "xpnn.kernels.perceptron_numba"
+
+
+def test_state_weights_are_coef_times_scale() -> None:
+    state = initial_state(np.ones((1, 2)), np.zeros(1), Rule(), np_xp)._replace(scale=0.5)
+    assert isinstance(state, State)
+    np.testing.assert_array_equal(state.weights(np_xp), [[0.5, 0.5]])
+
+
+@pytest.mark.parametrize("n", [1, 2, 100])
+@pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
+def test_permutation_names_each_row_once(n: int, seed: int) -> None:
+    np.testing.assert_array_equal(np.sort(permutation(n, seed)), np.arange(n))
