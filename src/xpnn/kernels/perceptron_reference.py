@@ -136,8 +136,9 @@ def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> 
     if by_batches(rule):
         end, sums = _batches(start, data, order, rule, xp)
     else:
-        host = is_numpy_namespace(xp)
-        end, sums, unsettled = _blocks(start, data, order, rule, xp, host, SWEEPS)
+        host = is_numpy_namespace(xp)  # looks at each sweep, for nothing waits there
+        sweeps = BLOCK if host else SWEEPS
+        end, sums, unsettled = _blocks(start, data, order, rule, xp, host, sweeps)
         if not host and bool(unsettled):
             end, sums, _ = _blocks(start, data, order, rule, xp, host, BLOCK)
     scale = scale_after(state.scale, rule, int(order.shape[0]), end.coef.dtype, xp)
