@@ -7,13 +7,10 @@ import numpy as np
 from xpnn._typing import Array, Namespace
 from xpnn.kernels import numba_loops as loops
 from xpnn.kernels.numpy_ops import NumpyOps, builtin_name, is_builtin, is_class_number
-from xpnn.kernels.parts import Parts
 from xpnn.kernels.reference import Drop
 from xpnn.random import keep_count
 
 _NO_KEY = np.uint32(0)
-# Nanoseconds an element, from which the number of parts follows: so shapes alone decide.
-_ACTIVATE, _DROP, _PULL_BACK, _UPDATE = 0.3, 0.7, 0.4, 0.6
 
 
 def drop_arguments(drop: Drop | None, dtype: Any) -> tuple[Any, ...]:
@@ -37,11 +34,10 @@ class NumbaOps(NumpyOps):
 
     def __init__(self, xp: Namespace) -> None:
         super().__init__(xp)
-        self._parts = Parts()
         self._empty = {d: np.empty(0, dtype=d) for d in (np.dtype("f4"), np.dtype("f8"))}
 
-    def _words(self, units: int, part: int = 0) -> np.ndarray:
-        return self.space(f"words64 {part}", -(-units // 4), np.uint64)
+    def _words(self, units: int) -> np.ndarray:
+        return self.space("words64", -(-units // 4), np.uint64)
 
     def drop_inputs(self, x: Array, drop: Drop) -> Array:
         """Inverted dropout of a batch, in place."""
@@ -56,20 +52,8 @@ class NumbaOps(NumpyOps):
         if code is None:
             return super().activate(z, b, activation, drop)
         bias = self._empty[z.dtype] if b is None else b
-        kept, scale, k0, k1, first = drop_arguments(drop, z.dtype)
-        parts = self._parts.cut(z.shape[0], z.size * (_ACTIVATE + (_DROP if drop else 0.0)))
-        calls = [
-            (z[i:j], bias, code, kept, scale, k0, k1, first + i, self._words(z.shape[1], i))
-            for i, j in parts
-        ]
-        self._run(loops.activate, calls)
+        loops.activate(z, bias, code, *drop_arguments(drop, z.dtype), self._words(z.shape[1]))
         return z, None
-
-    def _run(self, loop: Any, calls: list[tuple[Any, ...]]) -> None:
-        if len(calls) == 1:
-            loop(*calls[0])
-        else:
-            self._parts.run(loop, calls)
 
     def pull_back(
         self,
@@ -85,17 +69,7 @@ class NumbaOps(NumpyOps):
         if code is None:
             return super().pull_back(g, y, saved, activation, drop, db)
         sums = self._empty[g.dtype] if db is None else db
-        kept, scale, k0, k1, first = drop_arguments(drop, g.dtype)
-        redraws = drop is not None and code != loops.RELU
-        parts = self._parts.cut(g.shape[0], g.size * (_PULL_BACK + (_DROP if redraws else 0.0)))
-        part_sums = [sums] + [self.space(f"sums {i}", sums.size, sums.dtype) for i, _ in parts[1:]]
-        calls = [
-            (g[i:j], y[i:j], part, code, kept, scale, k0, k1, first + i, self._words(g.shape[1], i))
-            for (i, j), part in zip(parts, part_sums, strict=True)
-        ]
-        self._run(loops.pull_back, calls)
-        for part in part_sums[1:]:
-            sums += part
+        loops.pull_back(g, y, sums, code, *drop_arguments(drop, g.dtype), self._words(g.shape[1]))
         return g
 
     def loss(
@@ -138,16 +112,16 @@ class NumbaOps(NumpyOps):
         dtype = theta.dtype
         rate, shrink = (*coefficients, 0.0)[:2]
         m, v = (*moments, *[self._empty[dtype]] * 2)[:2]
-        code, hyper = loops.OPTIMIZERS[optimizer.name], hyper_parameters(optimizer, dtype)
-        rates = dtype.type(rate), dtype.type(shrink), hyper, dtype.type(l2)
-        calls = [
-            (
-                code,
-                *(a[i:j] for a in (theta, gradient, m, v)),
-                *rates,
-                min(max(n_weights - i, 0), j - i),
-            )
-            for i, j in self._parts.cut(theta.size, theta.size * _UPDATE)
-        ]
-        self._run(loops.update, calls)
+        loops.update(
+            loops.OPTIMIZERS[optimizer.name],
+            theta,
+            gradient,
+            m,
+            v,
+            dtype.type(rate),
+            dtype.type(shrink),
+            hyper_parameters(optimizer, dtype),
+            dtype.type(l2),
+            n_weights,
+        )
         return moments, penalty
