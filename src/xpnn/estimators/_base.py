@@ -255,9 +255,6 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
                 state, result = train_lbfgs(
                     self.network_, self._state, data, config, max_fun=int(self.max_fun), **about
                 )
-                if result is not None:
-                    _check_optimize_result("lbfgs", result, self.max_iter)
-                    self.loss_ = float(result.fun)
             else:
                 self._place_moments(optimizer, restart=not incremental)
                 state = train(self.network_, self._state, data, config, **about)
@@ -266,6 +263,9 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
                 self._adopt(error.state, before)
             raise
         self._adopt(state, before)
+        if optimizer is None and result is not None:
+            self.loss_ = float(result.fun)  # also where no iteration was needed
+            _check_optimize_result("lbfgs", result, self.max_iter)
         if optimizer is not None and state.outcome == "finished" and not incremental:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
