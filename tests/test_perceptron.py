@@ -1,0 +1,394 @@
+"""`Perceptron` against scikit-learn's, and what scikit-learn's lacks."""
+
+import copy
+import inspect
+import pickle
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import Perceptron as Theirs
+from sklearn.linear_model import SGDClassifier
+from sklearn.utils.estimator_checks import check_estimator
+from targets import Target
+
+from xpnn.estimators.perceptron import Perceptron
+
+RNG = np.random.default_rng(0)
+NORMAL = RNG.standard_normal((300, 12))
+SCORES = NORMAL @ RNG.standard_normal((12, 4))
+NOISY = (SCORES[:, 0] + 3 * RNG.standard_normal(300) > 0).astype(int)
+WIDE = np.abs(SCORES[:, 0]) > 0.5
+DATA = {
+    "iris": load_iris(return_X_y=True),
+    "digits": tuple(a[:600] for a in load_digits(return_X_y=True)),
+    "breast_cancer": load_breast_cancer(return_X_y=True),
+    "separable": (NORMAL[WIDE], (SCORES[WIDE, 0] > 0).astype(int)),
+    "noisy": (NORMAL, NOISY),
+    "four classes": (NORMAL, SCORES.argmax(axis=1)),
+}
+PENALTIES = (None, "l2", "l1", "elasticnet")
+
+
+def fitted(estimator: Any, *args: Any, **kwargs: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return estimator.fit(*args, **kwargs)
+
+
+def assert_same(x: Any, y: Any, *, fit: dict[str, Any] | None = None, **params: Any) -> None:
+    params = {"shuffle": False, "max_iter": 30} | params
+    theirs, ours = (  # a copy for each: theirs writes into coef_init
+        fitted(cls(**params), x, y, **copy.deepcopy(fit or {})) for cls in (Theirs, Perceptron)
+    )
+    for name in ("coef_", "intercept_"):
+        expected, found = getattr(theirs, name), getattr(ours, name)
+        atol = 1e-12 * np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=atol)
+    assert (ours.n_iter_, ours.t_) == (theirs.n_iter_, theirs.t_)
+    np.testing.assert_array_equal(ours.classes_, theirs.classes_)
+    np.testing.assert_array_equal(ours.predict(x), theirs.predict(x))
+    np.testing.assert_allclose(ours.decision_function(x), theirs.decision_function(x), rtol=1e-9)
+
+
+# -- the same as scikit-learn's -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("name", DATA)
+class TestSameWeights:
+    def test_dense(self, name: str, penalty: str | None) -> None:
+        assert_same(*DATA[name], penalty=penalty)
+
+    def test_sparse(self, name: str, penalty: str | None) -> None:
+        x, y = DATA[name]
+        assert_same(scipy.sparse.csr_matrix(x), y, penalty=penalty)
+
+    def test_strength_and_step(self, name: str, penalty: str | None) -> None:
+        assert_same(*DATA[name], penalty=penalty, alpha=0.01, l1_ratio=0.4, eta0=0.3)
+
+    def test_early_stopping(self, name: str, penalty: str | None) -> None:
+        assert_same(*DATA[name], penalty=penalty, early_stopping=True, validation_fraction=0.2)
+
+    def test_weights(self, name: str, penalty: str | None) -> None:
+        x, y = DATA[name]
+        weight = np.random.default_rng(1).uniform(0.5, 2.0, len(y))
+        assert_same(x, y, fit={"sample_weight": weight}, penalty=penalty, class_weight="balanced")
+
+    def test_no_intercept_no_tolerance(self, name: str, penalty: str | None) -> None:
+        assert_same(*DATA[name], penalty=penalty, fit_intercept=False, tol=None, max_iter=4)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("seed", [0, 7])
+@pytest.mark.parametrize("name", ["breast_cancer", "noisy"])
+def test_two_classes_are_shuffled_as_theirs(name: str, seed: int, early_stopping: bool) -> None:
+    assert_same(*DATA[name], shuffle=True, random_state=seed, early_stopping=early_stopping)
+
+
+def test_start_weights_and_warm_start() -> None:
+    x, y = DATA["four classes"]
+    start = {"coef_init": np.ones((4, 12)), "intercept_init": np.arange(4.0)}
+    assert_same(x, y, fit=start, max_iter=3, tol=None)
+    theirs, ours = (
+        cls(shuffle=False, max_iter=2, tol=None, warm_start=True) for cls in (Theirs, Perceptron)
+    )
+    for _ in range(3):
+        theirs.fit(x, y)
+        ours.fit(x, y)
+        np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-12)
+    assert ours.t_ == theirs.t_
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_partial_fit(penalty: str | None) -> None:
+    x, y = DATA["four classes"]
+    theirs, ours = (cls(shuffle=False, penalty=penalty) for cls in (Theirs, Perceptron))
+    for rows in np.array_split(np.arange(len(y)), 4):
+        theirs.partial_fit(x[rows], y[rows], classes=np.arange(4))
+        ours.partial_fit(x[rows], y[rows], classes=np.arange(4))
+        np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-12)
+        assert ours.t_ == theirs.t_
+
+
+def test_float32() -> None:
+    x, y = DATA["noisy"][0].astype(np.float32), DATA["noisy"][1]
+    params = {"shuffle": False, "max_iter": 5, "tol": None}
+    theirs, ours = (cls(**params).fit(x, y) for cls in (Theirs, Perceptron))
+    np.testing.assert_array_equal(ours.coef_, theirs.coef_)
+    assert ours.coef_.dtype == ours.intercept_.dtype == np.float32
+    np.testing.assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-7)
+
+
+def test_parameters_and_defaults_are_theirs() -> None:
+    ours, theirs = (inspect.signature(cls).parameters for cls in (Perceptron, Theirs))
+    assert {name: p.default for name, p in theirs.items()}.items() <= {
+        name: p.default for name, p in ours.items()
+    }.items()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"penalty": "l3"}, {"alpha": -1}, {"l1_ratio": 2}, {"max_iter": 0}, {"tol": -1},
+        {"eta0": 0}, {"n_iter_no_change": 0}, {"validation_fraction": 1.0}, {"class_weight": "no"},
+        {"shuffle": "yes"}, {"fit_intercept": "yes"}, {"early_stopping": 3},
+    ],
+)  # fmt: skip
+def test_bad_parameters_say_what_theirs_say(bad: dict[str, Any]) -> None:
+    x, y = DATA["noisy"]
+    with pytest.raises(ValueError, match=next(iter(bad))) as theirs:
+        Theirs(**bad).fit(x, y)
+    with pytest.raises(ValueError, match=next(iter(bad))) as ours:
+        Perceptron(**bad).fit(x, y)
+    # sets are printed in any order
+    assert sorted(str(ours.value)) == sorted(str(theirs.value))
+
+
+def test_warns_as_theirs() -> None:
+    with pytest.warns(ConvergenceWarning, match="Maximum number of iteration reached"):
+        Perceptron(max_iter=2).fit(*DATA["noisy"])
+
+
+def test_check_estimator(monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = "scikit-learn excuses its own: a sample of weight 2 is one step, not two"
+    failing = {
+        f"check_sample_weight_equivalence_on_{kind}_data": reason for kind in ("dense", "sparse")
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check_estimator(Perceptron(max_iter=20), expected_failed_checks=failing, on_skip=None)
+
+
+# -- what theirs lacks ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("penalty", [None, "l2"])
+@pytest.mark.parametrize("name", ["noisy", "four classes"])
+def test_average_is_theirs(name: str, penalty: str | None) -> None:
+    x, y = DATA[name]
+    params = {"penalty": penalty, "average": True, "shuffle": False, "max_iter": 8, "tol": None}
+    oracle = SGDClassifier(loss="perceptron", learning_rate="constant", eta0=1.0, **params)
+    np.testing.assert_allclose(
+        Perceptron(**params).fit(x, y).coef_, oracle.fit(x, y).coef_, rtol=1e-9
+    )
+
+
+def test_average_goes_on_in_partial_fit() -> None:
+    x, y = DATA["noisy"]
+    whole = Perceptron(average=True, shuffle=False, max_iter=3, tol=None).fit(x, y)
+    steps = Perceptron(average=True, shuffle=False)
+    for _ in range(3):
+        steps.partial_fit(x, y, classes=[0, 1])
+    np.testing.assert_allclose(steps.coef_, whole.coef_, rtol=1e-9)
+    np.testing.assert_allclose(steps.intercept_, whole.intercept_, rtol=1e-9)
+
+
+def epoch_accuracies(x: Any, y: Any, epochs: int, **params: Any) -> list[float]:
+    return [
+        Perceptron(max_iter=n, tol=None, shuffle=False, **params).fit(x, y).score(x, y)
+        for n in range(1, epochs + 1)
+    ]
+
+
+def test_pocket_keeps_the_best() -> None:
+    x, y = DATA["noisy"]
+    scores = epoch_accuracies(x, y, 12)
+    assert scores[-1] < max(scores)  # else this tests nothing
+    kept = Perceptron(max_iter=12, tol=None, shuffle=False, pocket=True).fit(x, y)
+    assert kept.score(x, y) == max(scores)
+    kept = epoch_accuracies(x, y, 12, pocket=True)
+    assert kept == [max(scores[: n + 1]) for n in range(12)]
+
+
+def test_pocket_with_rows_held_out() -> None:
+    x, y = DATA["noisy"]
+    params = {"max_iter": 12, "tol": None, "early_stopping": True, "validation_fraction": 0.4}
+    splits = Perceptron(pocket=True, **params).fit(x, y)
+    last = Perceptron(**params).fit(x, y)
+    assert not np.array_equal(splits.coef_, last.coef_)
+
+
+def test_batches_are_the_mini_batch_perceptron() -> None:
+    x, y = DATA["noisy"]
+    found = Perceptron(batch_size=16, max_iter=3, tol=None, shuffle=False).fit(x, y)
+    w, b, sign = np.zeros(12), 0.0, 2.0 * y - 1.0
+    for _ in range(3):
+        for at in range(0, len(y), 16):
+            rows = slice(at, at + 16)
+            wrong = sign[rows] * (x[rows] @ w + b) <= 0
+            w = w + (wrong * sign[rows]) @ x[rows]
+            b = b + (wrong * sign[rows]).sum()
+    np.testing.assert_allclose(found.coef_[0], w, rtol=1e-12)
+    np.testing.assert_allclose(found.intercept_, [b], rtol=1e-12)
+
+
+def test_history() -> None:
+    x, y = DATA["separable"]
+    model = Perceptron(max_iter=500, tol=None, n_iter_no_change=500).fit(x, y)
+    assert len(model.history_["loss"]) == model.n_iter_ == 500
+    assert model.history_["mistakes"][-1] == 0 < model.history_["mistakes"][0]
+
+
+OPTIONS = {
+    "plain": {},
+    "l2": {"penalty": "l2", "alpha": 0.001},
+    "elasticnet": {"penalty": "elasticnet", "max_iter": 2},
+    "average": {"average": True},
+    "pocket": {"pocket": True},
+    "batch": {"batch_size": 8},
+    "early stopping": {"early_stopping": True},
+}
+
+
+@pytest.mark.own_context
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+@pytest.mark.parametrize("name", ["noisy", "four classes"])
+def test_every_device(target: Target, name: str, options: dict[str, Any]) -> None:
+    x, y = DATA[name]
+    params = {"max_iter": 4, "tol": None, "random_state": 3} | options
+    expected = Perceptron(**params).fit(x.astype(target.dtype_name), y)
+    here = target.asarray(x)
+    model = Perceptron(**params).fit(here, y)
+    rtol = 1e-11 if target.dtype_name == "float64" else 1e-3
+    target.assert_close(model.coef_, expected.coef_, rtol=rtol)
+    target.assert_close(model.intercept_, expected.intercept_, rtol=rtol)
+    target.assert_close(model.decision_function(here), expected.decision_function(x), rtol=rtol)
+    assert model.n_iter_ == expected.n_iter_
+    found = target.to_numpy(model.predict(here))
+    np.testing.assert_array_equal(found, expected.predict(x.astype(target.dtype_name)))
+    assert isinstance(model.score(here, y), float)
+    assert model.score(here, y) == pytest.approx(expected.score(x, y), abs=1e-6)
+
+
+@pytest.mark.own_context
+@pytest.mark.parametrize("penalty", [None, "elasticnet"])
+def test_sparse_rows_become_dense_block_by_block(target_any: Target, penalty: str | None) -> None:
+    x, y = DATA["noisy"]
+    x = scipy.sparse.csr_matrix(x * (x > 0))
+    params = {"max_iter": 2, "tol": None, "penalty": penalty, "dtype": target_any.dtype_name}
+    expected = Perceptron(**params).fit(x, y)
+    model = Perceptron(device=target_any.backend.name, **params).fit(x, y)
+    rtol = 1e-11 if target_any.dtype_name == "float64" else 1e-3
+    assert isinstance(model.coef_, np.ndarray)
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=rtol, atol=rtol)
+    np.testing.assert_array_equal(model.predict(x), expected.predict(x))
+
+
+@pytest.mark.own_context
+def test_device_parameter_gives_arrays_of_x(target_any: Target) -> None:
+    x, y = DATA["four classes"]
+    model = Perceptron(device=target_any.backend.name, dtype=target_any.dtype_name, max_iter=3)
+    model = fitted(model, x, np.asarray(list("abcd"))[y])
+    assert isinstance(model.coef_, np.ndarray)
+    assert isinstance(model.decision_function(x), np.ndarray)
+    assert set(model.predict(x)) <= set("abcd")
+
+
+@pytest.mark.own_context
+def test_moves_between_devices(target_any: Target) -> None:
+    x, y = DATA["noisy"]
+    model = Perceptron(max_iter=3, tol=None, average=True).fit(x.astype(target_any.dtype_name), y)
+    here = target_any.asarray(x)
+    expected = model.predict(x.astype(target_any.dtype_name))
+    if target_any.backend.name != "numpy":
+        with pytest.raises(ValueError, match="must use the same namespace"):
+            model.predict(here)
+    moved = copy.deepcopy(model).to_device(target_any.backend)
+    np.testing.assert_array_equal(target_any.to_numpy(moved.predict(here)), expected)
+    again = pickle.loads(pickle.dumps(moved))
+    target_any.assert_close(again.coef_, model.coef_, rtol=1e-6)
+    moved.partial_fit(here, y)
+    np.testing.assert_array_equal(model.predict(x.astype(target_any.dtype_name)), expected)
+
+
+# -- nothing is lost ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("incremental", [False, True])
+def test_a_failed_fit_changes_nothing(incremental: bool) -> None:
+    x, y = DATA["four classes"]
+    model = fitted(Perceptron(max_iter=3, average=True), x, y)
+    before = pickle.dumps(model.__dict__)
+    fit = model.partial_fit if incremental else model.fit
+    for bad_x, bad_y in (
+        (np.full_like(x, np.nan), y),
+        (x[:10], y),
+        (x, np.full(len(y), 9) if incremental else np.zeros(len(y))),
+    ):
+        with pytest.raises(ValueError, match=r"NaN|inconsistent|classes|greater than one|overflow"):
+            fit(bad_x, bad_y)
+        assert pickle.dumps(model.__dict__) == before
+    before = pickle.dumps(model.set_params(eta0=1e308).__dict__)
+    with pytest.raises(ValueError, match="overflow"):
+        fit(x, y)
+    assert pickle.dumps(model.__dict__) == before
+
+
+def test_errors() -> None:
+    x, y = DATA["noisy"]
+    with pytest.raises(ValueError, match="average=True and pocket=True"):
+        Perceptron(average=True, pocket=True).fit(x, y)
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        Perceptron().partial_fit(x, y)
+    with pytest.raises(ValueError, match="early_stopping should be False with partial_fit"):
+        Perceptron(early_stopping=True).partial_fit(x, y, classes=[0, 1])
+    with pytest.raises(ValueError, match="'balanced' is not supported for partial_fit"):
+        Perceptron(class_weight="balanced").partial_fit(x, y, classes=[0, 1])
+    with pytest.raises(ValueError, match="not the same as on last call"):
+        Perceptron().partial_fit(x, y, classes=[0, 1]).partial_fit(x, y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="got 1 class"):
+        Perceptron().fit(x, np.zeros(len(y)))
+    with pytest.raises(ValueError, match="Floating-point under-/overflow occurred at epoch #1"):
+        Perceptron(eta0=1e308).fit(x, y)
+    with pytest.raises(ValueError, match="does not match dataset"):
+        Perceptron().fit(x, y, coef_init=np.ones((1, 3)))
+    few, model = np.zeros(len(y)), Perceptron(early_stopping=True, validation_fraction=0.01)
+    few[:2] = 1.0
+    with pytest.raises(ValueError, match="weights for validation set are all zero"):
+        model.fit(x, y, sample_weight=few)
+    with pytest.raises(NotFittedError):
+        Perceptron().predict(x)
+
+
+def test_held_weights_stay() -> None:
+    x, y = DATA["four classes"]
+    model = Perceptron(max_iter=2, tol=None).fit(x, y)
+    held, twin = model.coef_, copy.copy(model)
+    kept = held.copy()
+    model.partial_fit(x, y)
+    np.testing.assert_array_equal(held, kept)
+    np.testing.assert_array_equal(twin.coef_, kept)
+    assert not np.array_equal(model.coef_, kept)
+
+
+def test_sparsify_and_densify() -> None:
+    x, y = DATA["digits"]
+    model = fitted(Perceptron(penalty="l1", max_iter=5), x, y)
+    expected, coef = model.predict(x), model.coef_
+    assert scipy.sparse.issparse(model.sparsify().coef_)
+    np.testing.assert_array_equal(model.predict(x), expected)
+    np.testing.assert_array_equal(model.densify().coef_, coef)
+
+
+def test_same_seed_same_model() -> None:
+    x, y = DATA["four classes"]
+    first, again, other = (
+        Perceptron(max_iter=3, tol=None, random_state=seed).fit(x, y) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first.coef_, again.coef_)
+    assert not np.array_equal(first.coef_, other.coef_)
+    assert clone(first).get_params() == first.get_params()
+
+
+def test_verbose_prints_epochs(capsys: pytest.CaptureFixture[str]) -> None:
+    x, y = DATA["noisy"]
+    Perceptron(max_iter=2, tol=None, verbose=1).fit(x, y)
+    out = capsys.readouterr().out
+    assert out.count("average loss") == 2
+    assert "Epoch 2" in out
