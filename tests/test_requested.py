@@ -381,6 +381,11 @@ def test_progress_bar_27676(capfd):
     assert model.n_iter_ == 3
 
 
+def test_callbacks_of_scikit_learn_are_attached():
+    with pytest.raises(ValueError, match=r"attach it with estimator\.set_callbacks"):
+        classifier(callbacks=[Stopper()]).fit(X, Y)
+
+
 class Stopper:
     """A callback of scikit-learn's protocol that ends training."""
 

@@ -169,6 +169,14 @@ def test_float32_stays_float32(library, tables):
     assert est.predict(x.astype(np.float32)).dtype == np.float32
 
 
+@pytest.mark.parametrize("sizes", [(), [], 5, [5, 4], np.array([5, 4])], ids=str)
+def test_hidden_layers_may_be_written_in_many_ways(library, tables, sizes):
+    x, y = tables["diabetes"]
+    est = library.MLPRegressor(hidden_layer_sizes=sizes, max_iter=2).fit(x, y)
+    assert est.n_layers_ == 2 + np.size(sizes)
+    assert [len(b) for b in est.intercepts_] == [*np.ravel(sizes).astype(int), 1]
+
+
 # -- words and warnings ----------------------------------------------------------------------
 
 

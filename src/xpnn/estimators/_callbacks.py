@@ -19,6 +19,12 @@ def chosen_callbacks(est: Any) -> list[Callable[[EpochEnd], Any]]:
     """The functions that the parameters ask for."""
     given = est.callbacks
     chosen = [] if given is None else [given] if callable(given) else list(given)
+    for callback in chosen:
+        if hasattr(callback, "on_fit_task_end"):
+            raise ValueError(
+                f"callbacks holds {callback!r}, a callback of sklearn.callback: attach it with "
+                "estimator.set_callbacks(...) instead."
+            )
     return [*chosen, print_epoch] if est.verbose else chosen
 
 

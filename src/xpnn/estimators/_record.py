@@ -6,9 +6,11 @@ import warnings
 from typing import Any
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 
 from xpnn.activations import ACTIVATIONS, Activation, get_activation
 from xpnn.backends import Backend, DeviceError, get_backend
+from xpnn.estimators._labels import Labels
 from xpnn.initializers import INITIALIZERS, Initializer, get_initializer
 from xpnn.losses import LOSSES, Loss, get_loss
 from xpnn.network import Network
@@ -106,6 +108,9 @@ def to_record(estimator: Any) -> tuple[dict[str, Any], dict[str, Any]]:
             name: getattr(estimator, name) for name in _RECORDED if hasattr(estimator, name)
         },
     }
+    if isinstance(estimator, ClassifierMixin):
+        labels = estimator._labels
+        header["labels"] = {"kind": labels.kind, "classes": labels.classes}
     arrays = {"theta": to_numpy(state.theta), "buffers": to_numpy(state.buffers)}
     if estimator._moments_of in OPTIMIZERS.values():
         header["moments_of"] = estimator._moments_of.name
@@ -147,6 +152,10 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
     given = (estimator.n_features_in_, estimator.n_outputs_, estimator.n_layers_)
     if not set(header["attributes"]) <= set(_RECORDED) or sizes != given:
         raise ValueError("its attributes are not those of its network")
+    if isinstance(estimator, ClassifierMixin):
+        estimator._labels = Labels(**header["labels"])
+        estimator._labels.check(estimator.n_outputs_)
+        estimator.classes_ = estimator._labels.classes
     if estimator.device is not None:
         _go_to_device(estimator)
     estimator._adopt(estimator._state, 0)

@@ -390,21 +390,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             log = method == "predict_log_proba"
             return source.asarray(self._labels.probabilities(z, log, self._backend.xp))
 
-    # -- files ------------------------------------------------------------------------------------
-
-    def _to_record(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        header, arrays = super()._to_record()
-        labels = {"kind": self._labels.kind, "classes": self._labels.classes}
-        return {**header, "labels": labels}, arrays
-
-    @classmethod
-    def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Any:
-        model = super()._from_record(header, arrays)
-        model._labels = Labels(**header["labels"])
-        model._labels.check(model.n_outputs_)
-        model.classes_ = model._labels.classes
-        return model
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
