@@ -17,8 +17,6 @@ from xpnn.kernels.numpy_ops import NumpyOps
 # Importing numba costs about 0.4 s. NumPy takes about a nanosecond an element between the
 # products, 2 for each number drawn, and 50 us a step whatever the shapes.
 _WORTH_COMPILING = 1e9
-# Below so many multiplications a step is mostly calls: whole epochs run inside one.
-_MOSTLY_CALLS = 2e7
 
 
 class Fit(NamedTuple):
@@ -47,18 +45,11 @@ def fused_step(rules: Any, xp: Namespace, fit: Fit) -> FusedStep | None:
         from xpnn.kernels.numba_epoch import FusedEpoch
         from xpnn.kernels.numba_ops import NumbaOps
 
-        few = multiplications(rules.network, fit.batch) < _MOSTLY_CALLS
-        kind = FusedEpoch if few and fit.resident else FusedStep
+        kind = FusedEpoch if fit.resident else FusedStep
         return kind(rules, NumbaOps(xp))
     if is_cupy_namespace(xp):
         return None
     return None
-
-
-def multiplications(network: Any, batch: int) -> int:
-    """Of the matrix products of one step."""
-    products: int = sum(d.n_in * d.n_out for d in network.layers)
-    return 3 * batch * products
 
 
 def uses_numba(network: Any, fit: Fit) -> bool:

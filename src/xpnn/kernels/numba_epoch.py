@@ -1,4 +1,7 @@
-"""Many steps in one compiled call, for networks so small that calls are most of a step."""
+"""Many steps in one compiled call: in a small network calls would be most of a step.
+
+The matrix products are BLAS, by way of SciPy.
+"""
 
 from typing import Any
 
