@@ -70,8 +70,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if fixture not in metafunc.fixturenames:
             continue
         names, dtypes, wanted = metafunc.config.stash[CHOSEN], None, TABLE
-        for mark in metafunc.definition.iter_markers("targets"):
-            wanted = mark.args
+        for mark in metafunc.definition.iter_markers("targets"):  # a module's and the test's
+            wanted = [name for name in wanted if name in mark.args]
         names = [name for name in names if name in wanted]
         for mark in metafunc.definition.iter_markers("dtypes"):
             dtypes = mark.args
