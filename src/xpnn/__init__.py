@@ -28,7 +28,7 @@ from xpnn.schedules import Schedule, get_schedule
 from xpnn.state import DivergedError
 
 if TYPE_CHECKING:
-    from xpnn.estimators import MLPClassifier, MLPRegressor, load, to_device
+    from xpnn.estimators import MLPClassifier, MLPRegressor, Perceptron, load, to_device
 
 __version__ = "0.1.0"
 
@@ -46,6 +46,7 @@ __all__ = [
     "MLPRegressor",
     "ModelFileError",
     "Network",
+    "Perceptron",
     "ProgressBar",
     "Schedule",
     "backend_of",

@@ -5,10 +5,11 @@ from typing import Any
 
 from xpnn.estimators._device import to_device
 from xpnn.estimators.classifier import MLPClassifier
+from xpnn.estimators.perceptron import Perceptron
 from xpnn.estimators.regressor import MLPRegressor
 from xpnn.files import load_as
 
-__all__ = ["MLPClassifier", "MLPRegressor", "load", "to_device"]
+__all__ = ["MLPClassifier", "MLPRegressor", "Perceptron", "load", "to_device"]
 
 _IN_FILES = {cls.__name__: cls for cls in (MLPClassifier, MLPRegressor)}
 
