@@ -14,7 +14,7 @@ from xpnn._typing import Array, Namespace
 from xpnn.kernels import perceptron_reference as reference
 from xpnn.kernels.perceptron_reference import Data, Rule, State
 
-BLOCK = 64
+BLOCK = 32
 CHUNK = 2048
 RARE = 0.02  # mistakes a row, below which scoring again is cheaper than a Gram matrix
 
@@ -40,11 +40,17 @@ def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> 
         of_class = np.where(positive, data.class_weight[1], data.class_weight[0])
         size = (rule.eta * of_class * data.weight[rows][:, None]).astype(real)
         x = np.empty((len(rows), d + 1), real)
-        source = data.x[rows]
-        x[:, :d] = source.toarray() if rule.sparse else source
-        x[:, d] = constant
+        if rule.sparse:
+            source = data.x[rows].toarray()
+        elif int(rows[-1]) - int(rows[0]) == len(rows) - 1 and bool((np.diff(rows) == 1).all()):
+            source = data.x[rows[0] : rows[0] + len(rows)]  # in the order given: no copy
+        else:
+            source = np.take(data.x, rows, axis=0)
         if k == 1:  # a margin instead of a score: no sign to multiply by later
-            x *= sign
+            np.multiply(source, sign, out=x[:, :d])
+            np.multiply(sign[:, 0], constant, out=x[:, d])
+        else:
+            x[:, :d], x[:, d] = source, constant
         margin = np.empty((len(rows), k), real)
         if k == 1 and rare and not np.any(shift):
             _again(x, w, size, margin)
@@ -89,11 +95,14 @@ def _blocks(x: Array, w: Array, sign: Array | None, size: Array, shift: Any, mar
         size_of_block, n = n - whole, n - whole
     shape = (n // size_of_block, size_of_block)
     x = x.reshape(*shape, -1)
-    gram = x @ x.transpose(0, 2, 1)
+    # Not x @ x.T: of one array NumPy makes a symmetric product, slower for matrices this small.
+    gram = x @ np.ascontiguousarray(x.transpose(0, 2, 1))
     gram *= np.tri(size_of_block, k=-1, dtype=x.dtype)
-    blocks = [a.reshape(*shape, k) for a in (margin, step, shift)]
-    signs = [None] * shape[0] if sign is None else sign.reshape(*shape, k)
-    c, wrong = np.empty((size_of_block, k), x.dtype), np.empty((size_of_block, k), bool)
+    inner = (size_of_block,) if k == 1 else (size_of_block, k)  # vectors are multiplied faster
+    w = w[:, 0] if k == 1 else w
+    blocks = [a.reshape(shape[0], *inner) for a in (margin, step, shift)]
+    signs = [None] * shape[0] if sign is None else sign.reshape(shape[0], *inner)
+    c, wrong = np.empty(inner, x.dtype), np.empty(inner, bool)
     first, nothing, shifted = np.empty_like(c), bytes(c.size), bool(np.any(shift))
     dot, add, multiply, less_equal = np.dot, np.add, np.multiply, np.less_equal
     for rows, pull, met, steps, extra, signs_ in zip(x, gram, *blocks, signs, strict=True):
