@@ -133,8 +133,7 @@ def fit_problems(
             chosen = order[learned[order]]
             visit = chosen if rule.sparse else backend.asarray(chosen)
         state, sums = epoch(state, data, visit, rule, xp)
-        _check_finite(state, number, backend)
-        loss, objective, mistakes = backend.to_numpy(sums).astype(np.float64)
+        loss, objective, mistakes = _read(sums, state, number, backend)
         history["loss"].append(float(loss.sum()) / count)
         history["mistakes"].append(float(mistakes.sum()))
         if plan.verbose:
@@ -213,13 +212,19 @@ def _select(state: State, data: Data, keep: Array, xp: Any) -> tuple[State, Data
     )
 
 
-def _check_finite(state: State, number: int, backend: Backend) -> None:
+def _read(sums: Array, state: State, number: int, backend: Backend) -> np.ndarray:
+    """The epoch's sums and whether the weights are finite, in one look at the device."""
     xp = backend.xp
-    if not bool(xp.all(xp.isfinite(state.coef)) & xp.all(xp.isfinite(state.intercept))):
+    finite = xp.all(xp.isfinite(state.coef)) & xp.all(xp.isfinite(state.intercept))
+    flags = xp.reshape(xp.astype(finite, sums.dtype), (1,))
+    host = backend.to_numpy(xp.concat([flags, xp.reshape(sums, (-1,))])).astype(np.float64)
+    if not host[0]:
         raise ValueError(
             f"Floating-point under-/overflow occurred at epoch #{number}. Scaling input data with "
             "StandardScaler or MinMaxScaler might help."
         )
+    values: np.ndarray = host[1:].reshape(3, -1)
+    return values
 
 
 def _right(x: Any, y: Array, coef: Array, intercept: Array, labels: Array, xp: Any) -> Array:

@@ -288,7 +288,7 @@ class Perceptron(ClassifierMixin, OnDevice):
             self._check_place(source, "partial_fit")
         codes = self._read_labels(host, y, classes, again=again)
         weight = read_weight(sample_weight, x)
-        weight = np.ones(len(codes)) if weight is None else weight
+        host_weight = np.ones(len(codes)) if weight is None else to_numpy(weight)
         if not again:
             self._source, self.t_ = source, 1.0
             if not (self.warm_start and hasattr(self, "coef_")):
@@ -296,7 +296,7 @@ class Perceptron(ClassifierMixin, OnDevice):
             self.__dict__.pop("_last", None)
         dtype = self._working_dtype(x, backend)
         self._backend = backend
-        rows = _Rows(x, codes, weight, to_numpy(weight), self._class_weight(flat(host)))
+        rows = _Rows(x, codes, weight, host_weight, self._class_weight(flat(host)))
         with backend.device_context(), np.errstate(all="ignore"):
             start = self._start(backend, dtype, coef_init, intercept_init)
             epochs = 1 if incremental else int(self.max_iter)
@@ -348,7 +348,8 @@ class Perceptron(ClassifierMixin, OnDevice):
         start = {}
         for name, (value, shape) in found.items():
             if value is None:
-                start[name] = backend.asarray(np.zeros(shape), dtype=dtype)
+                real = backend.float_dtype(dtype)
+                start[name] = backend.xp.zeros(shape, dtype=real, device=backend.device)
                 continue
             value = value.toarray() if is_sparse(value) else value
             array = backend.asarray(value, dtype=dtype, copy=True)
@@ -374,10 +375,14 @@ class Perceptron(ClassifierMixin, OnDevice):
         learned, seed = self._order(rows)
         sparse = is_sparse(rows.x)
         x = rows.x.astype(dtype, copy=False) if sparse else move(rows.x, dtype=dtype)
+        real = backend.float_dtype(dtype)
+        weight = backend.xp.ones(len(rows.codes), dtype=real, device=backend.device)
+        if rows.weight is not None:
+            weight = move(rows.weight, dtype=dtype)
         data = Data(
             np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x,
             move(rows.codes, dtype="int32"),
-            move(rows.weight, dtype=dtype),
+            weight,
             move(np.asarray([1] if k == 1 else range(k)), dtype="int32"),
             move(rows.class_weight, dtype=dtype),
         )
@@ -487,12 +492,15 @@ class Perceptron(ClassifierMixin, OnDevice):
         coef = self.coef_.toarray() if is_sparse(self.coef_) else self.coef_
         with backend.device_context():
             xp, coef = backend.xp, backend.asarray(coef)
-            data = Dataset(x, None, None, backend, coef.dtype, stream=True)
+            data = Dataset(x, None, None, backend, coef.dtype)
             weights = xp.matrix_transpose(coef)
-            parts = [
-                data.move(x[first : min(data.n, first + _CHUNK), :]) @ weights
-                for first in range(0, data.n, _CHUNK)
-            ]
+            parts = []
+            for first in range(0, data.n, _CHUNK):
+                size = min(_CHUNK, data.n - first)
+                if data.resident:
+                    parts.append(data.arrays[0][first : first + size, :] @ weights)
+                else:
+                    parts.append(data.fetch(None, first, size)[0] @ weights)
             score = parts[0] if len(parts) == 1 else xp.concat(parts)
             return score + backend.asarray(self.intercept_), backend, source
 
