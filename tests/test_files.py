@@ -1,10 +1,12 @@
 """The model file: what goes in comes out, and nothing else ever gets in."""
 
+import copy
 import json
 import math
 import os
 import stat
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save as to_safetensors
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from xpnn import files
+import xpnn
+from xpnn import DeviceError, MLPClassifier, MLPRegressor, files
 from xpnn.files import ModelFileError, decode, encode, read_record, write_atomic, write_record
+from xpnn.preprocessing import Categorical, Numeric, Preprocessing, Target
 
 HEADER = {
     "class": "Thing",
@@ -250,3 +255,118 @@ def test_a_damaged_file_is_refused(good, data):
     assert {n: a.tobytes() for n, a in arrays.items()} == {
         n: a.tobytes() for n, a in ARRAYS.items()
     }
+
+
+# -- estimators ---------------------------------------------------------------------------------
+
+X = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+NUMBERS = X[:, 0] - 2 * X[:, 1]
+WORDS = np.where(X[:, 0] > 0, "ja", np.where(X[:, 1] > 0, "nein", "weiß nicht"))
+
+
+def estimators():
+    options = {"hidden_layer_sizes": (5,), "max_iter": 3, "n_iter_no_change": 9, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield MLPClassifier(**options, dropout=0.1).fit(X, WORDS)
+        yield MLPClassifier(**options).fit(X, NUMBERS > 0)
+        yield MLPRegressor(**options, dtype="float64").fit(X, np.stack([NUMBERS, -NUMBERS], 1))
+
+
+@pytest.mark.parametrize("which", range(3), ids=["words", "binary", "regressor"])
+def test_an_estimator_comes_back_and_goes_on(tmp_path, which):
+    model = list(estimators())[which]
+    preprocessing = Preprocessing((Categorical("c", ("a", None)),), Target("y", "classification"))
+    xpnn.save(model, tmp_path / "m", preprocessing=preprocessing)
+    again = xpnn.load(tmp_path / "m")
+    assert type(again) is type(model)
+    assert again.preprocessing_ == preprocessing
+    assert again.get_params() == model.get_params()
+    assert again.history_ == model.history_
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    for a, b in zip(again.coefs_, model.coefs_, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+    y = model.predict(X)
+    np.testing.assert_array_equal(  # the optimizer's state and the seed came along
+        again.partial_fit(X, y).coefs_[0], copy.deepcopy(model).partial_fit(X, y).coefs_[0]
+    )
+    xpnn.save(again, tmp_path / "n")  # an estimator keeps its preprocessing
+    assert xpnn.load(tmp_path / "n").preprocessing_ == preprocessing
+
+
+def test_what_cannot_be_saved_is_named(tmp_path):
+    def mine(z, xp):
+        return xp.tanh(z)
+
+    own = MLPRegressor(activation=(mine, lambda z, a, xp: 1 - a * a), max_iter=1)
+    own.partial_fit(X, NUMBERS)
+    with pytest.raises(ValueError, match=r"mine.*your own function.*built-in one, or pickle"):
+        xpnn.save(own, tmp_path / "m")
+    with pytest.raises(NotFittedError):
+        xpnn.save(MLPRegressor(), tmp_path / "m")
+    with pytest.raises(ValueError, match="Only estimators of xpnn can be saved"):
+        xpnn.save("model", tmp_path / "m")
+    assert os.listdir(tmp_path) == []
+
+
+def places(value, path=()):
+    """Paths to all that is inside JSON data."""
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    for key, item in value.items() if isinstance(value, dict) else ():
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    preprocessing = Preprocessing((Numeric("n", 0.0, 1.0, 2.0),), Target("y", "regression"))
+    records = []
+    for model in estimators():
+        xpnn.save(model, folder / "m", preprocessing=preprocessing)
+        header, arrays = read_record(folder / "m")
+        records.append((encode(header), arrays))
+    return folder, records
+
+
+junk = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 9),
+    st.sampled_from([2**70, 1e300, -0.5, "", "x", "relu", "float32", [], {}, [1], ["a", "b"]]),
+    st.sampled_from([{"__float__": "nan"}, {"__tuple__": [3]}, {"entry": "loss", "name": "huber"}]),
+)
+
+
+@given(st.data())
+@settings(max_examples=400, deadline=None)
+def test_a_header_that_lies_is_refused_or_harmless(saved, data):
+    folder, records = saved
+    header, arrays = copy.deepcopy(records[data.draw(st.integers(0, 2))])
+    for _ in range(data.draw(st.integers(1, 2))):
+        *way, last = data.draw(st.sampled_from(list(places(header)) or [("class",)]))
+        inner = header
+        for key in way:
+            inner = inner[key]
+        if data.draw(st.booleans(), label="drop"):
+            del inner[last]
+        else:
+            inner[last] = copy.deepcopy(data.draw(junk))
+    if data.draw(st.booleans(), label="change an array"):
+        name = data.draw(st.sampled_from(sorted(arrays)))
+        change = data.draw(st.sampled_from(["drop", "short", "type", "shape"]))
+        array = arrays.pop(name)
+        if change != "drop":
+            odd = {"short": array[:-1], "type": array.astype(np.int8), "shape": array[None]}
+            arrays[name] = odd[change]
+    path = forge(folder, json.dumps(header), arrays)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a device that is not here
+        try:
+            model = xpnn.load(path)
+        except (ModelFileError, DeviceError):
+            return
+    assert type(model) in (MLPClassifier, MLPRegressor)
+    assert len(model.predict(np.zeros((2, model.n_features_in_), dtype=np.float32))) == 2

@@ -122,7 +122,10 @@ def train(
         float, typer.Option(help="Adam's; it falls to 0 along a cosine.")
     ] = 0.001,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of weights, shuffles and dropout; the split stays.")
+        int,
+        typer.Option(
+            min=0, max=2**32 - 1, help="Of weights, shuffles and dropout; the split stays."
+        ),
     ] = 0,
     test_size: Annotated[float, typer.Option(help="Part of the rows kept for the test.")] = 0.2,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
@@ -322,7 +325,7 @@ def _result_table(report: "Report", model: Path) -> str:
         (f"test {report.metric}", score(report.test_score)),
         (f"validation {report.metric}", score(report.validation_score)),
         ("rows", ", ".join(f"{n:,} {part}" for part, n in report.rows.items())),
-        ("epochs", f"{report.epochs} of batches of {report.batch_size}"),
+        ("epochs", f"{report.epochs} of {report.epochs_asked}, batches of {report.batch_size}"),
         ("time", f"{report.seconds:.1f} s"),
         ("model", size),
     ]

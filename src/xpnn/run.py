@@ -49,6 +49,7 @@ class Report:
     validation_score: float
     rows: dict[str, int]
     epochs: int
+    epochs_asked: int
     batch_size: int
     seconds: float
     parameters: int
@@ -103,8 +104,8 @@ def train_on(
     --------
     >>> from xpnn.problem import make_problem
     >>> from xpnn.tables import read_table
-    >>> params = {"hidden_layer_sizes": (16,), "random_state": 0}
-    >>> estimator, report = train_on(make_problem(read_table("iris")), params, epochs=60)
+    >>> params = {"hidden_layer_sizes": (32,), "random_state": 0}
+    >>> estimator, report = train_on(make_problem(read_table("iris")), params)
     >>> report.test_score > 0.8
     True
     """
@@ -139,6 +140,7 @@ def train_on(
         validation_score=float(estimator.score(x[validation], y[validation])),
         rows={"train": len(train), "validation": len(validation), "test": len(test)},
         epochs=len(estimator.history_["loss"]),
+        epochs_asked=epochs,
         batch_size=batch_size,
         seconds=seconds,
         parameters=sum(a.size for a in (*estimator.coefs_, *estimator.intercepts_)),

@@ -95,7 +95,8 @@ def read_table(source: str | os.PathLike[str]) -> Table:
     if path.is_dir():
         raise TableError(f"{source} is a folder; give a CSV or Parquet file in it.")
     if not path.exists():
-        raise TableError(f"There is no file {source}{hint(str(source), BUNDLED)}.")
+        near = "" if path.suffix else hint(str(source), BUNDLED)
+        raise TableError(f"There is no file {source}{near}.")
     readers = {".csv": _read_csv, ".tsv": _read_csv, ".txt": _read_csv}
     readers |= {".parquet": _read_parquet, ".pq": _read_parquet}
     reader = readers.get(path.suffix.lower())
@@ -126,7 +127,7 @@ def hint(word: str, known: Iterable[str]) -> str:
     "; did you mean 'digits'? There are, nearest first: digits, iris"
     """
     names = nearest_first(word, known)
-    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     return f"; did you mean {names[0]!r}? There are, nearest first: {shown}"
 
 

@@ -146,12 +146,9 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
     estimator._source = estimator._backend = get_backend("numpy")
     estimator._moments_of = OPTIMIZERS[header["moments_of"]] if "moments_of" in header else None
     estimator._state = TrainingState(arrays["theta"], arrays["buffers"], moments, **state)
+    _check_attributes(header["attributes"], network, isinstance(estimator, ClassifierMixin))
     for name, value in header["attributes"].items():
         setattr(estimator, name, value)
-    sizes = (network.layers[0].n_in, network.layers[-1].n_out, len(network.layers) + 1)
-    given = (estimator.n_features_in_, estimator.n_outputs_, estimator.n_layers_)
-    if not set(header["attributes"]) <= set(_RECORDED) or sizes != given:
-        raise ValueError("its attributes are not those of its network")
     if isinstance(estimator, ClassifierMixin):
         estimator._labels = Labels(**header["labels"])
         estimator._labels.check(estimator.n_outputs_)
@@ -160,6 +157,21 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
         _go_to_device(estimator)
     estimator._adopt(estimator._state, 0)
     return estimator
+
+
+def _check_attributes(given: dict[str, Any], network: Network, classifier: bool) -> None:
+    n_in, n_out = network.layers[0].n_in, network.layers[-1].n_out
+    facts: dict[str, Any] = {"n_features_in_": n_in, "n_outputs_": n_out}
+    facts["n_layers_"] = len(network.layers) + 1
+    names, text = given.get("feature_names_in_"), given["out_activation_"]
+    right = all(type(given[name]) is int and given[name] == n for name, n in facts.items())
+    right = right and set(given) <= set(_RECORDED) and isinstance(text, str)
+    if names is not None or "feature_names_in_" in given:
+        right = right and isinstance(names, np.ndarray) and names.shape == (n_in,)
+    if not classifier:
+        right = right and type(given["_vector"]) is bool and (n_out == 1 or not given["_vector"])
+    if not right:
+        raise ValueError("its attributes are not those of its network")
 
 
 def _check_state(state: dict[str, Any]) -> None:
