@@ -99,6 +99,10 @@ def predict_in_chunks(
     -------
     array of shape (n, n_out) on the backend's device
     """
+    if isinstance(x, np.ndarray) and isinstance(theta, np.ndarray):
+        raw = kernels.host_forward(network, theta, x)
+        if raw is not None:
+            return raw if method == "forward" else network.link.value(raw, backend.xp)
     function = kernels.compiled_method(network, method, backend.xp)
     widest = max(max(layer.n_in, layer.n_out) for layer in network.layers)
     size = max(1, CHUNK_ELEMENTS // widest)

@@ -4,6 +4,7 @@ NumPy, pandas, polars, lists and SciPy matrices go through scikit-learn's own ch
 other libraries stay where they are and are checked there, with the same messages.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from xpnn.data import is_sparse
 
 NUMPY = get_backend("numpy")
 _FLOATS = ("float64", "float32")
+_HOST_FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 
 def is_foreign(x: Any) -> bool:
@@ -67,6 +69,19 @@ def read_features(estimator: Any, x: Any, *, reset: bool) -> tuple[Any, Backend]
             f"{estimator.n_features_in_} features as input."
         )
     return x, backend
+
+
+def is_ready(estimator: Any, x: Any) -> bool:
+    """Whether `read_features` of a fitted estimator would return `x` as it is: a fast check."""
+    return (
+        type(x) is np.ndarray
+        and x.dtype in _HOST_FLOATS
+        and x.ndim == 2
+        and x.shape[0] > 0
+        and x.shape[1] == estimator.n_features_in_
+        and "feature_names_in_" not in estimator.__dict__
+        and math.isfinite(np.add.reduce(x, axis=None))
+    )
 
 
 def _check_shape(estimator: Any, x: Array) -> Array:

@@ -15,7 +15,7 @@ from xpnn import metrics
 from xpnn._typing import Array
 from xpnn.backends import Backend, backend_of, to_numpy
 from xpnn.estimators._base import BaseMLP
-from xpnn.estimators._inputs import is_foreign, read_target
+from xpnn.estimators._inputs import NUMPY, is_foreign, read_target
 from xpnn.estimators._labels import Labels
 from xpnn.estimators._parameters import NetworkParameters
 from xpnn.losses import Loss, get_loss
@@ -255,7 +255,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return metrics.accuracy(self._codes(output, xp), target, weight, xp)
 
     def _codes(self, output: Array, xp: Any) -> Array:
-        wide = "int64" in self._backend.dtypes
+        wide = self._backend is NUMPY or "int64" in self._backend.dtypes
         return self._labels.codes(output, xp.int64 if wide else xp.int32, xp)
 
     def _has_probabilities(self) -> bool:

@@ -13,6 +13,7 @@ from array_api_compat import is_jax_namespace
 from xpnn._typing import Namespace
 from xpnn.kernels import reference
 from xpnn.kernels.choice import Fit, fused_step
+from xpnn.kernels.inference import host_forward
 from xpnn.kernels.reference import Drop
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "compiled",
     "compiled_method",
     "fused_step",
+    "host_forward",
     "host_words",
     "remembered",
     "select",

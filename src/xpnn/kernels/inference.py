@@ -1,0 +1,73 @@
+"""Outputs of a plain network on NumPy: in place, in blocks of rows that stay in the cache.
+
+Workspaces belong to a call, so one network may predict in several threads at once. What is
+remembered between calls is how the flat vector is cut into weights.
+"""
+
+import weakref
+from typing import Any
+
+import numpy as np
+
+from xpnn._typing import Array
+from xpnn.kernels.numpy_ops import builtin_name
+
+_BLOCK = 1 << 18  # elements of the widest layer
+_FEW = 256  # rows that make one block at any width
+_MOST = 64
+_CUT: dict[int, tuple[Any, Any, Any]] = {}
+
+
+def _layers(network: Any, theta: np.ndarray) -> Any:
+    """Weights, biases and activations of each layer; () for a network with more than these."""
+    known = _CUT.get(id(theta))
+    if known is not None and known[0]() is theta and known[1] is network:
+        return known[2]
+    layers: Any = ()
+    if not any(getattr(d, "normalization", None) for d in network.layers):
+        parts = network.layout.split(theta, np)
+        layers = tuple(
+            (parts[f"weight_{i}"], parts.get(f"bias_{i}"), d.activation, builtin_name(d.activation))
+            for i, d in enumerate(network.layers)
+        )
+    if len(_CUT) >= _MOST:
+        _CUT.clear()
+    _CUT[id(theta)] = weakref.ref(theta), network, layers
+    return layers
+
+
+def host_forward(network: Any, theta: np.ndarray, x: np.ndarray) -> Array | None:
+    """Raw outputs, shape (n, n_out), of inputs of shape (n, n_in); None for other networks.
+
+    Parameters
+    ----------
+    network : xpnn.network.Network
+    theta : ndarray
+    x : ndarray of shape (n, n_in)
+        Any floating dtype; computed in that of `theta`.
+    """
+    layers = _layers(network, theta)
+    if not layers:
+        return None
+    if x.dtype != theta.dtype:
+        x = x.astype(theta.dtype)
+    n, size = x.shape[0], _FEW
+    if n <= size:
+        return _block(layers, x)
+    size = max(size, _BLOCK // max(w.shape[1] for w, *_ in layers))
+    out = np.empty((n, layers[-1][0].shape[1]), dtype=theta.dtype)
+    for i in range(0, n, size):
+        out[i : i + size] = _block(layers, x[i : i + size])
+    return out
+
+
+def _block(layers: Any, x: np.ndarray) -> Array:
+    for w, b, activation, name in layers:
+        x = np.matmul(x, w)
+        if b is not None:
+            x += b
+        if name == "relu":
+            np.maximum(x, 0.0, out=x)
+        elif name != "identity":
+            x = activation.value(x, np)
+    return x
