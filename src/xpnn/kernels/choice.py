@@ -48,7 +48,9 @@ def fused_step(rules: Any, xp: Namespace, fit: Fit) -> FusedStep | None:
         kind = FusedEpoch if fit.resident else FusedStep
         return kind(rules, NumbaOps(xp))
     if is_cupy_namespace(xp):
-        return None
+        from xpnn.kernels.cupy_ops import CupyOps
+
+        return FusedStep(rules, CupyOps(xp))
     return None
 
 

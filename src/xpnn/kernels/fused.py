@@ -86,21 +86,16 @@ class FusedStep:
         """A step on rows of resident data."""
         if theta is not self.theta:
             self.bind(theta)
-        x, y, weight = data
         stop = start + size
         if order is None:
             batch: Any = tuple(None if a is None else a[start:stop, ...] for a in data)
             return self.on_batch(theta, buffers, moments, total, batch, keys, coefficients, decay)
-        rows, ops = order[start:stop], self.ops
         space = self.spaces.get(size) or self.space(size)
-        ops.take(x, rows, space[0])
         if len(space) == 3:  # the targets' room is known with the first targets
             extra = [None if a is None else self.xp.empty_like(a[:size, ...]) for a in data[1:]]
             space = self.spaces[size] = (*space, *extra)
-        ops.take(y, rows, space[3])
-        if weight is not None:
-            ops.take(weight, rows, space[4])
         batch = space[0], space[3], space[4]
+        self.ops.gather(data, order[start:stop], batch)
         return self.step(theta, buffers, moments, total, batch, keys, coefficients, decay, True)
 
     def stride(self, batch: int) -> int:
@@ -180,14 +175,14 @@ class FusedStep:
                 l2,
                 self.n_weights,
             )
-            if rules.l2:
-                value = value + penalty
+            total = self.ops.accumulate(total, value, penalty, n)
         else:
             new, moments, value = rules.finish(
                 theta, moments, value, self.gradient, n, weight, coefficients, decay, self.xp
             )
             theta[...] = new
-        return theta, buffers, moments, total + value * n
+            total = self.ops.accumulate(total, value, None, n)
+        return theta, buffers, moments, total
 
     def backpropagate(self, x: Array, y: Array, weight: Any, keys: Any, owned: bool) -> Array:
         """The loss of a batch; its gradient goes into `self.gradient`."""

@@ -30,9 +30,11 @@ class Ops:
         """Write the matrix product of two arrays, either of them transposed, into `out`."""
         self.xp.matmul(a, b, out=out)
 
-    def take(self, a: Array, rows: Array, out: Array) -> None:
-        """Copy some rows of `a` into `out`."""
-        out[...] = self.xp.take(a, rows, axis=0)
+    def gather(self, arrays: Any, rows: Array, outs: Any) -> None:
+        """Copy some rows of features, targets and weights (or None) into `outs`."""
+        for a, out in zip(arrays, outs, strict=True):
+            if a is not None:
+                out[...] = self.xp.take(a, rows, axis=0)
 
     def drop_inputs(self, x: Array, drop: Drop) -> Array:
         """Inverted dropout of a batch; may overwrite it."""
@@ -126,13 +128,17 @@ class Ops:
         Returns
         -------
         moments : tuple of arrays
-        penalty : 0-d array or float
-            ``l2 / 2 * sum(weights**2)`` before the step.
+        penalty : object
+            ``l2 / 2 * sum(weights**2)`` before the step, as `accumulate` takes it; or None.
         """
-        xp, penalty = self.xp, 0.0
+        xp, penalty = self.xp, None
         if l2:
             w = theta * decay
             penalty, gradient = (0.5 * l2) * xp.sum(w * w), gradient + l2 * w
         new, moments = optimizer.update(theta, gradient, moments, coefficients, decay, xp)
         theta[...] = new
         return moments, penalty
+
+    def accumulate(self, total: Array, value: Array, penalty: Any, n: int) -> Array:
+        """Add the losses of a batch of `n` rows and its penalty to `total`, which is lost."""
+        return total + (value if penalty is None else value + penalty) * n

@@ -105,7 +105,7 @@ class NumbaOps(NumpyOps):
             return super().update(
                 optimizer, theta, gradient, moments, coefficients, decay, l2, n_weights
             )
-        penalty: Any = 0.0
+        penalty: Any = None
         if l2:
             w = theta[:n_weights]
             penalty = (0.5 * l2) * np.dot(w, w)

@@ -48,9 +48,11 @@ class NumpyOps(Ops):
             room = self._spaces[name, dtype] = np.empty(size, dtype=dtype)
         return room[:size]
 
-    def take(self, a: Array, rows: Array, out: Array) -> None:
-        """Copy some rows of `a` into `out`."""
-        np.take(a, rows, axis=0, out=out, mode="clip")  # "raise" would go through a buffer
+    def gather(self, arrays: Any, rows: Array, outs: Any) -> None:
+        """Copy some rows of features, targets and weights (or None) into `outs`."""
+        for a, out in zip(arrays, outs, strict=True):
+            if a is not None:
+                np.take(a, rows, axis=0, out=out, mode="clip")  # "raise" would use a buffer
 
     def drop_inputs(self, x: Array, drop: Drop) -> Array:
         """Inverted dropout of a batch, in place."""
@@ -180,7 +182,7 @@ class NumpyOps(Ops):
             return super().update(
                 optimizer, theta, gradient, moments, coefficients, decay, l2, n_weights
             )
-        penalty: Any = 0.0
+        penalty: Any = None
         if l2:
             w, scaled = theta[:n_weights], self.space("penalty", n_weights, theta.dtype)
             penalty = (0.5 * l2) * np.dot(w, w)
