@@ -15,7 +15,15 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils.class_weight import compute_sample_weight
 
 import xpnn
-from xpnn import Activation, MLPClassifier, MLPRegressor, get_loss, get_optimizer, get_schedule
+from xpnn import (
+    Activation,
+    MLPClassifier,
+    MLPRegressor,
+    data,
+    get_loss,
+    get_optimizer,
+    get_schedule,
+)
 
 pytestmark = [
     pytest.mark.own_context,
@@ -487,7 +495,7 @@ def test_normalization(kind, target):
 
 
 @pytest.mark.parametrize("kind", ["batch", "layer"])
-def test_normalization_in_files_pickles_and_streams(kind, tmp_path):
+def test_normalization_in_files_and_pickles(kind, tmp_path):
     model = classifier(normalization=kind, max_iter=60).fit(100 * X, Y)
     assert model.score(100 * X, Y) > 0.85
     xpnn.save(model, tmp_path / "model.safetensors")
@@ -495,6 +503,18 @@ def test_normalization_in_files_pickles_and_streams(kind, tmp_path):
         np.testing.assert_array_equal(again.predict_proba(100 * X), model.predict_proba(100 * X))
     one = model.predict_proba(100 * X[:1])  # a row's prediction needs no other row
     np.testing.assert_allclose(one, model.predict_proba(100 * X)[:1])
+
+
+@pytest.mark.parametrize("kind", ["batch", "layer"])
+def test_normalization_of_streamed_rows(kind, target_any, monkeypatch):
+    about = {"normalization": kind, "max_iter": 3, "batch_size": 40}
+    about |= {"device": target_any.backend.name, "dtype": target_any.dtype_name}
+    moved = classifier(**about).fit(X, Y)
+    monkeypatch.setattr(data, "_too_big", lambda x, backend: True)
+    streamed = classifier(**about).fit(X, Y)
+    tol = target_any.weight_tol
+    np.testing.assert_allclose(streamed.coefs_[0], moved.coefs_[0], rtol=tol, atol=tol)
+    np.testing.assert_allclose(streamed.predict_proba(X), moved.predict_proba(X), atol=tol)
 
 
 def test_normalization_with_lbfgs():
