@@ -1,0 +1,342 @@
+"""Every override beside the reference: same signatures, same numbers, nothing else touched."""
+
+import importlib.util
+import inspect
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+
+from xpnn import MLPClassifier
+from xpnn.activations import ACTIVATIONS, Activation
+from xpnn.kernels import Fit, fused_step
+from xpnn.kernels.choice import uses_numba
+from xpnn.kernels.fused import FusedStep
+from xpnn.kernels.inplace import Ops
+from xpnn.kernels.numpy_ops import NumpyOps
+from xpnn.kernels.reference import Drop
+from xpnn.losses import get_loss
+from xpnn.network import Dense, Network, multilayer_perceptron
+from xpnn.optimizers import OPTIMIZERS, get_optimizer
+from xpnn.random import dropout_mask, step_keys
+from xpnn.step import ReferenceSteps, Rules
+
+HAS_NUMBA = importlib.util.find_spec("numba") is not None
+KEY = (0x9E3779B9, 0x243F6A88)
+CUBE = Activation("cube", lambda z, xp: 0.1 * z * z * z, lambda z, a, xp: 0.3 * z * z)
+NAMES = [name for name, activation in sorted(ACTIVATIONS.items()) if activation.differentiable]
+ON_HOST = ("numpy", "cupy:0")
+
+
+def overrides(target):
+    """The in-place operations there are for a target, the general ones first."""
+    kinds = [Ops]
+    if target.name == "numpy":
+        kinds.append(NumpyOps)
+        if HAS_NUMBA:
+            from xpnn.kernels.numba_ops import NumbaOps
+
+            kinds.append(NumbaOps)
+    if target.name.startswith("cupy"):
+        from xpnn.kernels.cupy_ops import CupyOps
+
+        kinds.append(CupyOps)
+    return kinds
+
+
+def steps_of(target, rules):
+    """Each override of a whole step."""
+    steps = [FusedStep(rules, kind(target.xp)) for kind in overrides(target)]
+    if target.name == "numpy" and HAS_NUMBA:
+        from xpnn.kernels.numba_epoch import FusedEpoch
+        from xpnn.kernels.numba_ops import NumbaOps
+
+        steps.append(FusedEpoch(rules, NumbaOps(target.xp)))
+    return steps
+
+
+def test_signatures_are_those_of_the_reference():
+    kinds = [NumpyOps]
+    if HAS_NUMBA:
+        from xpnn.kernels.numba_ops import NumbaOps
+
+        kinds.append(NumbaOps)
+    names = [n for n, f in inspect.getmembers(Ops, inspect.isfunction) if n[0] != "_"]
+    assert len(names) >= 7
+    for kind in kinds:
+        for name in names:
+            wanted = inspect.signature(getattr(Ops, name)).parameters
+            assert list(inspect.signature(getattr(kind, name)).parameters) == list(wanted), name
+    for name in ("on_batch", "on_rows", "on_steps", "stride", "words"):
+        found = [n for n in inspect.signature(getattr(FusedStep, name)).parameters if n != "self"]
+        steps = ReferenceSteps(Rules(network(), LOSS, get_optimizer("sgd")), np)
+        assert found == list(inspect.signature(getattr(steps, name)).parameters), name
+
+
+LOSS = get_loss("softmax_cross_entropy")
+
+
+def network(activation="relu", dropout=0.0, input_dropout=0.0, sizes=(7, 13, 33, 5)):
+    return multilayer_perceptron(sizes, activation, dropout=dropout, input_dropout=input_dropout)
+
+
+@pytest.mark.targets(*ON_HOST)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (33, 50), (7, 64), (2, 129)])
+@pytest.mark.parametrize("rate", [0.0, 0.3, 0.5])
+@pytest.mark.parametrize("name", [*NAMES, "cube"])
+def test_layer_operations(target, name, rate, shape):
+    """Forward and backward of bias, activation and dropout."""
+    activation = ACTIVATIONS.get(name, CUBE)
+    rng = np.random.default_rng(0)
+    z, g, b = (rng.normal(size=s) for s in (shape, shape, shape[1:]))
+    drop = Drop(KEY, 3, rate) if rate else None
+    results = []
+    for kind in overrides(target):
+        ops, db = kind(target.xp), target.asarray(np.full(shape[1], np.nan))
+        y, saved = ops.activate(target.asarray(z), target.asarray(b), activation, drop)
+        seen = target.to_numpy(y).copy()
+        dz = ops.pull_back(target.asarray(g), y, saved, activation, drop, db)
+        results.append([seen, target.to_numpy(dz), target.to_numpy(db)])
+        if rate:  # the draw to the bit
+            host = dropout_mask(KEY, 3, shape, rate, np.float64, np, None)
+            assert (seen[host == 0] == 0).all()
+    for found in results[1:]:
+        for a, e in zip(found, results[0], strict=True):
+            scale = max(np.abs(e).max(), 1e-30)
+            np.testing.assert_allclose(a, e, rtol=target.tol, atol=target.tol * scale)
+
+
+@pytest.mark.targets(*ON_HOST)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("shape", [(1, 2), (6, 10), (40, 3), (5, 300)])
+def test_cross_entropy(target, shape, bias, weighted):
+    rng = np.random.default_rng(1)
+    z, b, w = rng.normal(size=shape) * 30, rng.normal(size=shape[1]), rng.uniform(size=shape[0])
+    y = rng.integers(0, shape[1], shape[0])
+    results = []
+    for kind in overrides(target):
+        db = target.asarray(np.zeros(shape[1])) if bias else None
+        value, dz = kind(target.xp).loss(
+            target.asarray(z),
+            target.asarray(b) if bias else None,
+            target.asarray(y),
+            target.asarray(w) if weighted else None,
+            LOSS,
+            db,
+        )
+        found = [target.to_numpy(a) for a in (target.xp.asarray(value), dz)]
+        results.append([*found, target.to_numpy(db) if bias else np.zeros(1)])
+    for found in results[1:]:
+        for a, e in zip(found, results[0], strict=True):
+            np.testing.assert_allclose(a, e, rtol=10 * target.tol, atol=10 * target.tol)
+
+
+def train_steps(target, steps, rules, rows=50, batch=16, count=4, layout="C", weight=None):
+    """A few steps from the same start; theta, the total and the moments on the host."""
+    rng = np.random.default_rng(4)  # no unit at its kink
+    net, t = rules.network, target
+    x = rng.normal(size=(rows, net.layers[0].n_in))
+    y = rng.integers(0, net.layers[-1].n_out, rows)
+    data = [t.asarray(x), t.asarray(y), None if weight is None else t.asarray(weight)]
+    if layout == "F":
+        data[0] = t.asarray(np.ascontiguousarray(x.T)).T
+    elif layout == "strided":
+        data[0] = t.asarray(np.repeat(x, 2, axis=0))[::2, ...]
+    if layout == "readonly":
+        for a in data[:2]:
+            a.flags.writeable = False
+    before = [t.to_numpy(a).copy() for a in data[:2]]
+    theta, order = t.asarray(net.init(1)[0]), t.asarray(rng.permutation(rows))
+    moments = rules.optimizer.init(theta, t.xp)
+    total = t.xp.zeros((), dtype=t.dtype, device=t.device)
+    keys = steps.words(step_keys(5, 0, count, len(net.layers) + 1)) if net.draws else None
+    rates = [rules.optimizer.coefficients(0.01, k + 1) for k in range(count)]
+    decay = t.asarray(net.layout.mask("weight"))
+    carry = steps.on_steps(
+        theta, t.asarray(np.zeros(0)), moments, total, tuple(data), order, 0, keys, rates, decay,
+        batch,
+    )  # fmt: skip
+    for a, b in zip(data[:2], before, strict=True):
+        np.testing.assert_array_equal(t.to_numpy(a), b)
+    return [t.to_numpy(t.xp.asarray(a)) for a in (carry[0], carry[3], *carry[2])]
+
+
+def assert_alike(target, rules, **options):
+    expected = train_steps(target, ReferenceSteps(rules, target.xp), rules, **options)
+    for steps in steps_of(target, rules):
+        found = train_steps(target, steps, rules, **options)
+        for a, e in zip(found, expected, strict=True):
+            # Adam amplifies rounding, so float32 has the tolerance of weights after a few steps
+            tol = max(target.tol, 1e-4 if target.dtype_name == "float32" else 0.0)
+            np.testing.assert_allclose(a, e, rtol=tol, atol=tol * max(np.abs(e).max(), 1e-30))
+
+
+@pytest.mark.targets(*ON_HOST)
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+def test_steps_of_every_optimizer(target, optimizer, l2, dropout):
+    net = network(dropout=dropout, input_dropout=dropout / 2)
+    assert_alike(target, Rules(net, LOSS, get_optimizer(optimizer), 0.0, l2))
+
+
+@pytest.mark.targets(*ON_HOST)
+@pytest.mark.parametrize("layout", ["C", "F", "strided"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_steps_on_any_memory_layout(target, layout, weighted):
+    weight = np.random.default_rng(3).uniform(size=50) if weighted else None
+    rules = Rules(network(dropout=0.2), LOSS, get_optimizer("adam"), 0.0, 0.01)
+    assert_alike(target, rules, layout=layout, weight=weight)
+
+
+@pytest.mark.targets("numpy")
+def test_steps_on_read_only_data(target):
+    rules = Rules(network(dropout=0.2), LOSS, get_optimizer("adam"), 0.0, 0.01)
+    assert_alike(target, rules, layout="readonly")
+
+
+@pytest.mark.targets(*ON_HOST)
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "leaky_relu", "gelu", "cube"])
+def test_steps_of_other_activations(target, activation):
+    net = network(CUBE if activation == "cube" else activation, dropout=0.5)
+    assert_alike(target, Rules(net, LOSS, get_optimizer("momentum"), 0.0, 0.0))
+
+
+@pytest.mark.targets(*ON_HOST)
+def test_steps_with_every_rule_and_without_biases(target):
+    net = Network((Dense(7, 9, "relu", bias=False), Dense(9, 5, bias=False)))
+    adam = get_optimizer("adam")
+    assert_alike(target, Rules(net, LOSS, adam, 0.0, 0.1))
+    assert_alike(target, Rules(network(), LOSS, adam, 0.1, 0.1, 1.0, 2.0))
+    assert_alike(target, Rules(network(), get_loss(own_loss), adam), count=1)
+
+
+def own_loss(output, target, weight, xp):
+    """A user's own loss, which no kernel knows."""
+    return 0.5 * xp.sum(output * output), output
+
+
+@pytest.mark.targets("cupy:0")
+@pytest.mark.dtypes("float32")
+@pytest.mark.parametrize(("l2", "most"), [(0.0, 10), (0.1, 11)])
+def test_launches_on_cupy(target, l2, most):
+    """Two hidden layers with dropout, cross-entropy, Adam: ten launches beside 8 products."""
+    cupy_on_cpu = pytest.importorskip("cupy_on_cpu")
+    rules = Rules(network(dropout=0.5), LOSS, get_optimizer("adam"), 0.0, l2)
+    steps = fused_step(rules, target.xp, Fit(50, 16, 1, True, False, target.dtype))
+    train_steps(target, steps, rules, count=1)
+    carry = []
+    original = steps.on_rows
+
+    def counted(*args):
+        with cupy_on_cpu.count() as seen:
+            result = original(*args)
+        carry.append(seen)
+        return result
+
+    steps.on_rows = counted
+    train_steps(target, steps, rules, count=3)
+    last = carry[-1]
+    assert (last["gemms"], last["launches"]) == (8, most), last["kernels"]
+    assert last["synchronisations"] == last["d2h"] == last["h2d"] == 0
+
+
+def test_kernel_follows_from_shapes_and_steps_alone(monkeypatch):
+    monkeypatch.delenv("XPNN_NUMBA", raising=False)
+    small = Fit(150, 150, 200, True, False, np.float32)
+    large = Fit(60_000, 128, 10, True, False, np.float32)
+    big = network(sizes=(784, 256, 128, 10))
+    assert not uses_numba(network(sizes=(4, 100, 3)), small)
+    assert uses_numba(big, large) == HAS_NUMBA
+    monkeypatch.setenv("XPNN_NUMBA", "0")
+    assert not uses_numba(big, large)
+    rules = Rules(network(), LOSS, get_optimizer("adam"))
+    assert fused_step(rules, np, large._replace(sparse=True)) is None
+
+
+def test_small_fit_imports_no_numba():
+    code = (
+        "import sys, warnings; warnings.simplefilter('ignore')\n"
+        "from sklearn.datasets import load_iris\n"
+        "from xpnn import MLPClassifier\n"
+        "X, y = load_iris(return_X_y=True)\n"
+        "MLPClassifier(random_state=0).fit(X, y).predict(X)\n"
+        "print('numba' in sys.modules)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "XPNN_NUMBA"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.split() == ["False"]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_estimators_learn_alike_with_and_without_numba(monkeypatch, dropout):
+    if not HAS_NUMBA:
+        pytest.skip("numba is not installed")
+    X, y = load_iris(return_X_y=True)
+    models = []
+    for said in ("0", "1"):
+        monkeypatch.setenv("XPNN_NUMBA", said)
+        model = MLPClassifier((9, 8), dropout=dropout, batch_size=40, max_iter=5, random_state=0)
+        models.append(model.fit(X, y))
+    for a, b in zip(models[0].coefs_, models[1].coefs_, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(models[0].loss_curve_, models[1].loss_curve_, rtol=1e-11)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_concurrent_predictions_do_not_meet():
+    X, y = load_iris(return_X_y=True)
+    model = MLPClassifier((50,), max_iter=3, random_state=0).fit(X, y)
+    blocks = [np.tile(X, (k, 1)) for k in (1, 3, 7, 11)]
+    expected = [model.predict_proba(b) for b in blocks]
+    wrong = []
+
+    def work(k):
+        for _ in range(40):
+            if not np.array_equal(model.predict_proba(blocks[k]), expected[k]):
+                wrong.append(k)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_nothing_is_allocated_inside_a_step_after_the_first():
+    import tracemalloc
+
+    net = network(dropout=0.5, sizes=(64, 256, 256, 10))
+    rules, rng = Rules(net, LOSS, get_optimizer("adam"), 0.0, 0.1), np.random.default_rng(0)
+    steps, rule = FusedStep(rules, NumpyOps(np)), rules.optimizer
+    theta = net.init(0)[0].astype(np.float32)
+    carry = theta, np.zeros(0), rule.init(theta, np), np.float32(0)
+    data = rng.normal(size=(400, 64)).astype(np.float32), rng.integers(0, 10, 400), None
+    order, keys = rng.permutation(400), step_keys(0, 0, 2, 4).tolist()
+    decay = net.layout.mask("weight").astype(np.float32)
+    carry = steps.on_rows(*carry, data, order, 0, keys[0], rule.coefficients(0.1, 1), decay, 200)
+    tracemalloc.start()
+    steps.on_rows(*carry, data, order, 200, keys[1], rule.coefficients(0.1, 2), decay, 200)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40_000  # bytes: row numbers and the like; one layer's output is 204,800
+
+
+def test_divergence_goes_through_the_kernels():
+    X, y = load_iris(return_X_y=True)
+    for said in ("0", "1") if HAS_NUMBA else ("0",):
+        os.environ["XPNN_NUMBA"] = said
+        try:
+            with pytest.raises(ValueError, match="non-finite"):
+                MLPClassifier((20,), solver="sgd", learning_rate_init=1e30).fit(X, y)
+        finally:
+            del os.environ["XPNN_NUMBA"]
