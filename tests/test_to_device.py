@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from targets import TABLE
 
 import xpnn
-from xpnn import DeviceError, MLPClassifier, MLPRegressor
+from xpnn import DeviceError, MLPClassifier, MLPRegressor, Perceptron
 
 pytestmark = [
     pytest.mark.own_context,
@@ -147,6 +147,22 @@ def test_pickles_hold_host_arrays(target_any, kind):
             np.testing.assert_array_equal(t.to_numpy(a), t.to_numpy(b))
         again.partial_fit(t.asarray(X), t.asarray(y))
         assert len(again.loss_curve_) == len(model.loss_curve_) + 1
+
+
+def test_a_perceptron_moves_and_pickles_too(target):
+    t = target
+    model = Perceptron(max_iter=5, tol=None).fit(X.astype(t.dtype_name), Y)
+    expected = model.decision_function(X.astype(t.dtype_name))
+    model.to_device(t.backend.name)
+    for a in (model.coef_, model.intercept_):
+        t.assert_here(a)
+    again = pickle.loads(pickle.dumps(model))
+    for moved in (model, again):
+        t.assert_close(moved.decision_function(t.asarray(X)), expected)
+        assert xpnn.backend_of(moved.classes_) is t.backend
+    again.to_device("numpy").partial_fit(X.astype(t.dtype_name), Y)
+    assert isinstance(again.coef_, np.ndarray)
+    t.assert_close(model.decision_function(t.asarray(X)), expected)
 
 
 OPEN = """

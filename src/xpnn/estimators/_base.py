@@ -1,8 +1,9 @@
 """What the classifier and the regressor share: fitting, predicting, fitted attributes."""
 
+import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +27,6 @@ from xpnn.estimators._heldout import (
     make_validation,
     read_validation,
     split_rows,
-    take_rows,
 )
 from xpnn.estimators._inputs import NUMPY, is_ready, read_features, read_weight
 from xpnn.estimators._parameters import NetworkParameters
@@ -36,8 +36,6 @@ from xpnn.losses import Loss
 from xpnn.network import Network
 from xpnn.state import DivergedError, TrainingState
 from xpnn.training import train
-
-__all__ = ["BaseMLP", "draw_seed", "take_rows"]
 
 
 class BaseMLP(CallbackSupportMixin, NetworkParameters):
@@ -295,10 +293,8 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         scored = "val_score" if state.monitor in ("loss", "val_loss") else state.monitor
         scores = history.get(scored) if stopping else None
         self.validation_scores_ = _copied(scores)
-        self.best_validation_score_ = None if not scores else float(np.nanmax(scores))
-        self.best_loss_ = None
-        if self.loss_curve_ and not stopping:
-            self.best_loss_ = float(np.nanmin(self.loss_curve_))
+        self.best_validation_score_ = _best(scores, max)
+        self.best_loss_ = None if stopping else _best(self.loss_curve_, min)
         self.converged_ = state.outcome == "converged"
 
     # -- predicting -----------------------------------------------------------------------------
@@ -393,6 +389,11 @@ def draw_seed(random_state: Any) -> int:
     """64 bits from scikit-learn's kinds of random state."""
     high, low = check_random_state(random_state).randint(0, 2**32, size=2, dtype=np.uint32)
     return int(high) << 32 | int(low)
+
+
+def _best(curve: list[float] | None, choose: Callable[..., float]) -> float | None:
+    """The best finite value; NaN where there is none, None of no curve at all."""
+    return choose(filter(math.isfinite, curve), default=math.nan) if curve else None
 
 
 def _copied(curve: list[float] | None) -> list[float] | None:
