@@ -70,7 +70,13 @@ stage "wheel" wheel
 stage "tests on $targets" tests "$scratch/tests.log" --device="$targets"
 if [ "$(uname -sm)" = "Linux x86_64" ] && command -v g++ >/dev/null; then
     stage "CuPy on the CPU" host_double
-    CUPY_ON_CPU=1 stage "tests on cupy:0,cupy:1" tests "$scratch/cupy.log" --device=cupy:0,cupy:1
+    export CUPY_ON_CPU=1 CUPY_CACHE_DIR=$scratch/kernels/cache
+    CUPY_ON_CPU_CAPTURE=$scratch/kernels stage "tests on cupy:0,cupy:1" tests "$scratch/cupy.log" --device=cupy:0,cupy:1
+    stage "every kernel through NVRTC" bash ci/nvrtc.sh "$venv" "$scratch/kernels"
+    # Once more those that run on CuPy: no write out of bounds, no dependence on the order of threads.
+    CUPY_ON_CPU_GUARD=1 stage "guarded memory" tests "$scratch/guard.log" --device=cupy:0 -k cupy:0
+    CUPY_ON_CPU_SHUFFLE=1 stage "shuffled threads" tests "$scratch/shuffle.log" --device=cupy:0 -k cupy:0
+    unset CUPY_ON_CPU CUPY_CACHE_DIR
 else
     say "::: CuPy on the CPU: not run, it needs g++ on Linux x86-64"
 fi

@@ -108,6 +108,11 @@ OPTIONS: dict[str, Option] = {
     "dropout in every place, batch norm": Option(
         {"dropout": 0.5, "normalization": "batch"}, {"input_dropout": 0.25}, weighted=True
     ),
+    **{
+        f"config {k}={v}, weights": Option(config={k: v}, weighted=True)
+        for k, v in CONFIG_FIELDS.items()
+        if v is not None
+    },
     "streamed": Option(stream=True),
     "streamed, weights": Option(stream=True, weighted=True),
 }

@@ -105,13 +105,13 @@ FITS = [(name, options) for name in ESTIMATORS for options in options_of(name)]
 def test_each_epoch_of_fit_costs_a_handful(target, name, options):
     x, y = (target.backend.asarray(a) for a in rows(name))
     each = growth(target, lambda epochs: make(name, max_iter=epochs, **options).fit(x, y))
-    validated = int("early_stopping" in options)
+    validated = 1 + (name == "Perceptron") if "early_stopping" in options else 0
     assert each.to_device <= 1  # the permutation, however many steps
     assert each.to_host <= 1 + validated  # the epoch's metrics
     assert each.waits <= 1 + validated
     if host_double(target):
         assert each.bytes_to_device <= 120 * 8
-        assert each.bytes_to_host <= 64
+        assert each.bytes_to_host <= 128
 
 
 @pytest.mark.usefixtures("quiet")

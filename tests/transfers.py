@@ -7,7 +7,7 @@ count what goes through the selector, and on array-api-strict also each read of 
 import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
@@ -29,9 +29,13 @@ class Traffic:
     waits: int = 0
     bytes_to_device: int = 0
     bytes_to_host: int = 0
+    kernels: tuple[str, ...] = field(default=(), compare=False)  # names, on the double
 
     def __sub__(self, other: "Traffic") -> "Traffic":
-        return Traffic(*(vars(self)[k] - vars(other)[k] for k in vars(self)))
+        return Traffic(*(vars(self)[k] - vars(other)[k] for k in COUNTS))
+
+
+COUNTS = ("to_device", "to_host", "waits", "bytes_to_device", "bytes_to_host")
 
 
 def host_double(target: Target) -> Any:
@@ -54,6 +58,7 @@ def traffic(target: Target) -> Iterator[Traffic]:
         counted.to_device, counted.to_host = counts["h2d"], counts["d2h"]
         counted.waits = counts["synchronisations"]
         counted.bytes_to_device, counted.bytes_to_host = counts["h2d_bytes"], counts["d2h_bytes"]
+        counted.kernels = tuple(counts["kernels"])
         return
     library = target.backend.library
     with ExitStack() as stack:
@@ -115,6 +120,9 @@ def train_watched(
         state = training.train(network, state, data, config)
     for a in (state.theta, state.buffers, *state.moments):
         target.assert_here(a)
+    if target.dtype_name == "float32":
+        wide = {name for epoch in epochs for name in epoch.kernels if "float64" in name}
+        assert not wide, f"computed in double precision: {', '.join(sorted(wide))}"
     return state, epochs
 
 
@@ -126,4 +134,4 @@ def growth(target: Target, run: Callable[[int], Any], few: int = 2, many: int = 
     with traffic(target) as long:
         run(many)
     more = long - short
-    return Traffic(*(-(-count // (many - few)) for count in vars(more).values()))
+    return Traffic(*(-(-count // (many - few)) for count in (vars(more)[k] for k in COUNTS)))

@@ -132,7 +132,7 @@ class Ops:
             ``l2 / 2 * sum(weights**2)`` before the step, as `accumulate` takes it; or None.
         """
         xp, penalty = self.xp, None
-        if l2:
+        if not isinstance(l2, float) or l2:  # over weights it is an array, which is not looked at
             w = theta * decay
             penalty, gradient = (0.5 * l2) * xp.sum(w * w), gradient + l2 * w
         new, moments = optimizer.update(theta, gradient, moments, coefficients, decay, xp)
