@@ -49,8 +49,9 @@ for est, check in checks:
 print("RESULTS" + json.dumps(results))
 """
 
+LIBRARIES = [f"{name} is not installed" for name in ("torch", "dpnp", "cupy")]
 # What a machine may lack; a check that is skipped for another reason is a failure.
-MAY_LACK = ("cuda", "XPU", "MPS", "mps", "xpu", "dpnp is not installed", "cupy")
+MAY_LACK = ("cuda", "XPU", "MPS", "mps", "xpu", "cupy", *LIBRARIES)
 
 
 # scikit-learn excuses its own Perceptron from these two.

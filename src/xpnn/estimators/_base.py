@@ -341,8 +341,6 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         with backend.device_context(), np.errstate(all="ignore"):
             return float(self._device_score(raw, truth, weight, backend.xp))
 
-    # -- files and devices ------------------------------------------------------------------------
-
     def _to_record(self) -> tuple[dict[str, Any], dict[str, Any]]:
         check_is_fitted(self)
         return to_record(self)
