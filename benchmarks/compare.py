@@ -5,7 +5,8 @@
     python benchmarks/compare.py --device cupy:0      # the GPU side, beside torch on CUDA
 
 In each round every peer trains once from the start, in turn (A B C A B C ...), so a noisy
-machine hits all alike. A time is a whole training call over its steps.
+machine hits all alike; each has a process of its own, asleep while others run. A time is a whole
+training call over its steps.
 """
 
 import argparse
@@ -24,12 +25,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 import dataclasses
 import importlib.util
 import statistics
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
+import growth
+import inference
 import peers as library
 import report
+from workers import Worker
 from workloads import WORKLOADS, Workload
 
 MODULES = {"torch": "torch", "torch-compile": "torch", "jax": "jax"}
@@ -37,10 +40,10 @@ DROPOUT = 0.5
 
 
 def chosen_workloads(names: Iterable[str], quick: bool) -> list[Workload]:
-    """Each workload without and with dropout; `quick` ones train a tenth as long."""
+    """Each workload without and with dropout; `quick` ones train half as long."""
     chosen = [w for w in WORKLOADS if w.name in names]
     if quick:
-        chosen = [dataclasses.replace(w, epochs=max(1, w.epochs // 5)) for w in chosen]
+        chosen = [dataclasses.replace(w, epochs=max(1, w.epochs // 2)) for w in chosen]
     return [dataclasses.replace(w, dropout=rate) for w in chosen for rate in (0.0, DROPOUT)]
 
 
@@ -49,64 +52,15 @@ def usable(names: Iterable[str]) -> list[str]:
     return [n for n in names if n not in MODULES or importlib.util.find_spec(MODULES[n])]
 
 
-def make(name: str, work: Workload, device: str | None) -> Any:
-    """A peer ready to run, or None where it cannot do this work."""
-    if name == "sklearn" and work.dropout:
-        return None
-    if device and name == "xpnn":
-        return library.xpnn(work, device=device)
-    if device and name == "torch":
-        return library.torch(work, device="cuda:" + (device.partition(":")[2] or "0"))
-    return library.PEERS[name](work)
-
-
-def timer(device: str | None) -> Callable[[Callable[[], Any]], tuple[float, Any]]:
-    """Seconds and the result of a call; on a GPU by events, which the device itself stamps."""
-    if device and device.startswith("cupy"):
-        return _events
-
-    def clock(call: Callable[[], Any]) -> tuple[float, Any]:
-        start = time.perf_counter()
-        result = call()
-        return time.perf_counter() - start, result
-
-    return clock
-
-
-def _events(call: Callable[[], Any]) -> tuple[float, Any]:
-    import cupy
-
-    cupy.cuda.Device().synchronize()  # torch's stream too
-    start, end = cupy.cuda.Event(), cupy.cuda.Event()
-    start.record()
-    result = call()
-    cupy.cuda.Device().synchronize()
-    end.record()
-    end.synchronize()
-    return cupy.cuda.get_elapsed_time(start, end) / 1e3, result
-
-
-def compare(work: Workload, names: list[str], rounds: int, device: str | None) -> dict[str, Any]:
-    """Microseconds a step and the final accuracy of each peer on one workload."""
-    ready = {name: make(name, work, device) for name in names}
-    ready = {name: run for name, run in ready.items() if run is not None}
-    x, y = work.data()
-    clock, accuracy = timer(device), {}
-    for name, run in ready.items():  # imports, compilation, and a check that all learn alike
-        predict = run(work.epochs)
-        if predict is not None:
-            rows = x
-            if device and name == "xpnn":
-                from xpnn import get_backend
-
-                rows = get_backend(device).asarray(x)
-            from xpnn.backends import to_numpy
-
-            accuracy[name] = float((to_numpy(predict(rows)) == y).mean())
-    times: dict[str, list[float]] = {name: [] for name in ready}
+def compare(work: Workload, workers: dict[str, Worker], rounds: int) -> dict[str, Any]:
+    """Microseconds a step, final accuracy and peak memory of each peer on one workload."""
+    able = {n: w for n, w in workers.items() if not (n == "sklearn" and work.dropout)}
+    # imports and compilation; all must learn alike
+    checks = {name: worker("check", work, work.epochs) for name, worker in able.items()}
+    times: dict[str, list[float]] = {name: [] for name in able}
     for _ in range(rounds):
-        for name, run in ready.items():
-            seconds, _ = clock(lambda run=run: run(work.epochs))
+        for name, worker in able.items():
+            seconds = worker("run", work, work.epochs)["seconds"]
             times[name].append(seconds / (work.epochs * work.steps) * 1e6)
     return {
         "workload": work.label,
@@ -116,8 +70,22 @@ def compare(work: Workload, names: list[str], rounds: int, device: str | None) -
         "dropout": work.dropout,
         "median": {name: statistics.median(t) for name, t in times.items()},
         "min": {name: min(t) for name, t in times.items()},
-        "accuracy": accuracy,
+        "accuracy": {n: c["accuracy"] for n, c in checks.items() if c["accuracy"] is not None},
     }
+
+
+def memory(names: list[str]) -> list[dict[str, Any]]:
+    """MiB that a fit takes beyond the data and the library: a short fit comes before."""
+    table = []
+    for work in (w for w in WORKLOADS if w.name in ("mnist", "wide")):
+        row: dict[str, Any] = {"workload": work.name}
+        for name in names:
+            worker = Worker(name)
+            worker("run", WORKLOADS[0], 1)
+            row[name] = worker("run", work, 1)["memory"]
+            worker.close()
+        table.append(row)
+    return table
 
 
 def arguments() -> argparse.Namespace:
@@ -140,19 +108,24 @@ def main() -> None:
     names = usable(args.peers.split(","))
     if args.device:
         names = [n for n in names if n in ("xpnn", "torch")]
-    results: dict[str, Any] = {"machine": report.machine(), "training": []}
     parts = [args.only] if args.only else ["training"]
     if not (args.only or args.quick or args.device):
         parts += ["inference", "memory", "growth"]
+    results: dict[str, Any] = {"machine": report.machine(), "training": []}
+    workers = {name: Worker(name, args.device) for name in names}
     if "training" in parts:
         for work in chosen_workloads(args.workloads.split(","), args.quick):
-            row = compare(work, names, args.rounds, args.device)
+            row = compare(work, workers, args.rounds)
             results["training"].append(row)
             print(report.line(row), file=sys.stderr, flush=True)
-    for part in parts:
-        if part != "training":
-            module = importlib.import_module(part)
-            results[part] = module.measure(args.rounds, args.quick)
+    if "inference" in parts:
+        results["inference"] = inference.measure(workers, args.rounds)
+    if "growth" in parts:
+        results["growth"] = growth.measure(workers["xpnn"], args.rounds, args.quick)
+    for worker in workers.values():
+        worker.close()
+    if "memory" in parts:
+        results["memory"] = memory([n for n in names if n not in ("products", "xpnn-numpy")])
     report.write(results, args.out)
 
 

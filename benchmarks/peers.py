@@ -241,3 +241,21 @@ PEERS: dict[str, Callable[..., Peer]] = {
     "products": products,
 }
 DEFAULT = ("xpnn", "xpnn-numpy", "sklearn", "torch", "jax", "products")
+
+
+def make(name: str, work: Workload, device: str | None) -> Any:
+    """A peer ready to run."""
+    if device and name == "xpnn":
+        return xpnn(work, device=device)
+    if device and name == "torch":
+        return torch(work, device="cuda:" + (device.partition(":")[2] or "0"))
+    return PEERS[name](work)
+
+
+def accuracy(predict: Any, work: Workload, device: str | None) -> float:
+    """On the rows trained on."""
+    from xpnn.backends import get_backend, to_numpy
+
+    x, y = work.data()
+    rows = get_backend(device).asarray(x) if device else x
+    return float((to_numpy(predict(rows)) == y).mean())

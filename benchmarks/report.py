@@ -21,10 +21,10 @@ def machine() -> dict[str, Any]:
         lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         model = lines[0].partition(":")[2].strip() if lines else model
     np.ones((2, 2)) @ np.ones((2, 2))
+    pools = [p for p in threadpool_info() if p["user_api"] == "blas"]
+    keys = ("internal_api", "version", "architecture")
     blas = [
-        f"{p['internal_api']} {p['version']} {p.get('architecture', '')}, {p['num_threads']} threads"
-        for p in threadpool_info()
-        if p["user_api"] == "blas"
+        " ".join(str(p.get(k, "")) for k in keys) + f", {p['num_threads']} threads" for p in pools
     ]
     return {
         "processor": model,

@@ -16,7 +16,7 @@ from xpnn.kernels.numpy_ops import NumpyOps
 
 # Importing numba costs about 0.4 s. NumPy takes about a nanosecond an element between the
 # products, 2 for each number drawn, and 50 us a step whatever the shapes.
-_WORTH_COMPILING = 1e9
+_WORTH_COMPILING = 5e8
 
 
 class Fit(NamedTuple):
