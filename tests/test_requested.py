@@ -166,6 +166,14 @@ def test_log_cosh_and_huber_mind_outliers_less():
     assert errors["squared_error"] > 1
 
 
+def test_poisson_needs_counts(target_any):
+    y = np.arange(150.0) - 1
+    model = regressor(loss="poisson")
+    with pytest.raises(ValueError, match="needs y of at least 0"):
+        model.fit(target_any.asarray(X), target_any.asarray(y))
+    assert not hasattr(model, "network_")
+
+
 def test_own_loss_29270(target_any):
     t = target_any
     model = regressor(loss=quartic).fit(t.asarray(X), t.asarray(T))

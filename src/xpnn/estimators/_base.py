@@ -80,6 +80,7 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         """What to stratify a split by."""
 
     def _row_weight(self, weight: Any, target: Any) -> Any:
+        """Weights to train with; refuses a target that the loss cannot have."""
         return weight
 
     def _incremental(self) -> bool:

@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 
 from xpnn import metrics
 from xpnn._typing import Array
-from xpnn.backends import to_numpy
+from xpnn.backends import backend_of, to_numpy
 from xpnn.estimators._base import BaseMLP
 from xpnn.estimators._inputs import read_target
 from xpnn.estimators._labels import flat
@@ -135,6 +135,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if self.loss == "huber":
             return get_loss("huber", delta=float(self.delta))
         return get_loss(self.loss)
+
+    def _row_weight(self, weight: Any, target: Any) -> Any:
+        if self._resolve_loss().name == "poisson":
+            backend = backend_of(target)
+            with backend.device_context():
+                negative = bool(backend.xp.any(target < 0))
+            if negative:
+                raise ValueError("loss='poisson' needs y of at least 0, got negative values.")
+        return weight
 
     def _scored(self, target: Any) -> Any:
         return target
