@@ -39,11 +39,9 @@ MODULES = {"torch": "torch", "torch-compile": "torch", "jax": "jax"}
 DROPOUT = 0.5
 
 
-def chosen_workloads(names: Iterable[str], quick: bool) -> list[Workload]:
-    """Each workload without and with dropout; `quick` ones train half as long."""
+def chosen_workloads(names: Iterable[str]) -> list[Workload]:
+    """Each workload without and with dropout."""
     chosen = [w for w in WORKLOADS if w.name in names]
-    if quick:
-        chosen = [dataclasses.replace(w, epochs=max(1, w.epochs // 2)) for w in chosen]
     return [dataclasses.replace(w, dropout=rate) for w in chosen for rate in (0.0, DROPOUT)]
 
 
@@ -95,7 +93,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workloads", default=",".join(known), help="comma-separated")
     parser.add_argument("--peers", default=",".join(library.DEFAULT), help=",".join(library.PEERS))
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--quick", action="store_true", help="shorter rounds, no extras")
+    parser.add_argument("--quick", action="store_true", help="two rounds, no extras")
     parser.add_argument("--device", help="where xpnn works, such as cupy:0")
     parser.add_argument("--only", choices=("training", "inference", "memory", "growth"))
     parser.add_argument("--out", type=Path, help="folder for compare.md, .json and .png")
@@ -114,8 +112,8 @@ def main() -> None:
     results: dict[str, Any] = {"machine": report.machine(), "training": []}
     workers = {name: Worker(name, args.device) for name in names}
     if "training" in parts:
-        for work in chosen_workloads(args.workloads.split(","), args.quick):
-            row = compare(work, workers, args.rounds)
+        for work in chosen_workloads(args.workloads.split(",")):
+            row = compare(work, workers, min(args.rounds, 2) if args.quick else args.rounds)
             results["training"].append(row)
             print(report.line(row), file=sys.stderr, flush=True)
     if "inference" in parts:

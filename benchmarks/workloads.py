@@ -60,8 +60,8 @@ def _real(workload: Workload) -> tuple[np.ndarray, np.ndarray]:
 
 WORKLOADS = (
     Workload("tiny", (4, 16, 3), 32, 3200, 300),
-    Workload("digits", (64, 100, 10), 200, 1797, 500),
-    Workload("tab", (54, 256, 256, 7), 1024, 20480, 25),
+    Workload("digits", (64, 100, 10), 200, 1797, 700),
+    Workload("tab", (54, 256, 256, 7), 1024, 20480, 40),
     Workload("mnist", (784, 256, 128, 10), 128, 6400, 20),
-    Workload("wide", (784, 1024, 1024, 10), 512, 5120, 5),
+    Workload("wide", (784, 1024, 1024, 10), 512, 5120, 10),
 )

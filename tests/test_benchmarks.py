@@ -1,0 +1,88 @@
+"""The comparison runs, and what it reports is what it measured."""
+
+import importlib
+import json
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """A file of benchmarks/ as a module."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module
+
+
+@pytest.mark.parametrize("name", ["tiny", "digits", "tab", "mnist", "wide"])
+def test_workloads_are_those_announced(module, name):
+    work = next(w for w in module("workloads").WORKLOADS if w.name == name)
+    x, y = work.data()
+    assert x.shape == (work.rows, work.sizes[0])
+    assert x.dtype == np.float32
+    assert set(np.unique(y)) <= set(range(work.sizes[-1]))
+
+
+def test_products_are_those_of_a_step(module, monkeypatch):
+    """Forward, weight gradients, and gradients of all inputs but the first layer's."""
+    work = next(w for w in module("workloads").WORKLOADS if w.name == "tab")
+    work, count = replace(work, rows=work.batch), []
+    original = np.matmul
+
+    def counted(a, b, out):
+        count.append(2 * a.shape[0] * a.shape[1] * b.shape[1])
+        return original(a, b, out)
+
+    monkeypatch.setattr(np, "matmul", counted)
+    module("peers").products(work)(1)
+    assert len(count) == 8
+    assert sum(count) == work.flops
+
+
+def test_peers_see_the_rows_in_the_same_order(module):
+    orders = module("peers").orders(10, 2)
+    assert [sorted(o) for o in orders] == [list(range(10))] * 2
+    assert orders[0].tolist() != orders[1].tolist()
+
+
+def test_report_says_what_was_measured(module, tmp_path):
+    report = module("report")
+    row = {
+        "workload": "w", "name": "w", "sizes": (1, 2), "batch": 1, "dropout": 0.0,
+        "median": {"xpnn": 2.0, "torch": 8.0, "products": 1.0},
+        "min": {"xpnn": 1.0, "torch": 2.0, "products": 1.0},
+        "accuracy": {"xpnn": 0.5, "torch": 0.5},
+    }  # fmt: skip
+    report.write({"machine": report.machine(), "training": [row, row]}, tmp_path)
+    text = (tmp_path / "compare.md").read_text()
+    assert "xpnn against torch: 4.00 times as fast in the geometric mean, worst 4.00" in text
+    assert "no dropout: w 2.00, w 2.00" in text
+    assert json.loads((tmp_path / "compare.json").read_text())["training"][0]["batch"] == 1
+    assert (tmp_path / "compare.png").stat().st_size > 1000
+    assert math.isnan(report.geometric_mean([]))
+
+
+def test_comparison_runs(tmp_path):
+    code = (
+        "import sys; sys.argv = ['compare.py', '--quick', '--rounds', '1', '--workloads', 'tiny',"
+        f" '--peers', 'xpnn-numpy,products', '--out', {str(tmp_path)!r}]\n"
+        "import workloads, dataclasses\n"
+        "workloads.WORKLOADS = tuple(dataclasses.replace(w, epochs=2) for w in workloads.WORKLOADS)"
+        "\nimport compare; compare.WORKLOADS = workloads.WORKLOADS\n"
+        "if __name__ == '__main__': compare.main()\n"
+    )
+    script = tmp_path / "run.py"
+    script.write_text(code)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FOLDER), *sys.path])}
+    subprocess.run([sys.executable, script], check=True, env=environment, capture_output=True)
+    rows = json.loads((tmp_path / "compare.json").read_text())["training"]
+    assert [r["dropout"] for r in rows] == [0.0, 0.5]
+    assert all(r["median"][name] > 0 for r in rows for name in ("xpnn-numpy", "products"))
