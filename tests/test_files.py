@@ -17,7 +17,7 @@ from safetensors.numpy import save as to_safetensors
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import xpnn
-from xpnn import DeviceError, MLPClassifier, MLPRegressor, files
+from xpnn import DeviceError, MLPClassifier, MLPRegressor, Perceptron, files
 from xpnn.files import ModelFileError, decode, encode, read_record, write_atomic, write_record
 from xpnn.preprocessing import Categorical, Numeric, Preprocessing, Target
 
@@ -271,9 +271,22 @@ def estimators():
         yield MLPClassifier(**options, dropout=0.1).fit(X, WORDS)
         yield MLPClassifier(**options).fit(X, NUMBERS > 0)
         yield MLPRegressor(**options, dtype="float64").fit(X, np.stack([NUMBERS, -NUMBERS], 1))
+        yield Perceptron(average=True, max_iter=3).fit(X, WORDS)
+        yield Perceptron(pocket=True, max_iter=3).fit(X.astype("float64"), NUMBERS > 0)
+        yield Perceptron(penalty="l1", class_weight={0: 2.0}).fit(X, NUMBERS > 0).sparsify()
 
 
-@pytest.mark.parametrize("which", range(3), ids=["words", "binary", "regressor"])
+MODELS = ("words", "binary", "regressor", "averaged", "pocket", "sparse")
+
+
+def weights(model):
+    if not isinstance(model, Perceptron):
+        return [*model.coefs_, *model.intercepts_]
+    sparse = not isinstance(model.coef_, np.ndarray)
+    return [model.coef_.toarray() if sparse else model.coef_, model.intercept_]
+
+
+@pytest.mark.parametrize("which", range(len(MODELS)), ids=MODELS)
 def test_an_estimator_comes_back_and_goes_on(tmp_path, which):
     model = list(estimators())[which]
     preprocessing = Preprocessing((Categorical("c", ("a", None)),), Target("y", "classification"))
@@ -284,13 +297,16 @@ def test_an_estimator_comes_back_and_goes_on(tmp_path, which):
     assert again.get_params() == model.get_params()
     assert again.history_ == model.history_
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
-    for a, b in zip(again.coefs_, model.coefs_, strict=True):
+    assert (again.n_iter_, again.t_) == (model.n_iter_, model.t_)
+    assert not isinstance(model, Perceptron) or type(again.coef_) is type(model.coef_)
+    for a, b in zip(weights(again), weights(model), strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
-    y = model.predict(X)
-    np.testing.assert_array_equal(  # the optimizer's state and the seed came along
-        again.partial_fit(X, y).coefs_[0], copy.deepcopy(model).partial_fit(X, y).coefs_[0]
-    )
+    y = np.roll(model.predict(X), 1)
+    for _ in range(2):  # the optimizer's state and the seed came along
+        model = copy.deepcopy(model).partial_fit(X, y)
+        for a, b in zip(weights(again.partial_fit(X, y)), weights(model), strict=True):
+            np.testing.assert_array_equal(a, b)
     xpnn.save(again, tmp_path / "n")  # an estimator keeps its preprocessing
     assert xpnn.load(tmp_path / "n").preprocessing_ == preprocessing
 
@@ -307,7 +323,24 @@ def test_what_cannot_be_saved_is_named(tmp_path):
         xpnn.save(MLPRegressor(), tmp_path / "m")
     with pytest.raises(ValueError, match="Only estimators of xpnn can be saved"):
         xpnn.save("model", tmp_path / "m")
+    own = Perceptron().fit(X, WORDS)
+    own.coef_ = own.coef_[:, :2]
+    with pytest.raises(ValueError, match=r"coef is float32 of shape \(3, 2\), expected .*\(3, 3\)"):
+        xpnn.save(own, tmp_path / "m")
+    with pytest.raises(NotFittedError):
+        xpnn.save(Perceptron(), tmp_path / "m")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_perceptron_without_its_device_follows_x(tmp_path):
+    model = Perceptron(device="numpy").fit(X, WORDS)
+    model.device = "torch:cuda:77"
+    xpnn.save(model, tmp_path / "m")
+    with pytest.warns(UserWarning, match="The model is on NumPy and follows X"):
+        again = xpnn.load(tmp_path / "m")
+    assert again.device is None
+    model.device = None
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
 def places(value, path=()):
@@ -344,7 +377,7 @@ junk = st.one_of(
 @settings(max_examples=400, deadline=None)
 def test_a_header_that_lies_is_refused_or_harmless(saved, data):
     folder, records = saved
-    header, arrays = copy.deepcopy(records[data.draw(st.integers(0, 2))])
+    header, arrays = copy.deepcopy(records[data.draw(st.integers(0, len(MODELS) - 1))])
     for _ in range(data.draw(st.integers(1, 2))):
         *way, last = data.draw(st.sampled_from(list(places(header)) or [("class",)]))
         inner = header
@@ -368,5 +401,5 @@ def test_a_header_that_lies_is_refused_or_harmless(saved, data):
             model = xpnn.load(path)
         except (ModelFileError, DeviceError):
             return
-    assert type(model) in (MLPClassifier, MLPRegressor)
+    assert type(model) in (MLPClassifier, MLPRegressor, Perceptron)
     assert len(model.predict(np.zeros((2, model.n_features_in_), dtype=np.float32))) == 2

@@ -11,7 +11,7 @@ from xpnn.files import load_as
 
 __all__ = ["MLPClassifier", "MLPRegressor", "Perceptron", "load", "to_device"]
 
-_IN_FILES = {cls.__name__: cls for cls in (MLPClassifier, MLPRegressor)}
+_IN_FILES = {cls.__name__: cls for cls in (MLPClassifier, MLPRegressor, Perceptron)}
 
 
 def load(path: str | os.PathLike[str]) -> Any:

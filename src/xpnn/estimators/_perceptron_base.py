@@ -20,6 +20,7 @@ from xpnn.estimators._heldout import take_rows
 from xpnn.estimators._inputs import is_foreign, read_features, read_target, read_weight
 from xpnn.estimators._labels import Labels, flat
 from xpnn.estimators._perceptron_fit import Fitted, Held, Plan, fit_problems
+from xpnn.estimators._perceptron_record import from_record, to_record
 from xpnn.kernels.perceptron import Data, Rule, initial_state
 
 _MAX_INT = np.iinfo(np.int32).max
@@ -279,6 +280,14 @@ class BasePerceptron(OnDevice):
                 setattr(self, name, target.asarray(value, copy=True))
         if "_last" in self.__dict__:
             self._last = {k: target.asarray(v, copy=True) for k, v in self._last.items()}
+
+    def _to_record(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        check_is_fitted(self)
+        return to_record(self)
+
+    @classmethod
+    def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Any:
+        return from_record(cls, header, arrays)
 
     # -- predicting ---------------------------------------------------------------------------
 

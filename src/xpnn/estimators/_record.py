@@ -82,6 +82,31 @@ def rebuilt(value: Any) -> Any:
     return make(value["name"], **value["params"])
 
 
+def plain_params(estimator: Any) -> dict[str, Any]:
+    """Its parameters as plain data, without what a file leaves out."""
+    params = {k: plain(v) for k, v in estimator.get_params(deep=False).items()}
+    for name, substitute in _LEFT_OUT.items():
+        if name in params and not isinstance(params[name], int | str):
+            params[name] = substitute
+    return params
+
+
+def attributes_of(estimator: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Those of the attributes that it has."""
+    return {name: getattr(estimator, name) for name in names if hasattr(estimator, name)}
+
+
+def unfitted(cls: type, plain_params: dict[str, Any]) -> Any:
+    """An estimator with these parameters, all checked."""
+    known = set(inspect.signature(cls.__init__).parameters) - {"self"}  # type: ignore[misc]
+    params = {k: rebuilt(v) for k, v in plain_params.items()}
+    if set(params) != known:
+        raise ValueError(f"its parameters are not those of {cls.__name__}")
+    estimator = cls(**params)
+    estimator._validate_params()
+    return estimator
+
+
 def to_record(estimator: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and host arrays of a fitted estimator.
 
@@ -95,22 +120,15 @@ def to_record(estimator: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         For an activation of the user's own; other code is refused by `xpnn.files.encode`.
     """
     state, to_numpy = estimator._state, estimator._backend.to_numpy
-    params = {k: plain(v) for k, v in estimator.get_params(deep=False).items()}
-    for name, substitute in _LEFT_OUT.items():
-        if name in params and not isinstance(params[name], int | str):
-            params[name] = substitute
     header = {
-        "params": params,
+        "params": plain_params(estimator),
         "network": estimator.network_.to_dict(),
         "state": {name: getattr(state, name) for name in _SCALARS},
         "dtype": estimator._dtype,
-        "attributes": {
-            name: getattr(estimator, name) for name in _RECORDED if hasattr(estimator, name)
-        },
+        "attributes": attributes_of(estimator, _RECORDED),
     }
     if isinstance(estimator, ClassifierMixin):
-        labels = estimator._labels
-        header["labels"] = {"kind": labels.kind, "classes": labels.classes}
+        header["labels"] = vars(estimator._labels)
     arrays = {"theta": to_numpy(state.theta), "buffers": to_numpy(state.buffers)}
     if estimator._moments_of in OPTIMIZERS.values():
         header["moments_of"] = estimator._moments_of.name
@@ -126,12 +144,7 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
     ValueError, LookupError, TypeError
         For a header or arrays that do not fit together.
     """
-    known = set(inspect.signature(cls.__init__).parameters) - {"self"}  # type: ignore[misc]
-    params = {k: rebuilt(v) for k, v in header["params"].items()}
-    if set(params) != known:
-        raise ValueError(f"its parameters are not those of {cls.__name__}")
-    estimator = cls(**params)
-    estimator._validate_params()
+    estimator = unfitted(cls, header["params"])
     network, dtype = Network.from_dict(header["network"]), header["dtype"]
     if dtype not in ("float32", "float64"):
         raise ValueError(f"its dtype is {dtype!r}")
@@ -153,8 +166,9 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
         estimator._labels = Labels(**header["labels"])
         estimator._labels.check(estimator.n_outputs_)
         estimator.classes_ = estimator._labels.classes
-    if estimator.device is not None:
-        _go_to_device(estimator)
+    target = work_place(estimator)
+    estimator._state = estimator._state.moved(estimator._backend, target)
+    estimator._backend = target
     estimator._adopt(estimator._state, 0)
     return estimator
 
@@ -163,37 +177,50 @@ def _check_attributes(given: dict[str, Any], network: Network, classifier: bool)
     n_in, n_out = network.layers[0].n_in, network.layers[-1].n_out
     facts: dict[str, Any] = {"n_features_in_": n_in, "n_outputs_": n_out}
     facts["n_layers_"] = len(network.layers) + 1
-    names, text = given.get("feature_names_in_"), given["out_activation_"]
+    text = given["out_activation_"]
+    check_feature_names(given, n_in)
     right = all(type(given[name]) is int and given[name] == n for name, n in facts.items())
     right = right and set(given) <= set(_RECORDED) and isinstance(text, str)
-    if names is not None or "feature_names_in_" in given:
-        right = right and isinstance(names, np.ndarray) and names.shape == (n_in,)
     if not classifier:
         right = right and type(given["_vector"]) is bool and (n_out == 1 or not given["_vector"])
     if not right:
         raise ValueError("its attributes are not those of its network")
 
 
+def check_feature_names(given: dict[str, Any], n_in: int) -> None:
+    """Raise a ValueError unless there are no names, or one for each feature."""
+    if "feature_names_in_" in given:
+        names = given["feature_names_in_"]
+        if not isinstance(names, np.ndarray) or names.shape != (n_in,):
+            raise ValueError(f"its features have the names {names!r}")
+
+
 def _check_state(state: dict[str, Any]) -> None:
     for name in ("seed", "step", "t", "samples", "epoch", "plateaus", "stale"):
         if isinstance(state[name], bool) or not isinstance(state[name], int) or state[name] < 0:
             raise ValueError(f"its {name} is {state[name]!r}")
-    history = state["history"]
     if not isinstance(state["monitor"], str):
         raise ValueError(f"its monitor is {state['monitor']!r}")
-    if not isinstance(state["best"], float) or not isinstance(history, dict):
+    if not isinstance(state["best"], float):
+        raise ValueError(f"its best is {state['best']!r}")
+    check_history(state["history"])
+
+
+def check_history(history: Any) -> None:
+    """Raise a ValueError unless this is what `history_` can be."""
+    if not isinstance(history, dict):
         raise ValueError("its history is no table")
     for curve in history.values():
         if not isinstance(curve, list) or not all(isinstance(v, float) for v in curve):
             raise ValueError("its history is no table of numbers")
 
 
-def _go_to_device(estimator: Any) -> None:
-    try:
-        target = get_backend(estimator.device)
-    except DeviceError as error:
-        warnings.warn(f"{error}. The model is on NumPy and follows X.", stacklevel=4)
-        estimator.device = None
-        return
-    estimator._state = estimator._state.moved(estimator._backend, target)
-    estimator._backend = target
+def work_place(estimator: Any) -> Backend:
+    """Its `device`, or NumPy with a warning and `device` None where that is not here."""
+    if estimator.device is not None:
+        try:
+            return get_backend(estimator.device)
+        except DeviceError as error:
+            warnings.warn(f"{error}. The model is on NumPy and follows X.", stacklevel=6)
+            estimator.device = None
+    return get_backend("numpy")
