@@ -61,7 +61,7 @@ def permutation(n: int, seed: int) -> np.ndarray:
     Examples
     --------
     >>> permutation(5, seed=7)
-    array([2, 4, 1, 3, 0])
+    array([3, 4, 1, 2, 0])
     """
     order = list(range(n))
     word = seed or 1
