@@ -70,7 +70,7 @@ class Rules:
         return theta, moments, value
 
 
-class ReferenceSteps:
+class ReferenceSteps(kernels.OneByOne):
     """Training steps by way of the array API, compiled where the library can.
 
     A kernel's override has the same methods. All take (theta, buffers, moments, total) first,
@@ -81,36 +81,9 @@ class ReferenceSteps:
         self.xp = xp
         self.on_batch, self.on_rows = _compiled_steps(rules, xp)
 
-    def stride(self, batch: int) -> int:
-        """How many steps one call of `on_steps` takes, so that Ctrl-C is seen soon."""
-        return 1
-
     def words(self, keys: Any) -> Any:
         """Dropout keys, a uint32 array (steps, layers, 2), as `on_steps` takes them."""
         return kernels.host_words(keys, self.xp)
-
-    def on_steps(
-        self,
-        theta: Array,
-        buffers: Array,
-        moments: tuple[Array, ...],
-        total: Array,
-        data: tuple[Array, Array, Array | None],
-        order: Array | None,
-        start: int,
-        keys: Any,
-        coefficients: list[tuple[float, ...]],
-        decay: Array,
-        batch: int,
-    ) -> Carry:
-        """As many steps as there are coefficients, on consecutive batches of resident data."""
-        carry: Carry = theta, buffers, moments, total
-        for k, c in enumerate(coefficients):
-            at = start + k * batch
-            size = min(batch, data[0].shape[0] - at)
-            words = None if keys is None else keys[k]
-            carry = self.on_rows(*carry, data, order, at, words, c, decay, size)
-        return carry
 
 
 def training_steps(rules: Rules, fit: kernels.Fit, xp: Namespace) -> Any:

@@ -13,12 +13,14 @@ from array_api_compat import is_jax_namespace
 from xpnn._typing import Namespace
 from xpnn.kernels import reference
 from xpnn.kernels.choice import Fit, fused_step
+from xpnn.kernels.fused import OneByOne
 from xpnn.kernels.inference import host_forward
 from xpnn.kernels.reference import Drop
 
 __all__ = [
     "Drop",
     "Fit",
+    "OneByOne",
     "compiled",
     "compiled_method",
     "fused_step",

@@ -4,6 +4,7 @@ The products are laid out so that BLAS takes each operand as it lies, and those 
 straight into one flat vector. What lies between them is an `Ops`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from array_api_compat import device
@@ -26,7 +27,40 @@ def is_plain(network: Any) -> bool:
     )
 
 
-class FusedStep:
+class OneByOne:
+    """Steps that are calls of `on_rows`, one after the other."""
+
+    on_rows: Callable[..., Carry]
+
+    def stride(self, batch: int) -> int:
+        """How many steps one call of `on_steps` takes, so that Ctrl-C is seen soon."""
+        return 1
+
+    def on_steps(
+        self,
+        theta: Array,
+        buffers: Array,
+        moments: tuple[Array, ...],
+        total: Array,
+        data: tuple[Array, Array, Array | None],
+        order: Array | None,
+        start: int,
+        keys: Any,
+        coefficients: list[tuple[float, ...]],
+        decay: Array,
+        batch: int,
+    ) -> Carry:
+        """As many steps as there are coefficients, on consecutive batches of resident data."""
+        carry: Carry = theta, buffers, moments, total
+        for k, c in enumerate(coefficients):
+            at = start + k * batch
+            size = min(batch, data[0].shape[0] - at)
+            words = None if keys is None else keys[k]
+            carry = self.on_rows(*carry, data, order, at, words, c, decay, size)
+        return carry
+
+
+class FusedStep(OneByOne):
     """`on_batch` and `on_rows` of the training loop, in place; for one call of fit.
 
     Parameters
@@ -69,6 +103,10 @@ class FusedStep:
         self.spaces[n] = views[0], views[1 : layers + 1], views[layers + 1 :]
         return self.spaces[n]
 
+    def words(self, keys: Any) -> Any:
+        """Dropout keys, a uint32 array (steps, layers, 2), as `on_steps` takes them."""
+        return keys.tolist()
+
     def on_rows(
         self,
         theta: Array,
@@ -97,37 +135,6 @@ class FusedStep:
         batch = space[0], space[3], space[4]
         self.ops.gather(data, order[start:stop], batch)
         return self.step(theta, buffers, moments, total, batch, keys, coefficients, decay, True)
-
-    def stride(self, batch: int) -> int:
-        """How many steps one call of `on_steps` takes, so that Ctrl-C is seen soon."""
-        return 1
-
-    def words(self, keys: Any) -> Any:
-        """Dropout keys, a uint32 array (steps, layers, 2), as `on_steps` takes them."""
-        return keys.tolist()
-
-    def on_steps(
-        self,
-        theta: Array,
-        buffers: Array,
-        moments: tuple[Array, ...],
-        total: Array,
-        data: tuple[Array, Array, Array | None],
-        order: Array | None,
-        start: int,
-        keys: Any,
-        coefficients: list[tuple[float, ...]],
-        decay: Array,
-        batch: int,
-    ) -> Carry:
-        """As many steps as there are coefficients, on consecutive batches of resident data."""
-        carry: Carry = theta, buffers, moments, total
-        for k, c in enumerate(coefficients):
-            at = start + k * batch
-            size = min(batch, data[0].shape[0] - at)
-            words = None if keys is None else keys[k]
-            carry = self.on_rows(*carry, data, order, at, words, c, decay, size)
-        return carry
 
     def on_batch(
         self,

@@ -1,7 +1,7 @@
 """Outputs of a plain network on NumPy: in place, in blocks of rows that stay in the cache.
 
 Workspaces belong to a call, so one network may predict in several threads at once. What is
-remembered between calls is how the flat vector is cut into weights.
+remembered between calls is where in the flat vector the weights lie; never the vector itself.
 """
 
 import weakref
@@ -15,25 +15,31 @@ from xpnn.kernels.numpy_ops import builtin_name
 _BLOCK = 1 << 18  # elements of the widest layer
 _FEW = 256  # rows that make one block at any width
 _MOST = 64
-_CUT: dict[int, tuple[Any, Any, Any]] = {}
+_PLANS: dict[int, tuple[Any, Any]] = {}
 
 
-def _layers(network: Any, theta: np.ndarray) -> Any:
-    """Weights, biases and activations of each layer; () for a network with more than these."""
-    known = _CUT.get(id(theta))
-    if known is not None and known[0]() is theta and known[1] is network:
-        return known[2]
-    layers: Any = ()
+def _plan(network: Any) -> Any:
+    """Where each layer's weights and biases lie, and its activation; () for other networks."""
+    known = _PLANS.get(id(network))
+    if known is not None and known[0]() is network:
+        return known[1]
+    plan: Any = ()
     if not any(getattr(d, "normalization", None) for d in network.layers):
-        parts = network.layout.split(theta, np)
-        layers = tuple(
-            (parts[f"weight_{i}"], parts.get(f"bias_{i}"), d.activation, builtin_name(d.activation))
+        place = {e.name: slice(e.offset, e.offset + e.size) for e in network.layout.entries}
+        plan = tuple(
+            (
+                place[f"weight_{i}"],
+                (d.n_in, d.n_out),
+                place.get(f"bias_{i}"),
+                d.activation,
+                builtin_name(d.activation),
+            )
             for i, d in enumerate(network.layers)
         )
-    if len(_CUT) >= _MOST:
-        _CUT.clear()
-    _CUT[id(theta)] = weakref.ref(theta), network, layers
-    return layers
+    if len(_PLANS) >= _MOST:
+        _PLANS.clear()
+    _PLANS[id(network)] = weakref.ref(network), plan
+    return plan
 
 
 def host_forward(network: Any, theta: np.ndarray, x: np.ndarray) -> Array | None:
@@ -46,9 +52,13 @@ def host_forward(network: Any, theta: np.ndarray, x: np.ndarray) -> Array | None
     x : ndarray of shape (n, n_in)
         Any floating dtype; computed in that of `theta`.
     """
-    layers = _layers(network, theta)
-    if not layers:
+    plan = _plan(network)
+    if not plan:
         return None
+    layers = [
+        (theta[w].reshape(shape), None if b is None else theta[b], *rest)
+        for w, shape, b, *rest in plan
+    ]
     if x.dtype != theta.dtype:
         x = x.astype(theta.dtype)
     n, size = x.shape[0], _FEW

@@ -108,6 +108,7 @@ class FusedEpoch(FusedStep):
         )
         multiplications = sum(d.n_in * d.n_out for d in layers)
         self.per_row = 3 * multiplications + 1
+        self.natural = np.arange(0)  # the order of rows that are not shuffled
         self.table = np.zeros((len(layers) + 1, 6), dtype=np.int64)
         if self.fits:
             place = {e.name: e.offset for e in self.network.layout.entries}
@@ -153,7 +154,9 @@ class FusedEpoch(FusedStep):
             self._make_room(min(batch, x.shape[0]), theta.dtype)
         dtype, rules, empty = theta.dtype, self.rules, self.gradient[:0]
         if order is None:
-            order = self.natural = getattr(self, "natural", None) or np.arange(x.shape[0])
+            if self.natural.shape[0] != x.shape[0]:
+                self.natural = np.arange(x.shape[0])
+            order = self.natural
         m, v = (*moments, empty, empty)[:2]
         pairs = np.asarray([(*c, 0.0)[:2] for c in coefficients], dtype=dtype).T.copy()
         if keys is None:
