@@ -1,11 +1,13 @@
 """Every override beside the reference: same signatures, same numbers, nothing else touched."""
 
+import gc
 import importlib.util
 import inspect
 import os
 import subprocess
 import sys
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -276,16 +278,17 @@ def test_small_fit_imports_no_numba():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_estimators_learn_alike_with_and_without_numba(monkeypatch, dropout):
+def test_estimators_learn_alike_with_and_without_numba(monkeypatch, dropout, shuffle):
     if not HAS_NUMBA:
         pytest.skip("numba is not installed")
     X, y = load_iris(return_X_y=True)
     models = []
     for said in ("0", "1"):
         monkeypatch.setenv("XPNN_NUMBA", said)
-        model = MLPClassifier((9, 8), dropout=dropout, batch_size=40, max_iter=5, random_state=0)
-        models.append(model.fit(X, y))
+        options = {"dropout": dropout, "shuffle": shuffle, "batch_size": 40, "random_state": 0}
+        models.append(MLPClassifier((9, 8), max_iter=5, **options).fit(X, y))
     for a, b in zip(models[0].coefs_, models[1].coefs_, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
     np.testing.assert_allclose(models[0].loss_curve_, models[1].loss_curve_, rtol=1e-11)
@@ -310,6 +313,19 @@ def test_concurrent_predictions_do_not_meet():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_predicting_keeps_no_weights_alive():
+    X, y = load_iris(return_X_y=True)
+    held = []
+    for _ in range(3):
+        model = MLPClassifier((50,), max_iter=2).fit(X, y)
+        model.predict(X)
+        held.append(weakref.ref(model._state.theta))
+    del model
+    gc.collect()
+    assert all(theta() is None for theta in held)
 
 
 def test_nothing_is_allocated_inside_a_step_after_the_first():
