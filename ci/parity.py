@@ -28,7 +28,8 @@ cell is a training of {epochs} epochs (batches of {batch}, two hidden layers) fr
 the same training on NumPy. In every cell the shuffles are the same and the dropout masks the
 same bits, or it says {bad}.
 
-Run on: {versions}. {gpus}
+Run on: {versions}.
+{gpus}
 
 """
 DOUBLE = "CuPy ran on its host double (see README.md), not on a GPU: none of this has seen one."

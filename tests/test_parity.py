@@ -57,7 +57,7 @@ def test_another_seed_is_seen(target, monkeypatch):
 
 def test_the_published_table_is_complete_and_clean():
     text = parity.FILE.read_text()
-    assert parity.BAD not in text
+    assert parity.BAD not in text.partition("##")[2]
     for name in CONFIGURATIONS:
         assert text.count(f"\n| {name} |") == 2, f"{name} is missing: run ci/parity.py"
     assert all(f" {name} " in text for name, row in TABLE.items() if row.gpu is None)
