@@ -189,6 +189,17 @@ def test_average_goes_on_in_partial_fit() -> None:
     np.testing.assert_allclose(steps.intercept_, whole.intercept_, rtol=1e-9)
 
 
+def test_average_can_be_switched_off() -> None:
+    x, y = DATA["noisy"]
+    plain = Perceptron(shuffle=False).partial_fit(x, y, classes=[0, 1])
+    switched = Perceptron(shuffle=False, average=True).partial_fit(x, y, classes=[0, 1])
+    switched.set_params(average=False)
+    for _ in range(2):
+        np.testing.assert_array_equal(
+            switched.partial_fit(x, y).coef_, plain.partial_fit(x, y).coef_
+        )
+
+
 def epoch_accuracies(x: Any, y: Any, epochs: int, **params: Any) -> list[float]:
     return [
         Perceptron(max_iter=n, tol=None, shuffle=False, **params).fit(x, y).score(x, y)

@@ -269,6 +269,7 @@ class BasePerceptron(OnDevice):
         fields = ("coef", "intercept", "mean", "mean_intercept")
         found = {name: gather(name) for name in (fields if self.average else fields[:2])}
         self.coef_, self.intercept_ = found["coef"], found["intercept"]
+        self.__dict__.pop("_last", None)
         if self.average:  # the next epoch goes on from the weights themselves
             self.coef_, self.intercept_ = found["mean"], found["mean_intercept"]
             self._last = found
