@@ -202,6 +202,12 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         ------
         ValueError
             For bad input, or when a weight is no longer finite; the estimator is then as it was.
+
+        Examples
+        --------
+        >>> from xpnn import Perceptron
+        >>> Perceptron(shuffle=False).fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 0, 0, 1]).coef_
+        array([[3., 2.]])
         """
         fitted: Perceptron = self._commit(
             lambda new: new._fit(X, y, sample_weight, coef_init, intercept_init)
@@ -231,6 +237,13 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         ValueError
             For bad input, or a label that is not among the classes; the estimator is then as it
             was.
+
+        Examples
+        --------
+        >>> from xpnn import Perceptron
+        >>> model = Perceptron().partial_fit([[1.0, 0.0]], ["yes"], classes=["no", "yes"])
+        >>> model.partial_fit([[0.0, 1.0]], ["no"]).predict([[2.0, 0.0], [0.0, 2.0]]).tolist()
+        ['yes', 'no']
         """
         if not hasattr(self, "classes_"):
             if self.early_stopping:
@@ -306,14 +319,32 @@ class Perceptron(ClassifierMixin, BasePerceptron):
             return float(metrics.accuracy(codes, truth, weight, backend.xp))
 
     def densify(self) -> Perceptron:
-        """Make `coef_` dense again after `sparsify`."""
+        """Make `coef_` dense again after `sparsify`.
+
+        Returns
+        -------
+        self
+        """
         check_is_fitted(self)
         if is_sparse(self.coef_):
             self.coef_ = self.coef_.toarray()
         return self
 
     def sparsify(self) -> Perceptron:
-        """Make `coef_` a SciPy CSR matrix, for weights that an L1 penalty has set to zero."""
+        """Make `coef_` a SciPy CSR matrix, for weights that an L1 penalty has set to zero.
+
+        Returns
+        -------
+        self
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from xpnn import Perceptron
+        >>> model = Perceptron(penalty="l1", alpha=0.1).fit(np.eye(4), [0, 1, 0, 1])
+        >>> model.sparsify().coef_.format, model.densify().coef_.shape
+        ('csr', (1, 4))
+        """
         check_is_fitted(self)
         self.coef_ = scipy.sparse.csr_matrix(to_numpy(self.coef_))
         return self
