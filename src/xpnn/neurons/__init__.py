@@ -12,6 +12,16 @@ from xpnn.neurons.by_hand import (
     hot_and_cold,
     mask_layer,
 )
+from xpnn.neurons.gates import (
+    Circuit,
+    McCullochPitts,
+    and_gate,
+    nand_gate,
+    nor_gate,
+    not_gate,
+    or_gate,
+    truth_table,
+)
 from xpnn.neurons.learning import (
     Backpropagation,
     Trace,
@@ -20,19 +30,7 @@ from xpnn.neurons.learning import (
     hill_climbing,
 )
 from xpnn.neurons.perceptron_rule import Boundary, ConvergenceReport, perceptron_rule
-from xpnn.neurons.units import (
-    Circuit,
-    McCullochPitts,
-    Neuron,
-    ThresholdUnit,
-    add_constant,
-    and_gate,
-    nand_gate,
-    nor_gate,
-    not_gate,
-    or_gate,
-    truth_table,
-)
+from xpnn.neurons.units import Neuron, ThresholdUnit, add_constant
 
 __all__ = [
     "Backpropagation",

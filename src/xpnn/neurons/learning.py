@@ -40,7 +40,17 @@ class Trace:
     weights: tuple[float, ...] = ()
 
     def evaluations_to(self, error: float) -> int | None:
-        """Evaluations until the error was first at most `error`; None if it never was."""
+        """Evaluations until the error was small enough.
+
+        Parameters
+        ----------
+        error : float
+
+        Returns
+        -------
+        int or None
+            Until it was first at most `error`; None if it never was.
+        """
         reached = [i for i, e in enumerate(self.errors) if e <= error]
         return (reached[0] + 1) * self.evaluations // len(self.errors) if reached else None
 
@@ -224,7 +234,17 @@ class Backpropagation:
     gradient: Array
 
     def step(self, learning_rate: float) -> dict[str, Array]:
-        """The parameters after one step of gradient descent, by name."""
+        """The parameters after one step of gradient descent.
+
+        Parameters
+        ----------
+        learning_rate : float
+
+        Returns
+        -------
+        dict of str to array
+            By name, as `gradients`.
+        """
         xp, rule = backend_of(self.theta).xp, get_optimizer("sgd")
         rate = rule.coefficients(learning_rate, 1)
         theta, _ = rule.update(self.theta, self.gradient, (), rate, None, xp)

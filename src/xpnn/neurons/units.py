@@ -1,10 +1,9 @@
-"""Neurons with weights of their own: threshold units, gates, and circuits of them."""
+"""Neurons with weights of their own: one unit of a dense layer, and its threshold form."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -47,7 +46,16 @@ class Neuron:
         return layer_of([self])(x)[:, 0]
 
     def sums(self, x: Array) -> Array:
-        """Weighted sums, bias included, shape (n,)."""
+        """Weighted sums, bias included.
+
+        Parameters
+        ----------
+        x : array of shape (n, n_inputs)
+
+        Returns
+        -------
+        array of shape (n,)
+        """
         return layer_of([Neuron(self.weights, self.bias)])(x)[:, 0]
 
 
@@ -96,204 +104,49 @@ class ThresholdUnit:
         return low + (high - low) * Neuron(self.weights, -self.threshold, "step")(x)
 
     def sums(self, x: Array) -> Array:
-        """Weighted sums of the inputs, shape (n,), without the threshold."""
+        """Weighted sums of the inputs, without the threshold.
+
+        Parameters
+        ----------
+        x : array of shape (n, n_inputs)
+
+        Returns
+        -------
+        array of shape (n,)
+        """
         return Neuron(self.weights).sums(x)
 
     def with_bias_trick(self) -> ThresholdUnit:
-        """The same decisions on inputs that begin with a constant 1 (see `add_constant`)."""
+        """The same decisions on inputs that begin with a constant 1 (see `add_constant`).
+
+        Returns
+        -------
+        ThresholdUnit
+        """
         return ThresholdUnit((-self.threshold, *self.weights), 0.0, self.coding)
 
 
 def add_constant(x: Array) -> Array:
-    """Inputs (n, d) with a column of ones before them, (n, d + 1)."""
+    """Put a column of ones before the inputs: the bias trick.
+
+    Parameters
+    ----------
+    x : array of shape (n, d)
+
+    Returns
+    -------
+    array of shape (n, d + 1)
+        In x's library, on its device.
+
+    Examples
+    --------
+    >>> add_constant(np.asarray([[5.0, 2.0]]))
+    array([[1., 5., 2.]])
+    """
     backend = backend_of(x)
     with backend.device_context():
         x = floating(x, backend)
         return backend.xp.concat([backend.xp.ones_like(x[:, :1]), x], axis=1)
-
-
-@dataclass(frozen=True)
-class McCullochPitts:
-    """The neuron of 1943: binary inputs of one identical weight, and a threshold.
-
-    It fires when no inhibitory input is on and the sum of the others reaches the threshold.
-
-    Parameters
-    ----------
-    excitatory : sequence of int
-        Numbers of the inputs that count.
-    threshold : float
-    inhibitory : sequence of int, default=()
-        Numbers of the inputs of which each alone keeps it silent.
-    weight : float, default=1.0
-        Of every excitatory input.
-
-    References
-    ----------
-    W. S. McCulloch, W. Pitts. A logical calculus of the ideas immanent in nervous activity.
-    Bulletin of Mathematical Biophysics 5, 1943.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> but_not = McCullochPitts((0,), threshold=1, inhibitory=(1,))
-    >>> but_not(np.asarray([[0, 0], [0, 1], [1, 0], [1, 1]]))
-    array([0., 0., 1., 0.])
-    """
-
-    excitatory: tuple[int, ...]
-    threshold: float
-    inhibitory: tuple[int, ...] = ()
-    weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("excitatory", "inhibitory"):
-            object.__setattr__(self, name, tuple(int(i) for i in getattr(self, name)))
-        both = set(self.excitatory) & set(self.inhibitory)
-        if both:
-            raise ValueError(f"inputs {sorted(both)} cannot be excitatory and inhibitory at once")
-        if min((*self.excitatory, *self.inhibitory), default=0) < 0:
-            raise ValueError("inputs are numbered from 0, got a negative number")
-
-    @property
-    def n_inputs(self) -> int:
-        """Inputs up to the last that it looks at."""
-        return 1 + max((*self.excitatory, *self.inhibitory), default=0)
-
-    def __call__(self, x: Array) -> Array:
-        """Outputs 0 or 1, shape (n,), of binary inputs of shape (n, at least n_inputs)."""
-        check_binary(x)
-        return layer_of([self.neuron(int(x.shape[1]))])(x)[:, 0]
-
-    def neuron(self, n_inputs: int) -> Neuron:
-        """The same as a weighted sum: an inhibitory weight outweighs all that could excite."""
-        if n_inputs < self.n_inputs:
-            raise ValueError(f"this neuron needs {self.n_inputs} inputs, got {n_inputs}")
-        veto = abs(self.weight) * len(self.excitatory) + abs(self.threshold) + 1.0
-        weights = [0.0] * n_inputs
-        for i in self.excitatory:
-            weights[i] = self.weight
-        for i in self.inhibitory:
-            weights[i] = -veto
-        return Neuron(tuple(weights), -self.threshold, "step")
-
-
-def and_gate(n: int = 2) -> McCullochPitts:
-    """Fires when all of `n` inputs are on."""
-    return McCullochPitts(tuple(range(n)), threshold=n)
-
-
-def or_gate(n: int = 2) -> McCullochPitts:
-    """Fires when any of `n` inputs is on."""
-    return McCullochPitts(tuple(range(n)), threshold=1)
-
-
-def not_gate() -> McCullochPitts:
-    """Fires when its input is off."""
-    return nor_gate(1)
-
-
-def nand_gate(n: int = 2) -> McCullochPitts:
-    """Fires unless all of `n` inputs are on: identical weights of -1."""
-    return McCullochPitts(tuple(range(n)), threshold=1 - n, weight=-1.0)
-
-
-def nor_gate(n: int = 2) -> McCullochPitts:
-    """Fires when none of `n` inputs is on: all are inhibitory."""
-    return McCullochPitts((), threshold=0, inhibitory=tuple(range(n)))
-
-
-@dataclass(frozen=True)
-class Circuit:
-    """Layers of McCulloch-Pitts neurons; each looks at the outputs of the layer before it.
-
-    Parameters
-    ----------
-    n_inputs : int
-    layers : sequence of sequences of McCullochPitts
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> xor = Circuit(2, [[or_gate(), nand_gate()], [and_gate()]])
-    >>> truth_table(xor, 2)[1][:, 0]
-    array([0., 1., 1., 0.])
-    """
-
-    n_inputs: int
-    layers: tuple[tuple[McCullochPitts, ...], ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(tuple(layer) for layer in self.layers))
-        if not self.layers or not all(self.layers):
-            raise ValueError("a circuit needs at least one layer, and a neuron in each")
-        self._neurons()  # says which neuron looks too far
-
-    @classmethod
-    def of_truth_table(cls, outputs: Sequence[Any]) -> Circuit:
-        """A circuit that computes any table: one neuron for each row that is 1, and an OR.
-
-        Parameters
-        ----------
-        outputs : sequence of 0 and 1
-            For the inputs in counting order 00, 01, 10, 11; 2 ** n of them.
-        """
-        n = max(len(outputs) - 1, 1).bit_length()
-        if len(outputs) != 2**n or any(v not in (0, 1) for v in outputs):
-            raise ValueError(
-                f"a truth table has 2, 4, 8, ... outputs that are 0 or 1, got {list(outputs)}"
-            )
-        rows = [r for r, v in zip(product((0, 1), repeat=n), outputs, strict=True) if v]
-        minterms = [
-            McCullochPitts(
-                tuple(i for i in range(n) if row[i]),
-                threshold=sum(row),
-                inhibitory=tuple(i for i in range(n) if not row[i]),
-            )
-            for row in rows
-        ]
-        if not minterms:
-            return cls(n, ((McCullochPitts((0,), threshold=2),),))  # never
-        return cls(n, (tuple(minterms), (or_gate(len(minterms)),)))
-
-    def __call__(self, x: Array) -> Array:
-        """Outputs 0 or 1, shape (n, neurons of the last layer), of binary inputs (n, n_inputs)."""
-        check_binary(x)
-        for layer in self._neurons():
-            x = layer_of(layer)(x)
-        return x
-
-    def _neurons(self) -> list[list[Neuron]]:
-        sizes = [self.n_inputs, *(len(layer) for layer in self.layers)]
-        return [
-            [n.neuron(size) for n in layer] for size, layer in zip(sizes, self.layers, strict=False)
-        ]
-
-
-def truth_table(neuron: Any, n_inputs: int, device: Any = None) -> tuple[Array, Array]:
-    """All binary inputs in counting order, and what a neuron or circuit makes of them.
-
-    Parameters
-    ----------
-    neuron : callable
-    n_inputs : int
-    device : Backend, default=None
-        None is NumPy.
-
-    Returns
-    -------
-    inputs : array of shape (2 ** n_inputs, n_inputs)
-    outputs : array
-
-    Examples
-    --------
-    >>> truth_table(nand_gate(), 2)[1]
-    array([1., 1., 1., 0.])
-    """
-    rows = np.asarray(list(product((0.0, 1.0), repeat=n_inputs)))
-    backend = backend_of(rows) if device is None else device
-    inputs = backend.asarray(rows)
-    return inputs, neuron(inputs)
 
 
 def layer_of(neurons: Sequence[Neuron]) -> Any:
@@ -317,13 +170,6 @@ def layer_of(neurons: Sequence[Neuron]) -> Any:
             return network.forward(own, own[:0], x, backend.xp)
 
     return outputs
-
-
-def check_binary(x: Array) -> None:
-    """Refuse inputs other than 0 and 1."""
-    host = np.asarray(backend_of(x).to_numpy(x))
-    if not np.isin(host, (0, 1)).all():
-        raise ValueError("a McCulloch-Pitts neuron takes binary inputs: 0 and 1 only")
 
 
 def floating(x: Any, backend: Backend) -> Array:
