@@ -20,7 +20,17 @@ FLOORS = (
     ),
     ("kernels",),
     ("layers", "layout", "network", "neurons", "optimizers"),
-    ("training", "step", "state", "lbfgs", "interrupt", "callbacks", "checkpoint", "distributed", "data"),
+    (
+        "training",
+        "step",
+        "state",
+        "lbfgs",
+        "interrupt",
+        "callbacks",
+        "checkpoint",
+        "distributed",
+        "data",
+    ),
     ("plotting", "onnx", "tables", "preprocessing", "problem", "files"),
     ("estimators", "run", "cli", "__init__", "__main__"),
 )
