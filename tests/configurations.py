@@ -13,12 +13,13 @@ from sklearn.datasets import load_diabetes, load_digits
 from targets import LOSS_TOLERANCE, TOLERANCE, WEIGHT_TOLERANCE, Target, running
 
 import xpnn
+from xpnn import training
 from xpnn.data import Dataset
 from xpnn.layers import Dense
 from xpnn.losses import Loss, get_loss
 from xpnn.network import Network
 from xpnn.optimizers import OPTIMIZERS, get_optimizer
-from xpnn.random import step_keys
+from xpnn.state import TrainingConfig, TrainingState
 
 EPOCHS, BATCH, SEED, LEAST = 5, 50, 3, 0.999
 BULK_TOLERANCE = 1e-5  # of the float32 weights, all but one in a thousand
@@ -146,51 +147,68 @@ def rates(network: Network) -> list[float]:
     return [network.input_dropout, *(layer.dropout for layer in network.layers)]
 
 
+def one_step(
+    target: Target,
+    network: Network,
+    theta: Any,
+    rows: tuple[Any, ...],
+    loss: Loss,
+    seed: int,
+    step: int,
+) -> np.ndarray:
+    """The gradient of a step of the training loop itself, whichever kernels it takes.
+
+    The velocity of a first step with momentum, at a learning rate of 1, is minus the gradient.
+    """
+    backend, optimizer = target.backend, get_optimizer("momentum")
+    buffers = target.asarray(network.init(seed)[1])
+    config = TrainingConfig(loss, optimizer, 1.0, epochs=1, batch_size=len(rows[0]), shuffle=False)
+    with backend.device_context():
+        theta = target.asarray(theta)
+        state = TrainingState(theta, buffers, optimizer.init(theta, target.xp), seed, step=step)
+    data = Dataset(*rows, None, backend, target.dtype)
+    return -host(training.train(network, state, data, config).moments[0])
+
+
 def first_gradient(
     configuration: Configuration, model: Any, target: Target, orders: Any
 ) -> np.ndarray:
     """The gradient of the first batch at the initial weights."""
-    network, backend = model.network_, target.backend
-    batch = np.asarray(orders[0][:BATCH])
+    batch, seed = np.asarray(orders[0][:BATCH]), model._state.seed
     x, y = rows(configuration.problem)
     y = y.reshape(len(y), -1).astype(float) if configuration.loss != "softmax_cross_entropy" else y
-    theta, buffers = (target.asarray(a) for a in network.init(model._state.seed))
-    keys = step_keys(model._state.seed, 0, 1, len(network.layers) + 1)[0]
-    keys = keys if backend.library.name == "jax" else keys.tolist()
-    with backend.device_context():
-        _, gradient, _ = network.loss_and_gradient(
-            theta, buffers, target.asarray(x[batch]), target.asarray(y[batch]), None,
-            get_loss(configuration.loss), target.xp, keys=keys,
-        )  # fmt: skip
-    return host(gradient)
+    theta, _ = model.network_.init(seed)
+    loss = get_loss(configuration.loss)
+    return one_step(target, model.network_, theta, (x[batch], y[batch]), loss, seed, 0)
+
+
+def _target_as_gradient(output: Any, y: Any, weight: Any, xp: Any) -> Any:
+    return xp.sum(output), y + xp.zeros_like(output)
+
+
+LOOK = Loss("look", _target_as_gradient)
 
 
 def drawn_masks(target: Target, model: Any, layer: int, rate: float) -> Iterator[np.ndarray]:
-    """The masks that a layer of the network drew in each step, seen through what it multiplies.
+    """The masks that a layer of the network draws in each step of training.
 
-    One linear layer with weights 0 and biases 1 puts its mask out, whichever kernel draws it.
+    The layer puts out ones, times its mask. The next takes the unit matrix as the gradient of its
+    outputs, so the gradient of its weights is the mask.
     """
-    network, backend = model.network_, target.backend
+    network = model.network_
     units = network.layers[0].n_in if layer == 0 else network.layers[layer - 1].n_out
-    seen: list[Any] = []
-
-    def look(output: Any, y: Any, weight: Any, xp: Any) -> Any:
-        seen.append(output)
-        return xp.sum(output), xp.zeros_like(output)
-
-    x = np.zeros((BATCH, 1))
-    one = Network((Dense(1, units, dropout=rate),))
-    theta = np.concatenate([np.zeros(units), np.ones(units)])
-    steps = EPOCHS * -(-len(rows("digits")[0]) // BATCH)
-    keys = step_keys(model._state.seed, 0, steps, len(network.layers) + 1)[:, layer]
-    with backend.device_context():
-        for key in keys:
-            words = key if backend.library.name == "jax" else key.tolist()
-            arrays = [target.asarray(a) for a in (theta, np.zeros(0), x, x)]
-            one.loss_and_gradient(
-                *arrays, None, Loss("look", look), target.xp, keys=[(0, 0), words]
-            )
-            yield target.to_numpy(seen.pop()) != 0
+    if layer == 0:
+        probe, x = Network((Dense(units, BATCH),), rate), np.ones((BATCH, units))
+    else:
+        before = [Dense(1, 1)] * (layer - 1)
+        probe = Network((*before, Dense(1, units, dropout=rate), Dense(units, BATCH)))
+        x = np.ones((BATCH, 1))
+    theta = probe.layout.mask("bias")  # weights of 0 and biases of 1
+    last = max((e for e in probe.layout.entries if e.role == "weight"), key=lambda e: e.layer)
+    for step in range(EPOCHS * -(-len(rows("digits")[0]) // BATCH)):
+        data = (x, np.eye(BATCH))
+        gradient = one_step(target, probe, theta, data, LOOK, model._state.seed, step)
+        yield gradient[last.offset : last.offset + last.size] != 0
 
 
 @functools.cache
