@@ -141,7 +141,7 @@ def _softmax() -> Any:
         "raw T z, T loss",
         """
         const long long at = i * classes;
-        T top = -INFINITY, norm = 0;
+        T top = z[at] + (biased ? bias[0] : (T)0), norm = 0;
         for (int j = 0; j < classes; ++j) {
             const T v = z[at + j] + (biased ? bias[j] : (T)0);
             z[at + j] = v;
