@@ -180,6 +180,48 @@ def test_bad_weights(target_any):
             assert_as_before(model, lambda m=model, w=w: m.fit(x, y, w), match=match)
 
 
+def test_whole_numbers_are_weights_too():
+    x, y = features(), values()
+    expected = regressor().fit(x, y, 3).predict(x)
+    np.testing.assert_array_equal(regressor().fit(x, y, np.int64(3)).predict(x), expected)
+
+
+def test_negative_class_weights():
+    model = classifier(class_weight={0: -1.0, 1: 1.0, 2: 1.0})
+    assert_as_before(model, lambda: model.fit(features(), labels()), match="class_weight.*-1")
+
+
+def test_rows_held_out_that_all_weigh_nothing():
+    model, weight = classifier(early_stopping=True), np.r_[np.ones(1), np.zeros(N - 1)]
+    assert_as_before(
+        model, lambda: model.fit(features(), labels(), weight), match="validation set are all zero"
+    )
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
+def test_x_too_large_for_the_dtype_of_the_work(kind):
+    model = classifier(dtype="float32")
+    large, match = kind(spoiled(1e200)), r"too large for dtype\('float32'\)"
+    assert_as_before(model, lambda: model.fit(large, labels()), match=match)
+    model.fit(features(), labels())
+    assert_as_before(model, lambda: model.fit(large, labels()), match=match)
+    assert_as_before(model, lambda: model.predict(large), match=match)
+    held = large, labels()
+    assert_as_before(
+        model, lambda: model.fit(features(), labels(), validation_data=held), match=match
+    )
+    classifier().fit(features(), labels()).predict(large)
+
+
+def test_x_too_large_for_float32_elsewhere(target_any):
+    if target_any.dtype_name != "float64":
+        pytest.skip("its arrays cannot be too large for float32")
+    x = target_any.asarray(features())
+    model = classifier(dtype="float32").fit(x, labels())
+    large = target_any.asarray(spoiled(-1e200))
+    assert_as_before(model, lambda: model.predict(large), match="too large for dtype")
+
+
 # -- parameters --------------------------------------------------------------------------------
 
 BAD_PARAMETERS = [
@@ -246,12 +288,41 @@ def test_activation_that_cannot_be_trained():
         )
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        np.tanh,
+        (np.tanh, lambda z, a, xp: 1 - a * a),
+        (lambda z: z, lambda z, a, xp: 1 - a * a),
+        (lambda z, xp: z, lambda z, xp: 1),
+    ],
+)
+def test_activation_that_takes_other_arguments(spec):
+    model = classifier(activation=spec)
+    match = r"activation '.*' cannot be called with \((z, xp|z, a, xp)\)"
+    assert_as_before(model, lambda: model.fit(features(), labels()), match=match)
+
+
+def test_losses_of_classification_are_none_of_regression():
+    for loss in ("softmax_cross_entropy", "binary_cross_entropy", "hinge", "perceptron"):
+        model = regressor(loss=loss)
+        assert_as_before(
+            model, lambda m=model: m.fit(features(), values()), match="'loss'.*squared_error"
+        )
+
+
 def test_loss_of_ones_own_that_returns_something_else():
     model = regressor(loss=lambda output, target, weight, xp: xp.sum(output))
     assert_as_before(model, lambda: model.fit(features(), values()), match="0-d array and a grad")
 
 
 # -- predict -----------------------------------------------------------------------------------
+
+
+def test_scores_of_strings_beside_numbers():
+    model = classifier().fit(features(), labels())
+    with pytest.raises(ValueError, match="Mix of label input types"):
+        model.score(features(), labels().astype(str))
 
 
 def test_predict_before_fit():

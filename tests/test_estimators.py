@@ -309,7 +309,7 @@ def test_parameters_and_attributes_are_scikit_learns():
 
 
 def test_clone_and_set_params():
-    model = estimator(activation=Activation("own", np.tanh, np.cos), callbacks=[print])
+    model = estimator(activation=Activation("own", swish, swish_slope), callbacks=[print])
     twin = clone(model)
     assert twin.get_params()["activation"] == model.activation
     assert not hasattr(twin, "coefs_")
@@ -417,6 +417,30 @@ def test_coefs_are_assignable(target):
         _ = estimator().coefs_
 
 
+def test_coefs_take_finite_real_numbers():
+    model = estimator("regression").fit(features(), targets("regression"))
+    expected = model.predict(features())
+    w = model.coefs_[0]
+    for bad, match in (
+        (w * np.nan, "finite"),
+        (w + 1e300 * 1e300, "finite"),
+        (w * 1j, "real"),
+        (w.astype(str), "real"),
+    ):
+        with pytest.raises(ValueError, match=f"coefs_ must .*{match}"):
+            model.coefs_[0] = bad
+    np.testing.assert_array_equal(model.predict(features()), expected)
+
+
+def test_history_is_the_users_own():
+    model = estimator("regression").fit(features(), targets("regression"))
+    length = len(model.loss_curve_)
+    model.history_["loss"].append(7.0)
+    model.partial_fit(features(), targets("regression"))
+    assert len(model.loss_curve_) == length + 1
+    assert 7.0 not in model.loss_curve_
+
+
 # -- going on ----------------------------------------------------------------------------------
 
 
@@ -431,6 +455,49 @@ def test_warm_start_goes_on():
     assert (model.n_iter_, whole.n_iter_) == (3, 6)
     model.set_params(warm_start=False).fit(x, y)
     assert model.loss_curve_ == whole.loss_curve_[:3]
+
+
+def test_warm_start_takes_over_changed_parameters():
+    x, y = features(), targets("multiclass")
+    model = estimator("multiclass", warm_start=True).fit(x, y)
+    before = model.coefs_
+    model.set_params(dropout=0.5, activation="tanh", loss="hinge", max_iter=1).fit(x, y)
+    layer = model.network_.layers[0]
+    assert (layer.dropout, layer.activation.name) == (0.5, "tanh")
+    assert model.out_activation_ == "identity"
+    assert np.abs(model.coefs_[0] - before[0]).max() < 0.1  # it went on
+    model.set_params(dtype="float32").fit(x, y)
+    assert {a.dtype.name for a in [*model.coefs_, model.decision_function(x)]} == {"float32"}
+
+
+@pytest.mark.parametrize("changed", [{"hidden_layer_sizes": (7,)}, {"normalization": "batch"}])
+def test_warm_start_cannot_change_the_weights_there_are(changed):
+    x, y = features(), targets("multiclass")
+    model = estimator("multiclass", warm_start=True).fit(x, y)
+    expected = model.predict_proba(x)
+    for action in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match="has changed: the network has parameters of shapes"):
+            model.set_params(**changed) and action(x, y)
+    np.testing.assert_array_equal(model.predict_proba(x), expected)
+    model.set_params(warm_start=False).fit(x, y)
+
+
+def test_warm_start_moves_to_a_device_with_float32_alone():
+    pytest.importorskip("array_api_strict")
+    x, y = features(), targets("regression")
+    model = estimator("regression", warm_start=True).fit(x, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.set_params(device="array_api_strict:no_float64").fit(x, y)
+    assert model.coefs_[0].dtype == np.float32
+
+
+def test_assigned_coefs_have_no_score_yet():
+    x, y = features(), targets("binary")
+    model = estimator("binary", early_stopping=True, warm_start=True, max_iter=4).fit(x, y)
+    model.coefs_ = [0 * w for w in model.coefs_]
+    model.fit(x, y)
+    assert np.abs(model.coefs_[0]).max() > 0  # not taken for the best, which were others
 
 
 def test_warm_start_under_early_stopping_keeps_the_best(target_any):

@@ -128,6 +128,24 @@ def name_of(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
+def check_arguments(function: Any, arguments: tuple[str, ...], role: str) -> None:
+    """Refuse a function that cannot be called with some positional arguments; None is none."""
+    if function is None:
+        return
+    takes_others = type(function).__name__ == "ufunc"  # NumPy's second argument is its result
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        takes_others = True
+    except ValueError:
+        pass  # a compiled function that does not say what it takes
+    if takes_others:
+        raise ValueError(
+            f"{role} cannot be called with ({', '.join(arguments)}): pass a function that takes "
+            "these, where xp is the namespace of the arrays"
+        )
+
+
 def check_entry(
     entry: Any, kind: str, signature: str, ranges: Mapping[str, tuple[float, float, str]]
 ) -> None:

@@ -9,13 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from xpnn._lookup import lookup, name_of
+from xpnn._lookup import check_arguments, lookup, name_of
 from xpnn._numeric import at_least, at_most, exp, sigmoid
 from xpnn._typing import Array, Namespace
 
 Value: TypeAlias = Callable[[Array, Namespace], Array]
 Derivative: TypeAlias = Callable[[Array, Array, Namespace], Array]
 Pullback: TypeAlias = Callable[[Array, Array, Array, Namespace], Array]
+
+
+_ARGUMENTS = {
+    "value": ("z", "xp"),
+    "derivative": ("z", "a", "xp"),
+    "pullback": ("z", "a", "g", "xp"),
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,7 @@ class Activation:
                     f"the {role} of activation {self.name!r} is {function!r}, expected a function: "
                     "pass value(z, xp), derivative(z, a, xp), pullback(z, a, g, xp)"
                 )
+            check_arguments(function, _ARGUMENTS[role], f"the {role} of activation {self.name!r}")
 
     @property
     def differentiable(self) -> bool:

@@ -140,7 +140,7 @@ def train(
         from xpnn.activations import ACTIVATIONS
         from xpnn.backends import get_backend
         from xpnn.callbacks import ProgressBar
-        from xpnn.losses import LOSSES
+        from xpnn.losses import REGRESSION_LOSSES
 
         say: Callable[[str], None] = (lambda _: None) if quiet else typer.echo
         params = {
@@ -165,7 +165,7 @@ def train(
         problem = _read_problem(source, target, task, drop or [], say)
         if loss != "auto":
             classes = ("log_loss", "hinge")
-            known = classes if problem.target.task == "classification" else tuple(LOSSES)
+            known = classes if problem.target.task == "classification" else REGRESSION_LOSSES
             params["loss"] = _known("loss", loss, known)
 
         folder = out or Path("xpnn-out", Path(source).stem)

@@ -251,6 +251,11 @@ LOSSES: dict[str, Loss] = {
 }
 
 
+_OF_CLASSES = ("binary_cross_entropy", "softmax_cross_entropy", "hinge", "perceptron")
+REGRESSION_LOSSES = tuple(name for name in LOSSES if name not in _OF_CLASSES)
+"""Those whose targets do not stand for classes."""
+
+
 def get_loss(spec: Any, **params: float) -> Loss:
     """Return the loss that `spec` stands for, with the parameters given.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from xpnn._typing import Array, Namespace
-from xpnn.backends import Backend
+from xpnn.backends import Backend, dtype_name
 from xpnn.losses import Loss
 from xpnn.optimizers import Adam
 from xpnn.schedules import Schedule, get_schedule
@@ -138,17 +138,17 @@ class TrainingState:
     history: dict[str, list[float]] = field(default_factory=dict)
     outcome: Outcome = "finished"
 
-    def moved(self, source: Backend, target: Backend) -> "TrainingState":
-        """The state on another device; itself where it is there already."""
-        if source is target:
+    def moved(self, source: Backend, target: Backend, dtype: str | None = None) -> "TrainingState":
+        """The state on another device, or in another dtype; itself where it is so already."""
+        if source is target and dtype in (None, dtype_name(self.theta.dtype)):
             return self
 
         def move(weights: Weights) -> Weights:
             theta, buffers, moments = weights
             return (
-                target.asarray(theta),
-                target.asarray(buffers),
-                tuple(map(target.asarray, moments)),
+                target.asarray(theta, dtype=dtype),
+                target.asarray(buffers, dtype=dtype),
+                tuple(target.asarray(m, dtype=dtype) for m in moments),
             )
 
         best = None if self.best_weights is None else move(self.best_weights)

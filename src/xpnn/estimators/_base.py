@@ -16,7 +16,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import check_is_fitted
 
 from xpnn._typing import Array
-from xpnn.backends import Backend, get_backend
+from xpnn.backends import Backend, dtype_name, get_backend
 from xpnn.data import Dataset, predict_in_chunks
 from xpnn.estimators import _settings as settings
 from xpnn.estimators._callbacks import FitTasks, chosen_callbacks
@@ -28,7 +28,13 @@ from xpnn.estimators._heldout import (
     read_validation,
     split_rows,
 )
-from xpnn.estimators._inputs import NUMPY, is_ready, read_features, read_weight
+from xpnn.estimators._inputs import (
+    NUMPY,
+    check_range,
+    is_ready,
+    read_features,
+    read_weight,
+)
 from xpnn.estimators._parameters import NetworkParameters
 from xpnn.estimators._record import from_record, to_record
 from xpnn.lbfgs import train_lbfgs
@@ -184,7 +190,36 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         self._state, self._moments_of = TrainingState(theta, buffers, (), seed), None
         self.n_layers_ = len(self.network_.layers) + 1
         self.__dict__.pop("loss_", None)
-        self.out_activation_ = {"sigmoid": "logistic"}.get(loss.link, loss.link)
+        self._name_output()
+
+    def _resume(self, source: Backend) -> None:
+        """Go on from the weights there are, by the parameters as they are now.
+
+        Raises
+        ------
+        ValueError
+            When these describe a network with other weights.
+        """
+        network = settings.make_network(self, self.n_features_in_, self._resolve_loss())
+        if network != self.network_:
+            before, now = ([e.shape for e in n.layout.entries] for n in (self.network_, network))
+            layouts = [(n.layout, n.buffer_layout) for n in (self.network_, network)]
+            if layouts[0] != layouts[1]:
+                raise ValueError(
+                    f"hidden_layer_sizes or normalization has changed: the network has parameters "
+                    f"of shapes {before}, and now would need {now}. Change them back to go on, or "
+                    "start anew: fit with warm_start=False, or a clone()."
+                )
+            self.network_ = network
+            self._name_output()
+        backend = source if self.device is None else get_backend(self.device)
+        self._dtype = self._working_dtype(self._state.theta, backend)
+        self._state = self._state.moved(self._backend, backend, self._dtype)
+        self._source, self._backend = source, backend
+
+    def _name_output(self) -> None:
+        link = self.network_.link.name
+        self.out_activation_ = {"sigmoid": "logistic"}.get(link, link)
 
     def _fit(
         self,
@@ -202,9 +237,9 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         rows, source = self._read(X, y, sample_weight, first=first, classes=classes, method=method)
         if first:
             self._begin(rows, source)
-        backend = source if self.device is None else get_backend(self.device)
-        self._state = self._state.moved(self._backend, backend)
-        self._source, self._backend = source, backend
+        else:
+            self._resume(source)
+        check_range(rows.x, self._dtype)
         rows, held_out = self._hold_out(rows, validation_data, source, incremental)
         self._train(rows, held_out, tasks, incremental)
 
@@ -285,7 +320,8 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
     def _adopt(self, state: TrainingState, before: int) -> None:
         """Take over a training state and the attributes that scikit-learn's users read."""
         self._state, history = state, state.history
-        self.loss_curve_, self.history_ = list(history.get("loss", ())), history
+        self.loss_curve_ = list(history.get("loss", ()))
+        self.history_ = {name: list(curve) for name, curve in history.items()}
         self.n_iter_, self.t_ = len(self.loss_curve_) - before, state.samples
         if self.loss_curve_ or not hasattr(self, "loss_"):
             self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.inf
@@ -312,6 +348,7 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         check_is_fitted(self)
         x, source = read_features(self, X, reset=False)
         self._check_place(source, method)
+        check_range(x, self._dtype)
         state, backend = self._state, self._backend
         with backend.device_context(), np.errstate(all="ignore"):
             out = predict_in_chunks(self.network_, state.theta, state.buffers, x, backend, kind)
@@ -352,7 +389,7 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
 
     def _move(self, target: Backend) -> None:
         self._state = self._state.moved(self._backend, target)
-        self._dtype = self._working_dtype(self._state.theta, target)
+        self._dtype = dtype_name(self._state.theta.dtype)
 
     # -- fitted attributes ------------------------------------------------------------------------
 

@@ -1,12 +1,17 @@
 """`coefs_` and `intercepts_`: lists that users read, and may assign to."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, SupportsIndex
 
 import numpy as np
+from array_api_compat import is_array_api_obj
 
 from xpnn._typing import Array
+from xpnn.backends import dtype_name
+
+_REAL = ("float", "bfloat", "int", "uint", "bool")
 
 
 class Parameters(list[Array]):
@@ -58,18 +63,26 @@ def assign_parameters(est: Any, name: str, role: str, value: Iterable[Any]) -> N
     Raises
     ------
     ValueError
-        For other shapes; nothing is replaced then.
+        For other shapes, and values that are no finite real numbers; nothing is replaced then.
     """
     if not hasattr(est, "network_"):
         raise AttributeError(f"{type(est).__name__} has no {name} before fit; see initialize().")
     layout, backend = est.network_.layout, est._backend
     entries = [e for e in layout.entries if e.role == role]
-    arrays = list(value)
+    arrays = [a if is_array_api_obj(a) else np.asarray(a) for a in value]
     shapes = [tuple(np.shape(a)) for a in arrays]
     if shapes != [e.shape for e in entries]:
         raise ValueError(f"{name} must have the shapes {[e.shape for e in entries]}, got {shapes}.")
+    for a in arrays:
+        if not dtype_name(a.dtype).startswith(_REAL):
+            raise ValueError(f"{name} must hold real numbers, got {a.dtype}.")
     with backend.device_context():
-        parts = layout.split(est._state.theta, backend.xp)
+        xp = backend.xp
+        parts = layout.split(est._state.theta, xp)
         for e, a in zip(entries, arrays, strict=True):
             parts[e.name] = backend.asarray(a, dtype=est._dtype)
-        est._state = replace(est._state, theta=layout.join(parts, backend.xp))
+        theta = layout.join(parts, xp)
+        if not bool(xp.all(xp.isfinite(theta))):
+            raise ValueError(f"{name} must be finite in {est._dtype}, got NaN or infinity.")
+    # what was best before is not known of these
+    est._state = replace(est._state, theta=theta, best=-math.inf, stale=0, best_weights=None)

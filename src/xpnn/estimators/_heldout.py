@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 from xpnn._typing import Array
 from xpnn.backends import Backend, backend_of, to_numpy
 from xpnn.data import Dataset, predict_in_chunks
-from xpnn.estimators._inputs import NUMPY, is_foreign, read_features, read_weight
+from xpnn.estimators._inputs import NUMPY, check_range, is_foreign, read_features, read_weight
 from xpnn.losses import Loss
 
 _BUILT_IN = ("loss", "val_loss", "val_score")
@@ -48,7 +48,7 @@ def split_rows(
     Raises
     ------
     ValueError
-        When fewer than two rows would be held out.
+        When fewer than two rows would be held out, or none with a weight above zero.
     """
     n = rows.x.shape[0]
     keep, hold = train_test_split(
@@ -60,6 +60,11 @@ def split_rows(
             "your dataset."
         )
     kept, held = (Rows(*(take_rows(a, i) for a in rows)) for i in (keep, hold))
+    if held.weight is not None and not to_numpy(held.weight).any():
+        raise ValueError(
+            "The sample weights for validation set are all zero, consider using a different "
+            "random state."
+        )
     return kept, held
 
 
@@ -72,6 +77,7 @@ def read_validation(est: Any, validation_data: Any, source: Backend) -> Rows:
         )
     X, y, *rest = validation_data
     x, place = read_features(est, X, reset=False)
+    check_range(x, est._dtype)
     if place is not source:
         raise ValueError(
             f"X and validation_data must use the same namespace and device, got {source} and "

@@ -5,6 +5,7 @@ other libraries stay where they are and are checked there, with the same message
 """
 
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ def is_ready(estimator: Any, x: Any) -> bool:
         and x.shape[0] > 0
         and x.shape[1] == estimator.n_features_in_
         and "feature_names_in_" not in estimator.__dict__
-        and math.isfinite(np.add.reduce(x, axis=None))
+        and math.isfinite(np.add.reduce(x, axis=None, dtype=estimator._dtype))
     )
 
 
@@ -122,6 +123,22 @@ def _check_finite(x: Array, backend: Backend, name: str) -> None:
         raise ValueError(f"Input {name} contains {what}.")
 
 
+def check_range(x: Any, dtype: str) -> None:
+    """Raise a ValueError for a value that is infinite in `dtype`, the one that is computed in."""
+    if dtype != "float32" or dtype_name(x.dtype) != "float64":
+        return
+    data = x.data if is_sparse(x) else x
+    backend = backend_of(data)
+    with backend.device_context():
+        xp, largest = backend.xp, float(np.finfo(np.float32).max)
+        fits = not math.prod(data.shape) or bool(xp.max(xp.abs(data)) <= largest)
+    if not fits:
+        raise ValueError(
+            "Input X contains infinity or a value too large for dtype('float32'), in which this "
+            "network computes: scale X, or fit with dtype='float64'."
+        )
+
+
 def read_weight(weight: Any, x: Any) -> np.ndarray | Array | None:
     """Check sample weights: one finite non-negative number a row, not all of them zero.
 
@@ -133,7 +150,7 @@ def read_weight(weight: Any, x: Any) -> np.ndarray | Array | None:
     if weight is None:
         return None
     n = x.shape[0]
-    if isinstance(weight, int | float):
+    if isinstance(weight, Real):
         weight = np.full(n, float(weight))
     if not is_foreign(weight):
         weight = check_array(

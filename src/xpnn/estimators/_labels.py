@@ -124,6 +124,8 @@ class Labels:
         y = flat(y)
         if self.kind == "multilabel":
             return (y != 0).astype(np.int64)
+        if (y.dtype.kind in "OUST") == self.numeric:
+            unique_labels(self.classes, y)  # raises for strings beside numbers
         position = np.minimum(np.searchsorted(self.classes, y), len(self.classes) - 1)
         return np.where(self.classes[position] == y, position, -1).astype(np.int64)
 

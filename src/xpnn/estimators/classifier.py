@@ -231,6 +231,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if self.class_weight is None:
             return weight
         of_class = compute_sample_weight(self.class_weight, self._as_given(target))
+        if not (np.isfinite(of_class).all() and of_class.min() >= 0):
+            raise ValueError(f"class_weight must be at least 0, got {self.class_weight!r}.")
         if weight is None or not is_foreign(weight):
             return of_class if weight is None else of_class * weight
         backend = backend_of(weight)

@@ -15,7 +15,7 @@ from xpnn.estimators._base import BaseMLP
 from xpnn.estimators._inputs import read_target
 from xpnn.estimators._labels import flat
 from xpnn.estimators._parameters import NetworkParameters
-from xpnn.losses import LOSSES, Loss, get_loss
+from xpnn.losses import REGRESSION_LOSSES, Loss, get_loss
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -60,7 +60,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **NetworkParameters._parameter_constraints,
-        "loss": [StrOptions(set(LOSSES)), Loss, callable],
+        "loss": [StrOptions(set(REGRESSION_LOSSES)), Loss, callable],
         "quantile": [Interval(Real, 0, 1, closed="neither")],
         "delta": [Interval(Real, 0, None, closed="neither")],
     }
