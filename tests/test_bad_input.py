@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import NotFittedError
 
-from xpnn import MLPClassifier, MLPRegressor, get_backend, to_numpy
+from xpnn import MLPClassifier, MLPRegressor, Perceptron, get_backend, to_numpy
 from xpnn.backends import Backend
 from xpnn.estimators import _base
 
@@ -211,6 +211,8 @@ def test_x_too_large_for_the_dtype_of_the_work(kind):
         model, lambda: model.fit(features(), labels(), validation_data=held), match=match
     )
     classifier().fit(features(), labels()).predict(large)
+    neuron = Perceptron().fit(kind(features().astype(np.float32)), labels())
+    assert_as_before(neuron, lambda: neuron.predict(large), match=match)
 
 
 def test_x_too_large_for_float32_elsewhere(target_any):

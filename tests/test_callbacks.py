@@ -53,6 +53,12 @@ def _quiet():
         yield
 
 
+@pytest.mark.parametrize("truth", [True, np.True_])
+def test_any_truth_value_stops(truth):
+    assert classifier(lambda end: truth if end.epoch == 2 else None).fit(*rows()).n_iter_ == 2
+    assert classifier(lambda end: end.metrics).fit(*rows()).n_iter_ == 4  # no truth value
+
+
 def test_callbacks_are_told_in_order():
     first, second = Watch(), Watch()
     model = classifier([first, second]).fit(*rows())

@@ -432,6 +432,14 @@ def test_coefs_take_finite_real_numbers():
     np.testing.assert_array_equal(model.predict(features()), expected)
 
 
+def test_history_has_an_entry_for_each_epoch():
+    x, y = features(), targets("regression")
+    model = estimator("regression").partial_fit(x, y)
+    model.partial_fit(x, y, validation_data=(x, y)).partial_fit(x, y)
+    assert {len(curve) for curve in model.history_.values()} == {3}
+    assert list(np.isnan(model.validation_loss_curve_)) == [True, False, True]
+
+
 def test_history_is_the_users_own():
     model = estimator("regression").fit(features(), targets("regression"))
     length = len(model.loss_curve_)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TextIO, TypeAlias
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class EpochEnd:
@@ -59,7 +61,8 @@ class Callbacks:
 
     def epoch(self, end: EpochEnd) -> bool:
         """After an epoch; whether any callback asks to stop (all are called)."""
-        return any([callback(end) is True for callback in self._callbacks])  # noqa: C419 - all
+        answers = [callback(end) for callback in self._callbacks]
+        return any(isinstance(a, bool | np.bool_) and bool(a) for a in answers)
 
     def end(self) -> None:
         """After the last epoch, also after an error."""

@@ -173,8 +173,7 @@ class _Run:
         if validation is not None:
             self.settle()
             metrics |= validation(s.theta, s.buffers)
-        for name, value in metrics.items():
-            s.history.setdefault(name, []).append(value)
+        s.record(metrics)
         end = EpochEnd(self.n_iterations, self.config.epochs, metrics, "", lambda: s.copy(self.xp))
         if calls.epoch(end):
             self.state.outcome = "stopped"

@@ -117,7 +117,7 @@ class TrainingState:
     best_weights : tuple or None
         Of the best epoch, between incremental calls.
     history : dict of str to list of float
-        Every metric of every epoch.
+        Every metric of every epoch; NaN where it was not measured.
     outcome : str
         How the last call ended.
     """
@@ -163,6 +163,13 @@ class TrainingState:
         """The same state with other arrays."""
         theta, buffers, moments = weights
         return replace(self, theta=theta, buffers=buffers, moments=moments, **changes)
+
+    def record(self, metrics: dict[str, float]) -> None:
+        """Add an epoch to the history: NaN for what was measured in other epochs only."""
+        epochs = max(map(len, self.history.values()), default=0)
+        for name in {**self.history, **metrics}:
+            curve = self.history.setdefault(name, [math.nan] * epochs)
+            curve.append(metrics.get(name, math.nan))
 
     def copy(self, xp: Namespace) -> "TrainingState":
         """A state that shares no memory with this one."""

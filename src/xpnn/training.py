@@ -188,8 +188,7 @@ class _Run:
         elif self.validation is not None:
             measured = self.validation(s.theta, s.buffers)
             metrics, self.validated = metrics | measured, tuple(measured)
-        for name, value in metrics.items():
-            s.history.setdefault(name, []).append(value)
+        s.record(metrics)
         if self.outcome != "diverged":
             self.good = copied((s.theta, s.buffers, s.moments), xp)
             self._judge(metrics[self.config.monitor])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_array_api_obj, is_numpy_array
 from sklearn.utils import check_array, check_consistent_length
-from sklearn.utils.validation import _num_features, validate_data
+from sklearn.utils.validation import validate_data
 
 from xpnn._typing import Array
 from xpnn.backends import Backend, backend_of, dtype_name, get_backend, to_numpy
@@ -134,8 +134,8 @@ def check_range(x: Any, dtype: str) -> None:
         fits = not math.prod(data.shape) or bool(xp.max(xp.abs(data)) <= largest)
     if not fits:
         raise ValueError(
-            "Input X contains infinity or a value too large for dtype('float32'), in which this "
-            "network computes: scale X, or fit with dtype='float64'."
+            "Input X contains infinity or a value too large for dtype('float32'), which is "
+            "computed in here: scale X, or fit with dtype='float64'."
         )
 
 
@@ -224,8 +224,3 @@ def _check_length(x: Array, y: Any) -> None:
             f"Found input variables with inconsistent numbers of samples: "
             f"{[int(x.shape[0]), int(y.shape[0])]}"
         )
-
-
-def number_of_features(x: Any) -> int:
-    """How many columns `x` has, for any array-like."""
-    return int(x.shape[1]) if hasattr(x, "shape") else int(_num_features(x))

@@ -17,7 +17,13 @@ from xpnn.backends import Backend, backend_of, dtype_name, get_backend, to_numpy
 from xpnn.data import Dataset, is_sparse
 from xpnn.estimators._device import OnDevice
 from xpnn.estimators._heldout import take_rows
-from xpnn.estimators._inputs import is_foreign, read_features, read_target, read_weight
+from xpnn.estimators._inputs import (
+    check_range,
+    is_foreign,
+    read_features,
+    read_target,
+    read_weight,
+)
 from xpnn.estimators._labels import Labels, flat
 from xpnn.estimators._perceptron_fit import Fitted, Held, Plan, fit_problems
 from xpnn.estimators._perceptron_record import from_record, to_record
@@ -98,6 +104,7 @@ class BasePerceptron(OnDevice):
                 self.__dict__.pop("coef_", None)
             self.__dict__.pop("_last", None)
         dtype = self._working_dtype(x, backend)
+        check_range(x, dtype)
         self._backend = backend
         rows = _Rows(x, codes, weight, host_weight, self._class_weight(flat(host)))
         with backend.device_context(), np.errstate(all="ignore"):
@@ -302,6 +309,7 @@ class BasePerceptron(OnDevice):
         self._check_place(source, method)
         backend = source if self.device is None else get_backend(self.device)
         coef = self.coef_.toarray() if is_sparse(self.coef_) else self.coef_
+        check_range(x, dtype_name(coef.dtype))
         with backend.device_context():
             xp, coef = backend.xp, backend.asarray(coef)
             data = Dataset(x, None, None, backend, coef.dtype)
