@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from xpnn import MLPClassifier, MLPRegressor, Perceptron, get_backend, to_numpy
 from xpnn.backends import Backend
@@ -451,3 +451,16 @@ def test_a_device_that_runs_out_of_memory(monkeypatch):
 
     monkeypatch.setattr(_base, "Dataset", full)
     assert_as_before(model, lambda: model.fit(features(), values()), MemoryError)
+
+
+def test_warnings_point_at_the_users_line():
+    X, y = np.eye(4), [0, 1, 0, 1]
+    with pytest.warns(ConvergenceWarning) as caught:
+        MLPClassifier((3,), max_iter=1).fit(X, y)
+    assert caught[0].filename == __file__
+
+
+def test_held_out_counts_are_not_negative_either():
+    X, y = np.eye(4), np.arange(4.0)
+    with pytest.raises(ValueError, match="at least 0"):
+        MLPRegressor("poisson").fit(X, y, validation_data=(X, -y))

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import pickle
+import signal
 import warnings
 from typing import Any
 
@@ -403,3 +404,29 @@ def test_verbose_prints_epochs(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert out.count("average loss") == 2
     assert "Epoch 2" in out
+
+
+@pytest.mark.filterwarnings("ignore:Training interrupted:UserWarning")
+def test_ctrl_c_acts_between_epochs_and_keeps_the_weights(monkeypatch):
+    from xpnn.estimators import _perceptron_fit
+
+    select = _perceptron_fit.select_epoch
+
+    def interrupting(xp):
+        epoch = select(xp)
+
+        def run(*args):
+            out = epoch(*args)
+            signal.raise_signal(signal.SIGINT)
+            return out
+
+        return run
+
+    monkeypatch.setattr(_perceptron_fit, "select_epoch", interrupting)
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)), rng.integers(0, 2, 60)
+    model = Perceptron(max_iter=50, tol=None, shuffle=False).fit(X, y)
+    assert model.n_iter_ == 1
+    once = Perceptron(max_iter=1, tol=None, shuffle=False)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(model.coef_, once.fit(X, y).coef_)

@@ -4,7 +4,6 @@ An evaluation moves one parameter vector to the device, and one vector back that
 and the gradient.
 """
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from xpnn import kernels
 from xpnn._numeric import positive_sum
 from xpnn._typing import Array, Namespace
+from xpnn._warnings import warn_user
 from xpnn.callbacks import Callback, Callbacks, EpochEnd
 from xpnn.data import CHUNK_ELEMENTS, Dataset
 from xpnn.interrupt import interruptible
@@ -92,7 +92,7 @@ def train_lbfgs(
         finally:
             calls.end()
         if interrupted():
-            warnings.warn("Training interrupted by user.", stacklevel=3)
+            warn_user("Training interrupted by user.")
         return run.finish(result), result
 
 

@@ -5,7 +5,6 @@ A call works on copies, so the state that it was given is as it was whatever hap
 """
 
 import math
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,6 +13,7 @@ from array_api_compat import device
 
 from xpnn import kernels
 from xpnn._typing import Array
+from xpnn._warnings import warn_user
 from xpnn.callbacks import Callback, Callbacks, EpochEnd
 from xpnn.data import Dataset
 from xpnn.interrupt import interruptible
@@ -234,9 +234,9 @@ class _Run:
             error = DivergedError(len(s.history["loss"]), self.rate, good)
             if not (self.config.restore_best and self.best):
                 raise error
-            warnings.warn(f"{error} The best weights are restored.", stacklevel=3)
+            warn_user(f"{error} The best weights are restored.")
         if self.outcome == "interrupted":
-            warnings.warn("Training interrupted by user.", stacklevel=3)
+            warn_user("Training interrupted by user.")
         s.outcome = self.outcome
         if self.config.restore_best and self.best is not None:
             if self.config.incremental and self.outcome == "finished":

@@ -1,7 +1,6 @@
 """What the classifier and the regressor share: fitting, predicting, fitted attributes."""
 
 import math
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -16,6 +15,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import check_is_fitted
 
 from xpnn._typing import Array
+from xpnn._warnings import warn_user
 from xpnn.backends import Backend, dtype_name, get_backend
 from xpnn.data import Dataset, predict_in_chunks
 from xpnn.estimators import _settings as settings
@@ -301,11 +301,10 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
             self.loss_ = float(result.fun)  # also where no iteration was needed
             _check_optimize_result("lbfgs", result, self.max_iter)
         if optimizer is not None and state.outcome == "finished" and not incremental:
-            warnings.warn(
+            warn_user(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                 "optimization hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
 
     def _place_moments(self, optimizer: Any, *, restart: bool) -> None:

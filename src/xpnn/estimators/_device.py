@@ -1,6 +1,5 @@
 """Where a fitted estimator lives: checks, moves, and pickles that open on any machine."""
 
-import warnings
 from collections.abc import Callable
 from copy import copy
 from typing import Any, NamedTuple, TypeVar
@@ -9,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from xpnn._warnings import warn_user
 from xpnn.backends import Backend, DeviceError, backend_of, dtype_name, get_backend, to_numpy
 from xpnn.estimators._inputs import NUMPY, is_foreign
 from xpnn.state import DivergedError, TrainingState
@@ -106,7 +106,7 @@ class OnDevice(BaseEstimator):
             return name
         if backend.name not in _WARNED:
             _WARNED.add(backend.name)
-            warnings.warn(f"{backend} has no {name}: computing in float32.", stacklevel=2)
+            warn_user(f"{backend} has no {name}: computing in float32.")
         return "float32"
 
     # -- copies and pickles -------------------------------------------------------------------
@@ -128,10 +128,9 @@ class OnDevice(BaseEstimator):
         for name, reason in missing.items():
             if name not in _WARNED:
                 _WARNED.add(name)
-                warnings.warn(
+                warn_user(
                     f"This {type(self).__name__} was fitted on {name}, which is not usable here: "
                     f"{reason}. It is now on NumPy, and follows X.",
-                    stacklevel=2,
                 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xpnn import metrics
 from xpnn._typing import Array
+from xpnn._warnings import warn_user
 from xpnn.backends import Backend, backend_of, dtype_name, get_backend, to_numpy
 from xpnn.data import Dataset, is_sparse
 from xpnn.estimators._device import OnDevice
@@ -115,11 +115,10 @@ class BasePerceptron(OnDevice):
         self.n_iter_ = max(r.n_iter for r in results)
         self.t_ += self.n_iter_ * len(codes)
         if not incremental and self.tol is not None and self.n_iter_ == self.max_iter:
-            warnings.warn(
+            warn_user(
                 "Maximum number of iteration reached before convergence. Consider increasing "
                 "max_iter to improve the fit.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
 
     def _read_labels(self, host: np.ndarray, y: Any, classes: Any, *, again: bool) -> np.ndarray:

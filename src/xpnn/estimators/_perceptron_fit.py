@@ -9,7 +9,9 @@ import numpy as np
 from tqdm import tqdm
 
 from xpnn._typing import Array
+from xpnn._warnings import warn_user
 from xpnn.backends import Backend
+from xpnn.interrupt import interruptible
 from xpnn.kernels.perceptron import (
     Data,
     Rule,
@@ -127,45 +129,49 @@ def fit_problems(
     pocket = _Pocket(state, plan.keep_best)
     count = int(learned.sum())
     history: dict[str, list[float]] = {"loss": [], "mistakes": []}
-    for number in range(1, plan.max_iter + 1):
-        if step is not None or number == 1:
-            order = order if step is None else order[step]
-            chosen = order[learned[order]]
-            visit = chosen if rule.sparse else backend.asarray(chosen)
-        state, sums = epoch(state, data, visit, rule, xp)
-        loss, objective, mistakes = _read(sums, state, number, backend)
-        history["loss"].append(float(loss.sum()) / count)
-        history["mistakes"].append(float(mistakes.sum()))
-        if plan.verbose:
-            tqdm.write(
-                f"Epoch {number}: average loss {history['loss'][-1]:.6g}, "
-                f"{mistakes.sum():.0f} mistakes, {len(active)} problem(s) still learning"
-            )
-        if held is not None:
-            scores = _held_score(state, data, held, xp)
-            pocket.offer(-scores, state, xp)
-            badness = -backend.to_numpy(scores).astype(np.float64)
-        else:
-            if plan.keep_best:
-                pocket.offer(_training_mistakes(state, data, visit, xp), state, xp)
-            badness = objective / count
-        last = number == plan.max_iter
-        done = [
-            progress[k].update(float(b), plan) or last for k, b in zip(active, badness, strict=True)
-        ]
-        if not any(done):
-            continue
-        best = pocket.weights(state, xp)
-        for i in (i for i, d in enumerate(done) if d):
-            mean = (state.mean[i, :], state.mean_intercept[i])
-            progress[active[i]].result = Fitted(best[0][i, :], best[1][i], *mean, number)
-        stay = [i for i, d in enumerate(done) if not d]
-        if not stay:
-            break
-        keep = backend.asarray(np.asarray(stay))
-        active = [active[i] for i in stay]
-        state, data = _select(state, data, keep, xp)
-        pocket.select(keep, xp)
+    with interruptible() as interrupted:  # Ctrl-C acts between epochs and keeps the weights
+        for number in range(1, plan.max_iter + 1):
+            if step is not None or number == 1:
+                order = order if step is None else order[step]
+                chosen = order[learned[order]]
+                visit = chosen if rule.sparse else backend.asarray(chosen)
+            state, sums = epoch(state, data, visit, rule, xp)
+            loss, objective, mistakes = _read(sums, state, number, backend)
+            history["loss"].append(float(loss.sum()) / count)
+            history["mistakes"].append(float(mistakes.sum()))
+            if plan.verbose:
+                tqdm.write(
+                    f"Epoch {number}: average loss {history['loss'][-1]:.6g}, "
+                    f"{mistakes.sum():.0f} mistakes, {len(active)} problem(s) still learning"
+                )
+            if held is not None:
+                scores = _held_score(state, data, held, xp)
+                pocket.offer(-scores, state, xp)
+                badness = -backend.to_numpy(scores).astype(np.float64)
+            else:
+                if plan.keep_best:
+                    pocket.offer(_training_mistakes(state, data, visit, xp), state, xp)
+                badness = objective / count
+            last = number == plan.max_iter or interrupted()
+            done = [
+                progress[k].update(float(b), plan) or last
+                for k, b in zip(active, badness, strict=True)
+            ]
+            if not any(done):
+                continue
+            best = pocket.weights(state, xp)
+            for i in (i for i, d in enumerate(done) if d):
+                mean = (state.mean[i, :], state.mean_intercept[i])
+                progress[active[i]].result = Fitted(best[0][i, :], best[1][i], *mean, number)
+            stay = [i for i, d in enumerate(done) if not d]
+            if not stay:
+                break
+            keep = backend.asarray(np.asarray(stay))
+            active = [active[i] for i in stay]
+            state, data = _select(state, data, keep, xp)
+            pocket.select(keep, xp)
+    if interrupted():
+        warn_user("Training interrupted by user.")
     return [p.result for p in progress if p.result is not None], history
 
 

@@ -2,12 +2,12 @@
 
 import dataclasses
 import inspect
-import warnings
 from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 
+from xpnn._warnings import warn_user
 from xpnn.activations import ACTIVATIONS, Activation, get_activation
 from xpnn.backends import Backend, DeviceError, get_backend
 from xpnn.estimators._labels import Labels
@@ -221,6 +221,6 @@ def work_place(estimator: Any) -> Backend:
         try:
             return get_backend(estimator.device)
         except DeviceError as error:
-            warnings.warn(f"{error}. The model is on NumPy and follows X.", stacklevel=6)
+            warn_user(f"{error}. The model is on NumPy and follows X.")
             estimator.device = None
     return get_backend("numpy")

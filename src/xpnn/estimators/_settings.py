@@ -1,9 +1,9 @@
 """From an estimator's parameters to the parts of a run: network, optimizer, schedule, config."""
 
-import warnings
 from numbers import Integral, Real
 from typing import Any
 
+from xpnn._warnings import warn_user
 from xpnn.activations import Activation
 from xpnn.losses import Loss
 from xpnn.network import Network, multilayer_perceptron
@@ -106,9 +106,8 @@ def _batch_size(est: Any, n: int) -> int:
     if est.batch_size == "auto":
         return min(200, n)
     if est.batch_size > n:
-        warnings.warn(
+        warn_user(
             "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-            stacklevel=2,
         )
     return min(int(est.batch_size), n)
 

@@ -114,6 +114,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self._store(locals())
 
     def _read_target(self, y: Any, x: Any, *, first: bool, classes: Any, warm: bool = False) -> Any:
+        target = self._columns(y, x, first=first)
+        if self._resolve_loss().name == "poisson":
+            backend = backend_of(target)
+            with backend.device_context():
+                negative = bool(backend.xp.any(target < 0))
+            if negative:
+                raise ValueError("loss='poisson' needs y of at least 0, got negative values.")
+        return target
+
+    def _columns(self, y: Any, x: Any, *, first: bool) -> Any:
+        """Numbers of shape (n_samples, n_outputs)."""
         y = read_target(self, y, x, numeric=True)
         if y.ndim == 2 and y.shape[1] == 1:
             y = flat(y) if isinstance(y, np.ndarray) else y[:, 0]
@@ -136,15 +147,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             return get_loss("huber", delta=float(self.delta))
         return get_loss(self.loss)
 
-    def _row_weight(self, weight: Any, target: Any) -> Any:
-        if self._resolve_loss().name == "poisson":
-            backend = backend_of(target)
-            with backend.device_context():
-                negative = bool(backend.xp.any(target < 0))
-            if negative:
-                raise ValueError("loss='poisson' needs y of at least 0, got negative values.")
-        return weight
-
     def _scored(self, target: Any) -> Any:
         return target
 
@@ -153,7 +155,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return host[:, 0] if self._vector else host
 
     def _read_scored(self, y: Any, x: Any) -> Any:
-        return self._read_target(y, x, first=False, classes=None)
+        return self._columns(y, x, first=False)
 
     def _device_score(self, output: Array, target: Array, weight: Array, xp: Any) -> Array:
         return metrics.r2(self.network_.link.value(output, xp), target, weight, xp)
