@@ -106,7 +106,8 @@ def per_step(
 
 def on_host_double() -> bool:
     """Whether CuPy is here and counts."""
-    if importlib.util.find_spec("cupy_on_cpu") is None:
+    spec = importlib.util.find_spec("cupy_on_cpu")
+    if spec is None or spec.origin is None:  # the folder beside this file is no package
         return False
     import cupy_on_cpu
 

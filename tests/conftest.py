@@ -13,6 +13,7 @@ Tests of code that makes its device current itself (estimators, training) are ma
 """
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell's background job ignores Ctrl-C; here it is tested.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "dtypes(*names): run on these dtypes of a target only")
     config.addinivalue_line("markers", "targets(*names): run on these targets only")
     config.addinivalue_line("markers", "own_context: the code tested makes the device current")

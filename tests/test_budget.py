@@ -3,14 +3,11 @@
 import json
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from scripts import load_script
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "ci"))
-
-import budget
-
+budget = load_script("ci/budget.py")
 BUDGET = json.loads(budget.FILE.read_text())
 CURE = "mend it; if it has to be, edit ci/budget.json by hand and say why in the commit"
 

@@ -1,18 +1,14 @@
 """The same network everywhere: five epochs from one seed on every target, beside NumPy's."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from configurations import CONFIGURATIONS, EPOCHS, compare, reference
+from scripts import load_script
 from targets import TABLE
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "ci"))
-
-import parity
-
 from xpnn.optimizers import OPTIMIZERS
+
+parity = load_script("ci/parity.py")
 
 pytestmark = pytest.mark.own_context
 
