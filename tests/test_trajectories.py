@@ -1,14 +1,13 @@
 """Twenty steps with dropout: the same losses and weights on every library and device."""
 
 import functools
-import importlib.util
 import json
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import oracle
 import pytest
+from scripts import load_script
 from targets import TABLE
 
 from xpnn.backends import get_backend
@@ -160,10 +159,7 @@ def assert_follows_numpy(target, rule):
 
 
 def test_step_benchmark_times_every_target(target_any, capsys):
-    path = Path(__file__).parents[1] / "benchmarks" / "step.py"
-    spec = importlib.util.spec_from_file_location("step_benchmark", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script("benchmarks/step.py")
     name = target_any.backend.name
     options = ["--json", "--rounds=1", "--epochs=1", "--hidden=4"]
     module.main([*options, f"--device={name}", "--device=numpy"])
