@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from xpnn import MLPClassifier, MLPRegressor, Perceptron, get_backend, to_numpy
 from xpnn.backends import Backend
 from xpnn.estimators import _base
+from xpnn.schedules import get_schedule
 
 pytestmark = [
     pytest.mark.own_context,
@@ -303,6 +304,36 @@ def test_activation_that_takes_other_arguments(spec):
     model = classifier(activation=spec)
     match = r"activation '.*' cannot be called with \((z, xp|z, a, xp)\)"
     assert_as_before(model, lambda: model.fit(features(), labels()), match=match)
+
+
+WRONG_ARGUMENTS = {
+    "loss": (
+        r"loss '.*' cannot be called with \(output, target, weight, xp\): pass",
+        [lambda output, target: 0.0, lambda *, output: 0.0, np.tanh],
+    ),
+    "learning_rate": (
+        r"schedule '.*' cannot be called with \(base_lr, progress\): pass",
+        [lambda base_lr: base_lr, lambda a, b, c: a, np.minimum],
+    ),
+    "initializer": (
+        r"initializer '.*' cannot be called with \(rng, fan_in, fan_out\): pass",
+        [lambda shape: np.zeros(shape), lambda rng, fan_in: 0.0, np.tanh],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_ARGUMENTS)
+def test_loss_schedule_or_initializer_that_takes_other_arguments(name):
+    match, functions = WRONG_ARGUMENTS[name]
+    for function in functions:
+        for make, y in ((classifier, labels()), (regressor, values())):
+            model = make(**{name: function})
+            assert_as_before(model, lambda m=model, y=y: m.fit(features(), y), match=match)
+
+
+def test_own_function_that_says_nothing_of_its_arguments_is_taken():
+    schedule = get_schedule(max)  # compiled: without a signature
+    assert schedule.params == ()
 
 
 def test_losses_of_classification_are_none_of_regression():

@@ -145,7 +145,7 @@ def test_a_users_own_function():
     schedule = get_schedule(lambda base_lr, progress: base_lr / (1 + progress.epoch))
     assert schedule.per == "step"
     assert schedule(np.float64(0.1), at(epoch=1)) == 0.05
-    for wrong in (-1.0, math.nan, math.inf):
+    for wrong in (-1.0, math.nan, math.inf, None, "fast"):
         with pytest.raises(ValueError, match="returned the learning rate"):
             get_schedule(lambda base_lr, progress, wrong=wrong: wrong)(0.1, at())
 

@@ -104,11 +104,7 @@ def bind_params(
     ValueError
         For a parameter that does not exist, has no value, or is out of range.
     """
-    known = {
-        p.name: p.default
-        for p in inspect.signature(function).parameters.values()
-        if p.kind is p.KEYWORD_ONLY
-    }
+    known = _keyword_only(function)
     for name in given:
         if name not in known:
             takes = f"it takes {', '.join(known)}" if known else "it takes none"
@@ -123,33 +119,59 @@ def bind_params(
     return tuple(bound)
 
 
+def _keyword_only(function: Callable[..., Any]) -> dict[str, Any]:
+    """Names and defaults of the keyword-only arguments of a function."""
+    try:
+        arguments = inspect.signature(function).parameters.values()
+    except ValueError:
+        return {}  # a compiled function that does not say what it takes
+    return {p.name: p.default for p in arguments if p.kind is p.KEYWORD_ONLY}
+
+
 def name_of(function: Callable[..., Any]) -> str:
     """Return a readable name for a user's callable."""
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def check_arguments(function: Any, arguments: tuple[str, ...], role: str) -> None:
-    """Refuse a function that cannot be called with some positional arguments; None is none."""
+def check_arguments(
+    function: Any, arguments: tuple[str, ...], role: str, named: Iterable[str] = ()
+) -> None:
+    """Refuse a function that cannot be called with some arguments; None is none.
+
+    Parameters
+    ----------
+    function : callable or None
+    arguments : tuple of str
+        The positional ones.
+    role : str
+        What the function is, for the message.
+    named : iterable of str
+        Keyword-only arguments that it gets too.
+    """
     if function is None:
         return
     takes_others = type(function).__name__ == "ufunc"  # NumPy's second argument is its result
     try:
-        inspect.signature(function).bind(*arguments)
+        inspect.signature(function).bind(*arguments, **dict.fromkeys(named))
     except TypeError:
         takes_others = True
     except ValueError:
         pass  # a compiled function that does not say what it takes
     if takes_others:
+        where = ", where xp is the namespace of the arrays" if "xp" in arguments else ""
         raise ValueError(
             f"{role} cannot be called with ({', '.join(arguments)}): pass a function that takes "
-            "these, where xp is the namespace of the arrays"
+            f"these{where}"
         )
 
 
 def check_entry(
     entry: Any, kind: str, signature: str, ranges: Mapping[str, tuple[float, float, str]]
 ) -> None:
-    """Check a registry entry (name, function, params) at construction; fill in its parameters."""
+    """Check a registry entry (name, function, params) at construction; fill in its parameters.
+
+    `signature` begins with the positional arguments, as in ``"(rng, fan_in, fan_out) -> weights"``.
+    """
     if not isinstance(entry.name, str) or not entry.name:
         raise ValueError(f"the name of a {kind} is {entry.name!r}, expected a string: give it one")
     if not callable(entry.function):
@@ -158,6 +180,8 @@ def check_entry(
             f"{signature}: pass one"
         )
     owner = f"{kind} {entry.name!r}"
+    arguments = signature.partition("(")[2].partition(")")[0].split(", ")
+    check_arguments(entry.function, tuple(arguments), owner, _keyword_only(entry.function))
     bound = bind_params(owner, entry.function, dict(entry.params), ranges)
     object.__setattr__(entry, "params", bound)
 

@@ -73,10 +73,16 @@ class Schedule:
         Raises
         ------
         ValueError
-            If the rule returns a negative or non-finite rate.
+            If the rule returns no number, or a negative or non-finite one.
         """
-        rate = float(self.function(float(base_lr), progress, **dict(self.params)))
-        if not 0.0 <= rate < math.inf:
+        rate = self.function(float(base_lr), progress, **dict(self.params))
+        try:
+            rate = float(rate)
+        except (TypeError, ValueError):
+            fits = False
+        else:
+            fits = 0.0 <= rate < math.inf
+        if not fits:
             raise ValueError(
                 f"schedule {self.name!r} returned the learning rate {rate!r} at {progress}, "
                 "expected a finite number >= 0: correct its rule or its parameters"
