@@ -16,6 +16,8 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from xpnn import MLPClassifier, MLPRegressor, Perceptron, get_backend, to_numpy
 from xpnn.backends import Backend
 from xpnn.estimators import _base
+from xpnn.estimators._labels import CLASS_LOSSES
+from xpnn.losses import LOSSES, REGRESSION_LOSSES, get_loss
 from xpnn.schedules import get_schedule
 
 pytestmark = [
@@ -342,6 +344,50 @@ def test_losses_of_classification_are_none_of_regression():
         assert_as_before(
             model, lambda m=model: m.fit(features(), values()), match="'loss'.*squared_error"
         )
+        for spec in (get_loss(loss), LOSSES[loss].function):
+            model = regressor(loss=spec)
+            text = assert_as_before(
+                model, lambda m=model: m.fit(features(), values()), match=f"'{loss}' is one of cla"
+            )
+            assert all(name in text for name in REGRESSION_LOSSES)
+
+
+def two_labels():
+    return (features()[:, :2] > 0).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("y", "kind", "fitting"),
+    [
+        (labels() > 0, "binary", "binary_cross_entropy"),
+        (labels(), "multiclass", "softmax_cross_entropy"),
+        (two_labels(), "multilabel", "binary_cross_entropy"),
+    ],
+    ids=("binary", "multiclass", "multilabel"),
+)
+def test_losses_that_do_not_fit_the_labels(y, kind, fitting):
+    expected = classifier().fit(features(), y).loss_curve_
+    for spec in (fitting, get_loss(fitting), LOSSES[fitting].function):
+        model = classifier(loss=spec).fit(features(), y)
+        assert model.loss_curve_ == expected
+        assert model.predict_proba(features()).shape[0] == N
+    for name in sorted(set(LOSSES) - {fitting, "hinge"}):
+        specs = [get_loss(name), LOSSES[name].function]
+        for spec in specs + [name] * (name in CLASS_LOSSES):
+            model, match = classifier(loss=spec), f"'{name}' does not fit {kind} labels.*{fitting}"
+            assert_as_before(model, lambda m=model: m.fit(features(), y), match=match)
+        if name not in CLASS_LOSSES:
+            model = classifier(loss=name)
+            assert_as_before(model, lambda m=model: m.fit(features(), y), match="'log_loss'")
+
+
+def test_hinge_is_the_same_by_name_and_as_an_object():
+    for y in (labels(), labels() > 0, two_labels()):
+        named = classifier(loss="hinge").fit(features(), y)
+        for spec in (get_loss("hinge"), LOSSES["hinge"].function):
+            model = classifier(loss=spec).fit(features(), y)
+            assert model.loss_curve_ == named.loss_curve_
+            assert not hasattr(model, "predict_proba")
 
 
 def test_loss_of_ones_own_that_returns_something_else():

@@ -19,7 +19,15 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier as SkClassifier
 from sklearn.neural_network import MLPRegressor as SkRegressor
 
-from xpnn import Activation, DivergedError, MLPClassifier, MLPRegressor, get_backend, use_device
+from xpnn import (
+    Activation,
+    DivergedError,
+    MLPClassifier,
+    MLPRegressor,
+    get_backend,
+    to_numpy,
+    use_device,
+)
 from xpnn.estimators import _device
 
 pytestmark = [
@@ -172,6 +180,29 @@ def test_labels_of_any_kind(target_any, labels):
         predicted if labels.dtype.kind == "U" else t.to_numpy(predicted), np.unique(labels)[codes]
     )
     assert 0 <= model.score(x, y) <= 1
+
+
+@pytest.mark.parametrize("label", [7, "only"])
+def test_one_class_has_one_column(target_any, label):
+    """scikit-learn gives two columns for the one class; a column each sums to 1 here too."""
+    t, y = target_any, np.full(N, label)
+    x = t.asarray(features())
+    assert SkClassifier(**SHARED).fit(features(), y).predict_proba(features()).shape == (N, 2)
+    for model in (estimator().fit(x, y), estimator().partial_fit(x, y, classes=[label])):
+        assert set(to_numpy(model.predict(x)).tolist()) == {label}
+        for predict, value in ((model.predict_proba, 1.0), (model.predict_log_proba, 0.0)):
+            t.assert_close(predict(x), np.full((N, 1), value))
+        assert model.decision_function(x).shape == (N,)
+    for classes in (2, 3):  # those that come later have theirs
+        model = estimator().partial_fit(x, np.zeros(N, int), classes=range(classes))
+        assert model.predict_proba(x).shape == (N, classes)
+
+
+def test_labels_hold_arrays_and_are_compared_by_identity():
+    labels = fitted()._labels
+    other = copy.copy(labels)
+    assert labels != other
+    assert len({labels, other}) == 2
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "regression"])

@@ -256,6 +256,14 @@ REGRESSION_LOSSES = tuple(name for name in LOSSES if name not in _OF_CLASSES)
 """Those whose targets do not stand for classes."""
 
 
+def built_in(spec: Any) -> str | None:
+    """Return which of `LOSSES` a name, a Loss or a function stands for; None: one of its own."""
+    if isinstance(spec, str):
+        return spec if spec in LOSSES else None
+    function = spec.function if isinstance(spec, Loss) else spec
+    return next((name for name, loss in LOSSES.items() if loss.function is function), None)
+
+
 def get_loss(spec: Any, **params: float) -> Loss:
     """Return the loss that `spec` stands for, with the parameters given.
 

@@ -1,6 +1,6 @@
 """Class labels of any kind as the numbers that a loss takes, and back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,9 +15,13 @@ from xpnn import metrics
 from xpnn._typing import Array, DType, Namespace
 from xpnn.activations import get_activation
 from xpnn.backends import Backend, to_numpy
+from xpnn.losses import LOSSES, Loss, built_in, get_loss
+
+CLASS_LOSSES = ("log_loss", "hinge", "binary_cross_entropy", "softmax_cross_entropy")
+"""What a classifier's loss may be called; "log_loss" is the cross-entropy of its labels."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # of arrays
 class Labels:
     """The classes of a problem, on the host.
 
@@ -93,6 +97,29 @@ class Labels:
         columns = codes.reshape(codes.shape[0], -1).astype(np.float64)
         return 2.0 * columns - 1.0 if margin else columns
 
+    def loss(self, spec: Any, label_smoothing: float) -> Loss:
+        """The loss that a classifier's parameters stand for; its link makes probabilities.
+
+        A loss of the user's own is given logits and the targets of "log_loss".
+
+        Raises
+        ------
+        ValueError
+            For a built-in loss that is none of these labels.
+        """
+        fitting = "softmax_cross_entropy" if self.kind == "multiclass" else "binary_cross_entropy"
+        if isinstance(spec, str) and spec == "log_loss":
+            return get_loss(fitting, label_smoothing=label_smoothing)
+        if label_smoothing:
+            raise ValueError(f"label_smoothing={label_smoothing} goes with loss='log_loss' alone.")
+        name = built_in(spec)
+        if name not in (None, fitting, "hinge"):
+            raise ValueError(
+                f"loss {name!r} does not fit {self.kind} labels: take 'log_loss', 'hinge', "
+                f"{fitting!r}, or a loss of your own."
+            )
+        return replace(get_loss(spec), link=LOSSES[name or fitting].link)
+
     def codes_of_target(self, target: Any) -> Any:
         """The inverse of `target`."""
         if self.kind == "multiclass":
@@ -113,6 +140,8 @@ class Labels:
         """Probabilities of raw outputs, or their logarithms, a column for each class."""
         if self.kind == "multiclass":
             return get_activation("log_softmax" if log else "softmax").value(z, xp)
+        if self.kind == "binary" and len(self.classes) == 1:
+            return xp.zeros_like(z) if log else xp.ones_like(z)
         if self.kind == "binary":
             z = xp.concat([-z, z], axis=1)
         if log:

@@ -1,6 +1,5 @@
 """`MLPClassifier`: drop-in for scikit-learn's, on any array library."""
 
-from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -16,9 +15,9 @@ from xpnn._typing import Array
 from xpnn.backends import Backend, backend_of, to_numpy
 from xpnn.estimators._base import BaseMLP
 from xpnn.estimators._inputs import NUMPY, is_foreign, read_target
-from xpnn.estimators._labels import Labels
+from xpnn.estimators._labels import CLASS_LOSSES, Labels
 from xpnn.estimators._parameters import NetworkParameters
-from xpnn.losses import Loss, get_loss
+from xpnn.losses import Loss, built_in
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -71,7 +70,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Most evaluations of "lbfgs".
     loss : str, Loss or callable, default="log_loss"
         "log_loss" is the cross-entropy of the problem: of each label for binary and multilabel
-        targets, of the softmax for several classes. "hinge" has margins and no probabilities.
+        targets ("binary_cross_entropy"), of the softmax for several classes
+        ("softmax_cross_entropy"). "hinge" has margins and no probabilities.
         A loss of your own is a function ``(output, target, weight, xp) -> (loss, gradient)`` of
         logits, with class numbers (n,) as target for several classes, else 0 and 1 (n, n_labels).
     class_weight : dict or "balanced", default=None
@@ -139,7 +139,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **NetworkParameters._parameter_constraints,
-        "loss": [StrOptions({"log_loss", "hinge"}), Loss, callable],
+        "loss": [StrOptions(set(CLASS_LOSSES)), Loss, callable],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
@@ -203,7 +203,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self._place_classes(backend_of(x) if is_foreign(x) else None)
         if warm:
             self._labels.check_same(host)
-        return self._labels.target(self._labels.encode(host), margin=self.loss == "hinge")
+        return self._labels.target(self._labels.encode(host), margin=self._has_margins())
 
     def _place_classes(self, source: Backend | None) -> None:
         self.classes_ = self._labels.classes
@@ -242,17 +242,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     # -- the problem ------------------------------------------------------------------------------
 
     def _resolve_loss(self) -> Loss:
-        smoothing = float(self.label_smoothing)
-        if smoothing and self.loss != "log_loss":
-            raise ValueError(f"label_smoothing={smoothing} goes with loss='log_loss' alone.")
-        if self.loss == "hinge":
-            return get_loss("hinge")
-        softmax = self._labels.kind == "multiclass"
-        if self.loss == "log_loss":
-            name = "softmax_cross_entropy" if softmax else "binary_cross_entropy"
-            return get_loss(name, label_smoothing=smoothing)
-        loss = get_loss(self.loss)  # a user's own: on logits, with the targets of log_loss
-        return replace(loss, link="softmax" if softmax else "sigmoid")
+        return self._labels.loss(self.loss, float(self.label_smoothing))
+
+    def _has_margins(self) -> bool:
+        return built_in(self.loss) == "hinge"
 
     def _device_score(self, output: Array, target: Array, weight: Array, xp: Any) -> Array:
         return metrics.accuracy(self._codes(output, xp), target, weight, xp)
@@ -262,7 +255,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._labels.codes(output, xp.int64 if wide else xp.int32, xp)
 
     def _has_probabilities(self) -> bool:
-        if self.loss == "hinge":
+        if self._has_margins():
             raise AttributeError("loss='hinge' gives no probabilities; use loss='log_loss'.")
         return True
 
@@ -369,7 +362,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         array of shape (n_samples, n_classes)
-            In the order of `classes_`; for multilabel each label's own probability.
+            In the order of `classes_`; for multilabel each label's own probability. One class has
+            one column, of ones (scikit-learn gives two).
         """
         return self._probabilities(X, "predict_proba")
 

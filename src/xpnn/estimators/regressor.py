@@ -15,7 +15,7 @@ from xpnn.estimators._base import BaseMLP
 from xpnn.estimators._inputs import read_target
 from xpnn.estimators._labels import flat
 from xpnn.estimators._parameters import NetworkParameters
-from xpnn.losses import REGRESSION_LOSSES, Loss, get_loss
+from xpnn.losses import REGRESSION_LOSSES, Loss, built_in, get_loss
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -145,6 +145,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             return get_loss("pinball", quantile=float(self.quantile))
         if self.loss == "huber":
             return get_loss("huber", delta=float(self.delta))
+        name = built_in(self.loss)
+        if name is not None and name not in REGRESSION_LOSSES:
+            raise ValueError(
+                f"loss {name!r} is one of classes: a {type(self).__name__} takes "
+                f"{', '.join(REGRESSION_LOSSES)}, or a loss of your own."
+            )
         return get_loss(self.loss)
 
     def _scored(self, target: Any) -> Any:
