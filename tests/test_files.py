@@ -18,7 +18,8 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import xpnn
 from xpnn import DeviceError, MLPClassifier, MLPRegressor, Perceptron, files
-from xpnn.files import ModelFileError, decode, encode, read_record, write_atomic, write_record
+from xpnn._atomic import write_atomic
+from xpnn.files import ModelFileError, decode, encode, read_record, write_record
 from xpnn.preprocessing import Categorical, Numeric, Preprocessing, Target
 
 HEADER = {
@@ -157,6 +158,31 @@ def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path, monkeypatch):
                 write_atomic(path, b"new")
         assert path.read_bytes() == b"old"
         assert os.listdir(tmp_path) == ["m"]
+
+
+def test_a_file_that_cannot_be_written_is_named_as_it_was_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for path, error, why in (
+        ("none/m", FileNotFoundError, "the folder 'none' does not exist: make it first"),
+        ("folder", IsADirectoryError, "directory"),
+        ("file/m", NotADirectoryError, "directory"),
+    ):
+        with pytest.raises(error, match=why) as caught:
+            write_atomic(path, b"new")
+        assert caught.value.filename == path
+        assert ".tmp" not in str(caught.value)
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+    assert os.listdir(tmp_path / "folder") == []
+
+
+def test_saving_into_a_missing_folder_changes_nothing(tmp_path):
+    model = MLPRegressor(hidden_layer_sizes=(3,), max_iter=1).partial_fit(X, NUMBERS)
+    before = model.predict(X)
+    with pytest.raises(FileNotFoundError, match=r"does not exist: make it first: '.*none.m'"):
+        xpnn.save(model, tmp_path / "none" / "m")
+    np.testing.assert_array_equal(model.predict(X), before)
 
 
 def test_a_link_stays_a_link_and_rights_are_the_usual(tmp_path):

@@ -13,7 +13,7 @@ SOURCE = Path(xpnn.__file__).parent
 
 # Each file of src/xpnn, or folder, on its floor; the ground comes first.
 FLOORS = (
-    ("_typing", "_warnings", "_libraries", "backends"),
+    ("_atomic", "_typing", "_warnings", "_libraries", "backends"),
     (
         *("_lookup", "_numeric", "activations", "losses", "initializers", "schedules"),
         *("random", "metrics"),

@@ -203,9 +203,9 @@ def predict(
     Where the table has the target too, a score goes to standard error.
     """
     with _one_line_errors():
+        from xpnn._atomic import write_atomic
         from xpnn.backends import get_backend
         from xpnn.estimators import load
-        from xpnn.files import write_atomic
         from xpnn.run import MODEL, predict_csv
         from xpnn.tables import read_table
 

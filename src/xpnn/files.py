@@ -7,18 +7,17 @@ The safetensors metadata holds ``format`` (`FORMAT`), ``version`` (`VERSION`), `
 and ``sha256`` (of the header and every array, so that a damaged file is never half believed).
 """
 
-import contextlib
 import hashlib
 import json
 import math
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from xpnn._atomic import write_atomic
 from xpnn.backends import DeviceError
 
 FORMAT = "xpnn-model"
@@ -39,44 +38,6 @@ _MALFORMED = (
 
 class ModelFileError(ValueError):
     """A file that is no model, a damaged one, or one from a newer xpnn."""
-
-
-def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file so that it is there in full or the old one still is.
-
-    Parameters
-    ----------
-    path : path-like
-        Its folder must exist. A symbolic link stays one; what it points to is replaced.
-    data : bytes
-
-    Raises
-    ------
-    OSError
-        When it cannot be written; an older file is then as it was.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> path = Path(folder.name, "note.txt")
-    >>> write_atomic(path, b"all of it")
-    >>> path.read_text()
-    'all of it'
-    >>> folder.cleanup()
-    """
-    target = Path(path).resolve()
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def encode(value: Any, where: str = "header") -> Any:

@@ -17,8 +17,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from xpnn import __version__
+from xpnn._atomic import write_atomic
 from xpnn.estimators import MLPClassifier, MLPRegressor
-from xpnn.files import save, write_atomic
+from xpnn.files import save
 from xpnn.losses import get_loss
 from xpnn.preprocessing import Preprocessing
 from xpnn.problem import Problem, split_rows
