@@ -138,8 +138,6 @@ def test_a_bare_name_is_the_best_or_current_device(target_any):
         ("toch:cpu", "'torch:cpu'"),
         ("pytorch:cuda:1", "'torch:cuda:1'"),
         ("jaxx", "'jax'"),
-        ("cuda", "'cupy'"),
-        ("cuda:1", "'cupy:1'"),
         ("gpu", "'auto'"),
         ("cpu", "'numpy'"),
         ("mps", "'torch:mps'"),
@@ -150,6 +148,22 @@ def test_a_bare_name_is_the_best_or_current_device(target_any):
 def test_a_typo_is_told_what_was_meant(spec, meant):
     with pytest.raises(DeviceError, match=f"unknown device '{spec}': did you mean {meant}"):
         get_backend(spec)
+
+
+@pytest.mark.parametrize(("spec", "index"), [("cuda", 0), ("CUDA:1", 1), ("cuda:x", 0)])
+@pytest.mark.parametrize("installed", [(), ("cupy",), ("torch",), ("cupy", "torch")])
+def test_cuda_alone_is_told_both_libraries_installed_ones_first(
+    monkeypatch, spec, index, installed
+):
+    for name in ("cupy", "torch"):
+        version = "1.0" if name in installed else None
+        monkeypatch.setattr(LIBRARIES[name], "version", lambda v=version: v)
+    meant = [f"'cupy:{index}'", f"'torch:cuda:{index}'"]
+    if installed == ("torch",):
+        meant.reverse()
+    with pytest.raises(DeviceError, match=f"unknown device '{spec}': did you mean") as caught:
+        get_backend(spec)
+    assert f"did you mean {meant[0]} or {meant[1]}? Known are auto" in str(caught.value)
 
 
 @pytest.mark.parametrize("spec", ["", "tensorflow", ":", ":0"])

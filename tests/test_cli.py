@@ -42,6 +42,7 @@ def refused(*args, code):
     result = call(*args, code=code)
     assert result.stderr.startswith("xpnn: error: ")
     assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
     return result.stderr.removeprefix("xpnn: error: ").rstrip("\n")
 
 
@@ -286,6 +287,7 @@ def test_predict_needs_preprocessing():
     [
         (("iris", "--device", "cupyy"), "unknown device 'cupyy'"),
         (("iris", "--activation", "rellu"), "unknown activation 'rellu'; did you mean 'relu'?"),
+        (("iris", "--loss", "huber"), "unknown loss 'huber'"),
         (("iris", "--loss", "logloss"), "unknown loss 'logloss'; did you mean 'log_loss'?"),
         (("iris", "--hidden", "12,x"), "--hidden takes sizes of layers such as 128,64, or none"),
         (("iris", "--hidden", "0"), "got '0'"),
@@ -329,7 +331,7 @@ def test_what_typer_refuses_is_a_usage_error_too(args):
 def test_a_bad_table_is_refused_in_one_line(content, args, message):
     if content is not None:
         Path("t.csv").write_text(content)
-    assert message in refused("train", "t.csv", *args, "-q", code=1)
+    assert message in refused("train", "t.csv", *args, code=1)
 
 
 def test_divergence_is_one_line():
@@ -339,7 +341,7 @@ def test_divergence_is_one_line():
 
 def test_a_folder_that_cannot_be_made_is_one_line():
     Path("file").touch()
-    assert "file" in refused("train", "iris", *QUICK, "--out", "file/o", "-q", code=1)
+    assert "file" in refused("train", "iris", *QUICK, "--out", "file/o", code=1)
 
 
 def test_a_failed_run_leaves_the_old_model():

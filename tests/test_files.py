@@ -166,8 +166,8 @@ def test_a_file_that_cannot_be_written_is_named_as_it_was_given(tmp_path, monkey
     (tmp_path / "file").touch()
     for path, error, why in (
         ("none/m", FileNotFoundError, "the folder 'none' does not exist: make it first"),
-        ("folder", IsADirectoryError, "directory"),
-        ("file/m", NotADirectoryError, "directory"),
+        ("folder", OSError, "folder"),
+        ("file/m", OSError, "file"),
     ):
         with pytest.raises(error, match=why) as caught:
             write_atomic(path, b"new")

@@ -44,7 +44,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
             temporary.unlink()
         if isinstance(error, OSError) and error.errno is not None:  # it names `temporary`
             folder, why = Path(path).parent, error.strerror
-            if not target.parent.exists():
+            if isinstance(error, FileNotFoundError):
                 why = f"the folder {str(folder)!r} does not exist: make it first"
             raise OSError(error.errno, why, os.fspath(path)) from None
         raise

@@ -141,6 +141,8 @@ def train(
         from xpnn.backends import get_backend
         from xpnn.callbacks import ProgressBar
         from xpnn.losses import REGRESSION_LOSSES
+        from xpnn.problem import make_problem
+        from xpnn.tables import read_table
 
         say: Callable[[str], None] = (lambda _: None) if quiet else typer.echo
         params = {
@@ -161,13 +163,14 @@ def train(
         backend = get_backend(device)
         params["device"] = backend.name
 
-        say(f"device  {backend.name}, {dtype}")
-        problem = _read_problem(source, target, task, drop or [], say)
+        table = read_table(source)
+        problem = make_problem(table, target, task, drop or [])
         if loss != "auto":
             classes = ("log_loss", "hinge")
             known = classes if problem.target.task == "classification" else REGRESSION_LOSSES
             params["loss"] = _known("loss", loss, known)
 
+        lines = [f"device  {backend.name}, {dtype}", *_about(source, table.n_rows, problem)]
         folder = out or Path("xpnn-out", Path(source).stem)
         folder.mkdir(parents=True, exist_ok=True)
         estimator, report = run.train_on(
@@ -176,7 +179,7 @@ def train(
             epochs=epochs,
             batch_size=batch_size,
             test_size=test_size,
-            callbacks=() if quiet else (ProgressBar(),),
+            callbacks=() if quiet else (_Header(lines), ProgressBar()),
         )
         about = {"source": source, "device": backend.name, "seed": seed}
         run.write_results(folder, estimator, report, **about)
@@ -284,26 +287,28 @@ def _within(
     raise UsageError(f"{option} must be {least} and below {high:g}, got {value:g}.")
 
 
-def _read_problem(
-    source: str,
-    target: str | None,
-    task: str | None,
-    drop: Sequence[str],
-    say: Callable[[str], None],
-) -> "Problem":
-    from xpnn.problem import make_problem
-    from xpnn.tables import read_table
-
-    table = read_table(source)
-    problem = make_problem(table, target, task, drop)
+def _about(source: str, n_rows: int, problem: "Problem") -> Iterator[str]:
+    """Lines that say what is learnt."""
     what = problem.target.task
     if what == "classification":
         what += f" into {len(set(problem.y.tolist()))} classes"
-    columns = f"{table.n_rows:,} rows, {len(problem.columns)} columns"
-    say(f"data    {source}: {columns}; {what}, target {problem.target.name!r}")
-    for notice in problem.notices:
-        say(f"note    {notice}")
-    return problem
+    columns = f"{n_rows:,} rows, {len(problem.columns)} columns"
+    yield f"data    {source}: {columns}; {what}, target {problem.target.name!r}"
+    yield from (f"note    {notice}" for notice in problem.notices)
+
+
+class _Header:
+    """Prints lines when training begins: an error of the data or the options comes alone."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.lines = lines
+
+    def on_begin(self, epochs: int) -> None:
+        for line in self.lines:
+            typer.echo(line)
+
+    def __call__(self, end: object) -> None:
+        """Nothing after an epoch."""
 
 
 def _draw(path: Path, history: dict[str, list[float]], name: str, metric: str) -> str:

@@ -35,7 +35,6 @@ LIBRARIES: dict[str, Library] = {
 }
 _HABITS = {
     "cpu": "numpy",
-    "cuda": "cupy",
     "gpu": "auto",
     "mps": "torch:mps",
     "np": "numpy",
@@ -68,6 +67,12 @@ def library_of(x: Any) -> Library:
 def nearest_spec(text: str) -> str:
     """Return a question for a spec that is not known, and what is."""
     head, colon, rest = text.partition(":")
+    known = f"Known are auto, {', '.join(LIBRARIES)}, with a device as in 'torch:cuda:0'"
+    if head == "cuda":  # more than one library; those installed first
+        index = rest if rest.isdecimal() else "0"
+        meant = {"cupy": f"cupy:{index}", "torch": f"torch:cuda:{index}"}
+        first, second = sorted(meant, key=lambda name: LIBRARIES[name].version() is None)
+        return f"did you mean {meant[first]!r} or {meant[second]!r}? {known}"
     near = _HABITS.get(head, "")
     if not near:
         specs = [library.spec(kind) for library in LIBRARIES.values() for kind in library.kinds]
@@ -76,4 +81,4 @@ def nearest_spec(text: str) -> str:
     if near in LIBRARIES and near != "numpy":
         near += colon + rest
     question = f"did you mean {near!r}? " if near else ""
-    return f"{question}Known are auto, {', '.join(LIBRARIES)}, with a device as in 'torch:cuda:0'"
+    return question + known
