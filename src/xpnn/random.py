@@ -14,7 +14,7 @@ from xpnn._typing import Array, Device, DType, Namespace
 
 _MASK = 0xFFFFFFFF
 _PARITY = 0x1BD11BDA
-_ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
+ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 
 # Streams of `host_generator`: draws of one kind never move those of another.
 WEIGHTS, SHUFFLE, SPLIT, PERTURB = range(4)
@@ -52,13 +52,13 @@ def threefry_2x32(key: Any, x0: Any, x1: Any, xp: Namespace = np) -> tuple[Array
         return x0, x1
     # Python ints and torch's int64 have room above bit 31 and are masked; uint32 arrays wrap.
     masked = isinstance(x0, int) or is_torch_namespace(xp)
-    k = _key_schedule(key, xp)
+    k = key_schedule(key, xp)
 
     x0, x1 = x0 + k[0][0], x1 + k[0][1]
     if masked:
         x0, x1 = x0 & _MASK, x1 & _MASK
     for i in range(20):
-        rotation = _ROTATIONS[i % 8]
+        rotation = ROTATIONS[i % 8]
         x0 = x0 + x1
         high, low = x1 << rotation, x1 >> (32 - rotation)
         if masked:
@@ -73,11 +73,11 @@ def threefry_2x32(key: Any, x0: Any, x1: Any, xp: Namespace = np) -> tuple[Array
 
 def threefry_in_place(key: tuple[int, int], x0: np.ndarray, x1: np.ndarray, t: np.ndarray) -> None:
     """`threefry_2x32` on the host, its words in place of the counters; `t` is room like them."""
-    words = [(np.uint32(a), np.uint32(b)) for a, b in _key_schedule(key, np)]
+    words = [(np.uint32(a), np.uint32(b)) for a, b in key_schedule(key, np)]
     x0 += words[0][0]
     x1 += words[0][1]
     for i in range(20):
-        rotation = _ROTATIONS[i % 8]
+        rotation = ROTATIONS[i % 8]
         x0 += x1
         np.right_shift(x1, 32 - rotation, out=t)
         np.left_shift(x1, rotation, out=x1)
@@ -88,7 +88,7 @@ def threefry_in_place(key: tuple[int, int], x0: np.ndarray, x1: np.ndarray, t: n
             x1 += words[i // 4 + 1][1]
 
 
-def _key_schedule(key: Any, xp: Namespace) -> list[tuple[Any, Any]]:
+def key_schedule(key: Any, xp: Namespace) -> list[tuple[Any, Any]]:
     """The two words added before round 0 and after every fourth round."""
     k0, k1 = key
     if isinstance(k0, int):
