@@ -31,7 +31,7 @@ HAS_NUMBA = importlib.util.find_spec("numba") is not None
 KEY = (0x9E3779B9, 0x243F6A88)
 CUBE = Activation("cube", lambda z, xp: 0.1 * z * z * z, lambda z, a, xp: 0.3 * z * z)
 NAMES = [name for name, activation in sorted(ACTIVATIONS.items()) if activation.differentiable]
-ON_HOST = ("numpy", "cupy:0")
+ON_HOST = ("numpy", "cupy:0", "torch:cpu", "torch:cuda")
 
 
 def overrides(target):
@@ -47,6 +47,10 @@ def overrides(target):
         from xpnn.kernels.cupy_ops import CupyOps
 
         kinds.append(CupyOps)
+    if target.name.startswith("torch"):
+        from xpnn.kernels.torch_ops import TorchOps
+
+        kinds.append(TorchOps)
     return kinds
 
 
@@ -58,6 +62,10 @@ def steps_of(target, rules):
         from xpnn.kernels.numba_ops import NumbaOps
 
         steps.append(FusedEpoch(rules, NumbaOps(target.xp)))
+    if target.name.startswith("torch"):
+        from xpnn.kernels.torch_ops import TorchOps, TorchStep
+
+        steps.append(TorchStep(rules, TorchOps(target.xp)))
     return steps
 
 

@@ -8,7 +8,7 @@ import os
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import is_cupy_namespace, is_numpy_namespace
+from array_api_compat import is_cupy_namespace, is_numpy_namespace, is_torch_namespace
 
 from xpnn._typing import Namespace
 from xpnn.kernels.fused import FusedStep, is_plain
@@ -51,6 +51,10 @@ def fused_step(rules: Any, xp: Namespace, fit: Fit) -> FusedStep | None:
         from xpnn.kernels.cupy_ops import CupyOps
 
         return FusedStep(rules, CupyOps(xp))
+    if is_torch_namespace(xp):
+        from xpnn.kernels.torch_ops import TorchOps, TorchStep
+
+        return TorchStep(rules, TorchOps(xp))
     return None
 
 
