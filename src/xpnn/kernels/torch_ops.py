@@ -225,14 +225,14 @@ class TorchOps(Ops):
         return total if penalty is None else total.add_(penalty, alpha=n)
 
     def _sgd(self, o: Any, rate: float, theta: Array, g: Array) -> None:
-        theta.add_(g, alpha=-rate)
+        theta.sub_(g.mul_(rate))  # rounded as in `SGD.update`, so that subclasses agree to the bit
 
     def _momentum(self, o: Any, rate: float, theta: Array, g: Array, velocity: Array) -> None:
-        theta.add_(velocity.mul_(o.momentum).add_(g, alpha=-rate))
+        theta.add_(velocity.mul_(o.momentum).sub_(g.mul_(rate)))
 
     def _nesterov(self, o: Any, rate: float, theta: Array, g: Array, velocity: Array) -> None:
-        velocity.mul_(o.momentum).add_(g, alpha=-rate)
-        theta.add_(velocity, alpha=o.momentum).add_(g, alpha=-rate)
+        velocity.mul_(o.momentum).sub_(g.mul_(rate))
+        theta.add_(torch.mul(velocity, o.momentum, out=self.like("ahead", g)).sub_(g))
 
     def _adagrad(self, o: Any, rate: float, theta: Array, g: Array, v: Array) -> None:
         theta.addcdiv_(g, self._root(v.addcmul_(g, g), o.epsilon), value=-rate)
