@@ -16,9 +16,9 @@ from xpnn.kernels.perceptron import (
     Data,
     Rule,
     State,
+    dense_rows,
     permutation,
     select_epoch,
-    take_rows,
 )
 
 _CHUNK = 8192  # rows scored at a time
@@ -256,7 +256,7 @@ def _training_mistakes(state: State, data: Data, visit: Array, xp: Any) -> Array
     coef, total = state.weights(xp), xp.zeros_like(state.intercept)
     n = int(visit.shape[0])
     for first in range(0, n, _CHUNK):
-        x, at = take_rows(data, visit[first : min(n, first + _CHUNK)], coef, xp)
+        x, at = dense_rows(data, visit[first : min(n, first + _CHUNK)], coef, xp)
         right = _right(x, xp.take(data.y, at), coef, state.intercept, data.labels, xp)
         weight = xp.take(data.weight, at)[:, None]
         total = total + xp.sum(xp.astype(~right, coef.dtype) * weight, axis=0)

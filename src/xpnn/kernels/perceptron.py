@@ -10,17 +10,17 @@ import numpy as np
 from array_api_compat import is_cupy_namespace, is_numpy_namespace
 
 from xpnn._typing import Array, Namespace
-from xpnn.kernels.perceptron_reference import Data, Rule, State, initial_state, take_rows
+from xpnn.kernels.perceptron_reference import Data, Rule, State, dense_rows, initial_state
 
 __all__ = [
     "Data",
     "Epoch",
     "Rule",
     "State",
+    "dense_rows",
     "initial_state",
     "permutation",
     "select_epoch",
-    "take_rows",
 ]
 
 Epoch = Callable[[State, Data, Array, Rule, Namespace], tuple[State, Array]]

@@ -136,7 +136,7 @@ def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> 
     flags = (np.int32(rule.zero_is_positive), np.int32(rule.average))
     n = int(order.shape[0])
     for first in range(0, n, ROWS):
-        x, rows = reference.take_rows(data, order[first : first + ROWS], w, xp)
+        x, rows = reference.dense_rows(data, order[first : first + ROWS], w, xp)
         m = int(x.shape[0])
         tiles = xp.zeros((-(-m // TILE), TILE, d), dtype=w.dtype)
         tiles.reshape(-1, d)[:m] = x

@@ -151,7 +151,7 @@ def by_batches(rule: Rule) -> bool:
     return rule.batch_size > 1 or clips
 
 
-def take_rows(data: Data, rows: Array, like: Array, xp: Namespace) -> tuple[Array, Array]:
+def dense_rows(data: Data, rows: Array, like: Array, xp: Namespace) -> tuple[Array, Array]:
     """Dense rows of X beside `like`, and the row numbers on its device."""
     if isinstance(data.x, type(data.y)):
         return xp.take(data.x, rows, axis=0), rows
@@ -261,7 +261,7 @@ def _rows(
     """Blocks of rows, with the sign and the step of each sample in each problem."""
     n = int(order.shape[0])
     for first in range(0, n, size):
-        x, at = take_rows(data, order[first : min(n, first + size)], w, xp)
+        x, at = dense_rows(data, order[first : min(n, first + size)], w, xp)
         positive = xp.take(data.y, at)[:, None] == data.labels
         sign = 2.0 * xp.astype(positive, w.dtype) - 1.0
         of_class = xp.where(positive, data.class_weight[1, :], data.class_weight[0, :])
