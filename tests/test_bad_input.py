@@ -227,6 +227,35 @@ def test_x_too_large_for_float32_elsewhere(target_any):
     assert_as_before(model, lambda: model.predict(large), match="too large for dtype")
 
 
+@pytest.mark.parametrize(
+    ("factor", "what"), [(1e300, "over"), (1e38, "over"), (1e-60, "under"), (1e-39, "under")]
+)
+def test_weights_too_large_or_too_small_for_the_dtype_of_the_work(target_any, factor, what):
+    t, weight = target_any, np.linspace(1.0, 2.0, N)
+    x, y = t.asarray(features()), labels()
+    match = rf"sample_weight goes up to 2e[+-]\d+ .* {what}flows float32.*Divide the weights"
+    held = (x, y, factor * weight)
+    for make in (classifier, regressor, Perceptron):
+        model = make(dtype="float32")
+        for given in ({"sample_weight": factor * weight}, {"validation_data": held}):
+            if make is not Perceptron or "sample_weight" in given:
+                assert_as_before(model, lambda m=model, g=given: m.fit(x, y, **g), match=match)
+
+
+def test_weights_of_any_size_the_dtype_holds_do_not_change_the_fit():
+    x, y, weight = features(), labels(), np.linspace(1.0, 3.0, N)
+    expected = classifier(alpha=1.0).fit(x, y, weight).loss_curve_
+    for power in (-900, 900):  # powers of two: nothing is rounded
+        scale = 2.0**power
+        curve = classifier(alpha=scale).fit(x, y, weight * scale).loss_curve_
+        np.testing.assert_allclose(curve, expected, rtol=1e-11)
+    match = "overflows float64, the dtype that is computed in here"
+    model = classifier(random_state=0)
+    assert_as_before(model, lambda: model.fit(x, y, weight * 1e307), match=match)
+    model.fit(x, y)
+    assert_as_before(model, lambda: model.score(x, y, weight * 1e307), match=match)
+
+
 # -- parameters --------------------------------------------------------------------------------
 
 BAD_PARAMETERS = [

@@ -31,6 +31,7 @@ from xpnn.estimators._heldout import (
 from xpnn.estimators._inputs import (
     NUMPY,
     check_range,
+    check_weight_range,
     is_ready,
     read_features,
     read_weight,
@@ -240,6 +241,7 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         else:
             self._resume(source)
         check_range(rows.x, self._dtype)
+        check_weight_range(rows.weight, self._dtype)
         rows, held_out = self._hold_out(rows, validation_data, source, incremental)
         self._train(rows, held_out, tasks, incremental)
 
@@ -370,10 +372,12 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         """
         output, _ = self._outputs(X, "forward", "score")
         weight = read_weight(sample_weight, output)
-        weight = np.ones(output.shape[0]) if weight is None else weight
         backend = self._backend
-        widest = backend.float_dtype("float64" if "float64" in backend.dtypes else "float32")
-        rows = Dataset(output, self._read_scored(y, output), weight, backend, widest)
+        wide = "float64" if "float64" in backend.dtypes else "float32"
+        check_weight_range(weight, wide)
+        weight = np.ones(output.shape[0]) if weight is None else weight
+        widest, truth = backend.float_dtype(wide), self._read_scored(y, output)
+        rows = Dataset(output, truth, weight, backend, widest)
         raw, truth, weight = rows.arrays
         with backend.device_context(), np.errstate(all="ignore"):
             return float(self._device_score(raw, truth, weight, backend.xp))

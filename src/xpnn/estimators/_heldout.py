@@ -10,7 +10,14 @@ from sklearn.model_selection import train_test_split
 from xpnn._typing import Array
 from xpnn.backends import Backend, backend_of, to_numpy
 from xpnn.data import Dataset, predict_in_chunks
-from xpnn.estimators._inputs import NUMPY, check_range, is_foreign, read_features, read_weight
+from xpnn.estimators._inputs import (
+    NUMPY,
+    check_range,
+    check_weight_range,
+    is_foreign,
+    read_features,
+    read_weight,
+)
 from xpnn.losses import Loss
 
 _BUILT_IN = ("loss", "val_loss", "val_score")
@@ -84,7 +91,9 @@ def read_validation(est: Any, validation_data: Any, source: Backend) -> Rows:
             f"{place}; move one of them, as with get_backend({source.name!r}).asarray(X)."
         )
     target = est._read_target(y, x, first=False, classes=None)
-    return Rows(x, target, read_weight(rest[0] if rest else None, x))
+    weight = read_weight(rest[0] if rest else None, x)
+    check_weight_range(weight, est._dtype)
+    return Rows(x, target, weight)
 
 
 def make_monitor(est: Any, *, held_out: bool, stopping: bool) -> Monitor:

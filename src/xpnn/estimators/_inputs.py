@@ -175,6 +175,24 @@ def read_weight(weight: Any, x: Any) -> np.ndarray | Array | None:
     return weight
 
 
+def check_weight_range(weight: Any, dtype: str) -> None:
+    """Raise a ValueError for weights whose sum overflows `dtype`, or that all underflow it."""
+    if weight is None:
+        return
+    host = to_numpy(weight)
+    least, most = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
+    with np.errstate(all="ignore"):
+        largest, total = float(host.max()), float(host.sum(dtype=np.float64))
+    if largest < least or not total <= most:
+        wide = ", or fit with dtype='float64'" if dtype == "float32" else ""
+        raise ValueError(
+            f"sample_weight goes up to {largest!r} and sums to {total!r}, which "
+            f"{'under' if largest < least else 'over'}flows {dtype}, the dtype that is "
+            "computed in here. Divide the weights by their mean (penalties are divided by their "
+            f"sum, so alpha and l1 too){wide}."
+        )
+
+
 def read_target(estimator: Any, y: Any, x: Any, *, numeric: bool) -> np.ndarray | Array:
     """Check `y`: as many finite entries as `x` has rows, one- or two-dimensional.
 

@@ -19,6 +19,7 @@ from xpnn.estimators._device import OnDevice
 from xpnn.estimators._heldout import take_rows
 from xpnn.estimators._inputs import (
     check_range,
+    check_weight_range,
     is_foreign,
     read_features,
     read_target,
@@ -105,6 +106,7 @@ class BasePerceptron(OnDevice):
             self.__dict__.pop("_last", None)
         dtype = self._working_dtype(x, backend)
         check_range(x, dtype)
+        check_weight_range(weight, dtype)
         self._backend = backend
         rows = _Rows(x, codes, weight, host_weight, self._class_weight(flat(host)))
         with backend.device_context(), np.errstate(all="ignore"):
