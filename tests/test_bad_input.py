@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from xpnn import MLPClassifier, MLPRegressor, Perceptron, get_backend, to_numpy
+from xpnn import Activation, MLPClassifier, MLPRegressor, Perceptron, get_backend, to_numpy
 from xpnn.backends import Backend
 from xpnn.estimators import _base
 from xpnn.estimators._labels import CLASS_LOSSES
@@ -312,6 +312,36 @@ def test_unknown_names_are_answered_with_the_known_ones(name, known):
         text = assert_as_before(model, lambda m=model, y=y: m.fit(features(), y), match="nonesuch")
         for word in known or losses:
             assert word in text
+
+
+OTHER_SHAPES = {
+    "mean": (lambda z, xp: xp.mean(z, axis=0, keepdims=True), lambda z, a, xp: 0.0 * z),
+    "sum": (lambda z, xp: xp.sum(z, axis=1), lambda z, a, xp: 0.0 * z),
+    "derivative": (lambda z, xp: z, lambda z, a, xp: xp.ones_like(z[:1, :])),
+    "pullback": Activation("mine", lambda z, xp: z, pullback=lambda z, a, g, xp: g[:1, :]),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"solver": "lbfgs"}, {"normalization": "layer"}], ids=str)
+@pytest.mark.parametrize("name", OTHER_SHAPES)
+def test_activation_that_changes_the_shape(target_any, name, options):
+    t, spec = target_any, OTHER_SHAPES[name]
+    x, y = t.asarray(features()), t.asarray(values())
+    match = r"activation '.*' returned shape \(.*\) for an input of shape \(2, 4\).*keep the shape"
+    model = regressor(activation=spec, **options)
+    assert_as_before(model, lambda: model.fit(x, y), match=match)
+    if name in ("mean", "sum"):  # weights that were never trained
+        model.initialize(x, y)
+        match = r"activation '.*' returned shape \(.*\) for an input of shape"
+        assert_as_before(model, lambda: model.predict(x), match=match)
+
+
+def test_derivative_may_be_a_number(target_any):
+    x, y = target_any.asarray(features()), target_any.asarray(values())
+    spec = (lambda z, xp: 2.0 * z, lambda z, a, xp: 2.0)
+    array = (lambda z, xp: 2.0 * z, lambda z, a, xp: 2.0 * xp.ones_like(z))
+    curves = [regressor(activation=s).fit(x, y).loss_curve_ for s in (spec, array)]
+    assert curves[0] == curves[1]
 
 
 def test_activation_that_cannot_be_trained():

@@ -80,12 +80,25 @@ class Activation:
     def __call__(self, z: Array, xp: Namespace) -> Array:
         """Return the activation of `z`."""
         a = self.value(z, xp)
-        if a.shape != z.shape:
-            raise ValueError(
-                f"activation {self.name!r} returned shape {tuple(a.shape)} for an input of shape "
-                f"{tuple(z.shape)}: it must keep the shape"
-            )
+        _check_shape(a, z, f"activation {self.name!r}")
         return a
+
+    def check(self, z: Array, xp: Namespace) -> None:
+        """Try the functions on `z`, so that training, which calls them unchecked, can.
+
+        Raises
+        ------
+        ValueError
+            For one that returns another shape; a derivative may be a single number.
+        """
+        a = self(z, xp)
+        if self.derivative is not None:
+            slope = self.derivative(z, a, xp)
+            if getattr(slope, "shape", ()) != ():
+                _check_shape(slope, z, f"the derivative of activation {self.name!r}")
+        if self.pullback is not None:
+            g = self.pullback(z, a, xp.ones_like(a), xp)
+            _check_shape(g, z, f"the pullback of activation {self.name!r}")
 
     def backward(self, z: Array, a: Array, g: Array, xp: Namespace) -> Array:
         """Return the gradient with respect to `z`, given `g`, the one with respect to `a`.
@@ -102,6 +115,15 @@ class Activation:
         raise ValueError(
             f"activation {self.name!r} has no derivative, so it can't be trained by gradients: "
             "use a differentiable one such as 'relu', or pass Activation(name, value, derivative)"
+        )
+
+
+def _check_shape(result: Any, z: Array, role: str) -> None:
+    shape = getattr(result, "shape", None)
+    if shape != z.shape:
+        what = f"a {type(result).__name__}" if shape is None else f"shape {tuple(shape)}"
+        raise ValueError(
+            f"{role} returned {what} for an input of shape {tuple(z.shape)}: it must keep the shape"
         )
 
 

@@ -102,7 +102,7 @@ def predict_in_chunks(
     if isinstance(x, np.ndarray) and isinstance(theta, np.ndarray):
         raw = kernels.host_forward(network, theta, x)
         if raw is not None:
-            return raw if method == "forward" else network.link.value(raw, backend.xp)
+            return raw if method == "forward" else network.link(raw, backend.xp)
     function = kernels.compiled_method(network, method, backend.xp)
     widest = max(max(layer.n_in, layer.n_out) for layer in network.layers)
     size = max(1, CHUNK_ELEMENTS // widest)

@@ -114,6 +114,7 @@ class _Run:
         self.network, self.state, self.data, self.config = network, state, data, config
         self.backend, self.xp = data.backend, data.backend.xp
         self.interrupted, self.n_iterations = interrupted, 0
+        network.check_activations(state.theta, self.xp)
         self.dtype = state.theta.dtype
         self.decay = self.backend.asarray(network.layout.mask("weight"), dtype=self.dtype)
         self.zeros = self.xp.zeros_like(state.buffers)

@@ -11,10 +11,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from array_api_compat import device
 
 from xpnn import kernels
 from xpnn._typing import Array, Namespace
-from xpnn.activations import Activation, get_activation
+from xpnn.activations import ACTIVATIONS, Activation, get_activation
 from xpnn.initializers import Initializer, get_initializer
 from xpnn.kernels import Drop
 from xpnn.kernels.normalization import (
@@ -101,6 +102,23 @@ class Network:
         """Whether a training step draws dropout masks."""
         return self.input_dropout > 0 or any(layer.dropout > 0 for layer in self.layers)
 
+    @cached_property
+    def _own(self) -> tuple[Dense, ...]:
+        """The layers whose activation is the user's own."""
+        return tuple(d for d in self.layers if ACTIVATIONS.get(d.activation.name) != d.activation)
+
+    def check_activations(self, like: Array, xp: Namespace) -> None:
+        """Try the user's own activations once, in the dtype and on the device of `like`.
+
+        Raises
+        ------
+        ValueError
+            For one that changes the shape.
+        """
+        for layer in self._own:
+            z = xp.ones((2, layer.n_out), dtype=like.dtype, device=device(like))
+            layer.activation.check(z, xp)
+
     def init(
         self, seed: int = 0, initializer: str | Initializer = "glorot_uniform"
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -130,6 +148,7 @@ class Network:
 
     def forward(self, theta: Array, buffers: Array, x: Array, xp: Namespace) -> Array:
         """Raw outputs, shape (n, n_out), of inputs of shape (n, n_in); no dropout."""
+        self.check_activations(theta, xp)
         ops, p = kernels.select(xp), self.layout.split(theta, xp)
         state = self.buffer_layout.split(buffers, xp)
         for i, layer in enumerate(self.layers):
@@ -143,7 +162,7 @@ class Network:
 
     def predict(self, theta: Array, buffers: Array, x: Array, xp: Namespace) -> Array:
         """The link of the raw outputs, shape (n, n_out): probabilities, rates or values."""
-        return self.link.value(self.forward(theta, buffers, x, xp), xp)
+        return self.link(self.forward(theta, buffers, x, xp), xp)
 
     def loss_and_gradient(
         self,
@@ -345,8 +364,6 @@ def _statistics(state: dict[str, Array], i: int) -> Statistics | None:
 
 
 def _activation_name(activation: Activation) -> str:
-    from xpnn.activations import ACTIVATIONS
-
     if ACTIVATIONS.get(activation.name) != activation:
         raise ValueError(
             f"The activation {activation.name!r} is your own function, which a file cannot hold "

@@ -101,6 +101,7 @@ class _Run:
     ) -> None:
         self.network, self.state, self.data, self.config = network, state, data, config
         self.validation, self.xp = validation, data.backend.xp
+        network.check_activations(state.theta, self.xp)
         self.outcome: Outcome = "finished"
         self.good: Weights | None = None
         self.best = state.best_weights

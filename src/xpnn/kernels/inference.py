@@ -79,5 +79,5 @@ def _block(layers: Any, x: np.ndarray) -> Array:
         if name == "relu":
             np.maximum(x, 0.0, out=x)
         elif name != "identity":
-            x = activation.value(x, np)
+            x = activation.value(x, np) if name else activation(x, np)  # the user's own is checked
     return x
