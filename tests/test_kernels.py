@@ -69,8 +69,12 @@ def steps_of(target, rules):
     return steps
 
 
-def test_signatures_are_those_of_the_reference():
+def test_signatures_are_those_of_the_reference(chosen):
     kinds = [NumpyOps]
+    if any(name.startswith("torch") for name in chosen):
+        from xpnn.kernels.torch_ops import TorchOps
+
+        kinds.append(TorchOps)
     if HAS_NUMBA:
         from xpnn.kernels.numba_ops import NumbaOps
 
@@ -254,6 +258,121 @@ def test_launches_on_cupy(target, l2, most):
     last = carry[-1]
     assert (last["gemms"], last["launches"]) == (8, most), last["kernels"]
     assert last["synchronisations"] == last["d2h"] == last["h2d"] == 0
+
+
+@pytest.mark.targets("torch:cpu", "torch:cuda")
+@pytest.mark.parametrize("most", [1 << 16, 40, 0])
+@pytest.mark.parametrize(("shape", "rate"), [((9, 13), 0.5), ((1, 1), 0.1), ((5, 64), 1e-6)])
+def test_torch_draws_masks_of_many_keys_to_the_bit(target, monkeypatch, shape, rate, most):
+    """In one piece, in several, and on a device whose int32 is not known to wrap."""
+    from xpnn.kernels import torch_ops
+
+    kind = target.device.type
+    monkeypatch.setattr(torch_ops, "_COUNTERS", {kind: most} if most else {})
+    keys = step_keys(3, 0, 6, 1)[:, 0]
+    out = target.xp.empty((6, *shape), dtype=target.dtype, device=target.device)
+    found = torch_ops.TorchOps(target.xp).draw(keys, 7, shape, rate, out)
+    dtype = np.dtype(target.dtype_name)
+    host = [dropout_mask(key, 7, shape, rate, dtype, np, None) for key in keys.tolist()]
+    np.testing.assert_array_equal(target.to_numpy(found), np.stack(host))
+
+
+@pytest.mark.targets("torch:cpu", "torch:cuda")
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_fused_adam_of_torch_is_the_rule(target, monkeypatch, optimizer, l2):
+    """Many parameters take torch's fused kernel, few take single operations; the same numbers."""
+    from xpnn.kernels import torch_ops
+
+    rules = Rules(network(), LOSS, get_optimizer(optimizer, beta_1=0.8, epsilon=1e-3), 0.0, l2)
+    for least in (0, 1 << 30):
+        calls, fused = [], torch_ops.fused_adam
+        monkeypatch.setattr(torch_ops, "_FUSED", least)
+        monkeypatch.setattr(
+            torch_ops, "fused_adam", lambda *a, f=fused, c=calls, **k: c.append(f(*a, **k))
+        )
+        assert_alike(target, rules)
+        assert bool(calls) == (least == 0)
+
+
+@pytest.mark.targets("torch:cpu", "torch:cuda")
+@pytest.mark.dtypes("float32")
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_torch_draws_ahead_for_as_many_steps_as_there_is_room(target, dropout):
+    from xpnn.kernels.torch_ops import TorchStep
+
+    fit = Fit(5000, 16, 1, True, False, target.dtype)
+    for width, most in ((8, 256), (256, 64), (1 << 20, 1)):
+        net = network(dropout=dropout, sizes=(7, width, 5))
+        steps = fused_step(Rules(net, LOSS, get_optimizer("adam")), target.xp, fit)
+        assert isinstance(steps, TorchStep)
+        assert steps.stride(16) == (most if dropout else 1)
+
+
+@pytest.mark.targets("torch:cpu")
+@pytest.mark.dtypes("float32")
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_step_in_place_reads_no_value_on_torch_meta(
+    target, monkeypatch, optimizer, weighted, ordered
+):
+    """Tensors of the `meta` device have no values: a step that looks at one raises."""
+    import torch
+
+    from xpnn.kernels import torch_ops
+
+    monkeypatch.setitem(torch_ops._COUNTERS, "meta", 1 << 16)
+    rule = get_optimizer(optimizer)
+    for activation in ("relu", "leaky_relu", "tanh", "sigmoid", "identity"):
+        net = network(activation, dropout=0.5, input_dropout=0.2)
+        steps = torch_ops.TorchStep(Rules(net, LOSS, rule, 0.0, 0.1), torch_ops.TorchOps(target.xp))
+        theta, x, total, decay = (
+            torch.empty(shape, device="meta")
+            for shape in (net.layout.size, (50, 7), (), net.layout.size)
+        )
+        y, order = (torch.empty(50, dtype=torch.int64, device="meta") for _ in range(2))
+        data = x, y, torch.empty(50, device="meta") if weighted else None
+        carry = theta, torch.empty(0), rule.init(theta, target.xp), total
+        keys, rates = steps.words(step_keys(5, 0, 4, 4)), [rule.coefficients(0.1, 1)] * 4
+        carry = steps.on_steps(*carry, data, order if ordered else None, 0, keys, rates, decay, 16)
+        assert carry[0] is theta
+
+
+@pytest.mark.targets("torch:cpu")
+@pytest.mark.dtypes("float32")
+def test_a_step_on_torch_allocates_no_layer(target):
+    """No temporary is as large as a layer's output, a mask or the parameters."""
+    import torch
+
+    sizes, batch, shapes = (64, 96, 80, 3), 200, []
+
+    class Watch(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            seen = {a.data_ptr() for a in args if isinstance(a, torch.Tensor)}
+            result = function(*args, **(kwargs or {}))
+            into = (kwargs or {}).get("out")
+            if isinstance(result, torch.Tensor) and result is not into:
+                known = result._base is not None or result.data_ptr() in seen
+                if not known:
+                    shapes.append((function.__name__, result.numel()))
+            return result
+
+    net = network(dropout=0.5, sizes=sizes)
+    rules = Rules(net, LOSS, get_optimizer("adam"), 0.0, 0.1)
+    steps = fused_step(rules, target.xp, Fit(1000, batch, 1, True, False, target.dtype))
+    original = steps.on_steps
+
+    def watched(*args):
+        original(*args)
+        with Watch():
+            return original(*args)
+
+    steps.on_steps = watched
+    train_steps(target, steps, rules, rows=1000, batch=batch, count=5)
+    assert shapes
+    large = [(name, size) for name, size in shapes if size > batch * sizes[-1]]
+    assert not large
 
 
 def test_kernel_follows_from_shapes_and_steps_alone(monkeypatch):

@@ -44,6 +44,7 @@ class TorchOps(Ops):
     def __init__(self, xp: Namespace) -> None:
         super().__init__(xp)
         self._spaces: dict[str, Array] = {}
+        self._steps: Array = None
 
     def space(self, name: str, size: int, dtype: torch.dtype, device: torch.device) -> Array:
         """A workspace of at least `size` elements, cut to it."""
@@ -92,8 +93,9 @@ class TorchOps(Ops):
                 mask.copy_(dropout_mask(key, first_row, shape, rate, out.dtype, self.xp, device))
             return out
         words = torch.from_numpy(np.stack(key_schedule(keys.T, np)).view(np.int32)[..., None, None])
-        if device.type != "cpu":
-            words = words.pin_memory().to(device, non_blocking=True)
+        if device.type == "cuda":  # from pinned memory, or the host would wait for the copy
+            words = words.pin_memory()
+        words = words.to(device, non_blocking=True)
         groups = -(-units // 4)
         step = max(1, _COUNTERS[device.type] // (count * groups))
         for i in range(0, rows, step):
@@ -243,10 +245,10 @@ class TorchOps(Ops):
 
     def _adam(self, o: Any, rate: float, theta: Array, g: Array, m: Array, v: Array) -> None:
         if theta.numel() >= _FUSED and theta.device.type in ("cpu", "cuda"):
-            # after infinitely many steps nothing is left to correct: the rate has it already
-            room = self.space("step", 1, torch.float32, theta.device)
+            if self._steps is None:  # after infinitely many, no bias is left: the rate has it
+                self._steps = torch.full((), torch.inf, dtype=torch.float32, device=theta.device)
             fused_adam(
-                [theta], [g], [m], [v], [], [room.fill_(torch.inf)[0]],
+                [theta], [g], [m], [v], [], [self._steps],
                 fused=True, amsgrad=False, maximize=False, weight_decay=0.0,
                 lr=rate, beta1=o.beta_1, beta2=o.beta_2, eps=o.epsilon,
             )  # fmt: skip
