@@ -21,7 +21,6 @@ import numpy as np
 from ._libraries import (
     LIBRARIES,
     NUMPY,
-    REAL_DTYPES,
     DeviceError,
     DeviceInfo,
     Library,
@@ -44,8 +43,6 @@ __all__ = [
     "to_numpy",
     "use_device",
 ]
-
-_NARROWER = {"float64": "float32", "int64": "int32", "uint64": "uint32", "float16": "float32"}
 
 
 @dataclass(frozen=True)
@@ -86,8 +83,7 @@ class Backend:
         They may change: those of JAX depend on its setting `jax_enable_x64`. torch has little
         arithmetic on unsigned integers other than uint8.
         """
-        missing = self.library.missing_dtypes(self.device)
-        return tuple(name for name in REAL_DTYPES if name not in missing)
+        return self.library.dtypes(self.device)
 
     def float_dtype(self, name: str = "float64") -> DType:
         """Return the dtype object of `"float32"` or `"float64"`.
@@ -99,7 +95,7 @@ class Backend:
         """
         if name not in ("float32", "float64"):
             raise DeviceError(f"{name!r} is not computed in: use 'float32' or 'float64'")
-        self._check_dtype(name)
+        self.library.check_dtype(name, self.device)
         return getattr(self.xp, name)
 
     def asarray(self, x: Any, dtype: Any = None, *, copy: bool | None = None) -> Array:
@@ -130,7 +126,7 @@ class Backend:
         """
         name = None if dtype is None else dtype_name(dtype)
         if name is not None:
-            self._check_dtype(name)
+            self.library.check_dtype(name, self.device)
         source = backend_of(x)
         if source.library is self.library and self.library is not NUMPY:
             return self._from_own_library(x, source, name, copy)
@@ -143,7 +139,7 @@ class Backend:
             raise ValueError(f"copy=False: moving from {source} to {self} needs a copy")
         if name is None and host.dtype.kind not in "biufc":
             raise DeviceError(f"{self} takes numbers, not {host.dtype}: encode them first")
-        target = name or self._nearest_dtype(host) or dtype_name(host.dtype)
+        target = name or self.library.nearest_dtype(host, self.device) or dtype_name(host.dtype)
         cast = np.asarray(host, dtype=target)  # on the host: one copy to the device, in one go
         own = not np.may_share_memory(cast, host)
         return self.library.from_numpy(cast, self.device, bool(copy) and not own)
@@ -164,36 +160,11 @@ class Backend:
         """Return the bytes free for new arrays; None for host memory or where it is not known."""
         return self.library.free_memory(self.device)
 
-    def _check_dtype(self, name: str) -> None:
-        if name in self.library.missing_dtypes(self.device):
-            hint = f"use {_NARROWER[name]!r}"
-            if self.library.name == "jax":
-                hint += " or jax.config.update('jax_enable_x64', True)"
-            raise DeviceError(f"{self.name} has no {name}: {hint}")
-        if self.library is not NUMPY and not hasattr(self.xp, name):
-            raise DeviceError(f"{self.name} has no dtype {name!r}, but {', '.join(self.dtypes)}")
-
-    def _nearest_dtype(self, x: Any) -> str | None:
-        """Return the dtype to take for an array when none is asked for; None: its own."""
-        name = dtype_name(x.dtype)
-        if name not in _NARROWER:
-            return None
-        if name == "float16":
-            return None if hasattr(self.xp, name) else "float32"
-        if name not in self.library.missing_dtypes(self.device):
-            return None
-        narrow = _NARROWER[name]
-        if not name.startswith("float") and isinstance(x, np.ndarray) and x.size:
-            limits = np.iinfo(narrow)
-            if x.min() < limits.min or x.max() > limits.max:
-                raise DeviceError(f"{self.name} has no {name}, and the values exceed {narrow}")
-        return narrow
-
     def _from_own_library(
         self, x: Array, source: Backend, name: str | None, copy: bool | None
     ) -> Array:
         y = self.library.detach(x)
-        name = name or self._nearest_dtype(y)
+        name = name or self.library.nearest_dtype(y, self.device)
         moved = source.name != self.name and source.device is not None
         if moved:
             if name is not None and name not in source.library.missing_dtypes(source.device):
@@ -329,9 +300,7 @@ def to_numpy(x: Any) -> np.ndarray[Any, Any]:
     >>> to_numpy([1, 2])
     array([1, 2])
     """
-    if isinstance(x, np.ndarray):
-        return x
-    return backend_of(x).library.to_numpy(x)
+    return x if isinstance(x, np.ndarray) else backend_of(x).library.to_numpy(x)
 
 
 def devices() -> list[DeviceInfo]:
@@ -417,8 +386,7 @@ def _register(library: Library, device: Device, key: Any) -> Backend:
     name = library.spec(library.suffix(device))
     if name not in _backends:
         _backends[name] = Backend(name, library.load(), device, library)
-    backend = _backends[name]
-    _backends[key] = backend
+    _backends[key] = backend = _backends[name]
     return backend
 
 

@@ -32,6 +32,7 @@ REAL_DTYPES = (
     "uint64",
 )
 X64 = frozenset({"float64", "int64", "uint64"})
+_NARROWER = {"float64": "float32", "int64": "int32", "uint64": "uint32", "float16": "float32"}
 
 
 class DeviceError(ValueError):
@@ -195,6 +196,39 @@ class Library:
     def missing_dtypes(self, device: Device) -> frozenset[str]:
         """Return which of `REAL_DTYPES` the device lacks."""
         return frozenset()
+
+    def dtypes(self, device: Device) -> tuple[str, ...]:
+        """Return which of `REAL_DTYPES` the device has."""
+        missing = self.missing_dtypes(device)
+        return tuple(name for name in REAL_DTYPES if name not in missing)
+
+    def check_dtype(self, name: str, device: Device) -> None:
+        """Raise a DeviceError where arrays on the device cannot have a dtype."""
+        if name in self.missing_dtypes(device):
+            hint = f"use {_NARROWER[name]!r}"
+            if self.name == "jax":
+                hint += " or jax.config.update('jax_enable_x64', True)"
+            raise DeviceError(f"{self.spec(self.suffix(device))} has no {name}: {hint}")
+        if self.name != "numpy" and not hasattr(self.load(), name):
+            known = f"no dtype {name!r}, but {', '.join(self.dtypes(device))}"
+            raise DeviceError(f"{self.spec(self.suffix(device))} has {known}")
+
+    def nearest_dtype(self, x: Any, device: Device) -> str | None:
+        """Return the dtype to take for an array when none is asked for; None: its own."""
+        name = dtype_name(x.dtype)
+        if name not in _NARROWER:
+            return None
+        if name == "float16":
+            return None if hasattr(self.load(), name) else "float32"
+        if name not in self.missing_dtypes(device):
+            return None
+        narrow = _NARROWER[name]
+        if not name.startswith("float") and isinstance(x, np.ndarray) and x.size:
+            limits = np.iinfo(narrow)
+            if x.min() < limits.min or x.max() > limits.max:
+                place = self.spec(self.suffix(device))
+                raise DeviceError(f"{place} has no {name}, and the values exceed {narrow}")
+        return narrow
 
     def synchronize(self, device: Device) -> None:
         """Wait until the device is idle."""

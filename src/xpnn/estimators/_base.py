@@ -1,8 +1,6 @@
-"""What the classifier and the regressor share: fitting, predicting, fitted attributes."""
+"""What the classifier and the regressor share: fitting and predicting."""
 
-import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -16,11 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from xpnn._typing import Array
 from xpnn._warnings import warn_user
-from xpnn.backends import Backend, dtype_name, get_backend
+from xpnn.backends import Backend, get_backend
 from xpnn.data import Dataset, predict_in_chunks
 from xpnn.estimators import _settings as settings
 from xpnn.estimators._callbacks import FitTasks, chosen_callbacks
-from xpnn.estimators._coefs import assign_parameters, read_parameters
+from xpnn.estimators._fitted import FittedNetwork
 from xpnn.estimators._heldout import (
     Rows,
     make_monitor,
@@ -36,22 +34,15 @@ from xpnn.estimators._inputs import (
     read_features,
     read_weight,
 )
-from xpnn.estimators._parameters import NetworkParameters
-from xpnn.estimators._record import from_record, to_record
 from xpnn.lbfgs import train_lbfgs
 from xpnn.losses import Loss
-from xpnn.network import Network
 from xpnn.state import DivergedError, TrainingState
 from xpnn.training import train
 
 
-class BaseMLP(CallbackSupportMixin, NetworkParameters):
+class BaseMLP(CallbackSupportMixin, FittedNetwork):
     """A multi-layer perceptron with scikit-learn's interface."""
 
-    network_: Network
-    n_outputs_: int
-    _state: TrainingState
-    _dtype: str
     _moments_of: type | None  # the optimizer whose moments the state holds
 
     # -- what a subclass says ------------------------------------------------------------------
@@ -218,10 +209,6 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         self._state = self._state.moved(self._backend, backend, self._dtype)
         self._source, self._backend = source, backend
 
-    def _name_output(self) -> None:
-        link = self.network_.link.name
-        self.out_activation_ = {"sigmoid": "logistic"}.get(link, link)
-
     def _fit(
         self,
         X: Any,
@@ -318,23 +305,6 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
             self._state = replace(state, moments=moments, t=0, plateaus=0)
         self._moments_of = kind
 
-    def _adopt(self, state: TrainingState, before: int) -> None:
-        """Take over a training state and the attributes that scikit-learn's users read."""
-        self._state, history = state, state.history
-        self.loss_curve_ = list(history.get("loss", ()))
-        self.history_ = {name: list(curve) for name, curve in history.items()}
-        self.n_iter_, self.t_ = len(self.loss_curve_) - before, state.samples
-        if self.loss_curve_ or not hasattr(self, "loss_"):
-            self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.inf
-        self.validation_loss_curve_ = _copied(history.get("val_loss"))
-        stopping = bool(self.early_stopping) and self.solver != "lbfgs"
-        scored = "val_score" if state.monitor in ("loss", "val_loss") else state.monitor
-        scores = history.get(scored) if stopping else None
-        self.validation_scores_ = _copied(scores)
-        self.best_validation_score_ = _best(scores, max)
-        self.best_loss_ = None if stopping else _best(self.loss_curve_, min)
-        self.converged_ = state.outcome == "converged"
-
     # -- predicting -----------------------------------------------------------------------------
 
     def _outputs(self, X: Any, kind: str, method: str) -> tuple[Array, Backend]:
@@ -382,41 +352,6 @@ class BaseMLP(CallbackSupportMixin, NetworkParameters):
         with backend.device_context(), np.errstate(all="ignore"):
             return float(self._device_score(raw, truth, weight, backend.xp))
 
-    def _to_record(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        check_is_fitted(self)
-        return to_record(self)
-
-    @classmethod
-    def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Any:
-        return from_record(cls, header, arrays)
-
-    def _move(self, target: Backend) -> None:
-        self._state = self._state.moved(self._backend, target)
-        self._dtype = dtype_name(self._state.theta.dtype)
-
-    # -- fitted attributes ------------------------------------------------------------------------
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "network_")
-
-    @property
-    def coefs_(self) -> list[Array]:
-        """Weight matrices, (n_in, n_out) each, in X's library and on its device; assignable."""
-        return read_parameters(self, "coefs_", "weight")
-
-    @coefs_.setter
-    def coefs_(self, value: Iterable[Any]) -> None:
-        assign_parameters(self, "coefs_", "weight", value)
-
-    @property
-    def intercepts_(self) -> list[Array]:
-        """Bias vectors, (n_out,) each, in X's library and on its device; assignable."""
-        return read_parameters(self, "intercepts_", "bias")
-
-    @intercepts_.setter
-    def intercepts_(self, value: Iterable[Any]) -> None:
-        assign_parameters(self, "intercepts_", "bias", value)
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -428,12 +363,3 @@ def draw_seed(random_state: Any) -> int:
     """64 bits from scikit-learn's kinds of random state."""
     high, low = check_random_state(random_state).randint(0, 2**32, size=2, dtype=np.uint32)
     return int(high) << 32 | int(low)
-
-
-def _best(curve: list[float] | None, choose: Callable[..., float]) -> float | None:
-    """The best finite value; NaN where there is none, None of no curve at all."""
-    return choose(filter(math.isfinite, curve), default=math.nan) if curve else None
-
-
-def _copied(curve: list[float] | None) -> list[float] | None:
-    return None if curve is None else list(curve)

@@ -1,0 +1,88 @@
+"""What a network has after fit: the attributes that scikit-learn's users read, and its file."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from xpnn._typing import Array
+from xpnn.backends import Backend, dtype_name
+from xpnn.estimators._coefs import assign_parameters, read_parameters
+from xpnn.estimators._parameters import NetworkParameters
+from xpnn.estimators._record import from_record, to_record
+from xpnn.network import Network
+from xpnn.state import TrainingState
+
+
+class FittedNetwork(NetworkParameters):
+    """A network's state, and the attributes that follow from it."""
+
+    network_: Network
+    n_outputs_: int
+    _state: TrainingState
+    _dtype: str
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "network_")
+
+    @property
+    def coefs_(self) -> list[Array]:
+        """Weight matrices, (n_in, n_out) each, in X's library and on its device; assignable."""
+        return read_parameters(self, "coefs_", "weight")
+
+    @coefs_.setter
+    def coefs_(self, value: Iterable[Any]) -> None:
+        assign_parameters(self, "coefs_", "weight", value)
+
+    @property
+    def intercepts_(self) -> list[Array]:
+        """Bias vectors, (n_out,) each, in X's library and on its device; assignable."""
+        return read_parameters(self, "intercepts_", "bias")
+
+    @intercepts_.setter
+    def intercepts_(self, value: Iterable[Any]) -> None:
+        assign_parameters(self, "intercepts_", "bias", value)
+
+    def _adopt(self, state: TrainingState, before: int) -> None:
+        """Take over a training state and the attributes that scikit-learn's users read."""
+        self._state, history = state, state.history
+        self.loss_curve_ = list(history.get("loss", ()))
+        self.history_ = {name: list(curve) for name, curve in history.items()}
+        self.n_iter_, self.t_ = len(self.loss_curve_) - before, state.samples
+        if self.loss_curve_ or not hasattr(self, "loss_"):
+            self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.inf
+        self.validation_loss_curve_ = _copied(history.get("val_loss"))
+        stopping = bool(self.early_stopping) and self.solver != "lbfgs"
+        scored = "val_score" if state.monitor in ("loss", "val_loss") else state.monitor
+        scores = history.get(scored) if stopping else None
+        self.validation_scores_ = _copied(scores)
+        self.best_validation_score_ = _best(scores, max)
+        self.best_loss_ = None if stopping else _best(self.loss_curve_, min)
+        self.converged_ = state.outcome == "converged"
+
+    def _name_output(self) -> None:
+        link = self.network_.link.name
+        self.out_activation_ = {"sigmoid": "logistic"}.get(link, link)
+
+    def _to_record(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        check_is_fitted(self)
+        return to_record(self)
+
+    @classmethod
+    def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Any:
+        return from_record(cls, header, arrays)
+
+    def _move(self, target: Backend) -> None:
+        self._state = self._state.moved(self._backend, target)
+        self._dtype = dtype_name(self._state.theta.dtype)
+
+
+def _best(curve: list[float] | None, choose: Callable[..., float]) -> float | None:
+    """The best finite value; NaN where there is none, None of no curve at all."""
+    return choose(filter(math.isfinite, curve), default=math.nan) if curve else None
+
+
+def _copied(curve: list[float] | None) -> list[float] | None:
+    return None if curve is None else list(curve)
