@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import dataclasses
 import importlib.util
 import statistics
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -37,6 +38,7 @@ from workloads import WORKLOADS, Workload
 
 MODULES = {"torch": "torch", "torch-compile": "torch", "jax": "jax"}
 DROPOUT = 0.5
+PAUSE = 0.3  # seconds: for 0.1 s after a product, OpenBLAS's threads keep a core busy
 
 
 def chosen_workloads(names: Iterable[str]) -> list[Workload]:
@@ -58,6 +60,7 @@ def compare(work: Workload, workers: dict[str, Worker], rounds: int) -> dict[str
     times: dict[str, list[float]] = {name: [] for name in able}
     for _ in range(rounds):
         for name, worker in able.items():
+            time.sleep(PAUSE)
             seconds = worker("run", work, work.epochs)["seconds"]
             times[name].append(seconds / (work.epochs * work.steps) * 1e6)
     return {

@@ -23,6 +23,8 @@ from xpnn.schedules import Progress
 from xpnn.state import DivergedError, Outcome, TrainingConfig, TrainingState, Weights, copied
 from xpnn.step import Rules, training_steps
 
+_KEYS_AHEAD = 2048  # steps
+
 Validation = Callable[[Array, Array], dict[str, float]]
 """Metrics of (theta, buffers) on held-out rows: ``val_loss``, ``val_score`` and others."""
 
@@ -111,6 +113,7 @@ class _Run:
         self.validated: tuple[str, ...] = () if validation is None else ("val_loss", "val_score")
         self.total: Array = None
         self.rate = config.learning_rate
+        self.drawn: tuple[int, np.ndarray] = (0, np.empty((0, 0, 2), dtype=np.uint32))
         self.first = state.step, state.epoch
         self.decay = data.backend.asarray(network.layout.mask("weight"), dtype=state.theta.dtype)
         c = config
@@ -162,19 +165,29 @@ class _Run:
 
     def _coefficients(self, first: int, count: int) -> list[tuple[float, ...]]:
         """The optimizer's scalars of the epoch's steps from `first` on; these count as done."""
-        s, c, rates = self.state, self.config, []
-        for i in range(first, first + count):
-            if i and c.schedule.per == "step":
+        s, c, t = self.state, self.config, self.state.t + 1
+        s.step, s.t = s.step + count, s.t + count
+        if c.schedule.per != "step":
+            return [c.optimizer.coefficients(self.rate, t + i) for i in range(count)]
+        rates, start = [], s.step - count
+        for i in range(count):
+            if first + i:
+                s.step = start + i
                 self.rate = c.schedule(c.learning_rate, self.progress())
-            rates.append(c.optimizer.coefficients(self.rate, s.t + 1))
-            s.step, s.t = s.step + 1, s.t + 1
+            rates.append(c.optimizer.coefficients(self.rate, t + i))
+        s.step = start + count
         return rates
 
     def _keys(self, n_steps: int) -> Any:
+        """Dropout keys of an epoch, from a block drawn ahead: short epochs are many."""
         if not self.network.draws:
             return None
-        s = self.state
-        return self.words(step_keys(s.seed, s.step, n_steps, len(self.network.layers) + 1))
+        step, (first, keys) = self.state.step, self.drawn
+        if not first <= step <= first + len(keys) - n_steps:
+            ahead = max(n_steps, _KEYS_AHEAD)
+            keys = step_keys(self.state.seed, step, ahead, len(self.network.layers) + 1)
+            self.drawn = first, keys = step, keys
+        return self.words(keys[step - first : step - first + n_steps])
 
     def read_metrics(self) -> dict[str, float]:
         """The epoch's one look at the device, and what follows from it."""

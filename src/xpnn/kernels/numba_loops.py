@@ -23,6 +23,7 @@ ADAM, ADAMW, SGD, MOMENTUM, NESTEROV = range(5)
 OPTIMIZERS = {"adam": ADAM, "adamw": ADAMW, "sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV}
 KEEP_ALL = 65536
 SLOPE = 0.01
+_WORDS = 1024  # of one draw: they stay in the first cache
 
 
 def jit(function: Callable[..., Any]) -> Any:
@@ -53,13 +54,22 @@ def _four(a, b, r0, r1, r2, r3):  # type: ignore[no-untyped-def]
     return _mix(a, b, r3)
 
 
+def word_room(units: int) -> int:
+    """How many words of draws `drop_rows` wants for rows of so many units."""
+    return max(-(-units // 4), _WORDS)
+
+
 @jit
-def draw_words(words, k0, k1, row):  # type: ignore[no-untyped-def]
-    """Threefry-2x32-20 of the counters (row, 0), (row, 1), ...: four 16-bit draws each."""
+def draw_words(words, k0, k1, first_row, rows, groups):  # type: ignore[no-untyped-def]
+    """Threefry-2x32-20 of the counters (row, 0), (row, 1), ... of some rows: four draws a word."""
+    for i in range(rows):
+        row = uint64(uint32(first_row + i))
+        for j in range(groups):
+            words[i * groups + j] = row | (uint64(j) << uint64(32))
     k2 = uint32(uint32(k0 ^ k1) ^ uint32(0x1BD11BDA))
-    first = uint32(uint32(row) + k0)
-    for j in range(words.shape[0]):
-        a, b = first, uint32(uint32(j) + k1)
+    for i in range(rows * groups):  # of all rows: one may have too few words for a vector
+        a = uint32(uint32(words[i]) + k0)
+        b = uint32(uint32(words[i] >> uint64(32)) + k1)
         a, b = _four(a, b, 13, 15, 26, 6)
         a, b = uint32(a + k1), uint32(b + uint32(k2 + uint32(1)))
         a, b = _four(a, b, 17, 29, 16, 24)
@@ -70,7 +80,7 @@ def draw_words(words, k0, k1, row):  # type: ignore[no-untyped-def]
         a, b = uint32(a + k1), uint32(b + uint32(k2 + uint32(4)))
         a, b = _four(a, b, 13, 15, 26, 6)
         a, b = uint32(a + k2), uint32(b + uint32(k0 + uint32(5)))
-        words[j] = uint64(a) | (uint64(b) << uint64(32))
+        words[i] = uint64(a) | (uint64(b) << uint64(32))
 
 
 @inlined
@@ -125,116 +135,82 @@ def tanh_all(x):  # type: ignore[no-untyped-def]
 
 
 @jit
-def drop_row(a, draws, kept, scale):  # type: ignore[no-untyped-def]
-    """Inverted dropout of one row; a dropped NaN stays NaN."""
-    zero, count = a.dtype.type(0), uint32(kept)
-    for j in range(a.shape[0]):
-        a[j] *= scale if uint32(draws[j]) < count else zero
-
-
-@jit
 def drop_rows(x, kept, scale, k0, k1, first_row, words):  # type: ignore[no-untyped-def]
-    """Inverted dropout of a batch's features, in place."""
-    draws = words.view(np.uint16)
-    for i in range(x.shape[0]):
-        draw_words(words, k0, k1, first_row + i)
-        drop_row(x[i], draws, kept, scale)
+    """Inverted dropout of a batch, in place; a dropped NaN stays NaN.
+
+    `words` has room for a row's draws at least.
+    """
+    zero, count, draws = x.dtype.type(0), uint32(kept), words.view(np.uint16)
+    n, units = x.shape
+    groups = (units + 3) // 4
+    most = max(1, words.shape[0] // max(1, groups))
+    for first in range(0, n, most):
+        rows = min(most, n - first)
+        draw_words(words, k0, k1, first_row + first, rows, groups)
+        for i in range(rows):
+            for j in range(units):
+                x[first + i, j] *= scale if uint32(draws[4 * groups * i + j]) < count else zero
 
 
 @jit
 def activate(z, b, code, kept, scale, k0, k1, first_row, words):  # type: ignore[no-untyped-def]
     """Bias (none if `b` is empty), activation and dropout, in place."""
     zero, one, slope = z.dtype.type(0), z.dtype.type(1), z.dtype.type(SLOPE)
-    draws = words.view(np.uint16)
-    for i in range(z.shape[0]):
-        row = z[i]
-        if b.shape[0]:
-            for j in range(row.shape[0]):
-                row[j] += b[j]
-        if code == RELU:
-            for j in range(row.shape[0]):
-                row[j] = zero if row[j] < zero else row[j]
-        elif code == LEAKY_RELU:
-            for j in range(row.shape[0]):
-                row[j] = slope * row[j] if row[j] < zero else row[j]
-        elif code == TANH:
-            tanh_all(row)
-        elif code == SIGMOID:
-            for j in range(row.shape[0]):
-                row[j] = -row[j]
-            exp_all(row)
-            for j in range(row.shape[0]):
-                row[j] = one / (one + row[j])
-        if kept < KEEP_ALL:
-            draw_words(words, k0, k1, first_row + i)
-            drop_row(row, draws, kept, scale)
+    n, units = z.shape
+    if b.shape[0]:
+        for i in range(n):
+            for j in range(units):
+                z[i, j] += b[j]
+    flat = z.reshape(n * units)
+    if code == RELU:
+        for j in range(flat.shape[0]):
+            flat[j] = zero if flat[j] < zero else flat[j]
+    elif code == LEAKY_RELU:
+        for j in range(flat.shape[0]):
+            flat[j] = slope * flat[j] if flat[j] < zero else flat[j]
+    elif code == TANH:
+        tanh_all(flat)
+    elif code == SIGMOID:
+        for j in range(flat.shape[0]):
+            flat[j] = -flat[j]
+        exp_all(flat)
+        for j in range(flat.shape[0]):
+            flat[j] = one / (one + flat[j])
+    if kept < KEEP_ALL:
+        drop_rows(z, kept, scale, k0, k1, first_row, words)
 
 
 @jit
 def pull_back(g, y, db, code, kept, scale, k0, k1, first_row, words):  # type: ignore[no-untyped-def]
     """Gradient before the activation, in place on `g`; its column sums into `db` if not empty."""
     zero, one, slope = g.dtype.type(0), g.dtype.type(1), g.dtype.type(SLOPE)
-    draws = words.view(np.uint16)
-    unscale = one / scale
+    unscale, n, units = one / scale, g.shape[0], g.shape[1]
     db[:] = zero
-    for i in range(g.shape[0]):
-        row, out = g[i], y[i]
-        if code == RELU:  # a dropped unit is a zero output, so no mask is needed
-            for j in range(row.shape[0]):
-                row[j] *= scale if out[j] > zero else zero
-        else:
-            if code == LEAKY_RELU:
-                for j in range(row.shape[0]):
-                    row[j] *= one if out[j] > zero else slope
-            elif code == TANH:
-                for j in range(row.shape[0]):
-                    a = out[j] * unscale
-                    row[j] *= one - a * a
-            elif code == SIGMOID:
-                for j in range(row.shape[0]):
-                    a = out[j] * unscale
-                    row[j] *= a * (one - a)
-            if kept < KEEP_ALL:
-                draw_words(words, k0, k1, first_row + i)
-                drop_row(row, draws, kept, scale)
-        if db.shape[0]:
-            for j in range(row.shape[0]):
-                db[j] += row[j]
-
-
-@jit
-def softmax_cross_entropy(z, b, y, db):  # type: ignore[no-untyped-def]
-    """The mean loss; its gradient in place of the logits, its column sums into `db`."""
-    n, c = z.shape
-    zero, one = z.dtype.type(0), z.dtype.type(1)
-    share = one / z.dtype.type(max(n, 1))
-    total = 0.0
-    db[:] = zero
-    for i in range(n):
-        row = z[i]
-        if b.shape[0]:
-            for j in range(c):
-                row[j] += b[j]
-        top = row[0]
-        for j in range(1, c):
-            top = row[j] if row[j] > top else top
-        for j in range(c):
-            row[j] -= top
-        total -= row[y[i]]
-    exp_all(z.reshape(n * c))
-    for i in range(n):
-        row, norm = z[i], zero
-        for j in range(c):
-            norm += row[j]
-        total += np.log(norm)
-        factor = share / norm
-        for j in range(c):
-            row[j] *= factor
-        row[y[i]] -= share
-        if db.shape[0]:
-            for j in range(c):
-                db[j] += row[j]
-    return total / max(n, 1)
+    if code == RELU:  # a dropped unit is a zero output, so no mask is needed
+        for i in range(n):
+            for j in range(units):
+                g[i, j] *= scale if y[i, j] > zero else zero
+    else:
+        if code == LEAKY_RELU:
+            for i in range(n):
+                for j in range(units):
+                    g[i, j] *= one if y[i, j] > zero else slope
+        elif code == TANH:
+            for i in range(n):
+                for j in range(units):
+                    a = y[i, j] * unscale
+                    g[i, j] *= one - a * a
+        elif code == SIGMOID:
+            for i in range(n):
+                for j in range(units):
+                    a = y[i, j] * unscale
+                    g[i, j] *= a * (one - a)
+        if kept < KEEP_ALL:
+            drop_rows(g, kept, scale, k0, k1, first_row, words)
+    if db.shape[0]:
+        for i in range(n):
+            for j in range(units):
+                db[j] += g[i, j]
 
 
 @jit

@@ -6,6 +6,7 @@ import numpy as np
 
 from xpnn._typing import Array, Namespace
 from xpnn.kernels import numba_loops as loops
+from xpnn.kernels.numba_losses import softmax_cross_entropy
 from xpnn.kernels.numpy_ops import NumpyOps, builtin_name, is_builtin, is_class_number
 from xpnn.kernels.reference import Drop
 from xpnn.random import keep_count
@@ -37,7 +38,7 @@ class NumbaOps(NumpyOps):
         self._empty = {d: np.empty(0, dtype=d) for d in (np.dtype("f4"), np.dtype("f8"))}
 
     def _words(self, units: int) -> np.ndarray:
-        return self.space("words64", -(-units // 4), np.uint64)
+        return self.space("words64", loops.word_room(units), np.uint64)
 
     def drop_inputs(self, x: Array, drop: Drop) -> Array:
         """Inverted dropout of a batch, in place."""
@@ -84,10 +85,12 @@ class NumbaOps(NumpyOps):
         """Softmax cross-entropy of class numbers in one pass, in place."""
         if weight is not None or not is_class_number(loss, y):
             return super().loss(z, b, y, weight, loss, db)
-        none = self._empty[z.dtype]
+        n, none, real = z.shape[0], self._empty[z.dtype], z.dtype.type
         bias, sums = none if b is None else b, none if db is None else db
-        value = loops.softmax_cross_entropy(z, bias, y, sums)
-        return z.dtype.type(value), z
+        sums[:] = 0
+        over = real(max(n, 1))
+        value = softmax_cross_entropy(z, bias, y, np.arange(n), none, over, sums)
+        return real(value / over), z
 
     def update(
         self,
