@@ -72,6 +72,6 @@ def product_with_transposed(blas, dz, w, dx, rows, n_in, n_out):  # type: ignore
 
 
 @jit
-def product_of_columns(blas, x, dz, dw, rows, n_in, n_out, k, m):  # type: ignore[no-untyped-def]
-    """DW = X[:, :k]^T DZ[:, :m], of X with `n_in` columns in all and DZ with `n_out`."""
-    _gemm(blas, 0, 1, m, k, rows, dz, n_out, x, n_in, dw, m)
+def product_of_columns(blas, x, dz, dw, rows, n_in, n_out, count):  # type: ignore[no-untyped-def]
+    """DW = X[:, :count]^T DZ, of X with `n_in` columns in all, and (rows, n_out)."""
+    _gemm(blas, 0, 1, n_out, count, rows, dz, n_out, x, n_in, dw, n_out)

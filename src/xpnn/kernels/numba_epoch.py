@@ -144,13 +144,15 @@ class FusedEpoch(FusedStep):
         self.rates = np.zeros((steps, 2), dtype=dtype)
         self.keys = np.zeros((steps, len(self.table), 2), dtype=np.uint32)
         self.totals, self.job = np.zeros(parts), np.zeros(3, dtype=np.int64)
-        piece = int((-(-self.table[1:, 0] // parts) * widths[1:] + widths[1:]).max())
+        by_rows = weights <= rows * int(widths.sum())
+        largest = int((-(-self.table[1:, 0] // parts) * widths[1:]).max())
+        piece = weights if by_rows else min(largest, max(PIECE, int(widths.max())))
         room = (
             np.empty(rows * int(widths.sum()), dtype=dtype),
             np.empty(rows * int(widths[1:-1].sum()), dtype=dtype),
             np.empty((parts, loops.word_room(int(widths.max()))), dtype=np.uint64),
             np.empty((parts, theta.size - weights), dtype=dtype),
-            np.empty((parts, min(piece, max(PIECE, int(widths.max())))), dtype=dtype),
+            np.empty((parts, piece), dtype=dtype),
             self.totals,
             self.job,
         )
@@ -163,8 +165,8 @@ class FusedEpoch(FusedStep):
             yield_address(),
             (theta, m, v),
             (x, y, empty if weight is None else weight, self.order, batch),
-            (self.table, scales, self.keys, self.loss, product_address(dtype), weights),
-            (self.rates, code, hyper, float(self.rules.l2)),
+            (self.table, scales, self.keys, self.loss, product_address(dtype), weights, by_rows),
+            (self.rates, (code, hyper), float(self.rules.l2)),
             room,
         )
 

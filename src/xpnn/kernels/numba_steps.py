@@ -1,8 +1,9 @@
 """Training steps in one compiled call: in a small network calls would be most of a step.
 
 Threads share a step. Each takes some of the batch's rows forward and back, on its own; then they
-meet, and each learns some of the weights of every layer, for all rows. So the result does not
-depend on the number of threads but for the rounding of BLAS.
+meet, and each learns some of the weights. A large layer's gradient is made then, of all rows. Where
+the weights are fewer than the batch's activations, each thread has made that of its rows before,
+as less has to travel between the processors. So the number of threads changes rounding alone.
 """
 
 from xpnn.kernels import numba_loops as loops
@@ -12,14 +13,13 @@ from xpnn.kernels.numba_losses import loss_of_rows
 from xpnn.kernels.numba_meeting import finished, meet, wait_for_work
 
 PIECE = 1 << 19  # weights whose gradient is in the cache when they are updated
-_NARROW = 128  # inputs, below which a layer's outputs are shared: few columns are a slow product
 
 
 @jit
 def _rows(first, last, n, begin, step, theta, data, plan, room):  # type: ignore[no-untyped-def]
     """Some rows of a batch forward and back: their loss, and the gradients before activations."""
     x, y, weight, order, over = data
-    table, scales, keys, loss_code, blas, n_weights = plan
+    table, scales, keys, loss_code, blas, n_weights, _ = plan
     a_space, g_space, words, db = room
     layers, count = table.shape[0] - 1, last - first
     width, kept = table[0, 1], table[0, 5]
@@ -67,6 +67,46 @@ def _rows(first, last, n, begin, step, theta, data, plan, room):  # type: ignore
 
 
 @jit
+def update_of_weights(w, g, m, v, push, rate, shrink, rule):  # type: ignore[no-untyped-def]
+    """Update some weights; the sum of their squares before it if `push` asks for a penalty."""
+    squares = 0.0
+    if push > 0:
+        for j in range(w.shape[0]):
+            squares += w[j] * w[j]
+    update(rule[0], w, g, m, v, rate, shrink, rule[1], push, w.shape[0])
+    return squares
+
+
+@jit
+def _gradient_of_rows(first, last, n, plan, room):  # type: ignore[no-untyped-def]
+    """The weights' gradient of some of a batch's rows."""
+    table, blas = plan[0], plan[4]
+    a_space, g_space, g = room
+    layers, count = table.shape[0] - 1, last - first
+    for k in range(layers, 0, -1):
+        n_in, n_out, wo = table[k, 0], table[k, 1], table[k, 2]
+        entered = a_space[n * table[k - 1, 6] + first * n_in :]
+        if k == layers:
+            dz = a_space[n * table[k, 6] + first * n_out :]
+        else:
+            dz = g_space[n * (table[k, 6] - table[1, 6]) + first * n_out :]
+        product_of_columns(blas, entered, dz, g[wo:], count, n_in, n_out, n_in)
+
+
+@jit
+def _summed_weights(part, parts, push, rate, shrink, vectors, n_weights, rule, gradients):  # type: ignore[no-untyped-def]
+    """One thread's share of the weights, updated by the sum of all threads' gradients."""
+    theta, m, v = vectors
+    a, e = n_weights * part // parts, n_weights * (part + 1) // parts
+    g = gradients[0, a:e]
+    for other in range(1, parts):
+        more = gradients[other, a:e]
+        for j in range(g.shape[0]):
+            g[j] += more[j]
+    return update_of_weights(theta[a:e], g, m[a:e], v[a:e], push, rate, shrink, rule)
+
+
+@jit
 def _weights(part, parts, n, push, rate, shrink, vectors, plan, rule, room):  # type: ignore[no-untyped-def]
     """One thread's share of the weights: gradient and update, in pieces that stay in the cache.
 
@@ -74,7 +114,6 @@ def _weights(part, parts, n, push, rate, shrink, vectors, plan, rule, room):  # 
     """
     theta, m, v = vectors
     table, blas = plan[0], plan[4]
-    code, hyper = rule
     a_space, g_space, piece = room
     layers, squares = table.shape[0] - 1, 0.0
     for k in range(layers, 0, -1):
@@ -85,26 +124,13 @@ def _weights(part, parts, n, push, rate, shrink, vectors, plan, rule, room):  # 
         else:
             g_at = n * (table[k, 6] - table[1, 6])
             dz = g_space[g_at : g_at + n * n_out]
-        i0, i1, j0, j1 = 0, n_in, 0, n_out
-        if n_in >= n_out or n_in >= _NARROW:
-            i0, i1 = n_in * part // parts, n_in * (part + 1) // parts
-        else:  # a product of a few columns is slow
-            j0, j1 = n_out * part // parts, n_out * (part + 1) // parts
-        wide, most = j1 - j0, max(1, PIECE // n_out)
-        for i in range(i0, i1, most):
-            count = min(most, i1 - i)
-            g = piece[: count * wide]
-            product_of_columns(blas, entered[i:], dz[j0:], g, n, n_in, n_out, count, wide)
-            whole = wide == n_out
-            for r in range(1 if whole else count):
-                a = wo + (i + r) * n_out + j0
-                size = count * wide if whole else wide
-                w, e = theta[a : a + size], a + size
-                if push > 0:
-                    for j in range(size):
-                        squares += w[j] * w[j]
-                gr = g[r * wide : r * wide + size]
-                update(code, w, gr, m[a:e], v[a:e], rate, shrink, hyper, push, size)
+        stop, most = n_in * (part + 1) // parts, max(1, PIECE // n_out)
+        for i in range(n_in * part // parts, stop, most):
+            count = min(most, stop - i)
+            a, e = wo + i * n_out, wo + (i + count) * n_out
+            g, w = piece[: count * n_out], theta[a:e]
+            product_of_columns(blas, entered[i:], dz, g, n, n_in, n_out, count)
+            squares += update_of_weights(w, g, m[a:e], v[a:e], push, rate, shrink, rule)
     return squares
 
 
@@ -113,8 +139,8 @@ def _run(part, parts, boxes, let_others, vectors, data, plan, rule, room):  # ty
     """One thread's share of a call's steps; False if they were abandoned."""
     theta, m, v = vectors
     x, y, weight, order, batch = data
-    n_weights = plan[5]
-    rates, code, hyper, l2 = rule
+    n_weights, by_rows = plan[5], plan[6]
+    rates, optimizer, l2 = rule
     a_space, g_space, words, db, pieces, totals, job = room
     real, goal, steps, rows = theta.dtype.type, job[0], job[1], job[2]
     totals[part] = 0.0
@@ -129,17 +155,25 @@ def _run(part, parts, boxes, let_others, vectors, data, plan, rule, room):  # ty
         first, last = n * part // parts, n * (part + 1) // parts
         targets, mine = (x, y, weight, order, real(over)), (a_space, g_space, words[part], db[part])
         value = _rows(first, last, n, begin, step, theta, targets, plan, mine)
+        if by_rows:
+            _gradient_of_rows(first, last, n, plan, (a_space, g_space, pieces[part]))
         goal += parts
         if not meet(boxes, goal, let_others):
             return False
         push, rate, shrink = real(l2 / over), rates[step, 0], rates[step, 1]
-        some = (a_space, g_space, pieces[part])
-        squares = _weights(part, parts, n, push, rate, shrink, vectors, plan, (code, hyper), some)
+        if by_rows:
+            squares = _summed_weights(
+                part, parts, push, rate, shrink, vectors, n_weights, optimizer, pieces
+            )
+        else:
+            some = (a_space, g_space, pieces[part])
+            squares = _weights(part, parts, n, push, rate, shrink, vectors, plan, optimizer, some)
         if part == 0 and db.shape[1]:
             sums, k = db[0], n_weights
             for other in range(1, parts):
                 for j in range(sums.shape[0]):
                     sums[j] += db[other, j]
+            code, hyper = optimizer
             update(code, theta[k:], sums, m[k:], v[k:], rate, shrink, hyper, real(0), 0)
         totals[part] += (value + 0.5 * l2 * squares) * (n / over)
         goal += parts
