@@ -236,11 +236,12 @@ def test_steps_with_every_rule_and_without_biases(target):
 
 @pytest.mark.targets("numpy")
 @pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("hidden", [(9, 8), (33, 150)])  # fewer weights than activations, and more
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(
     "name", ["softmax_cross_entropy", "binary_cross_entropy", "half_squared_error"]
 )
-def test_steps_shared_among_threads(target, name, weighted, parts, monkeypatch):
+def test_steps_shared_among_threads(target, name, weighted, hidden, parts, monkeypatch):
     """Every compiled loss, in one to three threads; a helper that went home is called again."""
     if not HAS_NUMBA:
         pytest.skip("numba is not installed")
@@ -248,7 +249,7 @@ def test_steps_shared_among_threads(target, name, weighted, parts, monkeypatch):
     from xpnn.kernels.numba_ops import NumbaOps
 
     monkeypatch.setattr(numba_epoch.FusedEpoch, "threads", lambda self, rows: parts)
-    net = network(dropout=0.4, input_dropout=0.1, sizes=(7, 33, 150, 5))
+    net = network(dropout=0.4, input_dropout=0.1, sizes=(7, *hidden, 5))
     rules = Rules(net, get_loss(name), get_optimizer("adamw"), 0.0, 0.1)
     weight = np.random.default_rng(3).uniform(size=50) if weighted else None
     if weighted:
@@ -258,7 +259,8 @@ def test_steps_shared_among_threads(target, name, weighted, parts, monkeypatch):
     for wait in (0.0, 0.05):
         time.sleep(wait)
         found = train_steps(target, steps, rules, weight=weight)
-        assert steps.parts == parts and steps.known, "the compiled steps were not taken"
+        assert steps.parts == parts
+        assert steps.known, "the compiled steps were not taken"
         tol = 1e-4 if target.dtype_name == "float32" else 1e-11
         for a, e in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, e, rtol=tol, atol=tol * max(np.abs(e).max(), 1e-30))

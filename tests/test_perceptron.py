@@ -126,6 +126,20 @@ def test_float32() -> None:
     np.testing.assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-7)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("features", [30, 300])
+def test_scores_that_cancel_are_summed_in_their_order(features: int, dtype: str) -> None:
+    """Scores whose sign depends on the order of summing, where most rows are near the boundary."""
+    rng = np.random.default_rng(0)
+    sizes = np.asarray([1e8, -1e8, 3.0, -1.0 / 3.0, 1e-9, 0.0])
+    X = rng.choice(sizes, size=(500, features)).astype(dtype)
+    y = rng.integers(0, 2, 500)
+    options: dict[str, Any] = {"shuffle": False, "max_iter": 30, "tol": None}
+    ours, theirs = Perceptron(**options).fit(X, y), Theirs(**options).fit(X, y)
+    np.testing.assert_array_equal(ours.coef_, theirs.coef_)
+    np.testing.assert_array_equal(ours.intercept_, theirs.intercept_)
+
+
 def test_parameters_and_defaults_are_theirs() -> None:
     ours, theirs = (inspect.signature(cls).parameters for cls in (Perceptron, Theirs))
     assert {name: p.default for name, p in theirs.items()}.items() <= {

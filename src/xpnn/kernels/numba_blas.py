@@ -13,7 +13,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import get_cython_function_address, intrinsic
 
-from xpnn.kernels.numba_loops import jit
+from xpnn.kernels.numba_loops import inner
 
 _INT, _CHAR = ir.IntType(32), ir.IntType(8)
 
@@ -59,19 +59,19 @@ def _gemm(typing, address, flip_a, flip_b, m, n, k, a, lda, b, ldb, c, ldc):  # 
     return types.void(*numbers, a, scalar, b, scalar, c, scalar), generate
 
 
-@jit
+@inner
 def product(blas, x, w, z, rows, n_in, n_out):  # type: ignore[no-untyped-def]
     """Z = X W, row-major matrices in flat arrays: (rows, n_in) and (n_in, n_out)."""
     _gemm(blas, 0, 0, n_out, rows, n_in, w, n_out, x, n_in, z, n_out)
 
 
-@jit
+@inner
 def product_with_transposed(blas, dz, w, dx, rows, n_in, n_out):  # type: ignore[no-untyped-def]
     """DX = DZ W^T, (rows, n_out) and (n_in, n_out)."""
     _gemm(blas, 1, 0, n_in, rows, n_out, w, n_out, dz, n_out, dx, n_in)
 
 
-@jit
+@inner
 def product_of_columns(blas, x, dz, dw, rows, n_in, n_out, count):  # type: ignore[no-untyped-def]
     """DW = X[:, :count]^T DZ, of X with `n_in` columns in all, and (rows, n_out)."""
     _gemm(blas, 0, 1, n_out, count, rows, dz, n_out, x, n_in, dw, n_out)

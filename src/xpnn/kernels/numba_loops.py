@@ -26,13 +26,18 @@ SLOPE = 0.01
 _WORDS = 1024  # of one draw: they stay in the first cache
 
 
-def jit(function: Callable[..., Any]) -> Any:
+def jit(function: Callable[..., Any], **options: Any) -> Any:
     """Compile lazily, without the GIL; keep the code on disk where a directory can be written."""
-    options = {"nogil": True, "error_model": "numpy"}
+    options |= {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no directory to write its cache in
         return numba.njit(**options)(function)
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Compile what only compiled code calls: without a way in from Python, which takes long."""
+    return jit(function, no_cpython_wrapper=True)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
@@ -59,7 +64,7 @@ def word_room(units: int) -> int:
     return max(-(-units // 4), _WORDS)
 
 
-@jit
+@inner
 def draw_words(words, k0, k1, first_row, rows, groups):  # type: ignore[no-untyped-def]
     """Threefry-2x32-20 of the counters (row, 0), (row, 1), ... of some rows: four draws a word."""
     for i in range(rows):
@@ -112,7 +117,7 @@ def _tanh32(x):  # type: ignore[no-untyped-def]
     return near if a < float32(0.625) else (far if x > float32(0.0) else -far)
 
 
-@jit
+@inner
 def exp_all(x):  # type: ignore[no-untyped-def]
     """Exponential of a vector, in place."""
     if x.itemsize == 4:
@@ -123,7 +128,7 @@ def exp_all(x):  # type: ignore[no-untyped-def]
             x[j] = np.exp(x[j])
 
 
-@jit
+@inner
 def tanh_all(x):  # type: ignore[no-untyped-def]
     """Hyperbolic tangent of a vector, in place."""
     if x.itemsize == 4:
@@ -213,7 +218,7 @@ def pull_back(g, y, db, code, kept, scale, k0, k1, first_row, words):  # type: i
                 db[j] += g[i, j]
 
 
-@jit
+@inner
 def _adam(theta, g, m, v, rate, keep, push, hyper):  # type: ignore[no-untyped-def]
     b1, b2, epsilon, c1, c2 = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4]
     for i in range(theta.shape[0]):
@@ -225,7 +230,7 @@ def _adam(theta, g, m, v, rate, keep, push, hyper):  # type: ignore[no-untyped-d
         theta[i] = keep * theta[i] - rate * mi / (np.sqrt(vi) + epsilon)
 
 
-@jit
+@inner
 def _descend(code, theta, g, m, rate, push, momentum):  # type: ignore[no-untyped-def]
     if code == SGD:
         for i in range(theta.shape[0]):

@@ -5,7 +5,7 @@ The rows of the targets are looked up where they lie, in the whole data.
 
 import numpy as np
 
-from xpnn.kernels.numba_loops import exp_all, jit
+from xpnn.kernels.numba_loops import exp_all, inner, jit
 
 SOFTMAX, BINARY, HALF_SQUARED = range(3)
 CODES = {
@@ -49,7 +49,7 @@ def softmax_cross_entropy(z, b, y, rows, weight, over, db):  # type: ignore[no-u
     return total
 
 
-@jit
+@inner
 def elementwise_loss(code, z, b, y, rows, weight, over, db):  # type: ignore[no-untyped-def]
     """Binary cross-entropy of logits, or half the squared error; like `softmax_cross_entropy`."""
     n, c = z.shape
@@ -76,7 +76,7 @@ def elementwise_loss(code, z, b, y, rows, weight, over, db):  # type: ignore[no-
     return total
 
 
-@jit
+@inner
 def loss_of_rows(code, z, b, y, rows, weight, over, db):  # type: ignore[no-untyped-def]
     """The loss of a code: class numbers are a vector, other targets a matrix."""
     if y.ndim == 1:

@@ -13,7 +13,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
-from xpnn.kernels.numba_loops import jit
+from xpnn.kernels.numba_loops import inner, jit
 
 IDLE, POSTED, GONE = range(3)
 """What a thread's box says: it waits for work, it has work, it waits no longer."""
@@ -87,7 +87,7 @@ def _call(typing, address):  # type: ignore[no-untyped-def]
     return types.void(types.int64), generate
 
 
-@jit
+@inner
 def meet(boxes, goal, let_others):  # type: ignore[no-untyped-def]
     """Wait until all threads have come, so that `goal` have in all; False if one gave up."""
     _add(boxes, COUNTER * BOX, 1)
@@ -111,7 +111,7 @@ def post(boxes, thread):  # type: ignore[no-untyped-def]
     return True
 
 
-@jit
+@inner
 def wait_for_work(boxes, thread, let_others):  # type: ignore[no-untyped-def]
     """Wait for work in a thread's box; False when it has waited long enough, or was sent home."""
     at, looks = (FIRST + thread) * BOX, 0
@@ -126,7 +126,7 @@ def wait_for_work(boxes, thread, let_others):  # type: ignore[no-untyped-def]
             _call(let_others)
 
 
-@jit
+@inner
 def finished(boxes, thread):  # type: ignore[no-untyped-def]
     """Say that a thread's work is done."""
     _swap(boxes, (FIRST + thread) * BOX, POSTED, IDLE)

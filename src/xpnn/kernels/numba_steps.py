@@ -8,14 +8,14 @@ as less has to travel between the processors. So the number of threads changes r
 
 from xpnn.kernels import numba_loops as loops
 from xpnn.kernels.numba_blas import product, product_of_columns, product_with_transposed
-from xpnn.kernels.numba_loops import activate, drop_rows, jit, pull_back, update
+from xpnn.kernels.numba_loops import activate, drop_rows, inner, jit, pull_back, update
 from xpnn.kernels.numba_losses import loss_of_rows
 from xpnn.kernels.numba_meeting import finished, meet, wait_for_work
 
 PIECE = 1 << 19  # weights whose gradient is in the cache when they are updated
 
 
-@jit
+@inner
 def _rows(first, last, n, begin, step, theta, data, plan, room):  # type: ignore[no-untyped-def]
     """Some rows of a batch forward and back: their loss, and the gradients before activations."""
     x, y, weight, order, over = data
@@ -66,7 +66,7 @@ def _rows(first, last, n, begin, step, theta, data, plan, room):  # type: ignore
     return value
 
 
-@jit
+@inner
 def update_of_weights(w, g, m, v, push, rate, shrink, rule):  # type: ignore[no-untyped-def]
     """Update some weights; the sum of their squares before it if `push` asks for a penalty."""
     squares = 0.0
@@ -77,7 +77,7 @@ def update_of_weights(w, g, m, v, push, rate, shrink, rule):  # type: ignore[no-
     return squares
 
 
-@jit
+@inner
 def _gradient_of_rows(first, last, n, plan, room):  # type: ignore[no-untyped-def]
     """The weights' gradient of some of a batch's rows."""
     table, blas = plan[0], plan[4]
@@ -93,7 +93,7 @@ def _gradient_of_rows(first, last, n, plan, room):  # type: ignore[no-untyped-de
         product_of_columns(blas, entered, dz, g[wo:], count, n_in, n_out, n_in)
 
 
-@jit
+@inner
 def _summed_weights(part, parts, push, rate, shrink, vectors, n_weights, rule, gradients):  # type: ignore[no-untyped-def]
     """One thread's share of the weights, updated by the sum of all threads' gradients."""
     theta, m, v = vectors
@@ -106,7 +106,7 @@ def _summed_weights(part, parts, push, rate, shrink, vectors, n_weights, rule, g
     return update_of_weights(theta[a:e], g, m[a:e], v[a:e], push, rate, shrink, rule)
 
 
-@jit
+@inner
 def _weights(part, parts, n, push, rate, shrink, vectors, plan, rule, room):  # type: ignore[no-untyped-def]
     """One thread's share of the weights: gradient and update, in pieces that stay in the cache.
 
@@ -135,59 +135,58 @@ def _weights(part, parts, n, push, rate, shrink, vectors, plan, rule, room):  # 
 
 
 @jit
-def _run(part, parts, boxes, let_others, vectors, data, plan, rule, room):  # type: ignore[no-untyped-def]
-    """One thread's share of a call's steps; False if they were abandoned."""
+def take_part(part, parts, boxes, let_others, vectors, data, plan, rule, room):  # type: ignore[no-untyped-def]
+    """Thread `part` of `parts` works on calls while there are any; the caller, 0, works on one.
+
+    A thread's share of the loss goes to its place in the totals. False if a call was abandoned.
+    """
     theta, m, v = vectors
     x, y, weight, order, batch = data
     n_weights, by_rows = plan[5], plan[6]
     rates, optimizer, l2 = rule
     a_space, g_space, words, db, pieces, totals, job = room
-    real, goal, steps, rows = theta.dtype.type, job[0], job[1], job[2]
-    totals[part] = 0.0
-    for step in range(steps):
-        begin = step * batch
-        n = min(batch, rows - begin)
-        over = 0.0 if weight.shape[0] else float(n)
-        if weight.shape[0]:
-            for i in range(n):
-                over += weight[order[begin + i]]
-            over = 1.0 if over == 0.0 else over
-        first, last = n * part // parts, n * (part + 1) // parts
-        targets, mine = (x, y, weight, order, real(over)), (a_space, g_space, words[part], db[part])
-        value = _rows(first, last, n, begin, step, theta, targets, plan, mine)
-        if by_rows:
-            _gradient_of_rows(first, last, n, plan, (a_space, g_space, pieces[part]))
-        goal += parts
-        if not meet(boxes, goal, let_others):
-            return False
-        push, rate, shrink = real(l2 / over), rates[step, 0], rates[step, 1]
-        if by_rows:
-            squares = _summed_weights(
-                part, parts, push, rate, shrink, vectors, n_weights, optimizer, pieces
-            )
-        else:
-            some = (a_space, g_space, pieces[part])
-            squares = _weights(part, parts, n, push, rate, shrink, vectors, plan, optimizer, some)
-        if part == 0 and db.shape[1]:
-            sums, k = db[0], n_weights
-            for other in range(1, parts):
-                for j in range(sums.shape[0]):
-                    sums[j] += db[other, j]
-            code, hyper = optimizer
-            update(code, theta[k:], sums, m[k:], v[k:], rate, shrink, hyper, real(0), 0)
-        totals[part] += (value + 0.5 * l2 * squares) * (n / over)
-        goal += parts
-        if not meet(boxes, goal, let_others):
-            return False
-    return True
-
-
-@jit
-def take_part(part, parts, boxes, let_others, vectors, data, plan, rule, room):  # type: ignore[no-untyped-def]
-    """Thread `part` of `parts` works on calls while there are any; the caller, 0, works on one."""
+    real = theta.dtype.type
     while part == 0 or wait_for_work(boxes, part, let_others):
-        if not _run(part, parts, boxes, let_others, vectors, data, plan, rule, room):
-            return False
+        goal, steps, rows = job[0], job[1], job[2]
+        totals[part] = 0.0
+        for step in range(steps):
+            begin = step * batch
+            n = min(batch, rows - begin)
+            over = 0.0 if weight.shape[0] else float(n)
+            if weight.shape[0]:
+                for i in range(n):
+                    over += weight[order[begin + i]]
+                over = 1.0 if over == 0.0 else over
+            first, last = n * part // parts, n * (part + 1) // parts
+            targets = (x, y, weight, order, real(over))
+            mine = (a_space, g_space, words[part], db[part])
+            value = _rows(first, last, n, begin, step, theta, targets, plan, mine)
+            if by_rows:
+                _gradient_of_rows(first, last, n, plan, (a_space, g_space, pieces[part]))
+            goal += parts
+            if not meet(boxes, goal, let_others):
+                return False
+            push, rate, shrink = real(l2 / over), rates[step, 0], rates[step, 1]
+            if by_rows:
+                squares = _summed_weights(
+                    part, parts, push, rate, shrink, vectors, n_weights, optimizer, pieces
+                )
+            else:
+                some = (a_space, g_space, pieces[part])
+                squares = _weights(
+                    part, parts, n, push, rate, shrink, vectors, plan, optimizer, some
+                )
+            if part == 0 and db.shape[1]:
+                sums, k = db[0], n_weights
+                for other in range(1, parts):
+                    for j in range(sums.shape[0]):
+                        sums[j] += db[other, j]
+                code, hyper = optimizer
+                update(code, theta[k:], sums, m[k:], v[k:], rate, shrink, hyper, real(0), 0)
+            totals[part] += (value + 0.5 * l2 * squares) * (n / over)
+            goal += parts
+            if not meet(boxes, goal, let_others):
+                return False
         if part == 0:
             break
         finished(boxes, part)
