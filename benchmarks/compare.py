@@ -76,14 +76,14 @@ def compare(work: Workload, workers: dict[str, Worker], rounds: int) -> dict[str
 
 
 def memory(names: list[str]) -> list[dict[str, Any]]:
-    """MiB that a fit takes beyond the data and the library: a short fit comes before."""
+    """MiB that a fit takes beyond the data and the library: a small one comes before."""
     table = []
     for work in (w for w in WORKLOADS if w.name in ("mnist", "wide")):
         row: dict[str, Any] = {"workload": work.name}
         for name in names:
             worker = Worker(name)
-            worker("run", WORKLOADS[0], 1)
-            row[name] = worker("run", work, 1)["memory"]
+            worker("run", WORKLOADS[0], WORKLOADS[0].epochs)
+            row[name] = worker("run", work, work.epochs)["memory"]
             worker.close()
         table.append(row)
     return table

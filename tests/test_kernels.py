@@ -276,14 +276,15 @@ def test_threads_end_with_their_fit_and_blas_has_its_own_back():
     before = threads.blas_threads()
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(400, 20)).astype(np.float32), rng.integers(0, 5, 400)
-    names = lambda: [t.name for t in threading.enumerate() if t.name.startswith("xpnn")]  # noqa: E731
+    earlier = set(threading.enumerate())  # of other tests' fits, which may not be collected yet
+    ours = lambda: [t for t in threading.enumerate() if t not in earlier]  # noqa: E731
     rules = Rules(network(sizes=(20, 30, 5)), LOSS, get_optimizer("sgd"))
     steps = FusedEpoch(rules, NumbaOps(np))
     steps.threads = lambda rows: 2
     theta = rules.network.init(0)[0].astype(np.float32)
     carry = theta, np.zeros(0), (), np.float32(0)
     steps.on_steps(*carry, (x, y, None), None, 0, None, [(0.1,)] * 4, theta, 100)
-    assert len(names()) == 1
+    assert [t.name for t in ours()] == ["xpnn_0"]
     assert threads.blas_threads() == before
     with threads.one_blas_thread():
         with threads.one_blas_thread():
@@ -293,9 +294,9 @@ def test_threads_end_with_their_fit_and_blas_has_its_own_back():
     del steps
     gc.collect()
     until = time.monotonic() + 30
-    while names() and time.monotonic() < until:
+    while ours() and time.monotonic() < until:
         time.sleep(0.01)
-    assert not names()
+    assert not ours()
 
 
 def test_a_thread_that_fails_leaves_none_waiting(monkeypatch):

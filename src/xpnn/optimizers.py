@@ -8,6 +8,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
+from array_api_compat import device
+
 from xpnn._lookup import check_number, lookup
 from xpnn._numeric import at_least, sign
 from xpnn._typing import Array, Namespace
@@ -45,6 +47,11 @@ class Optimizer(Protocol):
         xp: Namespace,
     ) -> tuple[Array, State]:
         """Return the new parameters and state; `decay` is 1 on weights and 0 elsewhere."""
+
+
+def _zeros(theta: Array, xp: Namespace) -> Array:
+    """A moment; `zeros_like` writes its zeros, which takes memory before there is a step."""
+    return xp.zeros(theta.shape, dtype=theta.dtype, device=device(theta))
 
 
 class _Checked:
@@ -108,7 +115,7 @@ class Momentum(_Checked):
 
     def init(self, theta: Array, xp: Namespace) -> State:
         """Return a velocity of zero."""
-        return (xp.zeros_like(theta),)
+        return (_zeros(theta, xp),)
 
     def update(
         self,
@@ -159,7 +166,7 @@ class AdaGrad(_Checked):
 
     def init(self, theta: Array, xp: Namespace) -> State:
         """Return a sum of squares of zero."""
-        return (xp.zeros_like(theta),)
+        return (_zeros(theta, xp),)
 
     def update(
         self,
@@ -191,7 +198,7 @@ class RMSProp(_Checked):
 
     def init(self, theta: Array, xp: Namespace) -> State:
         """Return a mean square of zero."""
-        return (xp.zeros_like(theta),)
+        return (_zeros(theta, xp),)
 
     def update(
         self,
@@ -224,7 +231,7 @@ class Adam(_Checked):
 
     def init(self, theta: Array, xp: Namespace) -> State:
         """Return moments of zero."""
-        return xp.zeros_like(theta), xp.zeros_like(theta)
+        return _zeros(theta, xp), _zeros(theta, xp)
 
     def coefficients(self, lr: float, t: int) -> Coefficients:
         """Return the step size with both bias corrections in it."""

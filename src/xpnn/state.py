@@ -24,7 +24,7 @@ class DivergedError(ValueError):
     epoch : int
         The epoch, from 1, in which it happened.
     state : TrainingState or None
-        Of the last good epoch; None when there was none.
+        Of the last good epoch, with moments to start from; None when there was none.
     """
 
     def __init__(self, epoch: int, learning_rate: float, state: "TrainingState | None") -> None:
@@ -115,7 +115,7 @@ class TrainingState:
     best : float
         The best monitored value, negated for losses.
     best_weights : tuple or None
-        Of the best epoch, between incremental calls.
+        Of the best epoch, between incremental calls; without moments.
     history : dict of str to list of float
         Every metric of every epoch; NaN where it was not measured.
     outcome : str

@@ -40,6 +40,12 @@ class Rules:
     clip_norm: float | None = None
     limit: float | None = None
 
+    @property
+    def needs_mask(self) -> bool:
+        """Whether anything asks which parameters are weights; it takes the memory of them all."""
+        known = type(self.optimizer).__module__ == "xpnn.optimizers"
+        return bool(self.l1 or self.l2 or not known or self.optimizer.name == "adamw")
+
     def finish(
         self,
         theta: Array,
@@ -49,7 +55,7 @@ class Rules:
         rows: int,
         weight: Array | None,
         coefficients: tuple[float, ...],
-        decay: Array,
+        decay: Array | None,
         xp: Namespace,
     ) -> tuple[Array, tuple[Array, ...], Array]:
         """The new parameters and moments, and the loss with its penalties."""
@@ -105,7 +111,7 @@ def _compiled_steps(
         batch: tuple[Array, Array, Array | None],
         keys: Any,
         coefficients: tuple[float, ...],
-        decay: Array,
+        decay: Array | None,
     ) -> Carry:
         x, y, weight = batch
         value, gradient, buffers = rules.network.loss_and_gradient(
@@ -126,7 +132,7 @@ def _compiled_steps(
         start: int,
         keys: Any,
         coefficients: tuple[float, ...],
-        decay: Array,
+        decay: Array | None,
         size: int,
     ) -> Carry:
         batch = kernels.select(xp).gather(data, order, start, size, xp)

@@ -1,7 +1,8 @@
 """The training loop: epochs of shuffled mini-batches, validation, stopping, history.
 
 Nothing inside an epoch waits for the device: the loss is summed there and read once an epoch.
-A call works on copies, so the state that it was given is as it was whatever happens.
+A call works on copies, so the state that it was given is as it was whatever happens, unless the
+caller has no more use for it.
 """
 
 import math
@@ -37,6 +38,7 @@ def train(
     *,
     validation: Validation | None = None,
     callbacks: Iterable[Callback] = (),
+    consume: bool = False,
 ) -> TrainingState:
     """Train for some epochs.
 
@@ -44,13 +46,15 @@ def train(
     ----------
     network : Network
     state : TrainingState
-        Where to start; not changed.
+        Where to start; not changed, unless `consume`.
     data : Dataset
     config : TrainingConfig
     validation : callable, default=None
         Called after each epoch with theta and buffers.
     callbacks : iterable of callables
         Called after each epoch with an `EpochEnd`.
+    consume : bool, default=False
+        Train in the state's own arrays, which saves their memory; whatever happens, it is lost.
 
     Returns
     -------
@@ -68,7 +72,7 @@ def train(
         np.errstate(all="ignore"),  # a divergence is reported once, by name
         interruptible() as interrupted,
     ):
-        start = state.copy(xp)
+        start = state if consume else state.copy(xp)
         if start.monitor != config.monitor:  # values of another metric don't compare
             start.monitor, start.best, start.stale = config.monitor, -math.inf, 0
             start.best_weights = None
@@ -108,16 +112,20 @@ class _Run:
         self.good: Weights | None = None
         self.best = state.best_weights
         if config.restore_best and math.isfinite(state.best) and self.best is None:
-            self.best = copied(state.weights, self.xp)  # an earlier call's best are its result
+            # an earlier call's best are its result
+            self.best = copied((state.theta, state.buffers, ()), self.xp)
         self.message = ""
         self.validated: tuple[str, ...] = () if validation is None else ("val_loss", "val_score")
         self.total: Array = None
         self.rate = config.learning_rate
         self.drawn: tuple[int, np.ndarray] = (0, np.empty((0, 0, 2), dtype=np.uint32))
         self.first = state.step, state.epoch
-        self.decay = data.backend.asarray(network.layout.mask("weight"), dtype=state.theta.dtype)
         c = config
         rules = Rules(network, c.loss, c.optimizer, c.l1, c.l2, c.clip_norm, c.max_norm)
+        self.decay: Array | None = None
+        if rules.needs_mask:
+            mask = network.layout.mask("weight")
+            self.decay = data.backend.asarray(mask, dtype=state.theta.dtype)
         fit = kernels.Fit(
             data.n, c.batch_size, c.epochs, data.resident, data.sparse, state.theta.dtype
         )
@@ -204,7 +212,8 @@ class _Run:
             metrics, self.validated = metrics | measured, tuple(measured)
         s.record(metrics)
         if self.outcome != "diverged":
-            self.good = copied((s.theta, s.buffers, s.moments), xp)
+            self.good = None  # first, so that its memory is free for its successor
+            self.good = copied((s.theta, s.buffers, ()), xp)
             self._judge(metrics[self.config.monitor])
         return metrics
 
@@ -234,21 +243,27 @@ class _Run:
                 self.message += f"{small} Stopping."
 
     def snapshot(self) -> TrainingState:
-        """The state of the last good epoch; shares no memory with what training goes on to write.
+        """A copy of the state, or of the last good epoch's after a divergence."""
+        if self.outcome == "diverged" and self.good is not None:
+            return self._restarted(self.good)
+        return self.state.copy(self.xp)
 
-        `good` itself is replaced, never written into.
-        """
-        return self.state if self.good is None else self.state.with_weights(self.good)
+    def _restarted(self, weights: Weights) -> TrainingState:
+        """The state with other weights, where the optimizer has to start anew."""
+        theta, buffers, _ = weights
+        moments = self.config.optimizer.init(theta, self.xp)
+        return self.state.with_weights((theta, buffers, moments), t=0)
 
     def result(self) -> TrainingState:
         """The state that the call ends with."""
         s = self.state
         if self.outcome == "diverged":
-            good = None if self.good is None else s.with_weights(self.good)
+            good = None if self.good is None else self._restarted(self.good)
             error = DivergedError(len(s.history["loss"]), self.rate, good)
             if not (self.config.restore_best and self.best):
                 raise error
             warn_user(f"{error} The best weights are restored.")
+            s = self._restarted(self.best)
         if self.outcome == "interrupted":
             warn_user("Training interrupted by user.")
         s.outcome = self.outcome
@@ -256,5 +271,6 @@ class _Run:
             if self.config.incremental and self.outcome == "finished":
                 s.best_weights = self.best
                 return s
-            s = s.with_weights(self.best, best_weights=None)
+            theta, buffers, _ = self.best  # the optimizer's moments are the last, as scikit-learn's
+            s = s.with_weights((theta, buffers, s.moments), best_weights=None)
         return s

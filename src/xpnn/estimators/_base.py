@@ -230,7 +230,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         check_range(rows.x, self._dtype)
         check_weight_range(rows.weight, self._dtype)
         rows, held_out = self._hold_out(rows, validation_data, source, incremental)
-        self._train(rows, held_out, tasks, incremental)
+        self._train(rows, held_out, tasks, incremental, fresh=first)
 
     def _hold_out(
         self, rows: Rows, validation_data: Any, source: Backend, incremental: bool
@@ -246,7 +246,13 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         return split_rows(rows, fraction, stratify, self._state.seed)
 
     def _train(
-        self, rows: Rows, held_out: Rows | None, tasks: FitTasks | None, incremental: bool
+        self,
+        rows: Rows,
+        held_out: Rows | None,
+        tasks: FitTasks | None,
+        incremental: bool,
+        *,
+        fresh: bool,
     ) -> None:
         backend, loss = self._backend, self._resolve_loss()
         optimizer = None if self.solver == "lbfgs" else settings.make_optimizer(self)
@@ -280,6 +286,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
                 )
             else:
                 self._place_moments(optimizer, restart=not incremental)
+                about["consume"] = fresh  # nobody else has seen the state
                 state = train(self.network_, self._state, data, config, **about)
         except DivergedError as error:
             if error.state is not None:

@@ -270,7 +270,7 @@ class CupyOps(Ops):
         gradient: Array,
         moments: tuple[Array, ...],
         coefficients: tuple[float, ...],
-        decay: Array,
+        decay: Array | None,
         l2: Any,
         n_weights: int,
     ) -> tuple[tuple[Array, ...], Any]:

@@ -47,7 +47,7 @@ class OneByOne:
         start: int,
         keys: Any,
         coefficients: list[tuple[float, ...]],
-        decay: Array,
+        decay: Array | None,
         batch: int,
     ) -> Carry:
         """As many steps as there are coefficients, on consecutive batches of resident data."""
@@ -118,7 +118,7 @@ class FusedStep(OneByOne):
         start: int,
         keys: Any,
         coefficients: tuple[float, ...],
-        decay: Array,
+        decay: Array | None,
         size: int,
     ) -> Carry:
         """A step on rows of resident data."""
@@ -145,7 +145,7 @@ class FusedStep(OneByOne):
         batch: tuple[Array, Array, Array | None],
         keys: Any,
         coefficients: tuple[float, ...],
-        decay: Array,
+        decay: Array | None,
     ) -> Carry:
         """A step on a batch, which is not written into."""
         if theta is not self.theta:
@@ -161,7 +161,7 @@ class FusedStep(OneByOne):
         batch: Any,
         keys: Any,
         coefficients: tuple[float, ...],
-        decay: Array,
+        decay: Array | None,
         owned: bool,
     ) -> Carry:
         """A step; `owned` says that the batch's features may be overwritten."""

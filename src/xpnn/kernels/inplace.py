@@ -112,7 +112,7 @@ class Ops:
         gradient: Array,
         moments: tuple[Array, ...],
         coefficients: tuple[float, ...],
-        decay: Array,
+        decay: Array | None,
         l2: float,
         n_weights: int,
     ) -> tuple[tuple[Array, ...], Any]:
@@ -120,8 +120,8 @@ class Ops:
 
         Parameters
         ----------
-        decay : array like `theta`
-            1 on the weights, which are its first `n_weights` entries.
+        decay : array like `theta`, or None
+            1 on the weights, which are its first `n_weights` entries; None if no rule needs it.
         l2 : float
             The penalty over the batch's rows.
 

@@ -84,7 +84,7 @@ class FusedEpoch(FusedStep):
         start: int,
         keys: Any,
         coefficients: list[tuple[float, ...]],
-        decay: Array,
+        decay: Array | None,
         batch: int,
     ) -> Carry:
         """As many steps as there are coefficients, on consecutive batches of resident data."""

@@ -99,7 +99,7 @@ class NumbaOps(NumpyOps):
         gradient: Array,
         moments: tuple[Array, ...],
         coefficients: tuple[float, ...],
-        decay: Array,
+        decay: Array | None,
         l2: float,
         n_weights: int,
     ) -> tuple[tuple[Array, ...], Any]:

@@ -173,7 +173,7 @@ class NumpyOps(Ops):
         gradient: Array,
         moments: tuple[Array, ...],
         coefficients: tuple[float, ...],
-        decay: Array,
+        decay: Array | None,
         l2: float,
         n_weights: int,
     ) -> tuple[tuple[Array, ...], Any]:

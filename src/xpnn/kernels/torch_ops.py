@@ -199,7 +199,7 @@ class TorchOps(Ops):
         gradient: Array,
         moments: tuple[Array, ...],
         coefficients: tuple[float, ...],
-        decay: Array,
+        decay: Array | None,
         l2: Any,
         n_weights: int,
     ) -> tuple[tuple[Array, ...], Any]:
@@ -316,7 +316,7 @@ class TorchStep(FusedStep):
         start: int,
         keys: Any,
         coefficients: list[tuple[float, ...]],
-        decay: Array,
+        decay: Array | None,
         batch: int,
     ) -> Carry:
         """As many steps as there are coefficients, on consecutive batches of resident data."""
