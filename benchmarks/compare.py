@@ -26,6 +26,7 @@ import dataclasses
 import importlib.util
 import statistics
 import time
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -37,6 +38,7 @@ from workers import Worker
 from workloads import WORKLOADS, Workload
 
 MODULES = {"torch": "torch", "torch-compile": "torch", "jax": "jax"}
+PARTS = ("training", "inference", "perceptron", "memory", "growth")
 DROPOUT = 0.5
 PAUSE = 0.3  # seconds: for 0.1 s after a product, OpenBLAS's threads keep a core busy
 
@@ -98,7 +100,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="two rounds, no extras")
     parser.add_argument("--device", help="where xpnn works, such as cupy:0")
-    parser.add_argument("--only", choices=("training", "inference", "memory", "growth"))
+    parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--out", type=Path, help="folder for compare.md, .json and .png")
     return parser.parse_args()
 
@@ -111,7 +113,7 @@ def main() -> None:
         names = [n for n in names if n in ("xpnn", "torch")]
     parts = [args.only] if args.only else ["training"]
     if not (args.only or args.quick or args.device):
-        parts += ["inference", "memory", "growth"]
+        parts = list(PARTS)
     results: dict[str, Any] = {"machine": report.machine(), "training": []}
     workers = {name: Worker(name, args.device) for name in names}
     if "training" in parts:
@@ -125,6 +127,12 @@ def main() -> None:
         results["growth"] = growth.measure(workers["xpnn"], args.rounds, args.quick)
     for worker in workers.values():
         worker.close()
+    if "perceptron" in parts:
+        import perceptron
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            results["perceptron"] = list(perceptron.measure(args.rounds))
     if "memory" in parts:
         results["memory"] = memory([n for n in names if n not in ("products", "xpnn-numpy")])
     report.write(results, args.out)

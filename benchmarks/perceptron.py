@@ -9,6 +9,8 @@ import argparse
 import statistics
 import time
 import warnings
+from collections.abc import Iterator
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -46,6 +48,24 @@ def epoch_seconds(contestant: str, x: np.ndarray, y: np.ndarray, shuffle: bool) 
     return (six - one) / 5
 
 
+def measure(rounds: int, shuffle: bool = False) -> Iterator[dict[str, Any]]:
+    """Milliseconds an epoch of each contestant and its ratio to scikit-learn, medians, by case."""
+    for (n, d, dtype), noise in ((case, noise) for case in CASES for noise in NOISE):
+        x, y = problem(n, d, dtype, noise)
+        wrong = 1.0 - Theirs(max_iter=2, tol=None).fit(x, y).score(x, y)
+        seconds: dict[str, list[float]] = {"scikit-learn": [], **{name: [] for name in KERNELS}}
+        for _ in range(rounds):
+            for name, measured in seconds.items():
+                measured.append(epoch_seconds(name, x, y, shuffle))
+        row: dict[str, Any] = {"data": f"{n:,} x {d} {dtype}", "wrong": f"{wrong:.1%}"}
+        for name, measured in seconds.items():
+            row[name] = 1e3 * statistics.median(measured)
+            theirs = zip(measured, seconds["scikit-learn"], strict=True)
+            row[f"{name} ratio"] = statistics.median(a / b for a, b in theirs)
+        del row["scikit-learn ratio"]
+        yield row
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
@@ -54,21 +74,11 @@ def main() -> None:
     warnings.simplefilter("ignore")
     print(f"one epoch, median of {options.rounds} interleaved rounds; x: of scikit-learn's time")
     print(f"{'data':>22} {'wrong':>6} {'scikit-learn':>13} {'numba':>17} {'NumPy':>17}")
-    for (n, d, dtype), noise in ((case, noise) for case in CASES for noise in NOISE):
-        x, y = problem(n, d, dtype, noise)
-        wrong = 1.0 - Theirs(max_iter=2, tol=None).fit(x, y).score(x, y)
-        seconds: dict[str, list[float]] = {"scikit-learn": [], "numba": [], "NumPy": []}
-        for _ in range(options.rounds):
-            for name, measured in seconds.items():
-                measured.append(epoch_seconds(name, x, y, options.shuffle))
-        theirs = seconds.pop("scikit-learn")
-        row = (
-            f"{f'{n:,} x {d} {dtype}':>22} {wrong:6.1%} {1e3 * statistics.median(theirs):10.1f} ms"
-        )
-        for measured in seconds.values():
-            ratio = statistics.median(a / b for a, b in zip(measured, theirs, strict=True))
-            row += f" {1e3 * statistics.median(measured):7.1f} ms {ratio:5.2f}x"
-        print(row, flush=True)
+    for row in measure(options.rounds, options.shuffle):
+        line = f"{row['data']:>22} {row['wrong']:>6} {row['scikit-learn']:10.1f} ms"
+        for name in KERNELS:
+            line += f" {row[name]:7.1f} ms {row[name + ' ratio']:5.2f}x"
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

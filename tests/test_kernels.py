@@ -7,8 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
-import warnings
 import weakref
 
 import numpy as np
@@ -77,6 +75,10 @@ def test_signatures_are_those_of_the_reference(chosen):
         from xpnn.kernels.torch_ops import TorchOps
 
         kinds.append(TorchOps)
+    if any(name.startswith("cupy") for name in chosen):
+        from xpnn.kernels.cupy_ops import CupyOps
+
+        kinds.append(CupyOps)
     if HAS_NUMBA:
         from xpnn.kernels.numba_ops import NumbaOps
 
@@ -232,136 +234,6 @@ def test_steps_with_every_rule_and_without_biases(target):
     assert_alike(target, Rules(net, LOSS, adam, 0.0, 0.1))
     assert_alike(target, Rules(network(), LOSS, adam, 0.1, 0.1, 1.0, 2.0))
     assert_alike(target, Rules(network(), get_loss(own_loss), adam), count=1)
-
-
-@pytest.mark.targets("numpy")
-@pytest.mark.parametrize("parts", [1, 2, 3])
-@pytest.mark.parametrize("hidden", [(9, 8), (33, 150)])  # fewer weights than activations, and more
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(
-    "name", ["softmax_cross_entropy", "binary_cross_entropy", "half_squared_error"]
-)
-def test_steps_shared_among_threads(target, name, weighted, hidden, parts, monkeypatch):
-    """Every compiled loss, in one to three threads; a helper that went home is called again."""
-    if not HAS_NUMBA:
-        pytest.skip("numba is not installed")
-    from xpnn.kernels import numba_epoch
-    from xpnn.kernels.numba_ops import NumbaOps
-
-    monkeypatch.setattr(numba_epoch.FusedEpoch, "threads", lambda self, rows: parts)
-    net = network(dropout=0.4, input_dropout=0.1, sizes=(7, *hidden, 5))
-    rules = Rules(net, get_loss(name), get_optimizer("adamw"), 0.0, 0.1)
-    weight = np.random.default_rng(3).uniform(size=50) if weighted else None
-    if weighted:
-        weight[:20] = 0.0
-    expected = train_steps(target, ReferenceSteps(rules, np), rules, weight=weight)
-    steps = numba_epoch.FusedEpoch(rules, NumbaOps(np))
-    for wait in (0.0, 0.05):
-        time.sleep(wait)
-        found = train_steps(target, steps, rules, weight=weight)
-        assert steps.parts == parts
-        assert steps.known, "the compiled steps were not taken"
-        tol = 1e-4 if target.dtype_name == "float32" else 1e-11
-        for a, e in zip(found, expected, strict=True):
-            np.testing.assert_allclose(a, e, rtol=tol, atol=tol * max(np.abs(e).max(), 1e-30))
-
-
-def test_threads_end_with_their_fit_and_blas_has_its_own_back():
-    if not HAS_NUMBA:
-        pytest.skip("numba is not installed")
-    from xpnn.kernels import threads
-    from xpnn.kernels.numba_epoch import FusedEpoch
-    from xpnn.kernels.numba_ops import NumbaOps
-
-    before = threads.blas_threads()
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(400, 20)).astype(np.float32), rng.integers(0, 5, 400)
-    earlier = set(threading.enumerate())  # of other tests' fits, which may not be collected yet
-    ours = lambda: [t for t in threading.enumerate() if t not in earlier]  # noqa: E731
-    rules = Rules(network(sizes=(20, 30, 5)), LOSS, get_optimizer("sgd"))
-    steps = FusedEpoch(rules, NumbaOps(np))
-    steps.threads = lambda rows: 2
-    theta = rules.network.init(0)[0].astype(np.float32)
-    carry = theta, np.zeros(0), (), np.float32(0)
-    steps.on_steps(*carry, (x, y, None), None, 0, None, [(0.1,)] * 4, theta, 100)
-    assert [t.name for t in ours()] == ["xpnn_0"]
-    assert threads.blas_threads() == before
-    with threads.one_blas_thread():
-        with threads.one_blas_thread():
-            assert threads.blas_threads() == 1
-        assert threads.blas_threads() == 1
-    assert threads.blas_threads() == before
-    del steps
-    gc.collect()
-    until = time.monotonic() + 30
-    while ours() and time.monotonic() < until:
-        time.sleep(0.01)
-    assert not ours()
-
-
-def test_a_thread_that_fails_leaves_none_waiting(monkeypatch):
-    """What is raised in the caller's share reaches the caller, and the next call works."""
-    if not HAS_NUMBA:
-        pytest.skip("numba is not installed")
-    from xpnn.kernels import numba_epoch
-    from xpnn.kernels.numba_ops import NumbaOps
-
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(400, 20)).astype(np.float32), rng.integers(0, 5, 400)
-    rules = Rules(network(sizes=(20, 30, 5)), LOSS, get_optimizer("sgd"))
-    steps = numba_epoch.FusedEpoch(rules, NumbaOps(np))
-    steps.threads = lambda rows: 2
-    theta = rules.network.init(0)[0].astype(np.float32)
-    carry = theta, np.zeros(0), (), np.float32(0)
-    rest = (x, y, None), None, 0, None, [(0.1,)] * 4, theta, 100
-    real = numba_epoch.take_part
-
-    def failing(part, *args):
-        if part == 0:
-            raise MemoryError("no memory")
-        return real(part, *args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(numba_epoch, "take_part", failing)
-        with pytest.raises(MemoryError, match="no memory"):
-            steps.on_steps(*carry, *rest)
-    *_, total = steps.on_steps(*carry, *rest)
-    assert np.isfinite(total)
-    assert steps.pool is not None
-
-
-def test_estimators_use_the_compiled_steps_for_each_kind_of_target(monkeypatch):
-    if not HAS_NUMBA:
-        pytest.skip("numba is not installed")
-    from xpnn import MLPRegressor
-    from xpnn.kernels import numba_epoch
-
-    calls = []
-    real = numba_epoch.FusedEpoch._call
-    monkeypatch.setattr(numba_epoch.FusedEpoch, "_call", lambda self: calls.append(1) or real(self))
-    monkeypatch.setenv("XPNN_NUMBA", "1")
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(60, 4))
-    options = {"hidden_layer_sizes": (6,), "max_iter": 3, "random_state": 0}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fits = [
-            (MLPClassifier, rng.integers(0, 2, 60), {}),
-            (MLPClassifier, rng.integers(0, 3, 60), {"class_weight": "balanced"}),
-            (MLPClassifier, rng.integers(0, 2, (60, 3)), {}),
-            (MLPRegressor, rng.normal(size=60), {}),
-            (MLPRegressor, rng.normal(size=(60, 2)), {}),
-        ]
-        for cls, y, more in fits:
-            model = cls(**options, **more)
-            calls.clear()
-            fast = model.fit(X, y)
-            assert len(calls) == 3, (cls, y.shape)
-            monkeypatch.setenv("XPNN_NUMBA", "0")
-            slow = cls(**options, **more).fit(X, y)
-            monkeypatch.setenv("XPNN_NUMBA", "1")
-            np.testing.assert_allclose(fast.coefs_[0], slow.coefs_[0], rtol=1e-10, atol=1e-12)
-            np.testing.assert_allclose(fast.loss_curve_, slow.loss_curve_, rtol=1e-10)
 
 
 def own_loss(output, target, weight, xp):
