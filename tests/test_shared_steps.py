@@ -131,6 +131,22 @@ def test_estimators_use_the_compiled_steps_for_each_kind_of_target(monkeypatch):
             np.testing.assert_allclose(fast.loss_curve_, slow.loss_curve_, rtol=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "rows", "threads_of_blas", "expected"),
+    [
+        ((4, 16, 3), 32, 8, 1),  # would only wait
+        ((64, 100, 10), 200, 8, 4),
+        ((784, 256, 128, 10), 128, 8, 4),
+        ((784, 256, 128, 10), 128, 2, 2),
+        ((784, 256, 128, 10), 20, 8, 1),
+    ],
+)
+def test_number_of_threads(monkeypatch, sizes, rows, threads_of_blas, expected):
+    monkeypatch.setattr(threads, "blas_threads", lambda: threads_of_blas)
+    rules = Rules(network(sizes=sizes), LOSS, get_optimizer("adam"))
+    assert numba_epoch.FusedEpoch(rules, NumbaOps(np)).threads(rows) == expected
+
+
 def test_fits_in_several_threads_at_a_time_do_not_meet(monkeypatch):
     monkeypatch.setenv("XPNN_NUMBA", "1")
     monkeypatch.setattr(numba_epoch.FusedEpoch, "threads", lambda self, rows: 2)

@@ -28,8 +28,8 @@ from xpnn.losses import LOSSES
 from xpnn.random import keep_count
 
 _SECONDS_APART = 4e9  # multiplications between two looks at Ctrl-C: about a twentieth of a second
-_WORTH_SHARING = 1e6  # multiplications of a step, below which threads would wait for each other
-_FEWEST_ROWS = 32  # of a thread
+_FEWEST_PRODUCTS = 1_000_000  # multiplications of a thread's share: with less it mostly waits
+_FEWEST_ROWS = 32  # of its share
 
 
 class FusedEpoch(FusedStep):
@@ -172,6 +172,5 @@ class FusedEpoch(FusedStep):
 
     def threads(self, rows: int) -> int:
         """How many threads share a step of so many rows."""
-        if self.per_row * rows < _WORTH_SHARING:
-            return 1
-        return max(1, min(threads.blas_threads(), rows // _FEWEST_ROWS))
+        most = min(rows // _FEWEST_ROWS, self.per_row * rows // _FEWEST_PRODUCTS)
+        return 1 if most < 2 else max(1, min(threads.blas_threads(), most))
