@@ -127,14 +127,14 @@ def main() -> None:
         results["growth"] = growth.measure(workers["xpnn"], args.rounds, args.quick)
     for worker in workers.values():
         worker.close()
-    if "perceptron" in parts:
+    if "memory" in parts:
+        results["memory"] = memory([n for n in names if n not in ("products", "xpnn-numpy")])
+    if "perceptron" in parts:  # last: a worker would inherit what it takes as its peak of memory
         import perceptron
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             results["perceptron"] = list(perceptron.measure(args.rounds))
-    if "memory" in parts:
-        results["memory"] = memory([n for n in names if n not in ("products", "xpnn-numpy")])
     report.write(results, args.out)
 
 

@@ -140,6 +140,17 @@ def test_scores_that_cancel_are_summed_in_their_order(features: int, dtype: str)
     np.testing.assert_array_equal(ours.intercept_, theirs.intercept_)
 
 
+def test_scores_that_underflow_are_those_of_theirs() -> None:
+    """A score that is rounded to 0 by the weights' scale is a mistake."""
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(300, 10)) * 1e-22).astype("float32")
+    y = (rng.normal(size=300) > 0).astype(int)
+    options: dict[str, Any] = {"penalty": "l2", "alpha": 0.3, "shuffle": False, "tol": None}
+    options |= {"max_iter": 3, "fit_intercept": False}
+    ours, theirs = Perceptron(**options).fit(X, y), Theirs(**options).fit(X, y)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-3)
+
+
 def test_parameters_and_defaults_are_theirs() -> None:
     ours, theirs = (inspect.signature(cls).parameters for cls in (Perceptron, Theirs))
     assert {name: p.default for name, p in theirs.items()}.items() <= {

@@ -61,7 +61,8 @@ def fused_step(rules: Any, xp: Namespace, fit: Fit) -> FusedStep | None:
 def uses_numba(network: Any, fit: Fit) -> bool:
     """Whether a fit on NumPy is long enough for compiled loops; XPNN_NUMBA=0 or 1 overrules."""
     said = os.environ.get("XPNN_NUMBA", "auto")
-    if said == "0" or np.dtype(fit.dtype).kind != "f":
+    off = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+    if off or said == "0" or np.dtype(fit.dtype).kind != "f":
         return False
     if said != "1":
         drawn = network.layers[0].n_in if network.input_dropout else 0

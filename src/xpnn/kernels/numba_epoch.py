@@ -1,7 +1,7 @@
 """Many steps of the commonest networks in one call, by `numba_steps`."""
 
 import operator
-from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,22 @@ _FEWEST_PRODUCTS = 1_000_000  # multiplications of a thread's share: with less i
 _FEWEST_ROWS = 32  # of its share
 
 
+def _help(part: int, parts: int, common: tuple[Any, ...], failures: list[BaseException]) -> None:
+    """A helping thread; what goes wrong in it ends everybody's waiting and reaches the caller."""
+    try:
+        take_part(part, parts, *common)
+    except BaseException as error:
+        failures.append(error)
+        common[0][ABANDONED * BOX] = 1
+
+
+def _to_read(a: np.ndarray) -> np.ndarray:
+    """As compiled code takes it: rows in one piece, and never written, so that one kind is left."""
+    view = np.ascontiguousarray(a).view()
+    view.flags.writeable = False
+    return view
+
+
 class FusedEpoch(FusedStep):
     """`FusedStep` with a compiled loop over steps for the commonest networks and rules."""
 
@@ -50,10 +66,11 @@ class FusedEpoch(FusedStep):
         multiplications = sum(d.n_in * d.n_out for d in layers)
         self.per_row = 3 * multiplications + 1
         self.known: tuple[Any, ...] = ()  # the arrays that the threads work on
-        self.parts, self.goal = 1, 0
+        self.suits = False  # whether compiled steps can work on them
+        self.parts, self.most_threads, self.goal = 1, 1 << 30, 0
         self.boxes: np.ndarray = np.empty(0, dtype=np.int64)
         self.common: tuple[Any, ...] = ()
-        self.pool: ThreadPoolExecutor | None = None
+        self.failures: list[BaseException] = []
         self.table = np.zeros((len(layers) + 1, 7), dtype=np.int64)
         if self.fits:
             place = {e.name: e.offset for e in self.network.layout.entries}
@@ -88,55 +105,92 @@ class FusedEpoch(FusedStep):
         batch: int,
     ) -> Carry:
         """As many steps as there are coefficients, on consecutive batches of resident data."""
-        x, y, weight = data
-        arrays = (x, y) if weight is None else (x, y, weight)
-        plain = all(a.flags.c_contiguous and a.flags.writeable for a in arrays)
-        numbers = y.ndim == 1 and y.dtype.kind in "iu"
-        if not (self.fits and plain and numbers == (self.loss == numba_losses.SOFTMAX)):
+        if not self._knows(theta, moments, data, batch):
             rows = None if keys is None else keys.tolist()
             return super().on_steps(
                 theta, buffers, moments, total, data, order, start, rows, coefficients, decay, batch
             )
-        self._prepare(theta, moments, data, batch)
-        count, rows = len(coefficients), min(batch * len(coefficients), x.shape[0] - start)
-        stop = start + rows
-        self.order[:rows] = np.arange(start, stop) if order is None else order[start:stop]
-        self.rates[:count, : len(coefficients[0])] = coefficients
-        if keys is not None:
-            self.keys[:count] = keys
-        self.job[:] = self.goal, count, rows
-        self._call()
+        count = len(coefficients)
+        rows = min(batch * count, data[0].shape[0] - start)
+        while True:
+            self.order[:rows] = (
+                order[start : start + rows] if order is not None else np.arange(start, start + rows)
+            )
+            self.rates[:count, : len(coefficients[0])] = coefficients
+            if keys is not None:
+                self.keys[:count] = keys
+            self.job[:] = self.goal, count, rows
+            if self._call():
+                break
+            self._knows(theta, moments, data, batch)  # anew, for one thread
         self.goal += 2 * self.parts * count
         return theta, buffers, moments, total + theta.dtype.type(self.totals.sum())
 
-    def _call(self) -> None:
-        """A call's steps in all threads, this one among them."""
+    def _call(self) -> bool:
+        """A call's steps in all threads, this one among them; False if no other can be had."""
         if self.parts == 1:
-            take_part(0, 1, *self.common)
-            return
-        if self.pool is None:  # its threads end with the fit that this object belongs to
-            self.pool = ThreadPoolExecutor(self.parts - 1, thread_name_prefix="xpnn")
+            return bool(take_part(0, 1, *self.common))
         with threads.one_blas_thread():
             try:
                 for part in range(1, self.parts):
-                    if not post(self.boxes, part):
-                        self.pool.submit(take_part, part, self.parts, *self.common)
-                take_part(0, self.parts, *self.common)
+                    if not post(self.boxes, part) and not self._start(part):
+                        self.most_threads = 1  # as nobody has met yet, nothing has changed
+                        self._abandon()
+                        return False
+                done = take_part(0, self.parts, *self.common)
             except BaseException:
-                self.boxes[ABANDONED * BOX] = 1
-                self.known = ()
+                self._abandon()
                 raise
+        if not done:
+            self._abandon()
+            raise self.failures[0]
+        return True
+
+    def _start(self, part: int) -> bool:
+        """Start a helping thread; it ends by itself when there is no more work."""
+        rest = (part, self.parts, self.common, self.failures)
+        try:
+            Thread(target=_help, args=rest, name=f"xpnn-{part}", daemon=True).start()
+        except RuntimeError:  # the system has no more, or the interpreter is about to end
+            return False
+        return True
+
+    def _abandon(self) -> None:
+        """End all waiting; the next call begins with new workspaces."""
+        self.boxes[ABANDONED * BOX] = 1
+        self.known = ()
+
+    def _knows(self, theta: Array, moments: tuple[Array, ...], data: Any, batch: int) -> bool:
+        """Whether compiled steps can work on these arrays; workspaces are made for new ones."""
+        known = (theta, *moments, *data, batch)
+        if len(known) == len(self.known) and all(map(operator.is_, known, self.known)):
+            return self.suits
+        if self.known and self.common:
+            send_home(self.boxes, self.parts)
+        self.known, self.suits = known, self.fits and self._suitable(*data)
+        if self.suits:
+            self._prepare(theta, moments, data, batch)
+        return self.suits
+
+    def _suitable(self, x: Array, y: Array, weight: Array | None) -> bool:
+        """Whether shapes and class numbers are right: what is not, the reference has to tell."""
+        n, n_out = x.shape[0], int(self.table[-1, 1])
+        if x.shape != (n, int(self.table[0, 1])) or (weight is not None and weight.shape != (n,)):
+            return False
+        if self.loss != numba_losses.SOFTMAX:
+            return bool(y.shape == (n, n_out))
+        if y.shape != (n,) or y.dtype.kind not in "iu":
+            return False
+        return n == 0 or bool(y.min() >= 0 and y.max() < n_out)
 
     def _prepare(self, theta: Array, moments: tuple[Array, ...], data: Any, batch: int) -> None:
         """Workspaces, once for all calls with the same arrays."""
-        known = (theta, *moments, *data, batch)
-        if len(known) == len(self.known) and all(map(operator.is_, known, self.known)):
-            return
-        if self.known:
-            send_home(self.boxes, self.parts)
-        (x, y, weight), dtype, widths = data, theta.dtype, self.table[:, 1]
-        rows, steps, empty = min(batch, x.shape[0]), self.stride(batch), theta[:0]
-        self.known, self.goal, self.parts = known, 0, self.threads(rows)
+        dtype, widths, address = theta.dtype, self.table[:, 1], product_address(theta.dtype)
+        empty = theta[:0]
+        x, y, weight = (_to_read(empty if a is None else a) for a in data)
+        rows, steps = min(batch, x.shape[0]), self.stride(batch)
+        self.goal, self.parts = 0, min(self.most_threads, self.threads(rows))
+        self.failures = []
         parts, weights = self.parts, self.n_weights
         self.boxes = np.full((FIRST + parts) * BOX, GONE)
         self.boxes[: FIRST * BOX] = 0
@@ -164,8 +218,8 @@ class FusedEpoch(FusedStep):
             self.boxes,
             yield_address(),
             (theta, m, v),
-            (x, y, empty if weight is None else weight, self.order, batch),
-            (self.table, scales, self.keys, self.loss, product_address(dtype), weights, by_rows),
+            (x, y, weight, self.order, batch),
+            (self.table, scales, self.keys, self.loss, address, weights, by_rows),
             (self.rates, (code, hyper), float(self.rules.l2)),
             room,
         )

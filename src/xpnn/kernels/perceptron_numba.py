@@ -1,7 +1,8 @@
 """One perceptron epoch on the host, compiled by numba: dense or CSR, every penalty.
 
 Every sum runs in scikit-learn's order (one accumulator a row, no contraction, products in the
-data's dtype), so the weights are those of `sklearn.linear_model.Perceptron` bit for bit. As there,
+data's dtype), so the weights are those of `sklearn.linear_model.Perceptron` bit for bit
+(but for the last digits of float32 with a penalty, which is rounded in another place). As there,
 the weights are a vector times a scale, so that an L2 penalty costs one multiplication a sample.
 """
 
@@ -80,6 +81,7 @@ def _dense(  # type: ignore[no-untyped-def]
     # Higham (2002), 3.1: two sums of d products differ by 2 d u times the sum of absolute values
     # at most; twice that covers the rounding of the bound.
     apart = 4.0 * (d + 1) * np.finfo(cast).eps
+    least_normal = np.finfo(cast).tiny  # below it a product by the scale loses digits
     for first in range(0, n, TILE):
         last = min(n, first + TILE)
         for k in range(w.shape[0]):
@@ -99,7 +101,7 @@ def _dense(  # type: ignore[no-untyped-def]
                 about, absolute = _about(wk, x, at)
                 least = (sign * about - apart * absolute) * scale + sign * intercept
                 mistake = False
-                if not least > apart * abs(intercept):
+                if not least > apart * abs(intercept) + least_normal:
                     s = 0.0
                     for j in range(np.uint64(d)):
                         s += wk[j] * x[at + j]
