@@ -142,6 +142,14 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+LABELS = {
+    "sklearn": "scikit-learn",
+    "torch": "PyTorch eager",
+    "torch-compile": "PyTorch compiled",
+    "jax": "JAX jitted",
+}
+
+
 def picture(results: dict[str, Any], path: Path) -> None:
     """Bars: how many times as long each peer takes as xpnn."""
     import matplotlib as mpl
@@ -150,17 +158,15 @@ def picture(results: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     rows = results["training"]
-    names = [
-        n
-        for n in ("sklearn", "torch", "torch-compile", "jax")
-        if any(n in r["median"] for r in rows)
-    ]
-    figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
+    names = [n for n in LABELS if any(n in r["median"] for r in rows)]
+    figure, axes = plt.subplots(figsize=(11, 3.8), layout="constrained")
     width = 0.8 / max(len(names), 1)
     for k, name in enumerate(names):
         at = [i for i, r in enumerate(rows) if name in r["median"]]
         heights = [rows[i]["median"][name] / rows[i]["median"]["xpnn"] for i in at]
-        axes.bar([i + (k - (len(names) - 1) / 2) * width for i in at], heights, width, label=name)
+        axes.bar(
+            [i + (k - (len(names) - 1) / 2) * width for i in at], heights, width, label=LABELS[name]
+        )
     axes.axhline(1.0, color="black", linewidth=1)
     axes.set_yscale("log", base=2)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}x")
