@@ -40,7 +40,7 @@ def test_steps_shared_among_threads(target, name, weighted, hidden, parts, monke
     weight = np.random.default_rng(3).uniform(size=50) if weighted else None
     if weighted:
         weight[:20] = 0.0
-    expected = train_steps(target, ReferenceSteps(rules, np), rules, weight=weight)
+    expected = train_steps(target, ReferenceSteps(rules, target.xp), rules, weight=weight)
     steps = numba_epoch.FusedEpoch(rules, NumbaOps(np))
     for wait in (0.0, 0.05):
         time.sleep(wait)
