@@ -17,10 +17,14 @@ CODES = {
 
 @jit
 def softmax_cross_entropy(z, b, y, rows, weight, over, db):  # type: ignore[no-untyped-def]
-    """Sum of weighted losses of class numbers; the gradient is over `over`, as the mean is."""
+    """Sum of weighted losses of class numbers; the gradient is over `over`, as the mean is.
+
+    Column sums of the gradient go into `db` if it is not empty.
+    """
     n, c = z.shape
     zero, one, weighted, biased = z.dtype.type(0), z.dtype.type(1), weight.shape[0], b.shape[0]
     total = 0.0
+    db[:] = zero
     for i in range(n):
         if biased:
             for j in range(c):
@@ -56,6 +60,7 @@ def elementwise_loss(code, z, b, y, rows, weight, over, db):  # type: ignore[no-
     zero, one, half = z.dtype.type(0), z.dtype.type(1), z.dtype.type(0.5)
     weighted, biased, summed = weight.shape[0], b.shape[0], db.shape[0]
     total = 0.0
+    db[:] = zero
     for i in range(n):
         found, w = 0.0, weight[rows[i]] if weighted else one
         share = w / over

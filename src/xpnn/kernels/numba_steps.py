@@ -34,7 +34,6 @@ def _rows(first, last, n, begin, step, theta, data, plan, room):  # type: ignore
         drop_rows(gathered, kept, scales[0], k0, k1, first, words)
 
     value = 0.0
-    db[:] = theta.dtype.type(0)
     for k in range(1, layers + 1):
         n_in, n_out, wo, bo = table[k, 0], table[k, 1], table[k, 2], table[k, 3]
         at = n * table[k, 6]
