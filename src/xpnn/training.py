@@ -173,17 +173,17 @@ class _Run:
 
     def _coefficients(self, first: int, count: int) -> list[tuple[float, ...]]:
         """The optimizer's scalars of the epoch's steps from `first` on; these count as done."""
-        s, c, t = self.state, self.config, self.state.t + 1
-        s.step, s.t = s.step + count, s.t + count
+        s, c = self.state, self.config
+        rates: list[tuple[float, ...]] = []
         if c.schedule.per != "step":
-            return [c.optimizer.coefficients(self.rate, t + i) for i in range(count)]
-        rates, start = [], s.step - count
-        for i in range(count):
-            if first + i:
-                s.step = start + i
+            rates = [c.optimizer.coefficients(self.rate, s.t + 1 + i) for i in range(count)]
+            s.step, s.t = s.step + count, s.t + count
+            return rates
+        for i in range(first, first + count):
+            if i:
                 self.rate = c.schedule(c.learning_rate, self.progress())
-            rates.append(c.optimizer.coefficients(self.rate, t + i))
-        s.step = start + count
+            rates.append(c.optimizer.coefficients(self.rate, s.t + 1))
+            s.step, s.t = s.step + 1, s.t + 1
         return rates
 
     def _keys(self, n_steps: int) -> Any:

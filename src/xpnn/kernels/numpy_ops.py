@@ -12,7 +12,7 @@ from xpnn.losses import LOSSES
 from xpnn.random import keep_count, threefry_in_place
 
 _IN_PLACE = ("identity", "relu", "tanh")
-_CROSS_ENTROPY = LOSSES["softmax_cross_entropy"]
+CROSS_ENTROPY = LOSSES["softmax_cross_entropy"]
 _COUNTERS = 8192  # of one draw: its words stay in the second cache
 _PIECE = 16384  # parameters of one piece of an update
 _BITS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
@@ -20,7 +20,7 @@ _BITS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
 
 def is_class_number(loss: Any, y: Array) -> bool:
     """Whether the loss is plain softmax cross-entropy of class numbers."""
-    return loss == _CROSS_ENTROPY and y.ndim == 1 and y.dtype.kind in "iu"
+    return loss == CROSS_ENTROPY and y.ndim == 1 and y.dtype.kind in "iu"
 
 
 def is_builtin(optimizer: Any, *names: str) -> bool:

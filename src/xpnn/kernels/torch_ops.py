@@ -15,12 +15,10 @@ from xpnn._typing import Array, Namespace
 from xpnn.activations import LEAKY_SLOPE
 from xpnn.kernels.fused import Carry, FusedStep
 from xpnn.kernels.inplace import Ops
-from xpnn.kernels.numpy_ops import builtin_name, is_builtin
+from xpnn.kernels.numpy_ops import CROSS_ENTROPY, builtin_name, is_builtin
 from xpnn.kernels.reference import Drop
-from xpnn.losses import LOSSES
 from xpnn.random import ROTATIONS, dropout_mask, keep_count, key_schedule
 
-_CROSS_ENTROPY = LOSSES["softmax_cross_entropy"]
 _IN_PLACE: dict[str, Callable[[Array], Array]] = {
     "identity": lambda z: z,
     "relu": lambda z: z.clamp_min_(0.0),
@@ -173,7 +171,7 @@ class TorchOps(Ops):
         """Softmax cross-entropy of class numbers in place; any other loss by itself."""
         if b is not None:
             z.add_(b)
-        if loss != _CROSS_ENTROPY or y.ndim != 1 or y.is_floating_point():
+        if loss != CROSS_ENTROPY or y.ndim != 1 or y.is_floating_point():
             value, dz = loss(z, y, weight, self.xp)
         else:
             right = y.long()[:, None]
