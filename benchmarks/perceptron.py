@@ -16,9 +16,9 @@ from unittest import mock
 import numpy as np
 from sklearn.linear_model import Perceptron as Theirs
 
+from xpnn.arrays.compiling import perceptron_numba, perceptron_numpy
 from xpnn.estimators import _perceptron_fit
-from xpnn.estimators.perceptron import Perceptron
-from xpnn.kernels import perceptron_numba, perceptron_numpy
+from xpnn.perceptron.estimator import Perceptron
 
 CASES = ((100_000, 54, "float64"), (60_000, 784, "float32"))
 NOISE = (0.0, 0.3, 1.0)

@@ -22,13 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from xpnn import training
 from xpnn.backends import get_backend
 from xpnn.data import Dataset
 from xpnn.losses import get_loss
 from xpnn.network import multilayer_perceptron
 from xpnn.optimizers import Adam
 from xpnn.state import TrainingConfig, TrainingState
+from xpnn.training import loop as training
 
 FILE = Path(__file__).with_name("budget.json")
 BATCH, SIZES = 32, (64, 48, 32, 10)

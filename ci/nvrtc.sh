@@ -18,7 +18,7 @@ if [ -z "$kernels" ]; then
 fi
 all=$(find "$kernels" -maxdepth 1 -name '*.json' | wc -l)
 ours=$(find "$kernels" -maxdepth 1 -name '*.json' -exec grep -LE 'void cupy_|"name_expressions": \["' {} + | wc -l)
-echo "$all kernels, $ours of them written in src/xpnn/kernels"
+echo "$all kernels, $ours of them written in src/xpnn"
 if [ "$ours" -eq 0 ]; then
     echo "nvrtc.sh: our own kernels are not among them" >&2
     exit 1

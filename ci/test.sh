@@ -35,7 +35,7 @@ import sys
 import zipfile
 
 names = zipfile.ZipFile(sys.argv[1]).namelist()
-missing = [n for n in ("xpnn/py.typed", "xpnn/cli.py", "xpnn/kernels/reference.py") if n not in names]
+missing = [n for n in ("xpnn/py.typed", "xpnn/cli.py", "xpnn/steps/reference.py") if n not in names]
 strange = [n for n in names if not n.startswith("xpnn") or n.endswith(".pyc")]
 licensed = any(n.endswith("licenses/LICENSE") for n in names)
 print(f"{sys.argv[1].rsplit('/', 1)[-1]}: {len(names)} files")

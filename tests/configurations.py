@@ -13,13 +13,13 @@ from sklearn.datasets import load_diabetes, load_digits
 from targets import LOSS_TOLERANCE, TOLERANCE, WEIGHT_TOLERANCE, Target, running
 
 import xpnn
-from xpnn import training
 from xpnn.data import Dataset
 from xpnn.layers import Dense
 from xpnn.losses import Loss, get_loss
 from xpnn.network import Network
 from xpnn.optimizers import OPTIMIZERS, get_optimizer
 from xpnn.state import TrainingConfig, TrainingState
+from xpnn.training import loop as training
 
 EPOCHS, BATCH, SEED, LEAST = 5, 50, 3, 0.999
 BULK_TOLERANCE = 1e-5  # of the float32 weights, all but one in a thousand

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from xpnn.activations import ACTIVATIONS
-from xpnn.kernels.normalization import KINDS
 from xpnn.layers import Dense
 from xpnn.losses import LOSSES, get_loss
+from xpnn.model.normalization import KINDS
 from xpnn.network import Network
 from xpnn.optimizers import OPTIMIZERS, get_optimizer
 from xpnn.schedules import SCHEDULES, get_schedule

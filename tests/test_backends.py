@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from targets import TABLE, jax_x64, running
 
-from xpnn import _libraries, backends
-from xpnn._libraries import LIBRARIES
-from xpnn._libraries._cupy import CuPy
-from xpnn._libraries._torch import Torch
+from xpnn.arrays import backend as backends
+from xpnn.arrays import libraries as _libraries
+from xpnn.arrays.libraries import LIBRARIES
+from xpnn.arrays.libraries.cupy import CuPy
+from xpnn.arrays.libraries.torch import Torch
 from xpnn.backends import (
     DeviceError,
     backend_of,

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 import xpnn
 from xpnn import run
 from xpnn.cli import app
-from xpnn.problem import make_problem
 from xpnn.tables import read_table
+from xpnn.tables.problem import make_problem
 
 RUNNER = CliRunner()
 QUICK = ("--hidden", "16", "--epochs", "4")

@@ -9,8 +9,8 @@ from targets import jax_x64
 from transfers import train_watched
 
 import xpnn
-from xpnn import kernels
 from xpnn.activations import Activation
+from xpnn.arrays.compiling import compiled as compile_function
 from xpnn.data import Dataset
 from xpnn.network import Network
 from xpnn.optimizers import SGD
@@ -114,13 +114,13 @@ def start(target, network, config):
 @marked(jax_only)
 def test_nothing_of_a_step_is_outside_the_compiled_function(target, monkeypatch):
     """The only JAX computation inside an epoch, beside placing the order, is the step."""
-    from xpnn import training
+    from xpnn.steps import rules
 
     option = dropping(epochs=3, l2=0.01, clip_norm=1.0, max_norm=0.7)
     network, config = option.make()
     state, data = start(target, network, config)
     calls, arrays = [], []
-    original = kernels.compiled
+    original = compile_function
 
     def compiled(function, xp, **options):
         jitted = original(function, xp, **options)
@@ -133,7 +133,7 @@ def test_nothing_of_a_step_is_outside_the_compiled_function(target, monkeypatch)
 
         return step
 
-    monkeypatch.setattr(training.kernels, "compiled", compiled)
+    monkeypatch.setattr(rules, "compiled", compiled)
     train(network, state, data, config)
     assert len(calls) == 3 * -(-N // BATCH)  # one call a step: gather, loss, gradient, update
     assert all(theta.is_deleted() for theta in arrays)  # donated: its memory is the successor's

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from xpnn import data as data_module
 from xpnn.backends import get_backend
 from xpnn.data import Dataset, is_sparse, predict_in_chunks
-from xpnn.kernels import select
+from xpnn.model import reference
 from xpnn.network import Dense, Network
+from xpnn.training import data as data_module
 
 pytestmark = pytest.mark.own_context
 
@@ -23,9 +23,7 @@ def batch_of(data, order, first, size):
     with data.backend.device_context():
         if not data.resident:
             return data.fetch(data.place(order), first, size)
-        return select(data.backend.xp).gather(
-            data.arrays, data.place(order), first, size, data.backend.xp
-        )
+        return reference.gather(data.arrays, data.place(order), first, size, data.backend.xp)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -17,10 +17,11 @@ from safetensors.numpy import save as to_safetensors
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import xpnn
-from xpnn import DeviceError, MLPClassifier, MLPRegressor, Perceptron, files
-from xpnn._atomic import write_atomic
+from xpnn import DeviceError, MLPClassifier, MLPRegressor, Perceptron
 from xpnn.files import ModelFileError, decode, encode, read_record, write_record
-from xpnn.preprocessing import Categorical, Numeric, Preprocessing, Target
+from xpnn.files import model as files
+from xpnn.files.atomic import write_atomic
+from xpnn.tables.preprocessing import Categorical, Numeric, Preprocessing, Target
 
 HEADER = {
     "class": "Thing",

@@ -15,17 +15,16 @@ from sklearn.datasets import load_iris
 
 from xpnn import MLPClassifier
 from xpnn.activations import ACTIVATIONS, Activation
-from xpnn.kernels import Fit, fused_step
-from xpnn.kernels.choice import uses_numba
-from xpnn.kernels.fused import FusedStep
-from xpnn.kernels.inplace import Ops
-from xpnn.kernels.numpy_ops import NumpyOps
-from xpnn.kernels.reference import Drop
 from xpnn.losses import get_loss
+from xpnn.model.reference import Drop
 from xpnn.network import Dense, Network, multilayer_perceptron
 from xpnn.optimizers import OPTIMIZERS, get_optimizer
 from xpnn.random import dropout_mask, step_keys
-from xpnn.step import ReferenceSteps, Rules
+from xpnn.steps.choice import Fit, fused_step, uses_numba
+from xpnn.steps.fused import FusedStep
+from xpnn.steps.inplace import Ops
+from xpnn.steps.numpy import NumpyOps
+from xpnn.steps.rules import ReferenceSteps, Rules
 
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
 KEY = (0x9E3779B9, 0x243F6A88)
@@ -40,15 +39,15 @@ def overrides(target):
     if target.name == "numpy":
         kinds.append(NumpyOps)
         if HAS_NUMBA:
-            from xpnn.kernels.numba_ops import NumbaOps
+            from xpnn.steps.numba import NumbaOps
 
             kinds.append(NumbaOps)
     if target.name.startswith("cupy"):
-        from xpnn.kernels.cupy_ops import CupyOps
+        from xpnn.steps.cupy import CupyOps
 
         kinds.append(CupyOps)
     if target.name.startswith("torch"):
-        from xpnn.kernels.torch_ops import TorchOps
+        from xpnn.steps.torch import TorchOps
 
         kinds.append(TorchOps)
     return kinds
@@ -58,12 +57,12 @@ def steps_of(target, rules):
     """Each override of a whole step."""
     steps = [FusedStep(rules, kind(target.xp)) for kind in overrides(target)]
     if target.name == "numpy" and HAS_NUMBA:
-        from xpnn.kernels.numba_epoch import FusedEpoch
-        from xpnn.kernels.numba_ops import NumbaOps
+        from xpnn.steps.numba import NumbaOps
+        from xpnn.steps.numba_epoch import FusedEpoch
 
         steps.append(FusedEpoch(rules, NumbaOps(target.xp)))
     if target.name.startswith("torch"):
-        from xpnn.kernels.torch_ops import TorchOps, TorchStep
+        from xpnn.steps.torch import TorchOps, TorchStep
 
         steps.append(TorchStep(rules, TorchOps(target.xp)))
     return steps
@@ -72,15 +71,15 @@ def steps_of(target, rules):
 def test_signatures_are_those_of_the_reference(chosen):
     kinds = [NumpyOps]
     if any(name.startswith("torch") for name in chosen):
-        from xpnn.kernels.torch_ops import TorchOps
+        from xpnn.steps.torch import TorchOps
 
         kinds.append(TorchOps)
     if any(name.startswith("cupy") for name in chosen):
-        from xpnn.kernels.cupy_ops import CupyOps
+        from xpnn.steps.cupy import CupyOps
 
         kinds.append(CupyOps)
     if HAS_NUMBA:
-        from xpnn.kernels.numba_ops import NumbaOps
+        from xpnn.steps.numba import NumbaOps
 
         kinds.append(NumbaOps)
     names = [n for n, f in inspect.getmembers(Ops, inspect.isfunction) if n[0] != "_"]
@@ -271,7 +270,7 @@ def test_launches_on_cupy(target, l2, most):
 @pytest.mark.parametrize(("shape", "rate"), [((9, 13), 0.5), ((1, 1), 0.1), ((5, 64), 1e-6)])
 def test_torch_draws_masks_of_many_keys_to_the_bit(target, monkeypatch, shape, rate, most):
     """In one piece, in several, and on a device whose int32 is not known to wrap."""
-    from xpnn.kernels import torch_ops
+    from xpnn.steps import torch as torch_ops
 
     kind = target.device.type
     monkeypatch.setattr(torch_ops, "_COUNTERS", {kind: most} if most else {})
@@ -288,7 +287,7 @@ def test_torch_draws_masks_of_many_keys_to_the_bit(target, monkeypatch, shape, r
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
 def test_fused_adam_of_torch_is_the_rule(target, monkeypatch, optimizer, l2):
     """Many parameters take torch's fused kernel, few take single operations; the same numbers."""
-    from xpnn.kernels import torch_ops
+    from xpnn.steps import torch as torch_ops
 
     rules = Rules(network(), LOSS, get_optimizer(optimizer, beta_1=0.8, epsilon=1e-3), 0.0, l2)
     for least in (0, 1 << 30):
@@ -305,7 +304,7 @@ def test_fused_adam_of_torch_is_the_rule(target, monkeypatch, optimizer, l2):
 @pytest.mark.dtypes("float32")
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_torch_draws_ahead_for_as_many_steps_as_there_is_room(target, dropout):
-    from xpnn.kernels.torch_ops import TorchStep
+    from xpnn.steps.torch import TorchStep
 
     fit = Fit(5000, 16, 1, True, False, target.dtype)
     for width, most in ((8, 256), (256, 64), (1 << 20, 1)):
@@ -326,7 +325,7 @@ def test_a_step_in_place_reads_no_value_on_torch_meta(
     """Tensors of the `meta` device have no values: a step that looks at one raises."""
     import torch
 
-    from xpnn.kernels import torch_ops
+    from xpnn.steps import torch as torch_ops
 
     monkeypatch.setitem(torch_ops._COUNTERS, "meta", 1 << 16)
     rule = get_optimizer(optimizer)

@@ -9,7 +9,8 @@ import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from xpnn import DivergedError, MLPClassifier, MLPRegressor, lbfgs
+from xpnn import DivergedError, MLPClassifier, MLPRegressor
+from xpnn.training import lbfgs
 
 pytestmark = [
     pytest.mark.own_context,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, r2_score
 
-from xpnn import metrics
+from xpnn.parts import metrics
 
 
 def rows(seed=0, n=50):

@@ -15,9 +15,9 @@ from options import OPTIONS
 from targets import HostSyncError
 from transfers import train_watched
 
-from xpnn import kernels
 from xpnn.activations import Activation
 from xpnn.losses import Loss, get_loss
+from xpnn.model import reference
 from xpnn.optimizers import SGD
 
 CROSS_ENTROPY = get_loss("softmax_cross_entropy").function
@@ -139,11 +139,11 @@ def test_a_mutant_of_a_kernel_is_caught(target, monkeypatch):
     if target.name == "cupy:0":
         if not importlib.util.find_spec("cupy_on_cpu"):
             pytest.skip("a GPU does not say when it is waited for; the host double does")
-        from xpnn.kernels.cupy_ops import CupyOps as Ops
+        from xpnn.steps.cupy import CupyOps as Ops
 
         name, looked_at = "update", 2
     else:
-        Ops, name, looked_at = kernels.select(target.xp), "dense_backward", 3
+        Ops, name, looked_at = reference, "dense_backward", 3
     original = getattr(Ops, name)
 
     def looking(*arguments):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xpnn import Dense, Network, get_loss
-from xpnn.kernels.normalization import EPSILON, MOMENTUM
+from xpnn.model.normalization import EPSILON, MOMENTUM
 from xpnn.network import multilayer_perceptron
 
 LOSS = get_loss("half_squared_error")

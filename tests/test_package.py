@@ -27,7 +27,7 @@ MODULES = sorted(m.name for m in pkgutil.walk_packages(xpnn.__path__, "xpnn."))
 def test_version_stands_in_one_place():
     assert PYPROJECT["project"]["dynamic"] == ["version"]
     assert "version" not in PYPROJECT["project"]
-    assert PYPROJECT["tool"]["hatch"]["version"]["path"] == "src/xpnn/__init__.py"
+    assert PYPROJECT["tool"]["hatch"]["version"]["path"] == "src/xpnn/_version.py"
     try:
         installed = importlib.metadata.version("xpnn")
     except importlib.metadata.PackageNotFoundError:  # run from src, not installed
@@ -86,7 +86,7 @@ def test_examples_run(module, tmp_path, monkeypatch):
     try:
         loaded = importlib.import_module(module)
     except ImportError as error:  # a kernel of a library that is not here
-        if not module.startswith("xpnn.kernels.") or error.name not in HEAVY:
+        if not module.startswith("xpnn.steps.") or error.name not in HEAVY:
             raise
         pytest.skip(f"{module} needs {error.name}")
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

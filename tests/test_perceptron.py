@@ -18,7 +18,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.utils.estimator_checks import check_estimator
 from targets import Target
 
-from xpnn.estimators.perceptron import Perceptron
+from xpnn.perceptron.estimator import Perceptron
 
 RNG = np.random.default_rng(0)
 NORMAL = RNG.standard_normal((300, 12))
@@ -434,7 +434,7 @@ def test_verbose_prints_epochs(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.filterwarnings("ignore:Training interrupted:UserWarning")
 def test_ctrl_c_acts_between_epochs_and_keeps_the_weights(monkeypatch):
-    from xpnn.estimators import _perceptron_fit
+    from xpnn.perceptron import fit as _perceptron_fit
 
     select = _perceptron_fit.select_epoch
 

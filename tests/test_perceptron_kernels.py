@@ -10,8 +10,8 @@ import pytest
 import scipy.sparse
 from targets import Target
 
-from xpnn.kernels import perceptron_reference as reference
-from xpnn.kernels.perceptron import (
+from xpnn.perceptron import reference
+from xpnn.perceptron.choice import (
     Data,
     Rule,
     State,
@@ -163,7 +163,7 @@ def test_cupy_is_the_rule(target: Target, rule: Rule, k: int) -> None:
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
 @pytest.mark.parametrize("k", [1, 4])
 def test_override_is_the_reference(override: str, dtype: str, rule: Rule, k: int) -> None:
-    epoch = importlib.import_module(f"xpnn.kernels.perceptron_{override}").epoch
+    epoch = importlib.import_module(f"xpnn.perceptron.{override}").epoch
     p = problem(k, sparse=rule.sparse)
 
     def move(a: np.ndarray) -> np.ndarray:
@@ -184,7 +184,7 @@ def test_override_is_the_reference(override: str, dtype: str, rule: Rule, k: int
     ("n", "d"), [(0, 3), (1, 1), (1, 70), (31, 1), (33, 5), (65, 3), (130, 300)]
 )
 def test_odd_shapes(override: str, n: int, d: int) -> None:
-    epoch = importlib.import_module(f"xpnn.kernels.perceptron_{override}").epoch
+    epoch = importlib.import_module(f"xpnn.perceptron.{override}").epoch
     rng = np.random.default_rng(n + d)
     p = {
         "x": rng.standard_normal((n, d)),
@@ -203,7 +203,7 @@ def test_odd_shapes(override: str, n: int, d: int) -> None:
 @pytest.mark.parametrize("override", ["reference", *OVERRIDES])
 @pytest.mark.parametrize("name", ["plain", "l2 average", "elasticnet"])
 def test_inputs_stay(override: str, name: str) -> None:
-    epoch, rule = importlib.import_module(f"xpnn.kernels.perceptron_{override}").epoch, RULES[name]
+    epoch, rule = importlib.import_module(f"xpnn.perceptron.{override}").epoch, RULES[name]
     p = problem(4)
     strided = np.asfortranarray(np.repeat(p["x"], 2, axis=1))[:, ::2]  # neither C nor F
     data = Data(*(p[key] for key in ("x", "y", "weight", "labels", "class_weight")))
@@ -270,12 +270,12 @@ def test_cupy_does_not_wait_and_launches_once_for_many_rows(target: Target) -> N
 def test_without_numba_numpy_has_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    import xpnn.kernels.perceptron_numpy as fallback
+    import xpnn.perceptron.numpy as fallback
 
-    monkeypatch.setitem(sys.modules, "xpnn.kernels.perceptron_numba", None)  # import fails
+    monkeypatch.setitem(sys.modules, "xpnn.perceptron.numba", None)  # import fails
     assert select_epoch.__wrapped__(np_xp) is fallback.epoch
     monkeypatch.undo()
-    assert select_epoch.__wrapped__(np_xp).__module__ == "xpnn.kernels.perceptron_numba"
+    assert select_epoch.__wrapped__(np_xp).__module__ == "xpnn.perceptron.numba"
 
 
 def test_state_weights_are_coef_times_scale() -> None:

@@ -19,11 +19,11 @@ from xpnn import (
     Activation,
     MLPClassifier,
     MLPRegressor,
-    data,
     get_loss,
     get_optimizer,
     get_schedule,
 )
+from xpnn.training import data as data_module
 
 pytestmark = [
     pytest.mark.own_context,
@@ -518,7 +518,7 @@ def test_normalization_of_streamed_rows(kind, target_any, monkeypatch):
     about = {"normalization": kind, "max_iter": 3, "batch_size": 40}
     about |= {"device": target_any.backend.name, "dtype": target_any.dtype_name}
     moved = classifier(**about).fit(X, Y)
-    monkeypatch.setattr(data, "_too_big", lambda x, backend: True)
+    monkeypatch.setattr(data_module, "_too_big", lambda x, backend: True)
     streamed = classifier(**about).fit(X, Y)
     tol = target_any.weight_tol
     np.testing.assert_allclose(streamed.coefs_[0], moved.coefs_[0], rtol=tol, atol=tol)

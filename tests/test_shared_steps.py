@@ -14,15 +14,15 @@ import pytest
 from test_kernels import LOSS, network, train_steps
 
 from xpnn import MLPClassifier, MLPRegressor
-from xpnn.kernels import threads
 from xpnn.losses import get_loss
 from xpnn.optimizers import get_optimizer
-from xpnn.step import ReferenceSteps, Rules
+from xpnn.steps import threads
+from xpnn.steps.rules import ReferenceSteps, Rules
 
 numba = pytest.importorskip("numba", reason="numba is not installed")
 
-from xpnn.kernels import numba_epoch, numba_loops  # noqa: E402
-from xpnn.kernels.numba_ops import NumbaOps  # noqa: E402
+from xpnn.steps import numba_epoch, numba_loops  # noqa: E402
+from xpnn.steps.numba import NumbaOps  # noqa: E402
 
 
 @pytest.mark.targets("numpy")
@@ -264,7 +264,7 @@ def test_a_fit_goes_on_in_a_thread_that_outlives_the_main_one():
         "import os, threading, warnings; warnings.simplefilter('ignore')\n"
         "import numpy as np\n"
         "from xpnn import MLPClassifier\n"
-        "from xpnn.kernels import numba_epoch\n"
+        "from xpnn.steps import numba_epoch\n"
         "numba_epoch.FusedEpoch.threads = lambda self, rows: 2\n"
         "rng = np.random.default_rng(0)\n"
         "X, y = rng.normal(size=(300, 5)), rng.integers(0, 3, 300)\n"

@@ -13,7 +13,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from xpnn.preprocessing import (
+from xpnn.tables import BUNDLED, Table, TableError, read_table
+from xpnn.tables.preprocessing import (
     MAX_CATEGORIES,
     Categorical,
     Numeric,
@@ -21,8 +22,7 @@ from xpnn.preprocessing import (
     Target,
     fit_preprocessing,
 )
-from xpnn.problem import make_problem, split_rows
-from xpnn.tables import BUNDLED, Table, TableError, read_table
+from xpnn.tables.problem import make_problem, split_rows
 
 
 def words(*values):

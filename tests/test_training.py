@@ -173,7 +173,7 @@ def test_streaming_equals_resident(target, weighted):
 
 def step_of(target, loss, optimizer, net, **options):
     """One training step as the loop makes it, and its arguments."""
-    from xpnn.step import ReferenceSteps, Rules
+    from xpnn.steps.rules import ReferenceSteps, Rules
 
     x, y, weight = rows()
     if loss.name not in ("softmax_cross_entropy",):
@@ -258,7 +258,7 @@ def test_step_is_compiled_once_for_all_epochs(target_any):
     """Learning rate, step number and keys are arguments: two programs (full and short batch)."""
     import jax
 
-    from xpnn.step import ReferenceSteps, Rules
+    from xpnn.steps.rules import ReferenceSteps, Rules
 
     options = config(
         epochs=4, learning_rate=0.1, schedule=get_schedule("cosine"),

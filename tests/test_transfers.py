@@ -10,10 +10,11 @@ from sklearn.base import BaseEstimator, is_classifier
 from transfers import Traffic, growth, host_double, traffic, train_watched
 
 import xpnn
-from xpnn import estimators, lbfgs
+from xpnn import estimators
 from xpnn.layers import Dense
 from xpnn.network import Network
 from xpnn.state import TrainingConfig
+from xpnn.training import lbfgs
 
 # Where the counters are: the real runtime's under CuPy, the library's own refusals under strict.
 pytestmark = [

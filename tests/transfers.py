@@ -14,10 +14,10 @@ from unittest import mock
 import numpy as np
 from targets import SYNCING, Target
 
-from xpnn import training
 from xpnn.data import Dataset
 from xpnn.network import Network
 from xpnn.state import TrainingConfig, TrainingState
+from xpnn.training import loop as training
 
 
 @dataclass

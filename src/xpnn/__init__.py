@@ -6,8 +6,8 @@ library that array-api-compat knows.
 
 from typing import TYPE_CHECKING, Any
 
-from xpnn.activations import Activation, get_activation
-from xpnn.backends import (
+from xpnn._version import __version__
+from xpnn.arrays.backend import (
     Backend,
     DeviceError,
     DeviceInfo,
@@ -17,20 +17,19 @@ from xpnn.backends import (
     to_numpy,
     use_device,
 )
-from xpnn.callbacks import EpochEnd, ProgressBar
-from xpnn.files import ModelFileError, save
-from xpnn.initializers import Initializer, get_initializer
-from xpnn.layers import Dense
-from xpnn.losses import Loss, get_loss
-from xpnn.network import Network
-from xpnn.optimizers import get_optimizer
-from xpnn.schedules import Schedule, get_schedule
-from xpnn.state import DivergedError
+from xpnn.files.model import ModelFileError, save
+from xpnn.model.dense import Dense
+from xpnn.model.network import Network
+from xpnn.parts.activations import Activation, get_activation
+from xpnn.parts.initializers import Initializer, get_initializer
+from xpnn.parts.losses import Loss, get_loss
+from xpnn.parts.optimizers import get_optimizer
+from xpnn.parts.schedules import Schedule, get_schedule
+from xpnn.training.callbacks import EpochEnd, ProgressBar
+from xpnn.training.state import DivergedError
 
 if TYPE_CHECKING:
     from xpnn.estimators import MLPClassifier, MLPRegressor, Perceptron, load, to_device
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Activation",
@@ -49,6 +48,7 @@ __all__ = [
     "Perceptron",
     "ProgressBar",
     "Schedule",
+    "__version__",
     "backend_of",
     "devices",
     "get_activation",

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xpnn import __version__
+from xpnn._version import __version__
 
 if TYPE_CHECKING:
-    from xpnn.problem import Problem
     from xpnn.run import Report
+    from xpnn.tables.problem import Problem
 
 app = typer.Typer(
     add_completion=False,
@@ -41,7 +41,7 @@ def main() -> None:
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    from xpnn.backends import DeviceError
+    from xpnn.arrays.backend import DeviceError
 
     try:
         yield
@@ -137,12 +137,12 @@ def train(
     """Train a network on a table; leave a model file, its history and a learning curve."""
     with _one_line_errors():
         from xpnn import run
-        from xpnn.activations import ACTIVATIONS
-        from xpnn.backends import get_backend
-        from xpnn.callbacks import ProgressBar
-        from xpnn.losses import REGRESSION_LOSSES
-        from xpnn.problem import make_problem
-        from xpnn.tables import read_table
+        from xpnn.arrays.backend import get_backend
+        from xpnn.parts.activations import ACTIVATIONS
+        from xpnn.parts.losses import REGRESSION_LOSSES
+        from xpnn.tables.problem import make_problem
+        from xpnn.tables.read import read_table
+        from xpnn.training.callbacks import ProgressBar
 
         say: Callable[[str], None] = (lambda _: None) if quiet else typer.echo
         params = {
@@ -206,11 +206,11 @@ def predict(
     Where the table has the target too, a score goes to standard error.
     """
     with _one_line_errors():
-        from xpnn._atomic import write_atomic
-        from xpnn.backends import get_backend
+        from xpnn.arrays.backend import get_backend
         from xpnn.estimators import load
+        from xpnn.files.atomic import write_atomic
         from xpnn.run import MODEL, predict_csv
-        from xpnn.tables import read_table
+        from xpnn.tables.read import read_table
 
         backend = get_backend(device)
         estimator = load(model / MODEL if model.is_dir() else model)
@@ -240,7 +240,7 @@ def devices(
     with _one_line_errors():
         from dataclasses import asdict
 
-        from xpnn import backends
+        from xpnn.arrays import backend as backends
 
         found = backends.devices()
         if as_json:
@@ -263,7 +263,7 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 
 def _known(option: str, name: str, known: Iterable[str]) -> str:
-    from xpnn._lookup import lookup
+    from xpnn.parts.entries import lookup
 
     try:
         return lookup({k: k for k in known}, name, option)

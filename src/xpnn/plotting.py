@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xpnn._atomic import write_atomic
+from xpnn.files.atomic import write_atomic
 
 _TRAIN, _VALID, _INK = "#1f5fa8", "#d2691e", "#333333"
 

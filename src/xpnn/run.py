@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from xpnn import __version__
-from xpnn._atomic import write_atomic
+from xpnn._version import __version__
 from xpnn.estimators import MLPClassifier, MLPRegressor
-from xpnn.files import save
-from xpnn.losses import get_loss
-from xpnn.preprocessing import Preprocessing
-from xpnn.problem import Problem, split_rows
-from xpnn.tables import Columns, as_text, parse_numbers
+from xpnn.files.atomic import write_atomic
+from xpnn.files.model import save
+from xpnn.parts.losses import get_loss
+from xpnn.tables.preprocessing import Preprocessing
+from xpnn.tables.problem import Problem, split_rows
+from xpnn.tables.read import Columns, as_text, parse_numbers
 
 MODEL, HISTORY, PICTURE = "model.safetensors", "history.json", "learning_curve.png"
 _ESTIMATORS: dict[str, Any] = {"classification": MLPClassifier, "regression": MLPRegressor}
@@ -103,8 +103,8 @@ def train_on(
 
     Examples
     --------
-    >>> from xpnn.problem import make_problem
-    >>> from xpnn.tables import read_table
+    >>> from xpnn.tables.problem import make_problem
+    >>> from xpnn.tables.read import read_table
     >>> params = {"hidden_layer_sizes": (32,), "random_state": 0}
     >>> estimator, report = train_on(make_problem(read_table("iris")), params)
     >>> report.test_score > 0.8

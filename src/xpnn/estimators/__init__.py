@@ -5,13 +5,19 @@ from typing import Any
 
 from xpnn.estimators._device import to_device
 from xpnn.estimators.classifier import MLPClassifier
-from xpnn.estimators.perceptron import Perceptron
 from xpnn.estimators.regressor import MLPRegressor
-from xpnn.files import load_as
+from xpnn.files.model import load_as
 
 __all__ = ["MLPClassifier", "MLPRegressor", "Perceptron", "load", "to_device"]
 
-_IN_FILES = {cls.__name__: cls for cls in (MLPClassifier, MLPRegressor, Perceptron)}
+
+def __getattr__(name: str) -> Any:
+    """Import the perceptron when it is asked for: it stands on this package's files."""
+    if name == "Perceptron":
+        from xpnn.perceptron.estimator import Perceptron
+
+        return Perceptron
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -46,4 +52,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     >>> bool((again.predict(np.eye(3)) == model.predict(np.eye(3))).all())
     True
     """
-    return load_as(path, _IN_FILES)
+    from xpnn.perceptron.estimator import Perceptron
+
+    known = (MLPClassifier, MLPRegressor, Perceptron)
+    return load_as(path, {cls.__name__: cls for cls in known})

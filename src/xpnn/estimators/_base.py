@@ -12,10 +12,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import check_is_fitted
 
-from xpnn._typing import Array
 from xpnn._warnings import warn_user
-from xpnn.backends import Backend, get_backend
-from xpnn.data import Dataset, predict_in_chunks
+from xpnn.arrays.backend import Backend, get_backend
+from xpnn.arrays.typing import Array
 from xpnn.estimators import _settings as settings
 from xpnn.estimators._callbacks import FitTasks, chosen_callbacks
 from xpnn.estimators._fitted import FittedNetwork
@@ -34,10 +33,11 @@ from xpnn.estimators._inputs import (
     read_features,
     read_weight,
 )
-from xpnn.lbfgs import train_lbfgs
-from xpnn.losses import Loss
-from xpnn.state import DivergedError, TrainingState
-from xpnn.training import train
+from xpnn.parts.losses import Loss
+from xpnn.training.data import Dataset, predict_in_chunks
+from xpnn.training.lbfgs import train_lbfgs
+from xpnn.training.loop import train
+from xpnn.training.state import DivergedError, TrainingState
 
 
 class BaseMLP(CallbackSupportMixin, FittedNetwork):

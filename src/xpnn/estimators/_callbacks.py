@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from xpnn.callbacks import EpochEnd
+from xpnn.training.callbacks import EpochEnd
 
 
 def print_epoch(end: EpochEnd) -> None:

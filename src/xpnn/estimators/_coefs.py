@@ -8,8 +8,8 @@ from typing import Any, SupportsIndex
 import numpy as np
 from array_api_compat import is_array_api_obj
 
-from xpnn._typing import Array
-from xpnn.backends import dtype_name
+from xpnn.arrays.backend import dtype_name
+from xpnn.arrays.typing import Array
 
 _REAL = ("float", "bfloat", "int", "uint", "bool")
 

@@ -9,9 +9,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from xpnn._warnings import warn_user
-from xpnn.backends import Backend, DeviceError, backend_of, dtype_name, get_backend, to_numpy
+from xpnn.arrays.backend import Backend, DeviceError, backend_of, dtype_name, get_backend, to_numpy
 from xpnn.estimators._inputs import NUMPY, is_foreign
-from xpnn.state import DivergedError, TrainingState
+from xpnn.training.state import DivergedError, TrainingState
 
 _WARNED: set[str] = set()
 

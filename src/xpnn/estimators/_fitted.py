@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from xpnn._typing import Array
-from xpnn.backends import Backend, dtype_name
+from xpnn.arrays.backend import Backend, dtype_name
+from xpnn.arrays.typing import Array
 from xpnn.estimators._coefs import assign_parameters, read_parameters
 from xpnn.estimators._parameters import NetworkParameters
 from xpnn.estimators._record import from_record, to_record
-from xpnn.network import Network
-from xpnn.state import TrainingState
+from xpnn.model.network import Network
+from xpnn.training.state import TrainingState
 
 
 class FittedNetwork(NetworkParameters):

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from xpnn._typing import Array
-from xpnn.backends import Backend, backend_of, to_numpy
-from xpnn.data import Dataset, predict_in_chunks
+from xpnn.arrays.backend import Backend, backend_of, to_numpy
+from xpnn.arrays.typing import Array
 from xpnn.estimators._inputs import (
     NUMPY,
     check_range,
@@ -18,7 +17,8 @@ from xpnn.estimators._inputs import (
     read_features,
     read_weight,
 )
-from xpnn.losses import Loss
+from xpnn.parts.losses import Loss
+from xpnn.training.data import Dataset, predict_in_chunks
 
 _BUILT_IN = ("loss", "val_loss", "val_score")
 

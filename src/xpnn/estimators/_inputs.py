@@ -13,9 +13,9 @@ from array_api_compat import is_array_api_obj, is_numpy_array
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 
-from xpnn._typing import Array
-from xpnn.backends import Backend, backend_of, dtype_name, get_backend, to_numpy
-from xpnn.data import is_sparse
+from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend, to_numpy
+from xpnn.arrays.typing import Array
+from xpnn.training.data import is_sparse
 
 NUMPY = get_backend("numpy")
 _FLOATS = ("float64", "float32")

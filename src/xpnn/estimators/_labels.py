@@ -11,11 +11,11 @@ from sklearn.utils.multiclass import (
     unique_labels,
 )
 
-from xpnn import metrics
-from xpnn._typing import Array, DType, Namespace
-from xpnn.activations import get_activation
-from xpnn.backends import Backend, to_numpy
-from xpnn.losses import LOSSES, Loss, built_in, get_loss
+from xpnn.arrays.backend import Backend, to_numpy
+from xpnn.arrays.typing import Array, DType, Namespace
+from xpnn.parts import metrics
+from xpnn.parts.activations import get_activation
+from xpnn.parts.losses import LOSSES, Loss, built_in, get_loss
 
 CLASS_LOSSES = ("log_loss", "hinge", "binary_cross_entropy", "softmax_cross_entropy")
 """What a classifier's loss may be called; "log_loss" is the cross-entropy of its labels."""

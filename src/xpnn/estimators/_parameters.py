@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
-from xpnn.activations import ACTIVATIONS, ALIASES, Activation
-from xpnn.backends import Backend
+from xpnn.arrays.backend import Backend
 from xpnn.estimators._device import OnDevice
-from xpnn.initializers import INITIALIZERS, Initializer
-from xpnn.kernels.normalization import KINDS
-from xpnn.schedules import SCHEDULES, Schedule
+from xpnn.model.normalization import KINDS
+from xpnn.parts.activations import ACTIVATIONS, ALIASES, Activation
+from xpnn.parts.initializers import INITIALIZERS, Initializer
+from xpnn.parts.schedules import SCHEDULES, Schedule
 
 STOCHASTIC = ("sgd", "adam", "adamw", "rmsprop", "adagrad")
 

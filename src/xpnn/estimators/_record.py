@@ -8,15 +8,15 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 
 from xpnn._warnings import warn_user
-from xpnn.activations import ACTIVATIONS, Activation, get_activation
-from xpnn.backends import Backend, DeviceError, get_backend
+from xpnn.arrays.backend import Backend, DeviceError, get_backend
 from xpnn.estimators._labels import Labels
-from xpnn.initializers import INITIALIZERS, Initializer, get_initializer
-from xpnn.losses import LOSSES, Loss, get_loss
-from xpnn.network import Network
-from xpnn.optimizers import OPTIMIZERS, get_optimizer
-from xpnn.schedules import SCHEDULES, Schedule, get_schedule
-from xpnn.state import TrainingState
+from xpnn.model.network import Network
+from xpnn.parts.activations import ACTIVATIONS, Activation, get_activation
+from xpnn.parts.initializers import INITIALIZERS, Initializer, get_initializer
+from xpnn.parts.losses import LOSSES, Loss, get_loss
+from xpnn.parts.optimizers import OPTIMIZERS, get_optimizer
+from xpnn.parts.schedules import SCHEDULES, Schedule, get_schedule
+from xpnn.training.state import TrainingState
 
 _ENTRIES: dict[str, tuple[Any, Any, Any]] = {
     "loss": (Loss, LOSSES, get_loss),

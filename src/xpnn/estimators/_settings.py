@@ -4,12 +4,12 @@ from numbers import Integral, Real
 from typing import Any
 
 from xpnn._warnings import warn_user
-from xpnn.activations import Activation
-from xpnn.losses import Loss
-from xpnn.network import Network, multilayer_perceptron
-from xpnn.optimizers import get_optimizer
-from xpnn.schedules import Schedule, get_schedule
-from xpnn.state import TrainingConfig
+from xpnn.model.network import Network, multilayer_perceptron
+from xpnn.parts.activations import Activation
+from xpnn.parts.losses import Loss
+from xpnn.parts.optimizers import get_optimizer
+from xpnn.parts.schedules import Schedule, get_schedule
+from xpnn.training.state import TrainingConfig
 
 _SKLEARN_SCHEDULES = ("constant", "invscaling", "adaptive")  # scikit-learn: for sgd alone
 _STOCHASTIC_ONLY = {"dropout": 0.0, "input_dropout": 0.0, "clip_norm": None, "max_norm": None}

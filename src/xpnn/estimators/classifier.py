@@ -10,14 +10,14 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 
-from xpnn import metrics
-from xpnn._typing import Array
-from xpnn.backends import Backend, backend_of, to_numpy
+from xpnn.arrays.backend import Backend, backend_of, to_numpy
+from xpnn.arrays.typing import Array
 from xpnn.estimators._base import BaseMLP
 from xpnn.estimators._inputs import NUMPY, is_foreign, read_target
 from xpnn.estimators._labels import CLASS_LOSSES, Labels
 from xpnn.estimators._parameters import NetworkParameters
-from xpnn.losses import Loss, built_in
+from xpnn.parts import metrics
+from xpnn.parts.losses import Loss, built_in
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):

@@ -8,14 +8,14 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from xpnn import metrics
-from xpnn._typing import Array
-from xpnn.backends import backend_of, to_numpy
+from xpnn.arrays.backend import backend_of, to_numpy
+from xpnn.arrays.typing import Array
 from xpnn.estimators._base import BaseMLP
 from xpnn.estimators._inputs import read_target
 from xpnn.estimators._labels import flat
 from xpnn.estimators._parameters import NetworkParameters
-from xpnn.losses import REGRESSION_LOSSES, Loss, built_in, get_loss
+from xpnn.parts import metrics
+from xpnn.parts.losses import REGRESSION_LOSSES, Loss, built_in, get_loss
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from xpnn import kernels
-from xpnn._typing import Array
-from xpnn.activations import get_activation
-from xpnn.backends import Backend, backend_of, dtype_name, get_backend
-from xpnn.kernels.reference import DenseCache
-from xpnn.layers import Dense
-from xpnn.losses import get_loss
-from xpnn.network import Network
+from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend
+from xpnn.arrays.typing import Array
+from xpnn.model import reference
+from xpnn.model.dense import Dense
+from xpnn.model.network import Network
+from xpnn.model.reference import DenseCache
 from xpnn.neurons.learning import Trace
 from xpnn.neurons.units import floating
-from xpnn.optimizers import get_optimizer
+from xpnn.parts.activations import get_activation
+from xpnn.parts.losses import get_loss
+from xpnn.parts.optimizers import get_optimizer
 
 
 class _OneWeight:
@@ -240,5 +240,5 @@ def mask_layer(
         kept = kept / keep_probability
         g = xp.ones_like(z) if deltas is None else xp.reshape(floating(deltas, backend), (1, -1))
         cache = DenseCache(z, z, z, kept)
-        _, _, passed = kernels.select(xp).dense_backward(cache, z, identity, g, xp, False)
+        _, _, passed = reference.dense_backward(cache, z, identity, g, xp, False)
         return Masked(xp.reshape(z * kept, (-1,)), passed)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from xpnn._typing import Array
-from xpnn.backends import backend_of
+from xpnn.arrays.backend import backend_of
+from xpnn.arrays.typing import Array
 from xpnn.neurons.units import Neuron, layer_of
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from xpnn import kernels
-from xpnn._typing import Array
-from xpnn.backends import backend_of, dtype_name
-from xpnn.losses import get_loss
-from xpnn.network import Network
+from xpnn.arrays.backend import backend_of, dtype_name
+from xpnn.arrays.random import PERTURB, host_generator
+from xpnn.arrays.typing import Array
+from xpnn.model import reference
+from xpnn.model.network import Network
 from xpnn.neurons.units import floating
-from xpnn.optimizers import get_optimizer
-from xpnn.random import PERTURB, host_generator
+from xpnn.parts.losses import get_loss
+from xpnn.parts.optimizers import get_optimizer
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,7 @@ def backpropagate(
     """
     task = _Task(network, theta, x, y, loss)
     with task.backend.device_context():
-        xp, ops = task.backend.xp, kernels.select(task.backend.xp)
+        xp, ops = task.backend.xp, reference
         value, gradient = task.loss_and_gradient(task.theta, slice(0, int(x.shape[0])))
         parts, a, sums, outputs = network.layout.split(task.theta, xp), task.x, [], []
         for i, layer in enumerate(network.layers):

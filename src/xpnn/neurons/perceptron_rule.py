@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnn._typing import Array
-from xpnn.backends import backend_of, dtype_name, to_numpy
-from xpnn.kernels.perceptron import Data, Rule, initial_state, select_epoch
+from xpnn.arrays.backend import backend_of, dtype_name, to_numpy
+from xpnn.arrays.typing import Array
 from xpnn.neurons.units import ThresholdUnit, floating
+from xpnn.perceptron.choice import Data, Rule, initial_state, select_epoch
 
 
 class Boundary(NamedTuple):

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from xpnn._typing import Array
-from xpnn.activations import Activation, get_activation
-from xpnn.backends import Backend, backend_of, dtype_name
-from xpnn.layers import Dense
-from xpnn.network import Network
+from xpnn.arrays.backend import Backend, backend_of, dtype_name
+from xpnn.arrays.typing import Array
+from xpnn.model.dense import Dense
+from xpnn.model.network import Network
+from xpnn.parts.activations import Activation, get_activation
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Which library, which device: what stands below all mathematics."""

@@ -1,0 +1,92 @@
+"""What each array library does in its own way: one small adapter per library.
+
+Nothing is imported before it is asked for: `Library.load` imports the library. A new library is
+one class and one entry in `LIBRARIES`; the rest of the package goes through `xpnn.backends`.
+"""
+
+import difflib
+from typing import Any
+
+import array_api_compat
+
+from xpnn.arrays.libraries.base import (
+    REAL_DTYPES,
+    DeviceError,
+    DeviceInfo,
+    Library,
+    apple_gpu,
+    dtype_name,
+    gpu_driver,
+)
+from xpnn.arrays.libraries.cupy import CuPy
+from xpnn.arrays.libraries.host import Foreign, NumPy, Strict
+from xpnn.arrays.libraries.jax import Jax
+from xpnn.arrays.libraries.torch import Torch
+
+__all__ = [
+    "LIBRARIES",
+    "NUMPY",
+    "REAL_DTYPES",
+    "DeviceError",
+    "DeviceInfo",
+    "Library",
+    "apple_gpu",
+    "dtype_name",
+    "gpu_driver",
+    "library_of",
+    "nearest_spec",
+]
+
+NUMPY = NumPy()
+LIBRARIES: dict[str, Library] = {
+    library.name: library for library in (NUMPY, CuPy(), Torch(), Jax(), Strict())
+}
+_HABITS = {
+    "cpu": "numpy",
+    "gpu": "auto",
+    "mps": "torch:mps",
+    "np": "numpy",
+    "pytorch": "torch",
+    "strict": "array_api_strict",
+}
+_types: dict[type, Library] = {}
+
+
+def library_of(x: Any) -> Library:
+    """Return the library of an array; NumPy for all that is no array. Remembered by type."""
+    known = _types.get(type(x))
+    if known is not None:
+        return known
+    if array_api_compat.is_cupy_array(x):
+        library = LIBRARIES["cupy"]
+    elif array_api_compat.is_torch_array(x):
+        library = LIBRARIES["torch"]
+    elif array_api_compat.is_jax_array(x):
+        library = LIBRARIES["jax"]
+    elif array_api_compat.is_numpy_array(x) or not hasattr(x, "__array_namespace__"):
+        library = NUMPY
+    else:
+        namespace = x.__array_namespace__()
+        library = LIBRARIES.get(namespace.__name__) or Foreign(namespace)
+    _types[type(x)] = library
+    return library
+
+
+def nearest_spec(text: str) -> str:
+    """Return a question for a spec that is not known, and what is."""
+    head, colon, rest = text.partition(":")
+    known = f"Known are auto, {', '.join(LIBRARIES)}, with a device as in 'torch:cuda:0'"
+    if head == "cuda":  # more than one library; those installed first
+        index = rest if rest.isdecimal() else "0"
+        meant = {"cupy": f"cupy:{index}", "torch": f"torch:cuda:{index}"}
+        first, second = sorted(meant, key=lambda name: LIBRARIES[name].version() is None)
+        return f"did you mean {meant[first]!r} or {meant[second]!r}? {known}"
+    near = _HABITS.get(head, "")
+    if not near:
+        specs = [library.spec(kind) for library in LIBRARIES.values() for kind in library.kinds]
+        alike = difflib.get_close_matches(text, ["auto", *LIBRARIES, *specs], 1, 0.7)
+        near = alike[0] if alike else ""
+    if near in LIBRARIES and near != "numpy":
+        near += colon + rest
+    question = f"did you mean {near!r}? " if near else ""
+    return question + known

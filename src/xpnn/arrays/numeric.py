@@ -1,0 +1,48 @@
+"""Elementary functions that the array API lacks or leaves unsafe: stable, without a host sync.
+
+Scalars go only where every library takes them as a kernel argument. `clip` and `sign` of
+array-api-compat index by a mask on CuPy, and `maximum(x, 0.0)` and `where(c, x, 0.0)` copy the
+scalar to the device on torch: each of these waits for the GPU.
+"""
+
+from xpnn.arrays.typing import Array, DType, Namespace
+
+_LARGEST_EXPONENT = {16: 11.0, 32: 88.0, 64: 709.0}
+
+
+def largest_exponent(dtype: DType, xp: Namespace) -> float:
+    """Return an x such that exp(x) is finite in `dtype`."""
+    return _LARGEST_EXPONENT[int(xp.finfo(dtype).bits)]
+
+
+def at_least(x: Array, low: float, xp: Namespace) -> Array:
+    """Return max(x, low) elementwise; NaN stays NaN."""
+    clamp = getattr(x, "clamp", None)  # torch alone has it
+    return xp.maximum(x, low) if clamp is None else clamp(min=low)
+
+
+def at_most(x: Array, high: float, xp: Namespace) -> Array:
+    """Return min(x, high) elementwise; NaN stays NaN."""
+    clamp = getattr(x, "clamp", None)
+    return xp.minimum(x, high) if clamp is None else clamp(max=high)
+
+
+def exp(x: Array, xp: Namespace) -> Array:
+    """Return exp(x), held at the largest finite power instead of overflowing."""
+    return xp.exp(at_most(x, largest_exponent(x.dtype, xp), xp))
+
+
+def sigmoid(x: Array, xp: Namespace) -> Array:
+    """Return 1 / (1 + exp(-x)), accurate relative to its value also where it is tiny."""
+    return 1.0 / (1.0 + exp(-x, xp))
+
+
+def sign(x: Array, xp: Namespace) -> Array:
+    """Return -1, 0 or 1; 0 for NaN."""
+    return xp.astype(x > 0, x.dtype) - xp.astype(x < 0, x.dtype)
+
+
+def positive_sum(weight: Array, xp: Namespace) -> Array:
+    """Return the sum of weights as a 0-d array, 1 where all are zero: a safe denominator."""
+    total = xp.sum(weight)
+    return total + xp.astype(total == 0, total.dtype)

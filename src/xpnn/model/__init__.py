@@ -1,0 +1,1 @@
+"""Networks: each layer's forward and backward in one file, over one flat parameter vector."""

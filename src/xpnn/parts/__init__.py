@@ -1,0 +1,1 @@
+"""Activations, losses, initializers, schedules, optimizers, metrics: one entry each."""

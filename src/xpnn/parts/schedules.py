@@ -1,0 +1,212 @@
+"""Learning-rate schedules: pure functions of the base rate and the progress, in Python floats."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from xpnn.parts.entries import Params, check_entry, resolve
+
+_FRACTION = (0.0, 1.0, "both")
+_SIGNATURE = "(base_lr, progress) -> learning rate"
+_RANGES = {
+    "power_t": (-math.inf, math.inf, "both"),  # scikit-learn takes any
+    "step_size": (0.0, math.inf, "neither"),
+    "gamma": (0.0, 1.0, "right"),
+    "final": _FRACTION,
+    "warm_up": _FRACTION,
+    "initial": (0.0, 1.0, "right"),
+    "factor": (0.0, 1.0, "neither"),
+    "minimum": (0.0, math.inf, "left"),
+}
+
+
+class Progress(NamedTuple):
+    """How far training has come, before a step.
+
+    `samples` counts the rows seen up to the end of the last epoch; `plateaus`, how often the
+    monitored value has stopped improving.
+    """
+
+    step: int
+    epoch: int
+    samples: int
+    total_steps: int
+    total_epochs: int
+    plateaus: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A rule for the learning rate.
+
+    Parameters
+    ----------
+    name : str
+    function : callable (base_lr, progress, *, parameters) -> float
+    params : tuple of (name, value)
+        The parameters that differ from their defaults; the others are filled in.
+    per : {"step", "epoch"}
+        How often the rate is asked for.
+
+    Examples
+    --------
+    >>> progress = Progress(50, 5, 0, 100, 10, 0)
+    >>> round(get_schedule("cosine")(0.1, progress), 12)
+    0.05
+    """
+
+    name: str
+    function: Callable[..., float]
+    params: Params = ()
+    per: Literal["step", "epoch"] = "step"
+
+    def __post_init__(self) -> None:
+        """Fill in and check the parameters."""
+        check_entry(self, "schedule", _SIGNATURE, _RANGES)
+        if self.per not in ("step", "epoch"):
+            raise ValueError(f"per is {self.per!r}, expected 'step' or 'epoch': pass one of them")
+
+    def __call__(self, base_lr: float, progress: Progress) -> float:
+        """Return the learning rate at `progress`.
+
+        Raises
+        ------
+        ValueError
+            If the rule returns no number, or a negative or non-finite one.
+        """
+        rate = self.function(float(base_lr), progress, **dict(self.params))
+        try:
+            rate = float(rate)
+        except (TypeError, ValueError):
+            fits = False
+        else:
+            fits = 0.0 <= rate < math.inf
+        if not fits:
+            raise ValueError(
+                f"schedule {self.name!r} returned the learning rate {rate!r} at {progress}, "
+                "expected a finite number >= 0: correct its rule or its parameters"
+            )
+        return rate
+
+
+def _cosine(start: float, end: float, fraction: float) -> float:
+    """Go from `start` to `end` along half a cosine; `fraction` is held within [0, 1]."""
+    fraction = min(max(fraction, 0.0), 1.0)
+    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * fraction))
+
+
+def constant(base_lr: float, progress: Progress) -> float:
+    """Return the base rate."""
+    return base_lr
+
+
+def invscaling(base_lr: float, progress: Progress, *, power_t: float = 0.5) -> float:
+    """Base / (samples + 1)**power_t, once an epoch, as in scikit-learn."""
+    return float(base_lr / (progress.samples + 1) ** power_t)
+
+
+def step(
+    base_lr: float, progress: Progress, *, step_size: float = 30.0, gamma: float = 0.1
+) -> float:
+    """Multiply by `gamma` every `step_size` epochs."""
+    return float(base_lr * gamma ** (progress.epoch // step_size))
+
+
+def cosine(base_lr: float, progress: Progress, *, final: float = 0.0) -> float:
+    """Fall from the base rate to `final` times it along half a cosine.
+
+    References
+    ----------
+    I. Loshchilov and F. Hutter (2017), "SGDR: Stochastic gradient descent with warm restarts".
+    """
+    return _cosine(base_lr, final * base_lr, progress.step / max(progress.total_steps, 1))
+
+
+def one_cycle(
+    base_lr: float,
+    progress: Progress,
+    *,
+    warm_up: float = 0.3,
+    initial: float = 0.04,
+    final: float = 4e-6,
+) -> float:
+    """Rise to the base rate over the fraction `warm_up` of the steps, then fall below the start.
+
+    It starts at `initial` times the base rate and ends at `final` times it, along half cosines.
+
+    References
+    ----------
+    L. Smith and N. Topin (2019), "Super-convergence: Very fast training of neural networks using
+    large learning rates".
+    """
+    last = max(progress.total_steps - 1, 1)
+    top = max(warm_up * progress.total_steps - 1.0, 0.0)
+    if progress.step <= top and top > 0:
+        return _cosine(initial * base_lr, base_lr, progress.step / top)
+    return _cosine(base_lr, final * base_lr, (progress.step - top) / max(last - top, 1e-9))
+
+
+def warmup(
+    base_lr: float, progress: Progress, *, warm_up: float = 0.1, final: float = 0.0
+) -> float:
+    """Rise in a straight line over the fraction `warm_up` of the steps, then fall as `cosine`.
+
+    References
+    ----------
+    P. Goyal et al. (2017), "Accurate, large minibatch SGD: Training ImageNet in 1 hour".
+    """
+    total = max(progress.total_steps, 1)
+    rising = math.ceil(warm_up * total)
+    if progress.step < rising:
+        return base_lr * ((progress.step + 1) / rising)
+    return _cosine(base_lr, final * base_lr, (progress.step - rising) / max(total - rising, 1))
+
+
+def adaptive(
+    base_lr: float, progress: Progress, *, factor: float = 0.2, minimum: float = 1e-6
+) -> float:
+    """Multiply by `factor` on each plateau while the rate is above `minimum`, as scikit-learn."""
+    rate = base_lr
+    for _ in range(progress.plateaus):
+        if rate <= minimum:
+            break
+        rate /= 1.0 / factor  # the division by 5 that scikit-learn makes, to the last bit
+    return rate
+
+
+SCHEDULES: dict[str, Schedule] = {
+    schedule.name: schedule
+    for schedule in (
+        Schedule("constant", constant, per="epoch"),
+        Schedule("invscaling", invscaling, per="epoch"),
+        Schedule("step", step, per="epoch"),
+        Schedule("cosine", cosine),
+        Schedule("one_cycle", one_cycle),
+        Schedule("warmup", warmup),
+        Schedule("adaptive", adaptive, per="epoch"),
+    )
+}
+
+
+def get_schedule(spec: Any, **params: float) -> Schedule:
+    """Return the schedule that `spec` stands for, with the parameters given.
+
+    Parameters
+    ----------
+    spec : str, Schedule, or callable (base_lr, progress) -> learning rate
+        A callable is asked before every step.
+    **params : float
+        The parameters of a named schedule, or the keyword-only arguments of a callable.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, with the known ones; an unknown parameter or one out of range.
+
+    Examples
+    --------
+    >>> get_schedule("step", step_size=10, gamma=0.5).params
+    (('step_size', 10.0), ('gamma', 0.5))
+    """
+    return resolve(SCHEDULES, spec, params, "schedule", _SIGNATURE)

@@ -1,0 +1,1 @@
+"""The perceptron estimator and its epochs."""

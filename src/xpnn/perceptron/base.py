@@ -1,0 +1,337 @@
+"""What is behind `Perceptron`: from checked samples to fitted attributes, and scores."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.utils import check_random_state, compute_class_weight
+from sklearn.utils.validation import check_is_fitted
+
+from xpnn._warnings import warn_user
+from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend, to_numpy
+from xpnn.arrays.typing import Array
+from xpnn.estimators._device import OnDevice
+from xpnn.estimators._heldout import take_rows
+from xpnn.estimators._inputs import (
+    check_range,
+    check_weight_range,
+    is_foreign,
+    read_features,
+    read_target,
+    read_weight,
+)
+from xpnn.estimators._labels import Labels, flat
+from xpnn.parts import metrics
+from xpnn.perceptron.choice import Data, Rule, initial_state
+from xpnn.perceptron.fit import Fitted, Held, Plan, fit_problems
+from xpnn.perceptron.record import from_record, to_record
+from xpnn.training.data import Dataset, is_sparse
+
+_MAX_INT = np.iinfo(np.int32).max
+_CHUNK = 1 << 16  # rows scored at a time
+
+
+class _Rows(NamedTuple):
+    """Checked training samples."""
+
+    x: Any
+    codes: np.ndarray
+    weight: Any
+    host_weight: np.ndarray
+    class_weight: np.ndarray
+
+
+class BasePerceptron(OnDevice):
+    """The work of `Perceptron`."""
+
+    penalty: str | None
+    alpha: float
+    l1_ratio: float
+    fit_intercept: bool
+    max_iter: int
+    tol: float | None
+    shuffle: bool
+    verbose: int
+    eta0: float
+    random_state: Any
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
+    class_weight: Any
+    warm_start: bool
+    average: bool
+    pocket: bool
+    batch_size: int
+    n_features_in_: int
+    coef_: Any
+    intercept_: Array
+    classes_: Array
+    history_: dict[str, list[float]]
+    n_iter_: int
+    t_: float
+    _labels: Labels
+    _last: dict[str, Array]  # of average=True: the weights themselves and their mean
+
+    # -- fitting ------------------------------------------------------------------------------
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+        *,
+        classes: Any = None,
+        incremental: bool = False,
+    ) -> None:
+        if self.average and self.pocket:
+            raise ValueError("average=True and pocket=True each say which weights to keep: use one")
+        again = incremental and hasattr(self, "classes_")
+        x, source = read_features(self, X, reset=not again)
+        backend = source if self.device is None else get_backend(self.device)
+        host = read_target(self, y, x, numeric=False)
+        if again:
+            self._check_place(source, "partial_fit")
+        codes = self._read_labels(host, y, classes, again=again)
+        weight = read_weight(sample_weight, x)
+        host_weight = np.ones(len(codes)) if weight is None else to_numpy(weight)
+        if not again:
+            self._source, self.t_ = source, 1.0
+            if not (self.warm_start and hasattr(self, "coef_")):
+                self.__dict__.pop("coef_", None)
+            self.__dict__.pop("_last", None)
+        dtype = self._working_dtype(x, backend)
+        check_range(x, dtype)
+        check_weight_range(weight, dtype)
+        self._backend = backend
+        rows = _Rows(x, codes, weight, host_weight, self._class_weight(flat(host)))
+        with backend.device_context(), np.errstate(all="ignore"):
+            start = self._start(backend, dtype, coef_init, intercept_init)
+            epochs = 1 if incremental else int(self.max_iter)
+            results, self.history_ = self._train(rows, backend, start, dtype, epochs)
+            self._adopt(results, backend, source)
+        self.n_iter_ = max(r.n_iter for r in results)
+        self.t_ += self.n_iter_ * len(codes)
+        if not incremental and self.tol is not None and self.n_iter_ == self.max_iter:
+            warn_user(
+                "Maximum number of iteration reached before convergence. Consider increasing "
+                "max_iter to improve the fit.",
+                ConvergenceWarning,
+            )
+
+    def _read_labels(self, host: np.ndarray, y: Any, classes: Any, *, again: bool) -> np.ndarray:
+        """Class codes of the target; set the classes unless they stand."""
+        host = flat(host)
+        if host.ndim != 1:
+            raise ValueError(f"y should be a 1d array, got an array of shape {host.shape} instead.")
+        given = None if classes is None else np.asarray(to_numpy(classes))
+        if again and classes is not None:
+            self._labels.check_classes(classes)
+        if not again:
+            self._labels = Labels.of(host, given)
+            self.classes_ = self._labels.classes
+            if self._labels.numeric and is_foreign(y):
+                self.classes_ = backend_of(y).asarray(self._labels.classes)
+        if len(self._labels.classes) < 2:
+            raise ValueError(
+                "The number of classes has to be greater than one; got "
+                f"{len(self._labels.classes)} class"
+            )
+        codes: np.ndarray = self._labels.encode(host)
+        return codes
+
+    def _start(self, backend: Backend, dtype: str, coef: Any, intercept: Any) -> dict[str, Array]:
+        """Weights to begin with, and their mean so far, on the device of the work."""
+        n_classes, d = len(self._labels.classes), self.n_features_in_
+        k = 1 if n_classes == 2 else n_classes
+        last = getattr(self, "_last", {})
+        if coef is None and hasattr(self, "coef_"):
+            coef = last.get("coef", self.coef_)
+        if intercept is None and hasattr(self, "coef_"):
+            intercept = last.get("intercept", self.intercept_)
+        found = {"coef": (coef, (k, d)), "intercept": (intercept, (k,))}
+        found |= {"mean": (last.get("mean"), (k, d))}
+        found |= {"mean_intercept": (last.get("mean_intercept"), (k,))}
+        start = {}
+        for name, (value, shape) in found.items():
+            if value is None:
+                real = backend.float_dtype(dtype)
+                start[name] = backend.xp.zeros(shape, dtype=real, device=backend.device)
+                continue
+            value = value.toarray() if is_sparse(value) else value
+            array = backend.asarray(value, dtype=dtype, copy=True)
+            if array.ndim < len(shape) and int(np.prod(array.shape)) == int(np.prod(shape)):
+                array = backend.xp.reshape(array, shape)
+            if tuple(array.shape) != shape:
+                raise ValueError(
+                    f"{name}_init or the weights to go on from have shape {tuple(array.shape)}, "
+                    f"but this data needs {shape}: Provided ``{name}_`` does not match dataset."
+                )
+            start[name] = array
+        return start
+
+    def _train(
+        self,
+        rows: _Rows,
+        backend: Backend,
+        start: dict[str, Array],
+        dtype: str,
+        epochs: int,
+    ) -> tuple[list[Fitted], dict[str, list[float]]]:
+        k, move = int(start["coef"].shape[0]), backend.asarray
+        learned, seed = self._order(rows)
+        sparse = is_sparse(rows.x)
+        x = rows.x.astype(dtype, copy=False) if sparse else move(rows.x, dtype=dtype)
+        real = backend.float_dtype(dtype)
+        weight = backend.xp.ones(len(rows.codes), dtype=real, device=backend.device)
+        if rows.weight is not None:
+            weight = move(rows.weight, dtype=dtype)
+        data = Data(
+            np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x,
+            move(rows.codes, dtype="int32"),
+            weight,
+            move(np.asarray([1] if k == 1 else range(k)), dtype="int32"),
+            move(rows.class_weight, dtype=dtype),
+        )
+        rule = self._rule(sparse)
+        state = initial_state(start["coef"], start["intercept"], rule, backend.xp)
+        state = state._replace(
+            mean=start["mean"], mean_intercept=start["mean_intercept"], t=float(self.t_)
+        )
+        held = None
+        if not learned.all():
+            at = np.flatnonzero(~learned)
+            held_x = move(x[at].toarray(), dtype=dtype) if sparse else take_rows(x, at)
+            held = Held(held_x, take_rows(data.y, at), take_rows(data.weight, at))
+        plan = Plan(
+            max_iter=epochs,
+            tol=-np.inf if self.tol is None else float(self.tol),
+            patience=int(self.n_iter_no_change),
+            seed=seed if self.shuffle else None,
+            keep_best=bool(self.pocket),
+            verbose=bool(self.verbose),
+        )
+        return fit_problems(state, data, learned, held, rule, plan, backend)
+
+    def _rule(self, sparse: bool) -> Rule:
+        shares = {"l2": 0.0, "l1": 1.0, "elasticnet": float(self.l1_ratio)}
+        return Rule(
+            eta=float(self.eta0),
+            alpha=0.0 if self.penalty is None else float(self.alpha),
+            l1_ratio=0.0 if self.penalty is None else shares[self.penalty],
+            fit_intercept=bool(self.fit_intercept),
+            batch_size=int(self.batch_size),
+            average=bool(self.average),
+            sparse=sparse,
+        )
+
+    def _order(self, rows: _Rows) -> tuple[np.ndarray, int]:
+        """Which samples to learn, and the seed of their order, drawn as scikit-learn draws them."""
+        n_classes = len(self._labels.classes)
+        rng = check_random_state(self.random_state)
+        if n_classes > 2:
+            learned = self._split(rows)
+            rng = np.random.RandomState(rng.randint(_MAX_INT, size=n_classes)[0])
+            rng.randint(1, _MAX_INT)  # scikit-learn draws one number that it does not use
+        else:
+            rng.randint(1, _MAX_INT)
+            learned = self._split(rows)
+        return learned, int(rng.randint(_MAX_INT))
+
+    def _split(self, rows: _Rows) -> np.ndarray:
+        """True for the samples to learn, False for those held out."""
+        n = len(rows.codes)
+        learned = np.ones(n, dtype=bool)
+        if self.early_stopping:
+            splitter = StratifiedShuffleSplit(
+                test_size=self.validation_fraction, random_state=self.random_state
+            )
+            _, held = next(splitter.split(np.zeros((n, 1)), rows.codes))
+            if not rows.host_weight[held].any():
+                raise ValueError(
+                    "The sample weights for validation set are all zero, consider using a "
+                    "different random state."
+                )
+            learned[held] = False
+        return learned
+
+    def _class_weight(self, y: np.ndarray) -> np.ndarray:
+        """Weights of negative and positive samples in each problem, (2, K)."""
+        weights = compute_class_weight(self.class_weight, classes=self._labels.classes, y=y)
+        if len(weights) == 2:
+            return np.asarray(weights, dtype=np.float64)[:, None]
+        return np.stack([np.ones(len(weights)), weights])
+
+    def _adopt(self, results: list[Fitted], backend: Backend, source: Backend) -> None:
+        """Set the fitted attributes, in X's library and on its device."""
+        xp = backend.xp
+
+        def gather(name: str) -> Array:
+            rows = xp.stack([getattr(r, name) for r in results])
+            return source.asarray(rows, dtype=dtype_name(results[0].coef.dtype))
+
+        fields = ("coef", "intercept", "mean", "mean_intercept")
+        found = {name: gather(name) for name in (fields if self.average else fields[:2])}
+        self.coef_, self.intercept_ = found["coef"], found["intercept"]
+        self.__dict__.pop("_last", None)
+        if self.average:  # the next epoch goes on from the weights themselves
+            self.coef_, self.intercept_ = found["mean"], found["mean_intercept"]
+            self._last = found
+
+    def _move(self, target: Backend) -> None:
+        for name in ("coef_", "intercept_", "classes_"):
+            value = getattr(self, name)
+            if not is_sparse(value) and (self._labels.numeric or name != "classes_"):
+                setattr(self, name, target.asarray(value, copy=True))
+        if "_last" in self.__dict__:
+            self._last = {k: target.asarray(v, copy=True) for k, v in self._last.items()}
+
+    def _to_record(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        check_is_fitted(self)
+        return to_record(self)
+
+    @classmethod
+    def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Any:
+        return from_record(cls, header, arrays)
+
+    # -- predicting ---------------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "coef_") and hasattr(self, "t_")
+
+    def _scores(self, X: Any, method: str) -> tuple[Array, Backend, Backend]:
+        """Scores (n, K) on the device of the work, the backend of the work, and that of X."""
+        check_is_fitted(self)
+        x, source = read_features(self, X, reset=False)
+        self._check_place(source, method)
+        backend = source if self.device is None else get_backend(self.device)
+        coef = self.coef_.toarray() if is_sparse(self.coef_) else self.coef_
+        check_range(x, dtype_name(coef.dtype))
+        with backend.device_context():
+            xp, coef = backend.xp, backend.asarray(coef)
+            data = Dataset(x, None, None, backend, coef.dtype)
+            weights = xp.matrix_transpose(coef)
+            parts = []
+            for first in range(0, data.n, _CHUNK):
+                size = min(_CHUNK, data.n - first)
+                if data.resident:
+                    parts.append(data.arrays[0][first : first + size, :] @ weights)
+                else:
+                    parts.append(data.fetch(None, first, size)[0] @ weights)
+            score = parts[0] if len(parts) == 1 else xp.concat(parts)
+            return score + backend.asarray(self.intercept_), backend, source
+
+    def _codes(self, X: Any, method: str) -> tuple[Array, Backend, Backend]:
+        score, backend, source = self._scores(X, method)
+        with backend.device_context():
+            xp = backend.xp
+            integer = xp.int64 if "int64" in backend.dtypes else xp.int32
+            if score.shape[1] == 1:
+                codes = xp.astype(score[:, 0] > 0, integer)
+            else:
+                codes = metrics.first_largest(score, integer, xp)
+            return codes, backend, source

@@ -1,0 +1,357 @@
+"""`Perceptron`: drop-in for scikit-learn's, on any array library."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from xpnn.arrays.backend import Backend, to_numpy
+from xpnn.arrays.typing import Array
+from xpnn.estimators._inputs import read_target, read_weight
+from xpnn.parts import metrics
+from xpnn.perceptron.base import BasePerceptron
+from xpnn.training.data import is_sparse
+
+
+class Perceptron(ClassifierMixin, BasePerceptron):
+    """Linear perceptron classifier, one-versus-rest for several classes.
+
+    Every parameter of scikit-learn's `Perceptron` has the same meaning and default here. In the
+    order of the data (``shuffle=False``) and for two classes in any order, the weights are those
+    of scikit-learn. The classes of one-versus-rest are learned side by side, in one order of the
+    samples, where scikit-learn shuffles anew for each.
+
+    Parameters
+    ----------
+    penalty : {"l2", "l1", "elasticnet"}, default=None
+        "l1" and "elasticnet" go sample by sample; without numba that is slow.
+    alpha : float, default=0.0001
+        Strength of the penalty.
+    l1_ratio : float, default=0.15
+        L1 share of "elasticnet".
+    fit_intercept : bool, default=True
+    max_iter : int, default=1000
+        Epochs of `fit`.
+    tol : float, default=1e-3
+        A problem stops when its mean loss has not fallen by `tol` for `n_iter_no_change` epochs.
+        None: never.
+    shuffle : bool, default=True
+    verbose : int, default=0
+        Print each epoch.
+    eta0 : float, default=1
+        Size of a step.
+    n_jobs : int, default=None
+        Accepted for scikit-learn's sake: the classes are learned at once anyway.
+    random_state : int, RandomState or None, default=0
+    early_stopping : bool, default=False
+        Hold rows out and watch the accuracy there in place of the loss.
+    validation_fraction : float, default=0.1
+    n_iter_no_change : int, default=5
+    class_weight : dict or "balanced", default=None
+    warm_start : bool, default=False
+        Go on from the last fit's weights.
+    average : bool, default=False
+        The fitted weights are the mean of the weights after every sample [1]_.
+    pocket : bool, default=False
+        The fitted weights are the best seen at the end of an epoch: with the fewest training
+        mistakes, or with `early_stopping` the best score on the rows held out [2]_.
+    batch_size : int, default=1
+        1 is the perceptron rule. In a larger batch all rows are scored by the weights before the
+        batch, which fills a GPU.
+    device : str, default=None
+        Where to work, such as "cupy:0"; None follows `X`. Fitted arrays and predictions come
+        back to X's library and device.
+    dtype : {"float32", "float64"}, default=None
+        None follows `X`.
+
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,)
+    coef_ : array of shape (1, n_features), or (n_classes, n_features) for more than two classes
+    intercept_ : array of shape (1,) or (n_classes,)
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Where `X` has names that are all strings.
+    n_iter_ : int
+        Epochs; the most of any class.
+    t_ : float
+        ``n_iter_ * n_samples + 1``.
+    history_ : dict of str to list of float
+        "loss" and "mistakes" of each epoch.
+
+    References
+    ----------
+    .. [1] Y. Freund, R. E. Schapire. Large margin classification using the perceptron algorithm.
+       Machine Learning 37, 1999.
+    .. [2] S. I. Gallant. Perceptron-based learning algorithms. IEEE Transactions on Neural
+       Networks 1, 1990.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from xpnn import Perceptron
+    >>> X, y = load_digits(return_X_y=True)
+    >>> Perceptron().fit(X, y).score(X, y) > 0.93
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "fit_intercept": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left"), None],
+        "shuffle": ["boolean"],
+        "verbose": ["verbose"],
+        "eta0": [Interval(Real, 0, None, closed="neither")],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "warm_start": ["boolean"],
+        "average": ["boolean"],
+        "pocket": ["boolean"],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "device": [str, Backend, None],
+        "dtype": [StrOptions({"float32", "float64"}), None],
+    }
+
+    def __init__(
+        self,
+        *,
+        penalty: str | None = None,
+        alpha: float = 0.0001,
+        l1_ratio: float = 0.15,
+        fit_intercept: bool = True,
+        max_iter: int = 1000,
+        tol: float | None = 1e-3,
+        shuffle: bool = True,
+        verbose: int = 0,
+        eta0: float = 1.0,
+        n_jobs: int | None = None,
+        random_state: Any = 0,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        class_weight: Any = None,
+        warm_start: bool = False,
+        average: bool = False,
+        pocket: bool = False,
+        batch_size: int = 1,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.shuffle = shuffle
+        self.verbose = verbose
+        self.eta0 = eta0
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.average = average
+        self.pocket = pocket
+        self.batch_size = batch_size
+        self.device = device
+        self.dtype = dtype
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+        sample_weight: Any = None,
+    ) -> Perceptron:
+        """Fit the classifier.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            NumPy, pandas, SciPy, or an array of any supported library on any device.
+        y : array-like of shape (n_samples,)
+        coef_init : array-like of shape (n_classes, n_features), default=None
+            Weights to begin with.
+        intercept_init : array-like of shape (n_classes,), default=None
+        sample_weight : array-like of shape (n_samples,), default=None
+            Times the class weights.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For bad input, or when a weight is no longer finite; the estimator is then as it was.
+
+        Examples
+        --------
+        >>> from xpnn import Perceptron
+        >>> Perceptron(shuffle=False).fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 0, 0, 1]).coef_
+        array([[3., 2.]])
+        """
+        fitted: Perceptron = self._commit(
+            lambda new: new._fit(X, y, sample_weight, coef_init, intercept_init)
+        )
+        return fitted
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> Perceptron:
+        """One epoch over `X` and `y`, going on from the weights as they are.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will come; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For bad input, or a label that is not among the classes; the estimator is then as it
+            was.
+
+        Examples
+        --------
+        >>> from xpnn import Perceptron
+        >>> model = Perceptron().partial_fit([[1.0, 0.0]], ["yes"], classes=["no", "yes"])
+        >>> model.partial_fit([[0.0, 1.0]], ["no"]).predict([[2.0, 0.0], [0.0, 2.0]]).tolist()
+        ['yes', 'no']
+        """
+        if not hasattr(self, "classes_"):
+            if self.early_stopping:
+                raise ValueError("early_stopping should be False with partial_fit")
+            if isinstance(self.class_weight, str):
+                raise ValueError(
+                    f"class_weight '{self.class_weight}' is not supported for partial_fit. In "
+                    f"order to use 'balanced' weights, use compute_class_weight("
+                    f"'{self.class_weight}', classes=classes, y=y). In place of y you can use a "
+                    "large enough sample of the full training set target to properly estimate "
+                    "the class frequency distributions. Pass the resulting weights as the "
+                    "class_weight parameter."
+                )
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+        fitted: Perceptron = self._commit(
+            lambda new: new._fit(X, y, sample_weight, classes=classes, incremental=True)
+        )
+        return fitted
+
+    def decision_function(self, X: Any) -> Array:
+        """Scores of the samples: above zero, or highest, is the class predicted.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,), or (n_samples, n_classes) for more than two classes
+            In X's library and on its device.
+        """
+        score, backend, source = self._scores(X, "decision_function")
+        with backend.device_context():
+            return source.asarray(score[:, 0] if score.shape[1] == 1 else score)
+
+    def predict(self, X: Any) -> Array:
+        """Predict classes.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,)
+            In X's library and on its device; on the host where labels are no numbers.
+        """
+        codes, backend, source = self._codes(X, "predict")
+        with backend.device_context():
+            return self._labels.decode(codes, backend, source)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy of the predictions for `X`.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        codes, backend, _ = self._codes(X, "score")
+        target = self._labels.compare(read_target(self, y, codes, numeric=False))
+        weight = read_weight(sample_weight, codes)
+        weight = np.ones(codes.shape[0]) if weight is None else weight
+        with backend.device_context():
+            real = backend.float_dtype("float64" if "float64" in backend.dtypes else "float32")
+            truth, weight = backend.asarray(target), backend.asarray(weight, dtype=real)
+            return float(metrics.accuracy(codes, truth, weight, backend.xp))
+
+    def densify(self) -> Perceptron:
+        """Make `coef_` dense again after `sparsify`.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self)
+        if is_sparse(self.coef_):
+            self.coef_ = self.coef_.toarray()
+        return self
+
+    def sparsify(self) -> Perceptron:
+        """Make `coef_` a SciPy CSR matrix, for weights that an L1 penalty has set to zero.
+
+        Returns
+        -------
+        self
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from xpnn import Perceptron
+        >>> model = Perceptron(penalty="l1", alpha=0.1).fit(np.eye(4), [0, 1, 0, 1])
+        >>> model.sparsify().coef_.format, model.densify().coef_.shape
+        ('csr', (1, 4))
+        """
+        check_is_fitted(self)
+        self.coef_ = scipy.sparse.csr_matrix(to_numpy(self.coef_))
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.array_api_support = True
+        tags.classifier_tags.multi_label = False
+        return tags

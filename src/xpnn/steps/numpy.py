@@ -1,0 +1,220 @@
+"""The in-place operations on NumPy: `out=` everywhere, in pieces that stay in the cache."""
+
+from typing import Any
+
+import numpy as np
+
+from xpnn.arrays.random import keep_count, threefry_in_place
+from xpnn.arrays.typing import Array, Namespace
+from xpnn.model.reference import Drop
+from xpnn.parts.activations import ACTIVATIONS
+from xpnn.parts.losses import LOSSES
+from xpnn.parts.optimizers import OPTIMIZERS
+from xpnn.steps.inplace import Ops
+
+_IN_PLACE = ("identity", "relu", "tanh")
+CROSS_ENTROPY = LOSSES["softmax_cross_entropy"]
+_COUNTERS = 8192  # of one draw: its words stay in the second cache
+_PIECE = 16384  # parameters of one piece of an update
+_BITS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
+
+
+def is_class_number(loss: Any, y: Array) -> bool:
+    """Whether the loss is plain softmax cross-entropy of class numbers."""
+    return loss == CROSS_ENTROPY and y.ndim == 1 and y.dtype.kind in "iu"
+
+
+def is_builtin(optimizer: Any, *names: str) -> bool:
+    """Whether an optimizer is the package's own, of one of these names."""
+    return type(optimizer) in OPTIMIZERS.values() and optimizer.name in names
+
+
+def builtin_name(activation: Any) -> str:
+    """The name of a built-in activation; "" for a user's own, whatever its name."""
+    name: str = activation.name
+    return name if ACTIVATIONS.get(name) == activation else ""
+
+
+class NumpyOps(Ops):
+    """The operations with workspaces that grow to the largest batch."""
+
+    def __init__(self, xp: Namespace) -> None:
+        super().__init__(xp)
+        self._spaces: dict[Any, np.ndarray] = {}
+
+    def space(self, name: str, size: int, dtype: Any) -> np.ndarray:
+        """A workspace of at least `size` elements, cut to it."""
+        room = self._spaces.get((name, dtype))
+        if room is None or room.size < size:
+            room = self._spaces[name, dtype] = np.empty(size, dtype=dtype)
+        return room[:size]
+
+    def product(self, a: Array, b: Array, out: Array) -> None:
+        """Write the matrix product of two arrays, either of them transposed, into `out`."""
+        np.dot(a, b, out=out)  # array-api-compat's `matmul` takes twice as long on small ones
+
+    def gather(self, arrays: Any, rows: Array, outs: Any) -> None:
+        """Copy some rows of features, targets and weights (or None) into `outs`."""
+        for a, out in zip(arrays, outs, strict=True):
+            if a is not None:
+                np.take(a, rows, axis=0, out=out, mode="clip")  # "raise" would use a buffer
+
+    def drop_inputs(self, x: Array, drop: Drop) -> Array:
+        """Inverted dropout of a batch, in place."""
+        self._drop(x, drop, self.space("inputs", x.size, np.bool_).reshape(x.shape))
+        return x
+
+    def _drop(self, a: Array, drop: Drop, kept: np.ndarray) -> None:
+        """Drop units of `a`, and say in `kept` which are kept."""
+        rows, units = a.shape
+        groups, count = -(-units // 4), keep_count(drop.rate)
+        step = max(1, _COUNTERS // groups)
+        columns = np.arange(groups, dtype=np.uint32)
+        for i in range(0, rows, step):
+            n = min(step, rows - i)
+            x0, x1, spare = self.space("words", 3 * n * groups, np.uint32).reshape(3, n, groups)
+            x0[:] = np.arange(drop.first_row + i, drop.first_row + i + n, dtype=np.uint32)[:, None]
+            x1[:] = columns
+            threefry_in_place(drop.key, x0, x1, spare)
+            pairs = self.space("pairs", 2 * n * groups, np.uint32).reshape(n, groups, 2)
+            pairs[..., 0], pairs[..., 1] = x0, x1
+            draws = pairs.astype("<u4", copy=False).view(np.uint16).reshape(n, -1)[:, :units]
+            np.less(draws, count, out=kept[i : i + n])
+        np.multiply(a, kept, out=a)
+        np.multiply(a, a.dtype.type(65536 / count), out=a)
+
+    def activate(
+        self, z: Array, b: Array | None, activation: Any, drop: Drop | None
+    ) -> tuple[Array, Any]:
+        """Bias, activation and dropout, in place for the commonest activations."""
+        name = builtin_name(activation)
+        if name not in _IN_PLACE or (drop and name == "tanh"):
+            return super().activate(z, b, activation, drop)
+        if b is not None:
+            np.add(z, b, out=z)
+        if name == "relu":
+            np.maximum(z, 0.0, out=z)
+        elif name == "tanh":
+            np.tanh(z, out=z)
+        if drop is None:
+            return z, None
+        kept = np.empty(z.shape, dtype=np.bool_) if name == "identity" else self._mask(z)
+        self._drop(z, drop, kept)
+        return z, kept
+
+    def _mask(self, z: Array) -> np.ndarray:
+        return self.space("mask", z.size, np.bool_).reshape(z.shape)
+
+    def pull_back(
+        self,
+        g: Array,
+        y: Array,
+        saved: Any,
+        activation: Any,
+        drop: Drop | None,
+        db: Array | None,
+    ) -> Array:
+        """The gradient with respect to z, in place on `g`."""
+        if isinstance(saved, tuple):
+            return super().pull_back(g, y, saved, activation, drop, db)
+        name = builtin_name(activation)
+        if name == "relu":  # a dropped unit is a zero output, so no mask is needed
+            bits = _BITS[y.dtype]
+            alive = self.space("alive", y.size, bits).reshape(y.shape)
+            # as whole numbers, positive floats are positive: 1 for them, 0 for 0.0
+            np.minimum(y.view(bits), 1, out=alive)
+            np.multiply(g.view(bits), alive, out=g.view(bits))
+        elif name == "tanh":
+            slope = self.space("slope", y.size, y.dtype).reshape(y.shape)
+            np.multiply(y, y, out=slope)
+            np.subtract(1.0, slope, out=slope)
+            np.multiply(g, slope, out=g)
+        elif drop is not None:
+            np.multiply(g, saved, out=g)
+        if drop is not None:
+            np.multiply(g, g.dtype.type(65536 / keep_count(drop.rate)), out=g)
+        if db is not None:
+            np.add.reduce(g, axis=0, out=db)
+        return g
+
+    def loss(
+        self,
+        z: Array,
+        b: Array | None,
+        y: Array,
+        weight: Array | None,
+        loss: Any,
+        db: Array | None,
+    ) -> tuple[Array, Array]:
+        """Softmax cross-entropy of class numbers, in place; any other loss by itself."""
+        if weight is not None or not is_class_number(loss, y):
+            return super().loss(z, b, y, weight, loss, db)
+        n, c = z.shape
+        if b is not None:
+            np.add(z, b, out=z)
+        row = self.space("row", n, z.dtype).reshape(n, 1)
+        right = self.space("right", n, np.intp)
+        np.multiply(np.arange(n), c, out=right)
+        np.add(right, y, out=right, casting="unsafe")
+        np.maximum.reduce(z, axis=1, out=row, keepdims=True)
+        np.subtract(z, row, out=z)
+        flat = z.reshape(-1)
+        at = flat.take(right)
+        np.exp(z, out=z)
+        np.add.reduce(z, axis=1, out=row, keepdims=True)
+        np.divide(z, row, out=z)
+        flat[right] -= 1.0
+        np.multiply(z, z.dtype.type(1.0 / max(n, 1)), out=z)
+        np.log(row, out=row)
+        value = (np.add.reduce(row, axis=None) - np.add.reduce(at)) / max(n, 1)
+        if db is not None:
+            np.add.reduce(z, axis=0, out=db)
+        return value, z
+
+    def update(
+        self,
+        optimizer: Any,
+        theta: Array,
+        gradient: Array,
+        moments: tuple[Array, ...],
+        coefficients: tuple[float, ...],
+        decay: Array | None,
+        l2: float,
+        n_weights: int,
+    ) -> tuple[tuple[Array, ...], Any]:
+        """Adam in pieces that stay in the cache; any other optimizer by itself."""
+        if not is_builtin(optimizer, "adam"):
+            return super().update(
+                optimizer, theta, gradient, moments, coefficients, decay, l2, n_weights
+            )
+        penalty: Any = None
+        if l2:
+            w, scaled = theta[:n_weights], self.space("penalty", n_weights, theta.dtype)
+            penalty = (0.5 * l2) * np.dot(w, w)
+            np.multiply(w, theta.dtype.type(l2), out=scaled)
+            gradient[:n_weights] += scaled
+        m, v = moments
+        room = self.space("piece", min(_PIECE, theta.size), theta.dtype)
+        for i in range(0, theta.size, _PIECE):
+            piece = slice(i, i + _PIECE)
+            self._adam(
+                optimizer, theta[piece], gradient[piece], m[piece], v[piece], coefficients[0], room
+            )
+        return moments, penalty
+
+    def _adam(
+        self, rule: Any, theta: Array, g: Array, m: Array, v: Array, rate: float, room: Array
+    ) -> None:
+        t = room[: theta.size]
+        np.multiply(g, 1.0 - rule.beta_1, out=t)
+        np.multiply(m, rule.beta_1, out=m)
+        np.add(m, t, out=m)
+        np.multiply(g, g, out=t)
+        np.multiply(t, 1.0 - rule.beta_2, out=t)
+        np.multiply(v, rule.beta_2, out=v)
+        np.add(v, t, out=v)
+        np.sqrt(v, out=t)
+        np.add(t, rule.epsilon, out=t)
+        np.divide(m, t, out=t)
+        np.multiply(t, rate, out=t)
+        np.subtract(theta, t, out=theta)

@@ -1,0 +1,3 @@
+"""Tables: read, taken apart into features and target, and made numbers."""
+
+from xpnn.tables.read import *  # noqa: F403

@@ -1,0 +1,284 @@
+"""How a table's columns become a network's input and target, kept as plain data."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from xpnn.tables.read import Columns, TableError, as_text, hint, parse_numbers, words_in
+
+TASKS = ("classification", "regression")
+
+MAX_CATEGORIES = 100
+"""A column with more keeps this many, the most frequent; the rest count as unknown."""
+
+
+@dataclass(frozen=True)
+class Numeric:
+    """A column of numbers: missing ones become the median, then (x - mean) / scale."""
+
+    name: str
+    median: float
+    mean: float
+    scale: float
+
+    def __post_init__(self) -> None:
+        _check(isinstance(self.name, str), "a column's name")
+        for value in (self.median, self.mean, self.scale):
+            _check(isinstance(value, float) and math.isfinite(value), "a finite float")
+        _check(self.scale > 0, "a positive scale")
+
+    @property
+    def n_features(self) -> int:
+        """Number of network inputs."""
+        return 1
+
+    def transform(self, column: np.ndarray) -> np.ndarray:
+        """The column as network inputs, shape (n, 1)."""
+        numbers = numeric(column, self.name)
+        filled = np.where(np.isnan(numbers), self.median, numbers)
+        return ((filled - self.mean) / self.scale)[:, None]
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """A column of words: one input each, all zeros for a word not seen in training.
+
+    `categories` has None where missing values were seen: missing is then a category.
+    """
+
+    name: str
+    categories: tuple[str | None, ...]
+
+    def __post_init__(self) -> None:
+        _check(isinstance(self.name, str), "a column's name")
+        _check(all(c is None or isinstance(c, str) for c in self.categories), "text")
+        _check(0 < len(self.categories) == len(set(self.categories)), "distinct categories")
+
+    @property
+    def n_features(self) -> int:
+        """Number of network inputs."""
+        return len(self.categories)
+
+    def transform(self, column: np.ndarray) -> np.ndarray:
+        """The column as network inputs, shape (n, number of categories)."""
+        place = {c: i for i, c in enumerate(self.categories)}
+        known = np.array([place.get(v, -1) for v in as_text(column)], dtype=np.int64)
+        return np.equal(known[:, None], np.arange(len(place))).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is predicted. A regression's target is trained as (y - mean) / scale."""
+
+    name: str
+    task: str
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(isinstance(self.name, str), "a column's name")
+        _check(self.task in TASKS, f"a task of {', '.join(TASKS)}")
+        for value in (self.mean, self.scale):
+            _check(isinstance(value, float) and math.isfinite(value), "a finite float")
+        _check(self.scale > 0, "a positive scale")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Turns columns into a network's input, and its output into the target's unit.
+
+    Attributes
+    ----------
+    features : tuple of Numeric or Categorical
+    target : Target
+
+    Examples
+    --------
+    >>> words = Categorical("colour", ("blue", "red"))
+    >>> p = Preprocessing((words,), Target("price", "regression", mean=10.0, scale=2.0))
+    >>> p.transform({"colour": np.array(["red", "green"], dtype=object)})
+    array([[0., 1.],
+           [0., 0.]])
+    >>> p.inverse_target(np.array([0.0, 1.0]))
+    array([10., 12.])
+    """
+
+    features: tuple[Numeric | Categorical, ...]
+    target: Target
+
+    @property
+    def n_features(self) -> int:
+        """Number of network inputs."""
+        return sum(f.n_features for f in self.features)
+
+    def transform(self, columns: Columns) -> np.ndarray:
+        """A network's input.
+
+        Parameters
+        ----------
+        columns : dict of str to ndarray of shape (n,)
+            Others than the features are ignored.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, n_features)
+
+        Raises
+        ------
+        TableError
+            For columns that are missing, or text where numbers are expected.
+        """
+        missing = [f.name for f in self.features if f.name not in columns]
+        if missing:
+            near = hint(missing[0], columns)
+            raise TableError(f"The table lacks {_listed(missing)}, known in training{near}.")
+        return np.concatenate([f.transform(columns[f.name]) for f in self.features], axis=1)
+
+    def scaled_target(self, y: np.ndarray) -> np.ndarray:
+        """What a regressor is trained on; classes as they are. Shape (n,)."""
+        return (
+            y
+            if self.target.task == "classification"
+            else (y - self.target.mean) / self.target.scale
+        )
+
+    def inverse_target(self, y: np.ndarray) -> np.ndarray:
+        """A regressor's predictions in the target's unit; classes as they are. Shape (n,)."""
+        return (
+            y if self.target.task == "classification" else y * self.target.scale + self.target.mean
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        features = [{"kind": type(f).__name__.lower(), **asdict(f)} for f in self.features]
+        return {"features": features, "target": asdict(self.target)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Preprocessing":
+        """What `to_dict` came from; a ValueError, TypeError or KeyError for anything else."""
+        features: list[Numeric | Categorical] = []
+        for entry in data["features"]:
+            values = {k: v for k, v in entry.items() if k != "kind"}
+            if entry["kind"] == "numeric":
+                features.append(Numeric(**values))
+            else:
+                _check(entry["kind"] == "categorical", "a kind of column")
+                features.append(Categorical(values.pop("name"), tuple(values.pop("categories"))))
+        _check(len(features) > 0, "features")
+        return cls(tuple(features), Target(**data["target"]))
+
+
+def fit_preprocessing(
+    columns: Columns,
+    y: np.ndarray,
+    target: Target,
+    *,
+    one_unit: bool = False,
+    scale_target: bool = True,
+) -> Preprocessing:
+    """Learn medians, means, scales and categories from training rows.
+
+    Parameters
+    ----------
+    columns : dict of str to ndarray of shape (n,)
+    y : ndarray of shape (n,)
+    target : Target
+    one_unit : bool, default=False
+        Whether all columns share a mean and a scale.
+    scale_target : bool, default=True
+        Whether a regression's target gets mean 0 and variance 1; not for rates.
+
+    Returns
+    -------
+    Preprocessing
+
+    Raises
+    ------
+    TableError
+        For infinite values.
+
+    Examples
+    --------
+    >>> ages = {"age": np.array([20.0, 40.0, np.nan])}
+    >>> fit_preprocessing(ages, np.array([0, 1, 1]), Target("ill", "classification")).features
+    (Numeric(name='age', median=30.0, mean=30.0, scale=8.16496580927726),)
+    """
+    features: list[Numeric | Categorical] = []
+    for name, column in columns.items():
+        if column.dtype == object:
+            features.append(Categorical(name, _categories(column)))
+            continue
+        values = numeric(column, name)
+        known = values[~np.isnan(values)]
+        median = float(np.median(known)) if len(known) else 0.0
+        filled = np.where(np.isnan(values), median, values)
+        features.append(Numeric(name, median, float(filled.mean()), _scale(filled)))
+    if one_unit:
+        pooled = np.stack(list(columns.values()))
+        mean, scale = float(pooled.mean()), _scale(pooled)
+        features = [Numeric(f.name, mean, mean, scale) for f in features]
+    if target.task == "regression" and scale_target:
+        target = replace(target, mean=float(y.mean()), scale=_scale(y))
+    return Preprocessing(tuple(features), target)
+
+
+def _categories(column: np.ndarray) -> tuple[str | None, ...]:
+    """The most frequent values in alphabetical order, missing last."""
+    count = Counter(column.tolist())
+    frequent = sorted(count, key=lambda c: (-count[c], c or ""))[:MAX_CATEGORIES]
+    return tuple(sorted(frequent, key=lambda c: (c is None, c or "")))
+
+
+def _scale(values: np.ndarray) -> float:
+    """The standard deviation, or 1 where it is nothing but rounding."""
+    scale = float(values.std())
+    return scale if scale > 1e-12 * (1 + float(np.abs(values).max())) else 1.0
+
+
+def numeric(column: np.ndarray, name: str) -> np.ndarray:
+    """A column as float64 with NaN where missing.
+
+    Parameters
+    ----------
+    column : ndarray of shape (n,)
+    name : str
+        How errors name it.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+
+    Raises
+    ------
+    TableError
+        For words or infinite values, naming the first.
+
+    Examples
+    --------
+    >>> numeric(np.array(["1", None], dtype=object), "age")
+    array([ 1., nan])
+    """
+    numbers = parse_numbers(column)
+    if numbers.dtype == object:
+        if all(v is None for v in column):
+            return np.full(len(column), np.nan)
+        raise TableError(f"Column {name!r} should be numbers, got {words_in(column)[0]!r}.")
+    if np.isinf(numbers).any():
+        row = int(np.flatnonzero(np.isinf(numbers))[0]) + 1
+        raise TableError(f"Column {name!r} has an infinite value in row {row}; correct it.")
+    return numbers
+
+
+def _check(valid: bool, expected: str) -> None:
+    if not valid:
+        raise ValueError(f"expected {expected}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(n) for n in names[:5])
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{'column' if len(names) == 1 else 'columns'} {shown}{more}"

@@ -1,0 +1,131 @@
+"""What is called between epochs: plain functions, or objects with `on_begin` and `on_end` too."""
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TextIO, TypeAlias
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """What a callback is told at the end of an epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs done in this call, from 1.
+    epochs : int
+        Epochs asked for.
+    metrics : dict of str to float
+        ``loss``, ``learning_rate``, and ``val_loss`` and ``val_score`` where there is validation.
+    message : str
+        Why training stops here or lowers its rate; empty where it just goes on.
+    state : callable
+        Returns the `TrainingState` after the epoch.
+
+    Examples
+    --------
+    >>> def stop_when_good(end):
+    ...     return end.metrics["loss"] < 0.1
+    >>> stop_when_good(EpochEnd(7, 200, {"loss": 0.05}))
+    True
+    """
+
+    epoch: int
+    epochs: int
+    metrics: dict[str, float]
+    message: str = ""
+    state: Callable[[], Any] = field(default=lambda: None, compare=False, repr=False)
+
+
+Callback: TypeAlias = Callable[[EpochEnd], Any]
+"""Called with each `EpochEnd`; training stops after an epoch for which one returns True."""
+
+
+class Callbacks:
+    """Calls each of some callbacks, with the hooks that it has."""
+
+    def __init__(self, callbacks: Iterable[Callback]) -> None:
+        self._callbacks, self._begun = tuple(callbacks), 0
+        for callback in self._callbacks:
+            if not callable(callback):
+                raise ValueError(f"A callback must be callable with an EpochEnd, got {callback!r}.")
+
+    def begin(self, epochs: int) -> None:
+        """Before the first epoch."""
+        for callback in self._callbacks:
+            getattr(callback, "on_begin", lambda _: None)(epochs)
+            self._begun += 1
+
+    def epoch(self, end: EpochEnd) -> bool:
+        """After an epoch; whether any callback asks to stop (all are called)."""
+        answers = [callback(end) for callback in self._callbacks]
+        return any(isinstance(a, bool | np.bool_) and bool(a) for a in answers)
+
+    def end(self) -> None:
+        """After the last epoch, also after an error."""
+        for callback in self._callbacks[: self._begun]:
+            getattr(callback, "on_end", lambda: None)()
+
+
+class ProgressBar:
+    """A live bar with the epoch's metrics; lines at each tenth where nobody can watch a bar.
+
+    Parameters
+    ----------
+    file : text stream, default=None
+        Where to write; None is standard error.
+
+    Examples
+    --------
+    >>> from xpnn.training.callbacks import EpochEnd, ProgressBar
+    >>> bar = ProgressBar(sys.stdout)
+    >>> bar.on_begin(2)
+    >>> for epoch in (1, 2):
+    ...     _ = bar(EpochEnd(epoch, 2, {"loss": 0.5 / epoch, "val_score": 0.75}))
+    epoch 1/2: loss 0.5000, val_score 0.7500
+    epoch 2/2: loss 0.2500, val_score 0.7500
+    >>> bar.on_end()
+    """
+
+    def __init__(self, file: TextIO | None = None) -> None:
+        self.file = file
+        self._bar: Any = None
+
+    def on_begin(self, epochs: int) -> None:
+        """Open the bar."""
+        file = self.file or sys.stderr
+        options = {"total": epochs, "unit": "epoch", "file": file, "dynamic_ncols": True}
+        if self.file is None and _in_notebook():
+            from tqdm.notebook import IProgress, tqdm
+
+            if IProgress is not None:  # without ipywidgets: lines
+                self._bar = tqdm(**options)
+        elif file.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(**options)
+
+    def __call__(self, end: EpochEnd) -> None:
+        """Show an epoch."""
+        shown = {k: v for k, v in end.metrics.items() if k != "learning_rate"}
+        if self._bar is not None:
+            self._bar.set_postfix({k: f"{v:.4f}" for k, v in shown.items()}, refresh=False)
+            self._bar.update()
+        elif end.epoch in (1, end.epochs) or end.epoch % max(1, end.epochs // 10) == 0:
+            text = ", ".join(f"{k} {v:.4f}" for k, v in shown.items())
+            print(f"epoch {end.epoch}/{end.epochs}: {text}", file=self.file or sys.stderr)
+
+    def on_end(self) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"

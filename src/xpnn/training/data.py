@@ -1,0 +1,137 @@
+"""Rows on their way to the device: moved once where they fit, streamed by batches where not."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from xpnn.arrays.backend import Backend, to_numpy
+from xpnn.arrays.compiling import compiled_method
+from xpnn.arrays.typing import Array, DType, Namespace
+from xpnn.steps.inference import host_forward
+
+# Training needs room beside the data; data above this part of the free memory is streamed.
+_RESIDENT_FRACTION = 0.5
+# Rows of a prediction go in chunks of about this many elements of the widest layer.
+CHUNK_ELEMENTS = 1 << 24
+
+
+class Dataset:
+    """Features, targets and weights of some rows, ready to be cut into batches.
+
+    Parameters
+    ----------
+    x : array of shape (n, n_in), or SciPy CSR matrix
+        On the backend's device or on the host. CSR stays CSR on NumPy; elsewhere each batch is
+        made dense, never the whole.
+    y : array of shape (n, ...), or None
+    weight : array of shape (n,), or None
+    backend : Backend
+        Where the work is done.
+    dtype : dtype of the backend's namespace
+        Of features, weights and floating targets; integer targets keep theirs.
+    stream : bool, default=None
+        Whether batches are moved one by one; None decides by the device's free memory.
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        weight: Any,
+        backend: Backend,
+        dtype: DType,
+        *,
+        stream: bool | None = None,
+    ) -> None:
+        self.backend, self.dtype, self.n = backend, dtype, int(x.shape[0])
+        self.sparse = is_sparse(x)
+        self.resident = not (self.sparse or (_too_big(x, backend) if stream is None else stream))
+        self.arrays: tuple[Any, ...] = (x, y, weight)
+        if self.resident:
+            self.arrays = tuple(self.move(a) for a in self.arrays)
+        else:  # batches are gathered on the host
+            host = (a if a is None or is_sparse(a) else to_numpy(a) for a in self.arrays)
+            self.arrays = tuple(host)
+
+    def move(self, a: Any) -> Array | None:
+        """An array on the device, in the dtype of the work if it is floating."""
+        if a is None:
+            return None
+        if is_sparse(a):
+            if self.backend.name == "numpy":
+                return a.astype(self.dtype, copy=False)
+            a = a.toarray()
+        return self.backend.asarray(a, dtype=self.dtype if _is_floating(a) else None)
+
+    def place(self, order: np.ndarray | None) -> Array | None:
+        """An epoch's order where batches are gathered: the one transfer of an epoch."""
+        if order is None or not self.resident:
+            return order
+        wide = "int64" in self.backend.dtypes
+        return self.backend.asarray(order, dtype="int64" if wide else "int32")
+
+    def fetch(self, order: np.ndarray | None, start: int, size: int) -> tuple[Array | None, ...]:
+        """One streamed batch, gathered on the host and moved."""
+        rows = slice(start, start + size) if order is None else order[start : start + size]
+        return tuple(None if a is None else self.move(a[rows]) for a in self.arrays)
+
+
+def is_sparse(x: Any) -> bool:
+    """Whether `x` is a SciPy sparse matrix or array; imports no SciPy."""
+    return hasattr(x, "tocsr") and hasattr(x, "nnz")
+
+
+def predict_in_chunks(
+    network: Any, theta: Array, buffers: Array, x: Any, backend: Backend, method: str = "predict"
+) -> Array:
+    """Outputs for any number of rows, a bounded number of them at a time.
+
+    Parameters
+    ----------
+    network : xpnn.network.Network
+    theta, buffers : arrays on the backend's device
+    x : array of shape (n, n_in) on the device or the host, or SciPy CSR matrix
+    backend : Backend
+    method : {"predict", "forward"}
+        With or without the network's link.
+
+    Returns
+    -------
+    array of shape (n, n_out) on the backend's device
+    """
+    if isinstance(x, np.ndarray) and isinstance(theta, np.ndarray):
+        raw = host_forward(network, theta, x)
+        if raw is not None:
+            return raw if method == "forward" else network.link(raw, backend.xp)
+    function = compiled_method(network, method, backend.xp)
+    widest = max(max(layer.n_in, layer.n_out) for layer in network.layers)
+    size = max(1, CHUNK_ELEMENTS // widest)
+    data = Dataset(x, None, None, backend, theta.dtype)
+    parts = [
+        function(theta, buffers, batch, backend.xp) for batch in _chunks(data, size, backend.xp)
+    ]
+    return parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=0)
+
+
+def _chunks(data: Dataset, size: int, xp: Namespace) -> Iterator[Array]:
+    if data.resident and data.n <= size:
+        yield data.arrays[0]
+        return
+    for start in range(0, data.n, size):
+        rows = min(size, data.n - start)
+        if data.resident:
+            yield data.arrays[0][start : start + rows, ...]
+        else:
+            yield data.fetch(None, start, rows)[0]
+
+
+def _is_floating(a: Any) -> bool:
+    return "float" in str(a.dtype)
+
+
+def _too_big(x: Any, backend: Backend) -> bool:
+    if not isinstance(x, np.ndarray) or backend.name == "numpy":
+        return False
+    free = backend.free_memory()
+    return free is not None and x.nbytes > _RESIDENT_FRACTION * free

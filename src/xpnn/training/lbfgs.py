@@ -1,0 +1,229 @@
+"""L-BFGS-B: SciPy steers on the host, the loss and its gradient are computed on the device.
+
+An evaluation moves one parameter vector to the device, and one vector back that holds the loss
+and the gradient.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from xpnn._warnings import warn_user
+from xpnn.arrays.compiling import compiled, remembered
+from xpnn.arrays.numeric import positive_sum
+from xpnn.arrays.typing import Array, Namespace
+from xpnn.model.network import Network
+from xpnn.model.normalization import MOMENTUM
+from xpnn.parts.losses import Loss
+from xpnn.parts.optimizers import penalty
+from xpnn.training.callbacks import Callback, Callbacks, EpochEnd
+from xpnn.training.data import CHUNK_ELEMENTS, Dataset
+from xpnn.training.interrupt import interruptible
+from xpnn.training.loop import Validation
+from xpnn.training.state import DivergedError, TrainingConfig, TrainingState
+
+
+def train_lbfgs(
+    network: Network,
+    state: TrainingState,
+    data: Dataset,
+    config: TrainingConfig,
+    *,
+    max_fun: int,
+    validation: Validation | None = None,
+    callbacks: Iterable[Callback] = (),
+) -> tuple[TrainingState, Any]:
+    """Minimize the loss over all rows at once.
+
+    Parameters
+    ----------
+    network : Network
+        Without dropout.
+    state : TrainingState
+        Where to start; not changed.
+    data : Dataset
+    config : TrainingConfig
+        Its loss, penalties, `epochs` (here iterations) and `tol` (of the projected gradient).
+    max_fun : int
+        Most evaluations.
+    validation, callbacks
+        As for `xpnn.training.train`, after each iteration.
+
+    Returns
+    -------
+    state : TrainingState
+        The minimum found; the start, if nothing better was.
+    result : scipy.optimize.OptimizeResult or None
+        None where a callback or Ctrl-C stopped it.
+
+    Raises
+    ------
+    DivergedError
+        When the loss or a weight is NaN or infinite.
+
+    References
+    ----------
+    C. Zhu, R. H. Byrd, P. Lu and J. Nocedal (1997), "Algorithm 778: L-BFGS-B", ACM Transactions
+    on Mathematical Software 23.
+    """
+    from scipy.optimize import minimize
+
+    calls = Callbacks(callbacks)
+    with (
+        data.backend.device_context(),
+        np.errstate(all="ignore"),  # a divergence is reported once, by name
+        interruptible() as interrupted,
+    ):
+        run = _Run(network, state.copy(data.backend.xp), data, config, interrupted)
+        calls.begin(config.epochs)
+        result = None
+        try:
+            result = minimize(
+                run.evaluate,
+                run.start,
+                method="L-BFGS-B",
+                jac=True,
+                callback=lambda x: run.iteration(x, validation, calls),
+                options={"maxfun": max_fun, "maxiter": config.epochs, "gtol": config.tol},
+            )
+        except _Stopped:
+            pass
+        finally:
+            calls.end()
+        if interrupted():
+            warn_user("Training interrupted by user.")
+        return run.finish(result), result
+
+
+class _Stopped(Exception):
+    """A callback or Ctrl-C ends the minimization."""
+
+
+class _Run:
+    """The function that SciPy minimizes, and what is known of its iterations."""
+
+    def __init__(
+        self,
+        network: Network,
+        state: TrainingState,
+        data: Dataset,
+        config: TrainingConfig,
+        interrupted: Callable[[], bool],
+    ) -> None:
+        self.network, self.state, self.data, self.config = network, state, data, config
+        self.backend, self.xp = data.backend, data.backend.xp
+        self.interrupted, self.n_iterations = interrupted, 0
+        network.check_activations(state.theta, self.xp)
+        self.dtype = state.theta.dtype
+        self.decay = self.backend.asarray(network.layout.mask("weight"), dtype=self.dtype)
+        self.zeros = self.xp.zeros_like(state.buffers)
+        self.on_batch, self.on_weights = _functions(
+            network, config.loss, config.l1, config.l2, self.xp
+        )
+        widest = max(max(layer.n_in, layer.n_out) for layer in network.layers)
+        self.size = max(1, CHUNK_ELEMENTS // widest)
+        if state.buffers.shape[0]:
+            self.size = data.n  # batch normalization: the statistics of all rows
+        self.whole = None
+        if data.n <= self.size and (data.resident or self.backend.name == "numpy"):
+            self.whole = data.arrays if data.resident else data.fetch(None, 0, data.n)
+        self.start = self.backend.to_numpy(state.theta).astype(np.float64)
+        self.last: tuple[np.ndarray, Array, float] | None = None
+        self.first_loss = np.nan
+
+    def batches(self) -> Iterator[tuple[Array | None, ...]]:
+        if self.whole is not None:
+            yield self.whole
+            return
+        for start in range(0, self.data.n, self.size):
+            rows = min(self.size, self.data.n - start)
+            if self.data.resident:
+                end = start + rows
+                yield tuple(None if a is None else a[start:end, ...] for a in self.data.arrays)
+            else:
+                yield self.data.fetch(None, start, rows)
+
+    def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """The loss and its gradient: one vector up, one down."""
+        if self.interrupted():
+            raise _Stopped
+        theta = self.backend.asarray(x, dtype=self.state.theta.dtype)
+        total, rows = None, None
+        for batch in self.batches():
+            part, share, _ = self.on_batch(theta, self.zeros, batch)
+            total = part if total is None else total + part
+            rows = share if rows is None else rows + share
+        vector = self.on_weights(theta, total, rows, self.decay)
+        host = self.backend.to_numpy(vector).astype(np.float64)
+        loss = float(host[0])
+        if self.last is None:
+            self.first_loss = loss
+        self.last = x.copy(), theta, loss
+        return loss, host[1:]
+
+    def iteration(self, x: np.ndarray, validation: Validation | None, calls: Callbacks) -> None:
+        """After SciPy has accepted a point."""
+        if self.last is None or not np.array_equal(self.last[0], x):
+            self.evaluate(x)
+        assert self.last is not None
+        _, theta, loss = self.last  # theta is on the device already
+        s, self.n_iterations = self.state, self.n_iterations + 1
+        s.theta, s.epoch = theta, s.epoch + 1
+        metrics = {"loss": loss}
+        if validation is not None:
+            self.settle()
+            metrics |= validation(s.theta, s.buffers)
+        s.record(metrics)
+        end = EpochEnd(self.n_iterations, self.config.epochs, metrics, "", lambda: s.copy(self.xp))
+        if calls.epoch(end):
+            self.state.outcome = "stopped"
+            raise _Stopped
+
+    def settle(self) -> None:
+        """The running statistics of batch normalizations: those of all rows."""
+        if self.state.buffers.shape[0]:
+            *_, seen = self.on_batch(self.state.theta, self.zeros, next(self.batches()))
+            self.state.buffers = seen / MOMENTUM
+
+    def finish(self, result: Any) -> TrainingState:
+        """The state that the call ends with."""
+        s = self.state
+        x = self.backend.to_numpy(s.theta) if result is None else result.x
+        if not np.isfinite(self.first_loss) or not np.isfinite(x).all():
+            raise DivergedError(self.n_iterations, self.config.learning_rate, None)
+        if result is not None:
+            if not result.fun <= self.first_loss:  # a failed line search may end above
+                result.x, result.fun = self.start, self.first_loss
+            s.theta = self.backend.asarray(result.x, dtype=self.dtype)
+            s.outcome = "converged" if result.status == 0 else "finished"
+            if self.n_iterations:
+                s.history["loss"][-1] = float(result.fun)
+        elif self.interrupted():
+            s.outcome = "interrupted"
+        self.settle()
+        return s
+
+
+@remembered
+def _functions(
+    network: Network, loss: Loss, l1: float, l2: float, xp: Namespace
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The sum over a batch of loss and gradient, and from sums to the penalized mean."""
+
+    def on_batch(
+        theta: Array, buffers: Array, batch: tuple[Array, Array, Array | None]
+    ) -> tuple[Array, Array, Array]:
+        x, y, weight = batch
+        value, gradient, buffers = network.loss_and_gradient(theta, buffers, x, y, weight, loss, xp)
+        share = xp.ones_like(value) * x.shape[0] if weight is None else xp.sum(weight)
+        return xp.concat([xp.reshape(value, (1,)), gradient]) * share, share, buffers
+
+    def on_weights(theta: Array, total: Array, share: Array, decay: Array) -> Array:
+        vector = total
+        if l1 or l2:
+            value, gradient = penalty(theta * decay, l1, l2, xp)
+            vector = vector + xp.concat([xp.reshape(value, (1,)), gradient])
+        return vector / positive_sum(share, xp)
+
+    return compiled(on_batch, xp), compiled(on_weights, xp)

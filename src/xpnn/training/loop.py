@@ -1,0 +1,281 @@
+"""The training loop: epochs of shuffled mini-batches, validation, stopping, history.
+
+Nothing inside an epoch waits for the device: the loss is summed there and read once an epoch.
+A call works on copies, so the state that it was given is as it was whatever happens, unless the
+caller has no more use for it.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from array_api_compat import device
+
+from xpnn._warnings import warn_user
+from xpnn.arrays.random import SHUFFLE, host_generator, step_keys
+from xpnn.arrays.typing import Array
+from xpnn.model.network import Network
+from xpnn.parts.schedules import Progress
+from xpnn.steps.choice import Fit
+from xpnn.steps.rules import Rules, training_steps
+from xpnn.training.callbacks import Callback, Callbacks, EpochEnd
+from xpnn.training.data import Dataset
+from xpnn.training.interrupt import interruptible
+from xpnn.training.state import (
+    DivergedError,
+    Outcome,
+    TrainingConfig,
+    TrainingState,
+    Weights,
+    copied,
+)
+
+_KEYS_AHEAD = 2048  # steps
+
+Validation = Callable[[Array, Array], dict[str, float]]
+"""Metrics of (theta, buffers) on held-out rows: ``val_loss``, ``val_score`` and others."""
+
+
+def train(
+    network: Network,
+    state: TrainingState,
+    data: Dataset,
+    config: TrainingConfig,
+    *,
+    validation: Validation | None = None,
+    callbacks: Iterable[Callback] = (),
+    consume: bool = False,
+) -> TrainingState:
+    """Train for some epochs.
+
+    Parameters
+    ----------
+    network : Network
+    state : TrainingState
+        Where to start; not changed, unless `consume`.
+    data : Dataset
+    config : TrainingConfig
+    validation : callable, default=None
+        Called after each epoch with theta and buffers.
+    callbacks : iterable of callables
+        Called after each epoch with an `EpochEnd`.
+    consume : bool, default=False
+        Train in the state's own arrays, which saves their memory; whatever happens, it is lost.
+
+    Returns
+    -------
+    TrainingState
+        After the last epoch, or of the best one with `config.restore_best`.
+
+    Raises
+    ------
+    DivergedError
+        When the loss or a weight becomes NaN or infinite; its `state` is of the last good epoch.
+    """
+    calls, xp = Callbacks(callbacks), data.backend.xp
+    with (
+        data.backend.device_context(),
+        np.errstate(all="ignore"),  # a divergence is reported once, by name
+        interruptible() as interrupted,
+    ):
+        start = state if consume else state.copy(xp)
+        if start.monitor != config.monitor:  # values of another metric don't compare
+            start.monitor, start.best, start.stale = config.monitor, -math.inf, 0
+            start.best_weights = None
+        run = _Run(network, start, data, config, validation)
+        try:
+            calls.begin(config.epochs)
+            for epoch in range(1, config.epochs + 1):
+                if not run.epoch(interrupted):
+                    run.outcome = "interrupted"
+                    break
+                metrics = run.read_metrics()
+                end = EpochEnd(epoch, config.epochs, metrics, run.message, run.snapshot)
+                if calls.epoch(end) or interrupted():
+                    run.outcome = "interrupted" if interrupted() else "stopped"
+                if run.outcome != "finished":
+                    break
+        finally:
+            calls.end()
+        return run.result()
+
+
+class _Run:
+    """One call of `train`: the state as it moves, and what was best and last good."""
+
+    def __init__(
+        self,
+        network: Network,
+        state: TrainingState,
+        data: Dataset,
+        config: TrainingConfig,
+        validation: Validation | None,
+    ) -> None:
+        self.network, self.state, self.data, self.config = network, state, data, config
+        self.validation, self.xp = validation, data.backend.xp
+        network.check_activations(state.theta, self.xp)
+        self.outcome: Outcome = "finished"
+        self.good: Weights | None = None
+        self.best = state.best_weights
+        if config.restore_best and math.isfinite(state.best) and self.best is None:
+            # an earlier call's best are its result
+            self.best = copied((state.theta, state.buffers, ()), self.xp)
+        self.message = ""
+        self.validated: tuple[str, ...] = () if validation is None else ("val_loss", "val_score")
+        self.total: Array = None
+        self.rate = config.learning_rate
+        self.drawn: tuple[int, np.ndarray] = (0, np.empty((0, 0, 2), dtype=np.uint32))
+        self.first = state.step, state.epoch
+        c = config
+        rules = Rules(network, c.loss, c.optimizer, c.l1, c.l2, c.clip_norm, c.max_norm)
+        self.decay: Array | None = None
+        if rules.needs_mask:
+            mask = network.layout.mask("weight")
+            self.decay = data.backend.asarray(mask, dtype=state.theta.dtype)
+        fit = Fit(data.n, c.batch_size, c.epochs, data.resident, data.sparse, state.theta.dtype)
+        steps = training_steps(rules, fit, self.xp)
+        self.on_batch, self.on_steps, self.words = steps.on_batch, steps.on_steps, steps.words
+        self.stride = steps.stride(c.batch_size) if data.resident else 1
+
+    def progress(self, plateaus: int = 0) -> Progress:
+        """Where the run stands, after so many more plateaus."""
+        s, c = self.state, self.config
+        steps = -(-self.data.n // c.batch_size) * c.epochs
+        step, epoch = s.step - self.first[0], s.epoch - self.first[1]
+        samples = s.samples if s.t else 0  # a new start of the optimizer is one of its rate
+        return Progress(step, epoch, samples, steps, c.epochs, s.plateaus + plateaus)
+
+    def epoch(self, interrupted: Callable[[], bool]) -> bool:
+        """All batches once; False when Ctrl-C ended it between two steps."""
+        s, c, data, xp = self.state, self.config, self.data, self.xp
+        order = None
+        if c.shuffle:
+            shuffled = host_generator(s.seed, SHUFFLE, s.epoch).permutation(data.n)
+            order = data.place(shuffled)
+        n_steps = -(-data.n // c.batch_size)
+        keys = self._keys(n_steps)
+        self.total = xp.zeros((), dtype=s.theta.dtype, device=device(s.theta))
+        self.rate = c.schedule(c.learning_rate, self.progress())
+        stride = self.stride
+        for i in range(0, n_steps, stride):
+            if interrupted():
+                return False
+            rates = self._coefficients(i, min(stride, n_steps - i))
+            words = None if keys is None else keys[i : i + stride]
+            start = i * c.batch_size
+            carry = (s.theta, s.buffers, s.moments, self.total)
+            if data.resident:
+                where = (data.arrays, order, start)
+                carry = self.on_steps(*carry, *where, words, rates, self.decay, c.batch_size)
+            else:
+                batch = data.fetch(order, start, min(c.batch_size, data.n - start))
+                rule = (None if words is None else words[0], rates[0], self.decay)
+                carry = self.on_batch(*carry, batch, *rule)
+            s.theta, s.buffers, s.moments, self.total = carry
+        s.epoch, s.samples = s.epoch + 1, s.samples + data.n
+        return True
+
+    def _coefficients(self, first: int, count: int) -> list[tuple[float, ...]]:
+        """The optimizer's scalars of the epoch's steps from `first` on; these count as done."""
+        s, c = self.state, self.config
+        rates: list[tuple[float, ...]] = []
+        if c.schedule.per != "step":
+            rates = [c.optimizer.coefficients(self.rate, s.t + 1 + i) for i in range(count)]
+            s.step, s.t = s.step + count, s.t + count
+            return rates
+        for i in range(first, first + count):
+            if i:
+                self.rate = c.schedule(c.learning_rate, self.progress())
+            rates.append(c.optimizer.coefficients(self.rate, s.t + 1))
+            s.step, s.t = s.step + 1, s.t + 1
+        return rates
+
+    def _keys(self, n_steps: int) -> Any:
+        """Dropout keys of an epoch, from a block drawn ahead: short epochs are many."""
+        if not self.network.draws:
+            return None
+        step, (first, keys) = self.state.step, self.drawn
+        if not first <= step <= first + len(keys) - n_steps:
+            ahead = max(n_steps, _KEYS_AHEAD)
+            keys = step_keys(self.state.seed, step, ahead, len(self.network.layers) + 1)
+            self.drawn = first, keys = step, keys
+        return self.words(keys[step - first : step - first + n_steps])
+
+    def read_metrics(self) -> dict[str, float]:
+        """The epoch's one look at the device, and what follows from it."""
+        s, xp = self.state, self.xp
+        finite = xp.astype(xp.all(xp.isfinite(s.theta)), self.total.dtype)
+        on_host = self.data.backend.to_numpy(xp.stack([self.total / self.data.n, finite]))
+        loss, finite = (float(value) for value in on_host)
+        metrics = {"loss": loss, "learning_rate": self.rate}
+        if not (math.isfinite(loss) and finite):
+            self.outcome = "diverged"
+            metrics |= dict.fromkeys(self.validated, math.nan)
+        elif self.validation is not None:
+            measured = self.validation(s.theta, s.buffers)
+            metrics, self.validated = metrics | measured, tuple(measured)
+        s.record(metrics)
+        if self.outcome != "diverged":
+            self.good = None  # first, so that its memory is free for its successor
+            self.good = copied((s.theta, s.buffers, ()), xp)
+            self._judge(metrics[self.config.monitor])
+        return metrics
+
+    def _judge(self, value: float) -> None:
+        """Count epochs without improvement, as scikit-learn does, and keep the best."""
+        s, c = self.state, self.config
+        value = -value if c.monitor in ("loss", "val_loss") else value
+        s.stale = 0 if value >= s.best + c.tol else s.stale + 1
+        if value > s.best:
+            s.best, self.best = value, self.good
+        self.message = ""
+        if s.stale > c.patience:
+            now, lowered = (c.schedule(c.learning_rate, self.progress(k)) for k in (0, 1))
+            what = {"loss": "Training loss", "val_score": "Validation score"}.get(
+                c.monitor, c.monitor
+            )
+            self.message = (
+                f"{what} did not improve more than tol={c.tol:f} for {c.patience:.0f} consecutive "
+                "epochs."
+            )
+            if lowered < now:
+                s.plateaus, s.stale = s.plateaus + 1, 0
+                self.message += f" Setting learning rate to {lowered:f}"
+            else:
+                self.outcome = "converged"
+                small = " Learning rate too small." if c.schedule.name == "adaptive" else ""
+                self.message += f"{small} Stopping."
+
+    def snapshot(self) -> TrainingState:
+        """A copy of the state, or of the last good epoch's after a divergence."""
+        if self.outcome == "diverged" and self.good is not None:
+            return self._restarted(self.good)
+        return self.state.copy(self.xp)
+
+    def _restarted(self, weights: Weights) -> TrainingState:
+        """The state with other weights, where the optimizer has to start anew."""
+        theta, buffers, _ = weights
+        moments = self.config.optimizer.init(theta, self.xp)
+        return self.state.with_weights((theta, buffers, moments), t=0)
+
+    def result(self) -> TrainingState:
+        """The state that the call ends with."""
+        s = self.state
+        if self.outcome == "diverged":
+            good = None if self.good is None else self._restarted(self.good)
+            error = DivergedError(len(s.history["loss"]), self.rate, good)
+            if not (self.config.restore_best and self.best):
+                raise error
+            warn_user(f"{error} The best weights are restored.")
+            s = self._restarted(self.best)
+        if self.outcome == "interrupted":
+            warn_user("Training interrupted by user.")
+        s.outcome = self.outcome
+        if self.config.restore_best and self.best is not None:
+            if self.config.incremental and self.outcome == "finished":
+                s.best_weights = self.best
+                return s
+            theta, buffers, _ = self.best  # the optimizer's moments are the last, as scikit-learn's
+            s = s.with_weights((theta, buffers, s.moments), best_weights=None)
+        return s

@@ -1,0 +1,185 @@
+"""What training starts from, goes by and ends with: plain data that the loops share."""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from xpnn.arrays.backend import Backend, dtype_name
+from xpnn.arrays.typing import Array, Namespace
+from xpnn.parts.losses import Loss
+from xpnn.parts.optimizers import Adam
+from xpnn.parts.schedules import Schedule, get_schedule
+
+Outcome = Literal["finished", "converged", "stopped", "interrupted", "diverged"]
+
+Weights = tuple[Array, Array, tuple[Array, ...]]
+"""theta, buffers and the optimizer's moments."""
+
+
+class DivergedError(ValueError):
+    """The loss or a weight became NaN or infinite.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch, from 1, in which it happened.
+    state : TrainingState or None
+        Of the last good epoch, with moments to start from; None when there was none.
+    """
+
+    def __init__(self, epoch: int, learning_rate: float, state: "TrainingState | None") -> None:
+        super().__init__(
+            "Solver produced non-finite parameter weights. The input data may contain large "
+            f"values and need to be preprocessed. It happened in epoch {epoch} at learning rate "
+            f"{learning_rate:g}: scale the inputs (StandardScaler), lower learning_rate_init, "
+            "or clip the gradient (clip_norm)."
+        )
+        self.epoch, self.learning_rate, self.state = epoch, learning_rate, state
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.epoch, self.learning_rate, self.state)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train; plain values, all checked by who makes it.
+
+    Parameters
+    ----------
+    loss : Loss
+    optimizer : object of xpnn.optimizers
+    learning_rate : float
+        The base that the schedule varies.
+    schedule : Schedule
+    epochs, batch_size : int
+    shuffle : bool
+    l1, l2 : float
+        Penalties on the weights, divided by the batch's rows (or sum of weights).
+    clip_norm : float or None
+        Largest norm of the whole gradient.
+    max_norm : float or None
+        Largest norm of a neuron's incoming weights.
+    monitor : str
+        Which metric of the history has to improve: "loss" and "val_loss" fall, all others rise.
+    restore_best : bool
+        Whether the weights of the best monitored epoch are the result.
+    incremental : bool
+        Whether calls go on from each other: then the best weights are the result only of the
+        call in which training has converged.
+    tol : float
+        An improvement smaller than this is none.
+    patience : float
+        Epochs in a row without improvement before stopping, or before an adaptive schedule
+        lowers the rate; may be infinite.
+    """
+
+    loss: Loss
+    optimizer: Any = field(default_factory=Adam)
+    learning_rate: float = 0.001
+    schedule: Schedule = field(default_factory=lambda: get_schedule("constant"))
+    epochs: int = 200
+    batch_size: int = 200
+    shuffle: bool = True
+    l1: float = 0.0
+    l2: float = 0.0
+    clip_norm: float | None = None
+    max_norm: float | None = None
+    monitor: str = "loss"
+    restore_best: bool = False
+    incremental: bool = False
+    tol: float = 1e-4
+    patience: float = 10
+
+
+@dataclass
+class TrainingState:
+    """All that a later call needs to go on where an earlier one stopped.
+
+    Attributes
+    ----------
+    theta, buffers : array
+    moments : tuple of arrays
+        The optimizer's state.
+    seed : int
+        64 bits: of shuffles and dropout masks.
+    step, samples, epoch : int
+        Steps, rows seen and epochs done over all calls.
+    t : int
+        Steps that the optimizer's moments have seen.
+    plateaus : int
+        How often an adaptive schedule lowered the rate.
+    stale : int
+        Epochs in a row without improvement.
+    monitor : str
+        The metric that `stale` and `best` are about.
+    best : float
+        The best monitored value, negated for losses.
+    best_weights : tuple or None
+        Of the best epoch, between incremental calls; without moments.
+    history : dict of str to list of float
+        Every metric of every epoch; NaN where it was not measured.
+    outcome : str
+        How the last call ended.
+    """
+
+    theta: Array
+    buffers: Array
+    moments: tuple[Array, ...]
+    seed: int
+    step: int = 0
+    t: int = 0
+    samples: int = 0
+    epoch: int = 0
+    plateaus: int = 0
+    stale: int = 0
+    monitor: str = "loss"
+    best: float = -math.inf
+    best_weights: Weights | None = None
+    history: dict[str, list[float]] = field(default_factory=dict)
+    outcome: Outcome = "finished"
+
+    def moved(self, source: Backend, target: Backend, dtype: str | None = None) -> "TrainingState":
+        """The state on another device, or in another dtype; itself where it is so already."""
+        if source is target and dtype in (None, dtype_name(self.theta.dtype)):
+            return self
+
+        def move(weights: Weights) -> Weights:
+            theta, buffers, moments = weights
+            return (
+                target.asarray(theta, dtype=dtype),
+                target.asarray(buffers, dtype=dtype),
+                tuple(target.asarray(m, dtype=dtype) for m in moments),
+            )
+
+        best = None if self.best_weights is None else move(self.best_weights)
+        return self.with_weights(move(self.weights), best_weights=best)
+
+    @property
+    def weights(self) -> Weights:
+        """theta, buffers and moments."""
+        return self.theta, self.buffers, self.moments
+
+    def with_weights(self, weights: Weights, **changes: Any) -> "TrainingState":
+        """The same state with other arrays."""
+        theta, buffers, moments = weights
+        return replace(self, theta=theta, buffers=buffers, moments=moments, **changes)
+
+    def record(self, metrics: dict[str, float]) -> None:
+        """Add an epoch to the history: NaN for what was measured in other epochs only."""
+        epochs = max(map(len, self.history.values()), default=0)
+        for name in {**self.history, **metrics}:
+            curve = self.history.setdefault(name, [math.nan] * epochs)
+            curve.append(metrics.get(name, math.nan))
+
+    def copy(self, xp: Namespace) -> "TrainingState":
+        """A state that shares no memory with this one."""
+        history = {k: list(v) for k, v in self.history.items()}
+        return self.with_weights(copied(self.weights, xp), history=history)
+
+
+def copied(weights: Weights, xp: Namespace) -> Weights:
+    """Weights that share no memory with these."""
+    theta, buffers, *moments = [
+        xp.asarray(a, copy=True) for a in (weights[0], weights[1], *weights[2])
+    ]
+    return theta, buffers, tuple(moments)
