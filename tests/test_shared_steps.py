@@ -43,8 +43,10 @@ def test_steps_shared_among_threads(target, name, weighted, hidden, parts, monke
     weight = np.random.default_rng(3).uniform(size=50) if weighted else None
     if weighted:
         weight[:20] = 0.0
-    expected = train_steps(target, ReferenceSteps(rules, target.backend), rules, weight=weight)
-    steps = numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY)
+    expected = train_steps(
+        target, ReferenceSteps(rules, target.backend, target.dtype), rules, weight=weight
+    )
+    steps = numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY, np.float32)
     for wait in (0.0, 0.05):
         time.sleep(wait)
         found = train_steps(target, steps, rules, weight=weight)
@@ -62,7 +64,7 @@ def test_threads_end_with_their_fit_and_blas_has_its_own_back():
     earlier = set(threading.enumerate())  # of other tests' fits, which may not be collected yet
     ours = lambda: [t for t in threading.enumerate() if t not in earlier]  # noqa: E731
     rules = Rules(network(sizes=(20, 30, 5)), LOSS, get_optimizer("sgd"))
-    steps = numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY)
+    steps = numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY, np.float32)
     steps.threads = lambda rows: 2
     theta = rules.network.init(0)[0].astype(np.float32)
     carry = Carry(theta, np.zeros(0), (), np.float32(0))
@@ -89,7 +91,7 @@ def test_a_thread_that_fails_leaves_none_waiting(monkeypatch):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(400, 20)).astype(np.float32), rng.integers(0, 5, 400)
     rules = Rules(network(sizes=(20, 30, 5)), LOSS, get_optimizer("sgd"))
-    steps = numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY)
+    steps = numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY, np.float32)
     steps.threads = lambda rows: 2
     theta = rules.network.init(0)[0].astype(np.float32)
     carry = Carry(theta, np.zeros(0), (), np.float32(0))
@@ -154,7 +156,9 @@ def test_estimators_use_the_compiled_steps_for_each_kind_of_target(monkeypatch):
 def test_number_of_threads(monkeypatch, sizes, rows, threads_of_blas, expected):
     monkeypatch.setattr(threads, "blas_threads", lambda: threads_of_blas)
     rules = Rules(network(sizes=sizes), LOSS, get_optimizer("adam"))
-    assert numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY).threads(rows) == expected
+    assert (
+        numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY, np.float32).threads(rows) == expected
+    )
 
 
 def test_fits_in_several_threads_at_a_time_do_not_meet(monkeypatch):
@@ -225,7 +229,7 @@ def some_steps(parts=2, dtype=np.float32):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(400, 20)).astype(dtype), rng.integers(0, 5, 400)
     rules = Rules(network(sizes=(20, 30, 5)), LOSS, get_optimizer("sgd"))
-    steps = numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY)
+    steps = numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY, np.float32)
     steps.threads = lambda rows: parts
     theta = rules.network.init(0)[0].astype(dtype)
     return steps, (theta, np.zeros(0), (), dtype(0)), [x, y, None]
@@ -299,7 +303,10 @@ def test_targets_that_do_not_fit_go_to_the_reference(loss, y):
     steps, carry, data = some_steps()
     rules = Rules(steps.network, get_loss(loss), get_optimizer("sgd"))
     results = []
-    for each in (numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY), ReferenceSteps(rules, np)):
+    for each in (
+        numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY, np.float32),
+        ReferenceSteps(rules, NUMPY, np.float32),
+    ):
         try:
             results.append(run_steps(each, carry, [data[0], y.astype(y.dtype), None]))
         except ValueError as error:

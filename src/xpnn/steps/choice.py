@@ -39,26 +39,26 @@ class Fit(NamedTuple):
 
 def training_steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
     """The steps of one call of fit: the fastest there are for its arrays."""
-    xp = backend.xp
+    xp, place = backend.xp, (backend, fit.dtype)
     if fit.sparse:
-        return ReferenceSteps(rules, backend)
+        return ReferenceSteps(rules, *place)
     if is_numpy_namespace(xp):
         if not uses_numba(rules.network, fit):
-            return InPlaceSteps(rules, NumpyOps(xp), backend)
+            return InPlaceSteps(rules, NumpyOps(xp), *place)
         from xpnn.steps.numba import NumbaOps
         from xpnn.steps.numba_epoch import CompiledSteps
 
         kind = CompiledSteps if fit.resident else InPlaceSteps
-        return kind(rules, NumbaOps(xp), backend)
+        return kind(rules, NumbaOps(xp), *place)
     if is_cupy_namespace(xp):
         from xpnn.steps.cupy import CupyOps
 
-        return InPlaceSteps(rules, CupyOps(xp), backend)
+        return InPlaceSteps(rules, CupyOps(xp), *place)
     if is_torch_namespace(xp):
         from xpnn.steps.torch import TorchOps, TorchSteps
 
-        return TorchSteps(rules, TorchOps(xp), backend)
-    return ReferenceSteps(rules, backend)
+        return TorchSteps(rules, TorchOps(xp), *place)
+    return ReferenceSteps(rules, *place)
 
 
 def uses_numba(network: Any, fit: Fit) -> bool:

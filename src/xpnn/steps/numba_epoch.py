@@ -66,8 +66,8 @@ def is_plain(network: Any) -> bool:
 class CompiledSteps(InPlaceSteps):
     """Steps in place with a compiled loop over steps for the commonest networks and rules."""
 
-    def __init__(self, rules: Any, ops: Ops, backend: Backend) -> None:
-        super().__init__(rules, ops, backend)
+    def __init__(self, rules: Any, ops: Ops, backend: Backend, dtype: Any) -> None:
+        super().__init__(rules, ops, backend, dtype)
         layers = self.network.layers
         plain = is_plain(self.network)
         codes = [loops.CODES.get(builtin_name(d.activation)) if plain else None for d in layers]
