@@ -59,13 +59,7 @@ class NumbaOps(NumpyOps):
         return z, None
 
     def pull_back(
-        self,
-        g: Array,
-        y: Array,
-        saved: Any,
-        activation: Any,
-        drop: Drop | None,
-        db: Array | None,
+        self, g: Array, y: Array, saved: Any, activation: Any, drop: Drop | None, db: Array | None
     ) -> Array:
         """The gradient with respect to z, and the bias's, in one pass."""
         code = loops.CODES.get(builtin_name(activation))
@@ -76,13 +70,7 @@ class NumbaOps(NumpyOps):
         return g
 
     def loss(
-        self,
-        z: Array,
-        b: Array | None,
-        y: Array,
-        weight: Array | None,
-        loss: Any,
-        db: Array | None,
+        self, z: Array, b: Array | None, y: Array, weight: Array | None, loss: Any, db: Array | None
     ) -> tuple[Array, Array]:
         """Softmax cross-entropy of class numbers in one pass, in place."""
         if weight is not None or not is_class_number(loss, y):
