@@ -30,6 +30,12 @@ class OnDevice(BaseEstimator):
     _source: Backend
     _backend: Backend
 
+    def _store(self, given: dict[str, Any]) -> None:
+        """Keep the arguments of our own `__init__`, untouched; a subclass may have others."""
+        for name, value in given.items():
+            if name != "self":
+                setattr(self, name, value)
+
     def to_device(self, device: str | Backend) -> Any:
         """Move the fitted estimator: from now on it takes and gives arrays of that device.
 

@@ -9,6 +9,7 @@ from sklearn.base import ClassifierMixin
 
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, DeviceError, get_backend
+from xpnn.estimators._checks import check_parameters
 from xpnn.estimators._labels import Labels
 from xpnn.model.network import Network
 from xpnn.parts.activations import ACTIVATIONS, Activation, get_activation
@@ -103,7 +104,7 @@ def unfitted(cls: type, plain_params: dict[str, Any]) -> Any:
     if set(params) != known:
         raise ValueError(f"its parameters are not those of {cls.__name__}")
     estimator = cls(**params)
-    estimator._validate_params()
+    check_parameters(estimator)
     return estimator
 
 
