@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import sys
 
 import numpy as np
 import pytest
@@ -65,12 +64,9 @@ def subclasses(base):
 
     kinds = (More, Fewer, Words, Mixed, Beside, Over)
     for cls in kinds:  # as if written in a module, so that pickle finds them
-        cls.__module__, cls.__qualname__ = (
-            __name__,
-            f"{cls.__name__}_{base.__module__}_{base.__name__}".replace(".", "_"),
-        )
-        cls.__name__ = cls.__qualname__
-        setattr(sys.modules[__name__], cls.__qualname__, cls)
+        name = f"{cls.__name__}_of_{base.__module__.partition('.')[0]}_{base.__name__}"
+        cls.__module__, cls.__name__, cls.__qualname__ = __name__, name, name
+        globals()[name] = cls
     return dict(zip(("more", "fewer", "words", "mixed", "beside", "over"), kinds, strict=True))
 
 

@@ -304,7 +304,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
 
     def _place_moments(self, optimizer: Any, *, restart: bool) -> None:
         """Moments that are the optimizer's; a new start also forgets a lowered learning rate."""
-        state, kind = self._state, type(optimizer)
+        state, kind = self._state, None if optimizer is None else type(optimizer)
         if restart or self._moments_of is not kind:
             with self._backend.device_context():
                 moments = () if optimizer is None else optimizer.init(state.theta, self._backend.xp)

@@ -11,16 +11,8 @@ from sklearn.utils.multiclass import type_of_target
 
 from xpnn.arrays.backend import Backend, backend_of, to_numpy
 from xpnn.arrays.typing import Array
+from xpnn.estimators import _checks as checks
 from xpnn.estimators._base import BaseMLP
-from xpnn.estimators._checks import (
-    CALLABLE,
-    NONE,
-    Checks,
-    among,
-    check_parameters,
-    instance,
-    number,
-)
 from xpnn.estimators._inputs import NUMPY, is_foreign, read_target
 from xpnn.estimators._labels import CLASS_LOSSES, Labels
 from xpnn.estimators._parameters import NetworkParameters
@@ -145,11 +137,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     True
     """
 
-    _checks: ClassVar[Checks] = {
+    _checks: ClassVar[checks.Checks] = {
         **NetworkParameters._checks,
-        "loss": (among(CLASS_LOSSES), instance(Loss), CALLABLE),
-        "class_weight": (among({"balanced"}), instance(dict), instance(list), NONE),
-        "label_smoothing": (number(Real, 0, 1, closed="low"),),
+        "loss": (checks.among(CLASS_LOSSES), checks.instance(Loss), checks.CALLABLE),
+        "class_weight": (
+            checks.among({"balanced"}),
+            checks.instance(dict),
+            checks.instance(list),
+            checks.NONE,
+        ),
+        "label_smoothing": (checks.number(Real, 0, 1, closed="low"),),
     }
 
     class_weight: Any
@@ -303,7 +300,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             For bad input, or a label that is not among the classes; the estimator is then as it
             was before.
         """
-        check_parameters(self)
+        checks.check_parameters(self)
         self._check_classes(y, classes)
         return self._commit(
             lambda new: new._fit(

@@ -21,7 +21,9 @@ from xpnn.arrays.backend import DeviceError
 from xpnn.files.atomic import write_atomic
 
 FORMAT = "xpnn-model"
-VERSION = 1
+VERSION = 2
+"""1 had no best weights of an early stopping that goes on; files of it are read as they are."""
+
 _TAGS = ("__tuple__", "__pairs__", "__float__", "__array__")
 # What malformed data can raise in code that takes it to be well-formed.
 _MALFORMED = (
