@@ -18,6 +18,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier as SkClassifier
 from sklearn.neural_network import MLPRegressor as SkRegressor
+from sklearn.utils.fixes import parse_version
 
 from xpnn import (
     Activation,
@@ -216,8 +217,10 @@ def test_data_frames(kind):
     except ImportError:
         pass
     else:
-        frames.append(polars.DataFrame(features(), schema=names))
-        columns.append(polars.Series(targets(kind)))
+        new = parse_version(sklearn.__version__) >= parse_version("1.9")
+        if new or hasattr(polars.DataFrame, "__dataframe__"):  # else it cannot read the names
+            frames.append(polars.DataFrame(features(), schema=names))
+            columns.append(polars.Series(targets(kind)))
     for frame, column in zip(frames, columns, strict=True):
         model = estimator(kind).fit(frame, column)
         assert model.feature_names_in_.tolist() == names

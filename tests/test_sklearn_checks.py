@@ -12,28 +12,33 @@ import sys
 import pytest
 
 SCRIPT = """
-import json, sys, unittest, warnings
+import inspect, json, sys, unittest, warnings
 from functools import partial
 warnings.simplefilter("ignore")
+from sklearn.base import clone
 from sklearn.utils import estimator_checks
-from sklearn.utils._array_api import NamespaceAndDevice
 import xpnn
 
 estimator = getattr(xpnn, sys.argv[1])()
 checks = list(estimator_checks.estimator_checks_generator(estimator, mark="skip"))
 mixed = [("cupy", "numpy"), ("numpy", "cupy"), ("cupy", "torch"), ("torch", "cupy"),
          ("array_api_strict", "numpy")]
-for a, b in mixed:
-    device = {"torch": "cpu"}
-    places = [NamespaceAndDevice(x, device.get(x)) for x in (a, b)]
+if not hasattr(estimator_checks, "check_array_api_mixed_inputs"):
+    mixed = []  # before scikit-learn 1.9
+for pair in mixed:
+    from sklearn.utils._array_api import NamespaceAndDevice
+    places = [NamespaceAndDevice(x, {"torch": "cpu"}.get(x)) for x in pair]
     check = partial(estimator_checks.check_array_api_mixed_inputs, sys.argv[1],
                     X_ns_and_device=places[0], other_ns_and_device=places[1])
     checks.append((estimator, check))
+seeded = clone(estimator).set_params(random_state=0)  # 1.9's check does that itself
+values = estimator_checks.check_array_api_input_and_values
 for library in ("cupy", "torch", "array_api_strict"):
-    check = partial(estimator_checks.check_array_api_input_and_values, sys.argv[1],
-                    array_namespace=library, device_name={"torch": "cpu"}.get(library),
-                    check_sample_weight=True)
-    checks.append((estimator, check))
+    device = {"torch": "cpu"}.get(library)
+    words = {"device": device, "device_name": device, "check_sample_weight": True}
+    known = inspect.signature(values).parameters  # of this version of scikit-learn
+    words = {name: value for name, value in words.items() if name in known}
+    checks.append((seeded, partial(values, sys.argv[1], array_namespace=library, **words)))
 results = []
 for est, check in checks:
     function = check.func if isinstance(check, partial) else check
