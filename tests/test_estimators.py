@@ -121,9 +121,9 @@ def test_scikit_learns_dispatch_stays_off(target_any):
 
 @pytest.mark.parametrize("kind", ["multiclass", "multi-output"])
 @pytest.mark.parametrize("work", ["numpy", "array_api_strict:device2", "torch:cpu"])
-def test_work_elsewhere_comes_back_to_x(target_any, kind, work):
+def test_work_elsewhere_comes_back_to_x(target_any, kind, work, request):
     if work.startswith("torch"):
-        pytest.importorskip("torch")
+        request.getfixturevalue("torch")
     t = target_any
     x, y = t.asarray(features()), t.asarray(targets(kind))
     model = estimator(kind, device=work).fit(x, y)
@@ -626,9 +626,9 @@ def test_verbose_prints_what_scikit_learn_prints(capsys):
 
 @pytest.mark.parametrize("make", [sp.csr_matrix, sp.csr_array, sp.coo_array])
 @pytest.mark.parametrize("device", [None, "torch:cpu", "array_api_strict:device1"])
-def test_sparse_rows_learn_what_dense_ones_do(make, device, monkeypatch):
+def test_sparse_rows_learn_what_dense_ones_do(make, device, monkeypatch, request):
     if device == "torch:cpu":
-        pytest.importorskip("torch")
+        request.getfixturevalue("torch")
     sizes = []
     for cls in (sp.csr_matrix, sp.csr_array):
         original = cls.toarray

@@ -215,7 +215,7 @@ def test_own_activation_30199(own):
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
     grid = GridSearchCV(
-        classifier(max_iter=5), {"activation": [own, "relu"]}, cv=2, n_jobs=2, error_score="raise"
+        classifier(max_iter=5), {"activation": [own, "relu"]}, cv=2, error_score="raise"
     )
     assert grid.fit(X, Y).cv_results_["mean_test_score"].shape == (2,)
 
