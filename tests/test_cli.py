@@ -387,8 +387,11 @@ def test_devices_as_a_table_and_as_json():
     ]
     assert re.match(r"numpy +numpy +\d\S+ +yes +CPU", lines[2])
     found = json.loads(call("devices", "--json").stdout)
-    assert len(found) == len(lines) - 2
-    assert {"spec", "library", "version", "device", "usable", "reason"} == set(found[0])
+    assert len(found) == len(lines) - 4
+    common = {"spec", "library", "version", "device", "usable", "reason"}
+    assert [set(d) - common for d in found] == [{"steps"}] + [set()] * (len(found) - 1)
+    assert lines[-2:] == ["", f"steps on numpy: {found[0]['steps']}"]
+    assert found[0]["steps"].startswith(("compiled; ", "NumPy alone, "))
     assert all(d["usable"] or d["reason"] for d in found)
 
 
