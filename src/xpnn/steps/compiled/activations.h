@@ -153,6 +153,16 @@ WIDE static void multiply(real *g, const real *slope, int64_t n) {
     for (int64_t i = 0; i < n; i++) g[i] *= slope[i];
 }
 
+WIDE static void scale_all(real *g, int64_t n, real factor) {
+    for (int64_t i = 0; i < n; i++) g[i] *= factor;
+}
+
+WIDE static void add_to_rows(real *restrict z, const real *restrict b, int64_t rows,
+                             int64_t units) {
+    for (int64_t i = 0; i < rows; i++, z += units)
+        for (int64_t j = 0; j < units; j++) z[j] += b[j];
+}
+
 /* The gradient before an activation, in place of the one after it. */
 static void pull_back(int64_t code, real *g, const real *y, const real *saved, int64_t rows,
                       int64_t units, real unscale) {

@@ -19,17 +19,29 @@ WIDE static void normalize_rows(real *u, real *inverse, int64_t rows, int64_t un
         const real mean = NUMBER(sum(u, units) / (double)units);
         for (int64_t j = 0; j < units; j++) u[j] -= mean;
         const real variance = NUMBER(sum_of_squares(u, units) / (double)units);
-        inverse[i] = 1 / (real)sqrt((double)(variance + EPSILON));
+        inverse[i] = 1 / ROOT(variance + EPSILON);
         for (int64_t j = 0; j < units; j++) u[j] *= inverse[i];
     }
 }
 
-/* z = unit scale + shift */
-WIDE static void scale_and_shift(const real *restrict unit, const real *restrict scale,
-                                 const real *restrict shift, real *restrict z, int64_t rows,
-                                 int64_t units) {
+/* z = unit scale; the shift is added as a bias is. */
+WIDE static void scale_rows(const real *restrict unit, const real *restrict scale,
+                            real *restrict z, int64_t rows, int64_t units) {
     for (int64_t i = 0; i < rows; i++, unit += units, z += units)
-        for (int64_t j = 0; j < units; j++) z[j] = unit[j] * scale[j] + (shift ? shift[j] : 0);
+        for (int64_t j = 0; j < units; j++) z[j] = unit[j] * scale[j];
+}
+
+/* Sums of each column in double precision: of u, or of u times another matrix. */
+WIDE static void columns_in_double(const real *restrict u, const real *restrict times,
+                                   double *restrict sums, int64_t rows, int64_t units) {
+    for (int64_t j = 0; j < units; j++) sums[j] = 0;
+    for (int64_t i = 0; i < rows; i++, u += units) {
+        const real *v = times ? times + i * units : u;
+        if (times)
+            for (int64_t j = 0; j < units; j++) sums[j] += (double)u[j] * (double)v[j];
+        else
+            for (int64_t j = 0; j < units; j++) sums[j] += (double)u[j];
+    }
 }
 
 /* Sums of each column, added to `sums`. */

@@ -15,12 +15,6 @@ typedef struct {
     real b1, b2, c1, c2, epsilon; /* c1 and c2 are what b1 and b2 leave of 1 */
 } update;
 
-#if XPNN_BITS == 32
-#define ROOT sqrtf
-#else
-#define ROOT sqrt
-#endif
-
 #define UPDATE(name, arguments, statements)                                          \
     WIDE static void name arguments {                                                \
         const real rate = u->rate, scale = u->scale, l2 = u->l2;                     \

@@ -51,7 +51,8 @@ typedef struct {
     int64_t start, steps, coefficients_of_step;
     const double *coefficients;
     const uint32_t *keys; /* two words a layer and step, the input's first; or NULL */
-    real *gradient;       /* takes the gradient, and nothing is learned; or NULL */
+    real *gradient;       /* has the gradients added, and nothing is learned; or NULL */
+    double over;          /* and what they are divided by */
     double total;         /* the sum of losses */
 } plan;
 

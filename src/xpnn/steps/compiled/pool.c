@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "system_threads.h"
+#include "xpnn.h"
 
 #define LOOKS 2000 /* before sleeping: 20 to 100 microseconds */
 
@@ -78,7 +79,7 @@ void pool_run(pool *p, pool_work *work, void *argument) {
 }
 
 /* End the threads and free the pool. Not in a forked child: there are no such threads there. */
-SHARED void xpnn_pool_end(pool *p) {
+XPNN_EXPORT void xpnn_pool_end(pool *p) {
     p->work = NULL;
     change(p, &p->given);
     for (int64_t i = 1; i < p->parts; i++) join_thread(p->helpers[i].handle);
@@ -89,7 +90,7 @@ SHARED void xpnn_pool_end(pool *p) {
 
 /* A pool of `parts` threads, the caller's among them, or of as many as the system gives. NULL if
    that is one. */
-SHARED pool *xpnn_pool_begin(int64_t parts) {
+XPNN_EXPORT pool *xpnn_pool_begin(int64_t parts) {
     if (parts < 2) return NULL;
     pool *p = calloc(1, sizeof *p + (size_t)parts * sizeof p->helpers[0]);
     if (!p) return NULL;
@@ -106,4 +107,4 @@ SHARED pool *xpnn_pool_begin(int64_t parts) {
     return NULL;
 }
 
-SHARED int64_t xpnn_pool_parts(const pool *p) { return p ? p->parts : 1; }
+XPNN_EXPORT int64_t xpnn_pool_parts(const pool *p) { return p ? p->parts : 1; }

@@ -1,8 +1,7 @@
 /* The number type that a file is compiled for: float32.c and float64.c say XPNN_BITS.
 
-   Functions that pass over whole rows are marked WIDE: gcc on Linux x86-64 compiles them for
-   plain processors, for AVX2 and for AVX-512, and the one that fits is chosen when the library
-   is loaded. No expression is contracted or reordered, so all of them give the same numbers. */
+   Functions that pass over whole rows are marked WIDE: they are compiled for several kinds of
+   processors (xpnn.h). No expression is contracted or reordered, so all give the same numbers. */
 #ifndef XPNN_REAL_H
 #define XPNN_REAL_H
 
@@ -11,6 +10,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "xpnn.h"
+
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "dropout's draws are read as the halves of little-endian words"
 #endif
@@ -18,34 +19,20 @@
 #if XPNN_BITS == 32
 typedef float real;
 typedef uint32_t word;
-#define EXPORTED(name) SHARED xpnn_##name##_f32
-#define EITHER(single, twice) single##f
+#define EXPORTED(name) xpnn_##name##_f32
+#define ROOT sqrtf
 #define MANTISSA 23
 #define BIAS 127
 #else
 typedef double real;
 typedef uint64_t word;
-#define EXPORTED(name) SHARED xpnn_##name##_f64
-#define EITHER(single, twice) twice
+#define EXPORTED(name) xpnn_##name##_f64
+#define ROOT sqrt
 #define MANTISSA 52
 #define BIAS 1023
 #endif
 #define NUMBER(x) ((real)(x))
-
-#if defined(_WIN32)
-#define SHARED __declspec(dllexport)
-#elif defined(__GNUC__)
-#define SHARED __attribute__((visibility("default")))
-#else
-#define SHARED
-#endif
-
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define WIDE __attribute__((target_clones("default", "avx2", "avx512f")))
-#else
-#define WIDE
-#endif
+#define WIDE XPNN_CLONES
 
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline, unused))

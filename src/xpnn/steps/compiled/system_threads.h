@@ -8,7 +8,6 @@
 #define WIN32_LEAN_AND_MEAN
 #include <process.h>
 #include <windows.h>
-#define SHARED __declspec(dllexport)
 #define THREAD_CALL __stdcall
 typedef unsigned thread_result;
 typedef HANDLE thread;
@@ -30,7 +29,6 @@ static void join_thread(thread t) { WaitForSingleObject(t, INFINITE); CloseHandl
 #else
 #include <pthread.h>
 #include <signal.h>
-#define SHARED __attribute__((visibility("default")))
 #define THREAD_CALL
 typedef void *thread_result;
 typedef pthread_t thread;

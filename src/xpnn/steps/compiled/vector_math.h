@@ -154,10 +154,12 @@ OVER_ROWS(log1p)
     }
 #define ITSELF(i) (double)x[i]
 #define SQUARE(i) (double)x[i] * (double)x[i]
+#define SCALED_SQUARE(i) ((double)x[i] * by) * ((double)x[i] * by)
 #define SIZE(i) fabs((double)x[i])
 #define PRODUCT(i) (double)x[i] * (double)y[i]
 SUM_OVER(sum, (const real *x, int64_t n), ITSELF)
 SUM_OVER(sum_of_squares, (const real *x, int64_t n), SQUARE)
+SUM_OVER(sum_of_scaled_squares, (const real *x, int64_t n, double by), SCALED_SQUARE)
 SUM_OVER(sum_of_sizes, (const real *x, int64_t n), SIZE)
 SUM_OVER(sum_of_products, (const real *x, const real *y, int64_t n), PRODUCT)
 

@@ -1,0 +1,21 @@
+from typing import Any, NamedTuple
+class Carry(NamedTuple):
+    theta: Any
+    buffers: Any
+    moments: Any
+    total: Any
+class Batch(NamedTuple):
+    x: Any
+    y: Any
+    weight: Any
+class Rows(NamedTuple):
+    data: Batch
+    order: Any
+    start: int
+    size: int
+class Segment(NamedTuple):
+    start: int
+    stop: int
+    rate: float
+    decay: float
+    penalty: float

@@ -1,0 +1,176 @@
+"""Training steps compiled from C, many in one call: `Steps` on NumPy arrays.
+
+What is built in runs compiled. Data that do not fit the network go to the NumPy steps, which have
+the words for it.
+"""
+
+import ctypes
+import operator
+from typing import Any
+
+import numpy as np
+
+from xpnn.arrays.typing import Array
+from xpnn.steps.compiled import library
+from xpnn.steps.compiled.plan import (
+    SUFFIXES,
+    Plan,
+    fill_loss,
+    fill_network,
+    fill_optimizer,
+    product_address,
+)
+from xpnn.steps.compiled.pool import Pool
+from xpnn.steps.compiled.protocol import Batch, Carry, Rows
+from xpnn.steps.threads import blas_threads, one_blas_thread
+
+_SECONDS_APART = 4e9  # multiplications between two looks at Ctrl-C: about a twentieth of a second
+_FEWEST_PRODUCTS = 1_000_000  # multiplications of a thread's share: with less it mostly waits
+_FEWEST_ROWS = 32  # of its share
+
+
+class CompiledSteps:
+    """`Steps` of one call of fit, of built-in parts.
+
+    Parameters
+    ----------
+    rules : Rules
+        With `known_rules`.
+    otherwise : Steps
+        For data that do not fit.
+    """
+
+    def __init__(self, rules: Any, otherwise: Any) -> None:
+        self.rules, self.otherwise = rules, otherwise
+        layers = rules.network.layers
+        self.n_in, self.n_out = layers[0].n_in, layers[-1].n_out
+        self.per_row = 3 * sum(d.n_in * d.n_out for d in layers) + 1
+        self.known: tuple[Any, ...] = ()  # the arrays that the plan has the addresses of
+        self.suits = False  # whether compiled steps can work on them
+        self.plan = Plan()
+        self.held: dict[str, Any] = {}  # what the plan's addresses point to
+        self.pool: Pool | None = None
+
+    def stride(self, batch: int) -> int:
+        """How many steps one call takes, so that Ctrl-C is seen soon."""
+        return int(max(1, min(1024, _SECONDS_APART / (self.per_row * batch + 1e5))))
+
+    def words(self, keys: np.ndarray) -> Any:
+        """Dropout keys, a uint32 array (steps, layers + 1, 2), as `on_rows` takes them."""
+        return keys
+
+    def on_batch(
+        self, carry: Carry, batch: Batch, keys: Any, coefficients: tuple[float, ...]
+    ) -> Carry:
+        """A step on a batch, which is not written into."""
+        rows = Rows(batch, None, 0, batch.x.shape[0])
+        words = None if keys is None else keys[None]
+        return self.on_rows(carry, rows, words, [coefficients])
+
+    def on_rows(
+        self, carry: Carry, rows: Rows, keys: Any, coefficients: list[tuple[float, ...]]
+    ) -> Carry:
+        """As many steps as there are coefficients, on consecutive batches of resident data."""
+        if not self._knows(carry, rows):
+            words = None if keys is None else self.otherwise.words(keys)
+            return self.otherwise.on_rows(carry, rows, words, coefficients)
+        plan, factors = self.plan, np.asarray(coefficients, dtype=np.float64)
+        self.held["call"] = factors, keys, rows.order
+        plan.coefficients, plan.coefficients_of_step = _address(factors), factors.shape[1]
+        plan.start, plan.steps = rows.start, len(factors)
+        plan.order, plan.keys = _address(rows.order), _address(keys)
+        if plan.parts == 1:
+            self.steps(self.at)
+        else:
+            with one_blas_thread():
+                self.steps(self.at)
+        return carry._replace(total=carry.total + carry.theta.dtype.type(plan.total))
+
+    def _knows(self, carry: Carry, rows: Rows) -> bool:
+        """Whether compiled steps can work on these arrays; the plan is made anew for new ones."""
+        known = (carry.theta, carry.buffers, *carry.moments, *rows.data, rows.size)
+        same = len(known) == len(self.known) and all(map(operator.is_, known, self.known))
+        if same and (self.pool is None or self.pool.alive):
+            return self.suits
+        self.known, self.suits = known, self._suitable(carry.theta, *rows.data)
+        if self.suits:
+            self._prepare(carry, rows)
+        return self.suits
+
+    def _suitable(self, theta: Array, x: Array, y: Array, weight: Array | None) -> bool:
+        """Whether shapes and class numbers are right: what is not, the reference has to tell."""
+        n = x.shape[0]
+        if theta.dtype not in SUFFIXES or not isinstance(x, np.ndarray):
+            return False
+        if x.shape != (n, self.n_in) or (weight is not None and weight.shape != (n,)):
+            return False
+        if self.rules.loss.name != "softmax_cross_entropy" or y.ndim == 2:
+            return bool(y.shape == (n, self.n_out))
+        if y.shape != (n,) or y.dtype.kind not in "iu":
+            return False
+        return n == 0 or bool(y.min() >= 0 and y.max() < self.n_out)
+
+    def _prepare(self, carry: Carry, rows: Rows) -> None:
+        """Fill the plan in, once for all calls with the same arrays."""
+        plan, held, lib = self.plan, self.held, library()
+        assert lib is not None
+        dtype, suffix = carry.theta.dtype, SUFFIXES[carry.theta.dtype]
+        self._describe(carry)
+        n = rows.data.x.shape[0]
+        plan.rows, plan.batch = n, min(rows.size, max(n, 1))
+        x = _rows_in_one_piece(rows.data.x, dtype)
+        plan.labels = int(rows.data.y.ndim == 1)
+        y = np.ascontiguousarray(rows.data.y, dtype=np.int64 if plan.labels else dtype)
+        weight = rows.data.weight
+        if weight is not None:
+            weight = np.ascontiguousarray(weight, dtype=dtype)
+        held["data"] = x, y, weight
+        plan.x, plan.y, plan.weight = _address(x), _address(y), _address(weight)
+        plan.x_stride = x.strides[0] // x.itemsize
+        parts = self.threads(plan.batch)
+        if self.pool is None or not self.pool.alive or self.pool.parts != parts:
+            self.pool = Pool(lib, parts)
+        plan.pool, plan.parts = self.pool.handle, self.pool.parts
+        self.steps, self.at = getattr(lib, f"xpnn_steps_{suffix}"), ctypes.byref(plan)
+        room = getattr(lib, f"xpnn_room_{suffix}")
+        room.restype = ctypes.c_int64
+        held["room"] = np.empty(room(self.at), dtype=np.uint8)
+        plan.room = _address(held["room"])
+
+    def _describe(self, carry: Carry) -> None:
+        """The network, the rules and what is learned."""
+        plan, held, rules = self.plan, self.held, self.rules
+        held["layers"] = fill_network(plan, rules.network)
+        fill_loss(plan, rules.loss)
+        fill_optimizer(plan, rules.optimizer)
+        plan.l1, plan.l2 = rules.l1, rules.l2
+        plan.clip, plan.limit = rules.clip_norm or 0.0, rules.limit or 0.0
+        held["segments"] = np.asarray(segments_of(rules, plan.weights), dtype=np.float64)
+        plan.segments, plan.segment = len(held["segments"]), _address(held["segments"])
+        plan.product = product_address(carry.theta.dtype)
+        plan.theta, plan.buffers = _address(carry.theta), _address(carry.buffers)
+        plan.moments[:] = [_address(m) for m in (*carry.moments, None, None)[:2]]
+
+    def threads(self, rows: int) -> int:
+        """How many threads share a step of so many rows."""
+        most = min(rows // _FEWEST_ROWS, self.per_row * rows // _FEWEST_PRODUCTS)
+        return 1 if most < 2 else max(1, min(blas_threads(), most))
+
+
+def segments_of(rules, n_weights):
+    return [(0, n_weights, 1, 1, 1), (n_weights, rules.network.layout.size, 1, 0, 0)]
+
+
+def _address(a: np.ndarray | None) -> int | None:
+    """Where an array's numbers are."""
+    return None if a is None else a.__array_interface__["data"][0]
+
+
+def _rows_in_one_piece(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Features whose rows are contiguous, wherever each of them begins; a copy if they are not."""
+    straight = x.shape[1] <= 1 or x.strides[1] == x.itemsize
+    whole = x.shape[0] <= 1 or (x.strides[0] > 0 and x.strides[0] % x.itemsize == 0)
+    apart = x.strides[0] >= x.shape[1] * x.itemsize
+    if x.dtype == dtype and straight and whole and apart:
+        return x
+    return np.ascontiguousarray(x, dtype=dtype)
