@@ -6,8 +6,9 @@ import scipy.sparse as sp
 
 from xpnn.backends import get_backend
 from xpnn.data import Dataset, is_sparse, predict_in_chunks
-from xpnn.model import reference
 from xpnn.network import Dense, Network
+from xpnn.steps.reference import gather
+from xpnn.steps.rules import Batch, Rows
 from xpnn.training import data as data_module
 
 pytestmark = pytest.mark.own_context
@@ -23,7 +24,8 @@ def batch_of(data, order, first, size):
     with data.backend.device_context():
         if not data.resident:
             return data.fetch(data.place(order), first, size)
-        return reference.gather(data.arrays, data.place(order), first, size, data.backend.xp)
+        rows = Rows(Batch(*data.arrays), data.place(order), first, size)
+        return gather(rows, size, data.backend.xp)
 
 
 @pytest.mark.parametrize("stream", [False, True])

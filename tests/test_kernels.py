@@ -13,18 +13,19 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from xpnn import MLPClassifier
+from xpnn import MLPClassifier, get_backend
 from xpnn.activations import ACTIVATIONS, Activation
 from xpnn.losses import get_loss
-from xpnn.model.reference import Drop
+from xpnn.model.layer import Drop
 from xpnn.network import Dense, Network, multilayer_perceptron
 from xpnn.optimizers import OPTIMIZERS, get_optimizer
 from xpnn.random import dropout_mask, step_keys
-from xpnn.steps.choice import Fit, fused_step, uses_numba
-from xpnn.steps.fused import FusedStep
-from xpnn.steps.inplace import Ops
+from xpnn.steps.choice import Fit, training_steps, uses_numba
+from xpnn.steps.inplace import InPlaceSteps
 from xpnn.steps.numpy import NumpyOps
-from xpnn.steps.rules import ReferenceSteps, Rules
+from xpnn.steps.operations import Ops
+from xpnn.steps.reference import ReferenceSteps
+from xpnn.steps.rules import Batch, Carry, Factors, Rows, Rules, Steps
 
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
 KEY = (0x9E3779B9, 0x243F6A88)
@@ -55,16 +56,16 @@ def overrides(target):
 
 def steps_of(target, rules):
     """Each override of a whole step."""
-    steps = [FusedStep(rules, kind(target.xp)) for kind in overrides(target)]
+    steps = [InPlaceSteps(rules, kind(target.xp), target.backend) for kind in overrides(target)]
     if target.name == "numpy" and HAS_NUMBA:
         from xpnn.steps.numba import NumbaOps
-        from xpnn.steps.numba_epoch import FusedEpoch
+        from xpnn.steps.numba_epoch import CompiledSteps
 
-        steps.append(FusedEpoch(rules, NumbaOps(target.xp)))
+        steps.append(CompiledSteps(rules, NumbaOps(target.xp), target.backend))
     if target.name.startswith("torch"):
-        from xpnn.steps.torch import TorchOps, TorchStep
+        from xpnn.steps.torch import TorchOps, TorchSteps
 
-        steps.append(TorchStep(rules, TorchOps(target.xp)))
+        steps.append(TorchSteps(rules, TorchOps(target.xp), target.backend))
     return steps
 
 
@@ -88,10 +89,10 @@ def test_signatures_are_those_of_the_reference(chosen):
         for name in names:
             wanted = inspect.signature(getattr(Ops, name)).parameters
             assert list(inspect.signature(getattr(kind, name)).parameters) == list(wanted), name
-    for name in ("on_batch", "on_rows", "on_steps", "stride", "words"):
-        found = [n for n in inspect.signature(getattr(FusedStep, name)).parameters if n != "self"]
-        steps = ReferenceSteps(Rules(network(), LOSS, get_optimizer("sgd")), np)
-        assert found == list(inspect.signature(getattr(steps, name)).parameters), name
+    for name in ("on_batch", "on_rows", "stride", "words"):
+        wanted = list(inspect.signature(getattr(Steps, name)).parameters)
+        for kind in (InPlaceSteps, ReferenceSteps):
+            assert list(inspect.signature(getattr(kind, name)).parameters) == wanted, name
 
 
 LOSS = get_loss("softmax_cross_entropy")
@@ -175,18 +176,15 @@ def train_steps(target, steps, rules, rows=50, batch=16, count=4, layout="C", we
     total = t.xp.zeros((), dtype=t.dtype, device=t.device)
     keys = steps.words(step_keys(5, 0, count, len(net.layers) + 1)) if net.draws else None
     rates = [rules.optimizer.coefficients(0.01, k + 1) for k in range(count)]
-    decay = t.asarray(net.layout.mask("weight"))
-    carry = steps.on_steps(
-        theta, t.asarray(np.zeros(0)), moments, total, tuple(data), order, 0, keys, rates, decay,
-        batch,
-    )  # fmt: skip
+    carry = Carry(theta, t.asarray(net.init(1)[1]), moments, total)
+    carry = steps.on_rows(carry, Rows(Batch(*data), order, 0, batch), keys, rates)
     for a, b in zip(data[:2], before, strict=True):
         np.testing.assert_array_equal(t.to_numpy(a), b)
     return [t.to_numpy(t.xp.asarray(a)) for a in (carry[0], carry[3], *carry[2])]
 
 
 def assert_alike(target, rules, **options):
-    expected = train_steps(target, ReferenceSteps(rules, target.xp), rules, **options)
+    expected = train_steps(target, ReferenceSteps(rules, target.backend), rules, **options)
     for steps in steps_of(target, rules):
         found = train_steps(target, steps, rules, **options)
         for a, e in zip(found, expected, strict=True):
@@ -247,7 +245,7 @@ def test_launches_on_cupy(target, l2, most):
     """Two hidden layers with dropout, cross-entropy, Adam: ten launches beside 8 products."""
     cupy_on_cpu = pytest.importorskip("cupy_on_cpu")
     rules = Rules(network(dropout=0.5), LOSS, get_optimizer("adam"), 0.0, l2)
-    steps = fused_step(rules, target.xp, Fit(50, 16, 1, True, False, target.dtype))
+    steps = training_steps(rules, Fit(50, 16, 1, True, False, target.dtype), target.backend)
     train_steps(target, steps, rules, count=1)
     carry = []
     original = steps.on_rows
@@ -304,13 +302,13 @@ def test_fused_adam_of_torch_is_the_rule(target, monkeypatch, optimizer, l2):
 @pytest.mark.dtypes("float32")
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_torch_draws_ahead_for_as_many_steps_as_there_is_room(target, dropout):
-    from xpnn.steps.torch import TorchStep
+    from xpnn.steps.torch import TorchSteps
 
     fit = Fit(5000, 16, 1, True, False, target.dtype)
     for width, most in ((8, 256), (256, 64), (1 << 20, 1)):
         net = network(dropout=dropout, sizes=(7, width, 5))
-        steps = fused_step(Rules(net, LOSS, get_optimizer("adam")), target.xp, fit)
-        assert isinstance(steps, TorchStep)
+        steps = training_steps(Rules(net, LOSS, get_optimizer("adam")), fit, target.backend)
+        assert isinstance(steps, TorchSteps)
         assert steps.stride(16) == (most if dropout else 1)
 
 
@@ -331,17 +329,20 @@ def test_a_step_in_place_reads_no_value_on_torch_meta(
     rule = get_optimizer(optimizer)
     for activation in ("relu", "leaky_relu", "tanh", "sigmoid", "identity"):
         net = network(activation, dropout=0.5, input_dropout=0.2)
-        steps = torch_ops.TorchStep(Rules(net, LOSS, rule, 0.0, 0.1), torch_ops.TorchOps(target.xp))
-        theta, x, total, decay = (
-            torch.empty(shape, device="meta")
-            for shape in (net.layout.size, (50, 7), (), net.layout.size)
+        rules = Rules(net, LOSS, rule, 0.0, 0.1)
+        steps = torch_ops.TorchSteps(rules, torch_ops.TorchOps(target.xp), target.backend)
+        theta, x, total = (
+            torch.empty(shape, device="meta") for shape in (net.layout.size, (50, 7), ())
         )
+        ones = torch.empty(net.layout.size, device="meta")
+        known = Factors(None, ones, ones)
+        monkeypatch.setattr(Rules, "factors", lambda *given, known=known: known)
         y, order = (torch.empty(50, dtype=torch.int64, device="meta") for _ in range(2))
         data = x, y, torch.empty(50, device="meta") if weighted else None
-        carry = theta, torch.empty(0), rule.init(theta, target.xp), total
+        carry = Carry(theta, torch.empty(0), rule.init(theta, target.xp), total)
         keys, rates = steps.words(step_keys(5, 0, 4, 4)), [rule.coefficients(0.1, 1)] * 4
-        carry = steps.on_steps(*carry, data, order if ordered else None, 0, keys, rates, decay, 16)
-        assert carry[0] is theta
+        rows = Rows(Batch(*data), order if ordered else None, 0, 16)
+        assert steps.on_rows(carry, rows, keys, rates).theta is theta
 
 
 @pytest.mark.targets("torch:cpu")
@@ -365,15 +366,15 @@ def test_a_step_on_torch_allocates_no_layer(target):
 
     net = network(dropout=0.5, sizes=sizes)
     rules = Rules(net, LOSS, get_optimizer("adam"), 0.0, 0.1)
-    steps = fused_step(rules, target.xp, Fit(1000, batch, 1, True, False, target.dtype))
-    original = steps.on_steps
+    steps = training_steps(rules, Fit(1000, batch, 1, True, False, target.dtype), target.backend)
+    original = steps.on_rows
 
     def watched(*args):
         original(*args)
         with Watch():
             return original(*args)
 
-    steps.on_steps = watched
+    steps.on_rows = watched
     train_steps(target, steps, rules, rows=1000, batch=batch, count=5)
     assert shapes
     large = [(name, size) for name, size in shapes if size > batch * sizes[-1]]
@@ -390,7 +391,8 @@ def test_kernel_follows_from_shapes_and_steps_alone(monkeypatch):
     monkeypatch.setenv("XPNN_NUMBA", "0")
     assert not uses_numba(big, large)
     rules = Rules(network(), LOSS, get_optimizer("adam"))
-    assert fused_step(rules, np, large._replace(sparse=True)) is None
+    steps = training_steps(rules, large._replace(sparse=True), get_backend("numpy"))
+    assert isinstance(steps, ReferenceSteps)
 
 
 def test_small_fit_imports_no_numba():
@@ -465,15 +467,14 @@ def test_nothing_is_allocated_inside_a_step_after_the_first():
 
     net = network(dropout=0.5, sizes=(64, 256, 256, 10))
     rules, rng = Rules(net, LOSS, get_optimizer("adam"), 0.0, 0.1), np.random.default_rng(0)
-    steps, rule = FusedStep(rules, NumpyOps(np)), rules.optimizer
+    steps, rule = InPlaceSteps(rules, NumpyOps(np), get_backend("numpy")), rules.optimizer
     theta = net.init(0)[0].astype(np.float32)
-    carry = theta, np.zeros(0), rule.init(theta, np), np.float32(0)
-    data = rng.normal(size=(400, 64)).astype(np.float32), rng.integers(0, 10, 400), None
-    order, keys = rng.permutation(400), step_keys(0, 0, 2, 4).tolist()
-    decay = net.layout.mask("weight").astype(np.float32)
-    carry = steps.on_rows(*carry, data, order, 0, keys[0], rule.coefficients(0.1, 1), decay, 200)
+    carry = Carry(theta, np.zeros(0), rule.init(theta, np), np.float32(0))
+    data = Batch(rng.normal(size=(400, 64)).astype(np.float32), rng.integers(0, 10, 400), None)
+    rows, keys = Rows(data, rng.permutation(400), 0, 200), step_keys(0, 0, 2, 4).tolist()
+    carry = steps.on_rows(carry, rows, keys[:1], [rule.coefficients(0.1, 1)])
     tracemalloc.start()
-    steps.on_rows(*carry, data, order, 200, keys[1], rule.coefficients(0.1, 2), decay, 200)
+    steps.on_rows(carry, rows._replace(start=200), keys[1:], [rule.coefficients(0.1, 2)])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 40_000  # bytes: row numbers and the like; one layer's output is 204,800

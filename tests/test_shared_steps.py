@@ -13,16 +13,19 @@ import numpy as np
 import pytest
 from test_kernels import LOSS, network, train_steps
 
-from xpnn import MLPClassifier, MLPRegressor
+from xpnn import MLPClassifier, MLPRegressor, get_backend
 from xpnn.losses import get_loss
 from xpnn.optimizers import get_optimizer
 from xpnn.steps import threads
-from xpnn.steps.rules import ReferenceSteps, Rules
+from xpnn.steps.reference import ReferenceSteps
+from xpnn.steps.rules import Batch, Carry, Rows, Rules
 
 numba = pytest.importorskip("numba", reason="numba is not installed")
 
 from xpnn.steps import numba_epoch, numba_loops  # noqa: E402
 from xpnn.steps.numba import NumbaOps  # noqa: E402
+
+NUMPY = get_backend("numpy")
 
 
 @pytest.mark.targets("numpy")
@@ -34,14 +37,14 @@ from xpnn.steps.numba import NumbaOps  # noqa: E402
 )
 def test_steps_shared_among_threads(target, name, weighted, hidden, parts, monkeypatch):
     """Every compiled loss, in one to three threads; a helper that went home is called again."""
-    monkeypatch.setattr(numba_epoch.FusedEpoch, "threads", lambda self, rows: parts)
+    monkeypatch.setattr(numba_epoch.CompiledSteps, "threads", lambda self, rows: parts)
     net = network(dropout=0.4, input_dropout=0.1, sizes=(7, *hidden, 5))
     rules = Rules(net, get_loss(name), get_optimizer("adamw"), 0.0, 0.1)
     weight = np.random.default_rng(3).uniform(size=50) if weighted else None
     if weighted:
         weight[:20] = 0.0
-    expected = train_steps(target, ReferenceSteps(rules, target.xp), rules, weight=weight)
-    steps = numba_epoch.FusedEpoch(rules, NumbaOps(np))
+    expected = train_steps(target, ReferenceSteps(rules, target.backend), rules, weight=weight)
+    steps = numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY)
     for wait in (0.0, 0.05):
         time.sleep(wait)
         found = train_steps(target, steps, rules, weight=weight)
@@ -59,11 +62,11 @@ def test_threads_end_with_their_fit_and_blas_has_its_own_back():
     earlier = set(threading.enumerate())  # of other tests' fits, which may not be collected yet
     ours = lambda: [t for t in threading.enumerate() if t not in earlier]  # noqa: E731
     rules = Rules(network(sizes=(20, 30, 5)), LOSS, get_optimizer("sgd"))
-    steps = numba_epoch.FusedEpoch(rules, NumbaOps(np))
+    steps = numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY)
     steps.threads = lambda rows: 2
     theta = rules.network.init(0)[0].astype(np.float32)
-    carry = theta, np.zeros(0), (), np.float32(0)
-    steps.on_steps(*carry, (x, y, None), None, 0, None, [(0.1,)] * 4, theta, 100)
+    carry = Carry(theta, np.zeros(0), (), np.float32(0))
+    steps.on_rows(carry, Rows(Batch(x, y, None), None, 0, 100), None, [(0.1,)] * 4)
     assert {t.name for t in ours()} <= {"xpnn-1"}
     assert threads.blas_threads() == before
     limits = lambda: {b.get_num_threads() for b in threads._libraries()}  # noqa: E731
@@ -86,11 +89,11 @@ def test_a_thread_that_fails_leaves_none_waiting(monkeypatch):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(400, 20)).astype(np.float32), rng.integers(0, 5, 400)
     rules = Rules(network(sizes=(20, 30, 5)), LOSS, get_optimizer("sgd"))
-    steps = numba_epoch.FusedEpoch(rules, NumbaOps(np))
+    steps = numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY)
     steps.threads = lambda rows: 2
     theta = rules.network.init(0)[0].astype(np.float32)
-    carry = theta, np.zeros(0), (), np.float32(0)
-    rest = (x, y, None), None, 0, None, [(0.1,)] * 4, theta, 100
+    carry = Carry(theta, np.zeros(0), (), np.float32(0))
+    rest = Rows(Batch(x, y, None), None, 0, 100), None, [(0.1,)] * 4
     real = numba_epoch.take_part
 
     def failing(part, *args):
@@ -101,16 +104,18 @@ def test_a_thread_that_fails_leaves_none_waiting(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(numba_epoch, "take_part", failing)
         with pytest.raises(MemoryError, match="no memory"):
-            steps.on_steps(*carry, *rest)
-    *_, total = steps.on_steps(*carry, *rest)
+            steps.on_rows(carry, *rest)
+    *_, total = steps.on_rows(carry, *rest)
     assert np.isfinite(total)
     assert steps.parts == 2
 
 
 def test_estimators_use_the_compiled_steps_for_each_kind_of_target(monkeypatch):
     calls = []
-    real = numba_epoch.FusedEpoch._call
-    monkeypatch.setattr(numba_epoch.FusedEpoch, "_call", lambda self: calls.append(1) or real(self))
+    real = numba_epoch.CompiledSteps._call
+    monkeypatch.setattr(
+        numba_epoch.CompiledSteps, "_call", lambda self: calls.append(1) or real(self)
+    )
     monkeypatch.setenv("XPNN_NUMBA", "1")
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 4))
@@ -149,12 +154,12 @@ def test_estimators_use_the_compiled_steps_for_each_kind_of_target(monkeypatch):
 def test_number_of_threads(monkeypatch, sizes, rows, threads_of_blas, expected):
     monkeypatch.setattr(threads, "blas_threads", lambda: threads_of_blas)
     rules = Rules(network(sizes=sizes), LOSS, get_optimizer("adam"))
-    assert numba_epoch.FusedEpoch(rules, NumbaOps(np)).threads(rows) == expected
+    assert numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY).threads(rows) == expected
 
 
 def test_fits_in_several_threads_at_a_time_do_not_meet(monkeypatch):
     monkeypatch.setenv("XPNN_NUMBA", "1")
-    monkeypatch.setattr(numba_epoch.FusedEpoch, "threads", lambda self, rows: 2)
+    monkeypatch.setattr(numba_epoch.CompiledSteps, "threads", lambda self, rows: 2)
     before = threads.blas_threads()
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(300, 12)), rng.integers(0, 3, 300)
@@ -220,7 +225,7 @@ def some_steps(parts=2, dtype=np.float32):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(400, 20)).astype(dtype), rng.integers(0, 5, 400)
     rules = Rules(network(sizes=(20, 30, 5)), LOSS, get_optimizer("sgd"))
-    steps = numba_epoch.FusedEpoch(rules, NumbaOps(np))
+    steps = numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY)
     steps.threads = lambda rows: parts
     theta = rules.network.init(0)[0].astype(dtype)
     return steps, (theta, np.zeros(0), (), dtype(0)), [x, y, None]
@@ -228,8 +233,8 @@ def some_steps(parts=2, dtype=np.float32):
 
 def run_steps(steps, carry, data):
     theta = carry[0].copy()
-    rest = tuple(data), None, 0, None, [(0.1,)] * 4, theta, 100
-    return steps.on_steps(theta, *carry[1:], *rest)[0]
+    rows = Rows(Batch(*data), None, 0, 100)
+    return steps.on_rows(Carry(theta, *carry[1:]), rows, None, [(0.1,)] * 4).theta
 
 
 def test_what_fails_in_a_helping_thread_reaches_the_caller(monkeypatch):
@@ -265,7 +270,7 @@ def test_a_fit_goes_on_in_a_thread_that_outlives_the_main_one():
         "import numpy as np\n"
         "from xpnn import MLPClassifier\n"
         "from xpnn.steps import numba_epoch\n"
-        "numba_epoch.FusedEpoch.threads = lambda self, rows: 2\n"
+        "numba_epoch.CompiledSteps.threads = lambda self, rows: 2\n"
         "rng = np.random.default_rng(0)\n"
         "X, y = rng.normal(size=(300, 5)), rng.integers(0, 3, 300)\n"
         "def work():\n"
@@ -294,7 +299,7 @@ def test_targets_that_do_not_fit_go_to_the_reference(loss, y):
     steps, carry, data = some_steps()
     rules = Rules(steps.network, get_loss(loss), get_optimizer("sgd"))
     results = []
-    for each in (numba_epoch.FusedEpoch(rules, NumbaOps(np)), ReferenceSteps(rules, np)):
+    for each in (numba_epoch.CompiledSteps(rules, NumbaOps(np), NUMPY), ReferenceSteps(rules, np)):
         try:
             results.append(run_steps(each, carry, [data[0], y.astype(y.dtype), None]))
         except ValueError as error:
@@ -306,9 +311,9 @@ def test_targets_that_do_not_fit_go_to_the_reference(loss, y):
 
 def test_data_in_any_memory_layout_run_compiled(monkeypatch):
     called = []
-    real = numba_epoch.FusedEpoch._call
+    real = numba_epoch.CompiledSteps._call
     monkeypatch.setattr(
-        numba_epoch.FusedEpoch, "_call", lambda self: called.append(1) or real(self)
+        numba_epoch.CompiledSteps, "_call", lambda self: called.append(1) or real(self)
     )
     steps, carry, (x, y, _) = some_steps()
     expected = run_steps(steps, carry, [x, y, None])

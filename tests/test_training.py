@@ -173,7 +173,8 @@ def test_streaming_equals_resident(target, weighted):
 
 def step_of(target, loss, optimizer, net, **options):
     """One training step as the loop makes it, and its arguments."""
-    from xpnn.steps.rules import ReferenceSteps, Rules
+    from xpnn.steps.reference import ReferenceSteps
+    from xpnn.steps.rules import Batch, Carry, Rules
 
     x, y, weight = rows()
     if loss.name not in ("softmax_cross_entropy",):
@@ -185,12 +186,12 @@ def step_of(target, loss, optimizer, net, **options):
         total = t.xp.zeros((), dtype=t.dtype, device=t.device)
     rules = (options.get("l1", 0.0), options.get("l2", 0.0))
     rules += (options.get("clip_norm"), options.get("max_norm"))
-    on_batch = ReferenceSteps(Rules(net, loss, optimizer, *rules), t.xp).on_batch
-    carry = (theta, t.asarray(np.zeros(0)), moments, total)
-    batch = (t.asarray(x), t.asarray(y), t.asarray(weight))
+    steps = ReferenceSteps(Rules(net, loss, optimizer, *rules), t.backend)
+    steps._prepare(theta)
+    carry = Carry(theta, t.asarray(np.zeros(0)), moments, total)
+    batch = Batch(t.asarray(x), t.asarray(y), t.asarray(weight))
     keys = np.asarray(keys, np.uint32) if t.backend.library.name == "jax" else keys
-    decay = t.asarray(net.layout.mask("weight"))
-    return on_batch, (*carry, batch, keys, optimizer.coefficients(0.1, 1), decay)
+    return steps, (carry, batch, keys, optimizer.coefficients(0.1, 1))
 
 
 EVERYTHING = {"l1": 0.1, "l2": 0.1, "clip_norm": 1.0, "max_norm": 2.0}
@@ -205,11 +206,11 @@ def test_steps_wait_for_nothing(target_any):
             loss = get_loss("softmax_cross_entropy")
             step, args = step_of(target_any, loss, optimizer(), net, **options)
             with target_any.backend.device_context(), target_any.forbid_sync():
-                step(*args)
+                step.on_batch(*args)
     for loss in LOSSES.values():
         step, args = step_of(target_any, loss, SGD(), net)
         with target_any.backend.device_context(), target_any.forbid_sync():
-            step(*args)
+            step.on_batch(*args)
 
 
 @pytest.mark.targets("strict:device1")
@@ -239,17 +240,21 @@ def test_steps_read_no_value(target_any):
     net = network(dropout=0.5)
     for optimizer in OPTIMIZERS.values():
         loss = get_loss("softmax_cross_entropy")
-        step, args = step_of(target_any, loss, optimizer(), net, **EVERYTHING)
-        theta, buffers, moments, total, batch, keys, coefficients, decay = (
-            tuple(v.to("meta") for v in a)
-            if isinstance(a, tuple) and a and isinstance(a[0], torch.Tensor)
-            else a.to("meta")
-            if isinstance(a, torch.Tensor)
-            else a
-            for a in args
+        steps, (carry, batch, keys, coefficients) = step_of(
+            target_any, loss, optimizer(), net, **EVERYTHING
         )
-        out = step(theta, buffers, moments, total, batch, keys, coefficients, decay)
-        assert out[0].shape == theta.shape
+
+        def meta(a):
+            if isinstance(a, torch.Tensor):
+                return a.to("meta")
+            if a is None:
+                return None
+            return type(a)(*map(meta, a)) if hasattr(a, "_fields") else tuple(map(meta, a))
+
+        steps.factors = meta(steps.factors)
+        out = steps.on_batch(meta(carry), meta(batch), keys, coefficients)
+        assert out.theta.shape == carry.theta.shape
+        assert out.theta.device.type == "meta"
 
 
 @pytest.mark.targets("jax:cpu", "jax:cuda")
@@ -258,7 +263,9 @@ def test_step_is_compiled_once_for_all_epochs(target_any):
     """Learning rate, step number and keys are arguments: two programs (full and short batch)."""
     import jax
 
-    from xpnn.steps.rules import ReferenceSteps, Rules
+    from xpnn.network import make_groups
+    from xpnn.steps.reference import ReferenceSteps
+    from xpnn.steps.rules import Rules
 
     options = config(
         epochs=4, learning_rate=0.1, schedule=get_schedule("cosine"),
@@ -267,7 +274,8 @@ def test_step_is_compiled_once_for_all_epochs(target_any):
     net = network(dropout=0.5)
     state = start(net, options.optimizer, target_any.backend, "float32")
     train(net, state, dataset(target_any), options)
-    on_rows = ReferenceSteps(Rules(net, options.loss, options.optimizer), target_any.xp).on_rows
+    rules = Rules(net, options.loss, options.optimizer, groups=make_groups((), net.layout))
+    on_rows = ReferenceSteps(rules, target_any.backend)._on_rows
     assert isinstance(on_rows, type(jax.jit(lambda x: x)))
     assert on_rows._cache_size() == 2
 

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import is_cupy_namespace, is_numpy_namespace, is_torch_namespace
 
-from xpnn.arrays.typing import Namespace
-from xpnn.steps.fused import FusedStep, is_plain
+from xpnn.arrays.backend import Backend
+from xpnn.steps.inplace import InPlaceSteps
 from xpnn.steps.numpy import NumpyOps
+from xpnn.steps.reference import ReferenceSteps
+from xpnn.steps.rules import Rules, Steps
 
 # Importing numba costs about 0.4 s. NumPy takes about a nanosecond an element between the
 # products, 2 for each number drawn, and 50 us a step whatever the shapes.
@@ -35,27 +37,28 @@ class Fit(NamedTuple):
         return -(-self.rows // self.batch) * self.epochs
 
 
-def fused_step(rules: Any, xp: Namespace, fit: Fit) -> FusedStep | None:
-    """A step in place for one call of fit, or None where the reference has to do."""
-    if fit.sparse or not is_plain(rules.network):
-        return None
+def training_steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
+    """The steps of one call of fit: the fastest there are for its arrays."""
+    xp = backend.xp
+    if fit.sparse:
+        return ReferenceSteps(rules, backend)
     if is_numpy_namespace(xp):
         if not uses_numba(rules.network, fit):
-            return FusedStep(rules, NumpyOps(xp))
+            return InPlaceSteps(rules, NumpyOps(xp), backend)
         from xpnn.steps.numba import NumbaOps
-        from xpnn.steps.numba_epoch import FusedEpoch
+        from xpnn.steps.numba_epoch import CompiledSteps
 
-        kind = FusedEpoch if fit.resident else FusedStep
-        return kind(rules, NumbaOps(xp))
+        kind = CompiledSteps if fit.resident else InPlaceSteps
+        return kind(rules, NumbaOps(xp), backend)
     if is_cupy_namespace(xp):
         from xpnn.steps.cupy import CupyOps
 
-        return FusedStep(rules, CupyOps(xp))
+        return InPlaceSteps(rules, CupyOps(xp), backend)
     if is_torch_namespace(xp):
-        from xpnn.steps.torch import TorchOps, TorchStep
+        from xpnn.steps.torch import TorchOps, TorchSteps
 
-        return TorchStep(rules, TorchOps(xp))
-    return None
+        return TorchSteps(rules, TorchOps(xp), backend)
+    return ReferenceSteps(rules, backend)
 
 
 def uses_numba(network: Any, fit: Fit) -> bool:
@@ -65,7 +68,7 @@ def uses_numba(network: Any, fit: Fit) -> bool:
     if off or said == "0" or np.dtype(fit.dtype).kind != "f":
         return False
     if said != "1":
-        drawn = network.layers[0].n_in if network.input_dropout else 0
+        drawn = network.n_in if network.input_dropout else 0
         drawn += sum(d.n_out for d in network.layers if d.dropout)
         units = sum(d.n_out for d in network.layers)
         work = fit.batch * (units + 2 * drawn) + 3 * network.layout.size + 50_000

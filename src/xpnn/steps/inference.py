@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.arrays.typing import Array
+from xpnn.model.dense import Dense
 from xpnn.steps.numpy import builtin_name
 
 _BLOCK = 1 << 18  # elements of the widest layer
@@ -24,7 +25,8 @@ def _plan(network: Any) -> Any:
     if known is not None and known[0]() is network:
         return known[1]
     plan: Any = ()
-    if not any(getattr(d, "normalization", None) for d in network.layers):
+    plain = all(type(d) is Dense and not d.normalization for d in network.layers)
+    if plain and network.members == 1:
         place = {e.name: slice(e.offset, e.offset + e.size) for e in network.layout.entries}
         plan = tuple(
             (

@@ -6,10 +6,12 @@ import numpy as np
 
 from xpnn.arrays.random import keep_count
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.model.reference import Drop
+from xpnn.model.layer import Drop
 from xpnn.steps import numba_loops as loops
 from xpnn.steps.numba_losses import softmax_cross_entropy
 from xpnn.steps.numpy import NumpyOps, builtin_name, is_builtin, is_class_number
+from xpnn.steps.operations import Update
+from xpnn.steps.rules import Rules
 
 _NO_KEY = np.uint32(0)
 
@@ -91,29 +93,18 @@ class NumbaOps(NumpyOps):
         value = softmax_cross_entropy(z, bias, y, np.arange(n), none, over, sums)
         return real(value / over), z
 
-    def update(
-        self,
-        optimizer: Any,
-        theta: Array,
-        gradient: Array,
-        moments: tuple[Array, ...],
-        coefficients: tuple[float, ...],
-        decay: Array | None,
-        l2: float,
-        n_weights: int,
-    ) -> tuple[tuple[Array, ...], Any]:
+    def update(self, rules: Rules, u: Update) -> tuple[tuple[Array, ...], Any]:
         """One pass over the flat vectors."""
-        if not is_builtin(optimizer, *loops.OPTIMIZERS):
-            return super().update(
-                optimizer, theta, gradient, moments, coefficients, decay, l2, n_weights
-            )
-        penalty: Any = None
+        n_weights, l2, theta, gradient = rules.n_weights, u.l2, u.theta, u.gradient
+        optimizer, penalty = rules.optimizer, None
+        if n_weights is None or not is_builtin(optimizer, *loops.OPTIMIZERS):
+            return super().update(rules, u)
         if l2:
             w = theta[:n_weights]
             penalty = (0.5 * l2) * np.dot(w, w)
         dtype = theta.dtype
-        rate, shrink = (*coefficients, 0.0)[:2]
-        m, v = (*moments, *[self._empty[dtype]] * 2)[:2]
+        rate, shrink = (*u.coefficients, 0.0)[:2]
+        m, v = (*u.moments, *[self._empty[dtype]] * 2)[:2]
         loops.update(
             loops.OPTIMIZERS[optimizer.name],
             theta,
@@ -126,4 +117,4 @@ class NumbaOps(NumpyOps):
             dtype.type(l2),
             n_weights,
         )
-        return moments, penalty
+        return u.moments, penalty

@@ -1,18 +1,20 @@
 """Many steps of the commonest networks in one call, by `numba_steps`."""
 
 import operator
+from collections.abc import Sequence
 from threading import Thread
 from typing import Any
 
 import numpy as np
 
+from xpnn.arrays.backend import Backend
 from xpnn.arrays.random import keep_count
 from xpnn.arrays.typing import Array
+from xpnn.model.dense import Dense
 from xpnn.parts.losses import LOSSES
 from xpnn.steps import numba_loops as loops
 from xpnn.steps import numba_losses, threads
-from xpnn.steps.fused import Carry, FusedStep
-from xpnn.steps.inplace import Ops
+from xpnn.steps.inplace import InPlaceSteps
 from xpnn.steps.numba import hyper_parameters
 from xpnn.steps.numba_barrier import (
     ABANDONED,
@@ -26,6 +28,8 @@ from xpnn.steps.numba_barrier import (
 from xpnn.steps.numba_blas import product_address
 from xpnn.steps.numba_steps import PIECE, take_part
 from xpnn.steps.numpy import builtin_name, is_builtin
+from xpnn.steps.operations import Ops
+from xpnn.steps.rules import Carry, Coefficients, Rows
 
 _SECONDS_APART = 4e9  # multiplications between two looks at Ctrl-C: about a twentieth of a second
 _FEWEST_PRODUCTS = 1_000_000  # multiplications of a thread's share: with less it mostly waits
@@ -48,22 +52,36 @@ def _to_read(a: np.ndarray) -> np.ndarray:
     return view
 
 
-class FusedEpoch(FusedStep):
-    """`FusedStep` with a compiled loop over steps for the commonest networks and rules."""
+def is_plain(network: Any) -> bool:
+    """Whether all layers are affine maps with an activation and dropout, and the last is linear."""
+    layers = network.layers
+    return (
+        network.members == 1
+        and all(type(d) is Dense and not d.normalization for d in layers)
+        and layers[-1].activation.name == "identity"
+        and layers[-1].dropout == 0
+    )
 
-    def __init__(self, rules: Any, ops: Ops) -> None:
-        super().__init__(rules, ops)
+
+class CompiledSteps(InPlaceSteps):
+    """Steps in place with a compiled loop over steps for the commonest networks and rules."""
+
+    def __init__(self, rules: Any, ops: Ops, backend: Backend) -> None:
+        super().__init__(rules, ops, backend)
         layers = self.network.layers
-        codes = [loops.CODES.get(builtin_name(d.activation)) for d in layers]
+        plain = is_plain(self.network)
+        codes = [loops.CODES.get(builtin_name(d.activation)) if plain else None for d in layers]
+        self.n_weights: int = rules.n_weights or 0
         self.loss = numba_losses.CODES.get(rules.loss.name)
         self.fits = (
-            self.plain_rules
+            rules.plain
+            and rules.n_weights is not None
             and None not in codes
             and self.loss is not None
             and rules.loss == LOSSES[rules.loss.name]
             and is_builtin(rules.optimizer, *loops.OPTIMIZERS)
         )
-        multiplications = sum(d.n_in * d.n_out for d in layers)
+        multiplications = sum(d.n_in * d.n_out for d in layers)  # of a row
         self.per_row = 3 * multiplications + 1
         self.known: tuple[Any, ...] = ()  # the arrays that the threads work on
         self.suits = False  # whether compiled steps can work on them
@@ -87,44 +105,36 @@ class FusedEpoch(FusedStep):
         return int(max(1, min(1024, _SECONDS_APART / (self.per_row * batch + 1e5))))
 
     def words(self, keys: np.ndarray) -> Any:
-        """Dropout keys, a uint32 array (steps, layers, 2), as `on_steps` takes them."""
+        """Dropout keys as they are, a uint32 array of shape (steps, layers + 1, 2)."""
         return keys
 
-    def on_steps(
-        self,
-        theta: Array,
-        buffers: Array,
-        moments: tuple[Array, ...],
-        total: Array,
-        data: tuple[Array, Array, Array | None],
-        order: Array | None,
-        start: int,
-        keys: Any,
-        coefficients: list[tuple[float, ...]],
-        decay: Array | None,
-        batch: int,
+    def drop(self, key: Any, i: int) -> Any:
+        """The dropout of the input (0) or of a layer's outputs (its number from 1)."""
+        return super().drop(key.tolist(), i)
+
+    def on_rows(
+        self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
     ) -> Carry:
-        """As many steps as there are coefficients, on consecutive batches of resident data."""
+        """Steps on consecutive batches of resident data."""
+        (theta, buffers, moments, total), (data, order, start, batch) = carry, rows
         if not self._knows(theta, moments, data, batch):
-            rows = None if keys is None else keys.tolist()
-            return super().on_steps(
-                theta, buffers, moments, total, data, order, start, rows, coefficients, decay, batch
-            )
+            return super().on_rows(carry, rows, keys, coefficients)
         count = len(coefficients)
-        rows = min(batch * count, data[0].shape[0] - start)
+        last = min(start + batch * count, data.x.shape[0])
         while True:
-            self.order[:rows] = (
-                order[start : start + rows] if order is not None else np.arange(start, start + rows)
+            self.order[: last - start] = (
+                np.arange(start, last) if order is None else order[start:last]
             )
             self.rates[:count, : len(coefficients[0])] = coefficients
             if keys is not None:
                 self.keys[:count] = keys
-            self.job[:] = self.goal, count, rows
+            self.job[:] = self.goal, count, last - start
             if self._call():
                 break
             self._knows(theta, moments, data, batch)  # anew, for one thread
         self.goal += 2 * self.parts * count
-        return theta, buffers, moments, total + theta.dtype.type(self.totals.sum())
+        total = total + theta.dtype.type(self.totals.sum())
+        return Carry(theta, buffers, moments, total)
 
     def _call(self) -> bool:
         """A call's steps in all threads, this one among them; False if no other can be had."""

@@ -8,6 +8,7 @@ import numpy as np
 from xpnn.arrays.backend import Backend, to_numpy
 from xpnn.arrays.compiling import compiled_method
 from xpnn.arrays.typing import Array, DType, Namespace
+from xpnn.parts.losses import built_in
 from xpnn.steps.inference import host_forward
 
 # Training needs room beside the data; data above this part of the free memory is streamed.
@@ -71,6 +72,31 @@ class Dataset:
         wide = "int64" in self.backend.dtypes
         return self.backend.asarray(order, dtype="int64" if wide else "int32")
 
+    def check_labels(self, loss: Any, n_classes: int) -> None:
+        """Refuse class numbers that a network with so many outputs does not have.
+
+        Raises
+        ------
+        ValueError
+            With the first wrong one and its row.
+        """
+        y, xp = self.arrays[1], self.backend.xp
+        if built_in(loss) != "softmax_cross_entropy" or y is None or y.ndim != 1 or not self.n:
+            return
+        if not self.resident:
+            wrong = (y < 0) | (y >= n_classes)
+        else:
+            wrong = xp.logical_or(y < 0, y >= n_classes)
+            if bool(xp.any(wrong)):
+                y, wrong = self.backend.to_numpy(y), self.backend.to_numpy(wrong)
+        if bool(wrong.any() if isinstance(wrong, np.ndarray) else xp.any(wrong)):
+            row = int(np.flatnonzero(wrong)[0])
+            raise ValueError(
+                f"y has the class number {y[row].item()!r} in row {row}, but the network has "
+                f"{n_classes} outputs: number the classes from 0 to {n_classes - 1}, or give the "
+                "last layer more outputs."
+            )
+
     def fetch(self, order: np.ndarray | None, start: int, size: int) -> tuple[Array | None, ...]:
         """One streamed batch, gathered on the host and moved."""
         rows = slice(start, start + size) if order is None else order[start : start + size]
@@ -103,15 +129,15 @@ def predict_in_chunks(
     if isinstance(x, np.ndarray) and isinstance(theta, np.ndarray):
         raw = host_forward(network, theta, x)
         if raw is not None:
-            return raw if method == "forward" else network.link(raw, backend.xp)
+            return raw if method == "forward" else network.linked(raw, backend.xp)
     function = compiled_method(network, method, backend.xp)
-    widest = max(max(layer.n_in, layer.n_out) for layer in network.layers)
-    size = max(1, CHUNK_ELEMENTS // widest)
+    size = max(1, CHUNK_ELEMENTS // network.widest)
     data = Dataset(x, None, None, backend, theta.dtype)
     parts = [
         function(theta, buffers, batch, backend.xp) for batch in _chunks(data, size, backend.xp)
     ]
-    return parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=0)
+    rows = -2 if method == "forward" else 0  # the axis behind the members'
+    return parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=rows)
 
 
 def _chunks(data: Dataset, size: int, xp: Namespace) -> Iterator[Array]:
