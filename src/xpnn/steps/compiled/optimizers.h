@@ -1,6 +1,7 @@
 /* Optimizers' updates in one pass over consecutive parameters: parts/optimizers.py.
 
-   The gradient is scale g + l2 w: what clipping left of it, and the penalty's. */
+   The gradient is scale g + l2 w: what clipping left of it, and the penalty's. A group's factor of
+   the rate and its decay change the parameters alone, not the moments. */
 #ifndef XPNN_OPTIMIZERS_H
 #define XPNN_OPTIMIZERS_H
 
@@ -10,14 +11,15 @@
 enum optimizer { /* steps.py has the same order */ SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW };
 
 typedef struct {
-    real rate, keep; /* of a step; keep is what weight decay leaves */
+    real step, factor, keep; /* the step's size, the group's factor, and what decay leaves */
     real scale, l2;
     real b1, b2, c1, c2, epsilon; /* c1 and c2 are what b1 and b2 leave of 1 */
 } update;
 
 #define UPDATE(name, arguments, statements)                                          \
     WIDE static void name arguments {                                                \
-        const real rate = u->rate, scale = u->scale, l2 = u->l2;                     \
+        const real step = u->step, factor = u->factor, keep = u->keep;               \
+        const real scale = u->scale, l2 = u->l2;                                     \
         for (int64_t i = 0; i < n; i++) {                                            \
             const real gi = scale * g[i] + l2 * w[i];                                \
             statements                                                               \
@@ -25,31 +27,33 @@ typedef struct {
     }
 
 UPDATE(descend, (const update *u, real *restrict w, const real *restrict g, int64_t n),
-       w[i] -= rate * gi;)
+       w[i] = keep * w[i] - factor * (step * gi);)
 
 UPDATE(descend_with_momentum,
        (const update *u, real *restrict w, const real *restrict g, real *restrict m, int64_t n),
-       const real mi = u->b1 * m[i] - rate * gi; m[i] = mi; w[i] += mi;)
+       const real mi = u->b1 * m[i] - step * gi; m[i] = mi; w[i] = keep * w[i] + factor * mi;)
 
 UPDATE(descend_ahead, /* Nesterov */
        (const update *u, real *restrict w, const real *restrict g, real *restrict m, int64_t n),
-       const real move = rate * gi; const real mi = u->b1 * m[i] - move; m[i] = mi;
-       w[i] += u->b1 * mi - move;)
+       const real move = step * gi; const real mi = u->b1 * m[i] - move; m[i] = mi;
+       w[i] = keep * w[i] + factor * (u->b1 * mi - move);)
 
 UPDATE(adagrad,
        (const update *u, real *restrict w, const real *restrict g, real *restrict m, int64_t n),
-       const real mi = m[i] + gi * gi; m[i] = mi; w[i] -= rate * gi / (ROOT(mi) + u->epsilon);)
+       const real mi = m[i] + gi * gi; m[i] = mi;
+       w[i] = keep * w[i] - factor * (step * gi / (ROOT(mi) + u->epsilon));)
 
 UPDATE(rmsprop,
        (const update *u, real *restrict w, const real *restrict g, real *restrict m, int64_t n),
        const real mi = u->b2 * m[i] + u->c2 * (gi * gi); m[i] = mi;
-       w[i] -= rate * gi / (ROOT(mi) + u->epsilon);)
+       w[i] = keep * w[i] - factor * (step * gi / (ROOT(mi) + u->epsilon));)
 
 UPDATE(adam,
        (const update *u, real *restrict w, const real *restrict g, real *restrict m,
         real *restrict v, int64_t n),
        const real mi = u->b1 * m[i] + u->c1 * gi; const real vi = u->b2 * v[i] + u->c2 * (gi * gi);
-       m[i] = mi; v[i] = vi; w[i] = u->keep * w[i] - rate * mi / (ROOT(vi) + u->epsilon);)
+       m[i] = mi; v[i] = vi;
+       w[i] = keep * w[i] - factor * (step * mi / (ROOT(vi) + u->epsilon));)
 
 static void update_some(int64_t optimizer, const update *u, real *w, const real *g, real *m,
                         real *v, int64_t n) {
@@ -105,11 +109,11 @@ static void learn(const plan *p, const double *coefficients, int64_t start, cons
     for (int64_t count; n > 0; start += count, g += count, n -= count) {
         const segment *s = segment_of(p, start);
         count = smaller(n, (int64_t)s->stop - start);
-        const double decayed = p->optimizer == ADAMW ? coefficients[1] * s->decay : 0;
+        const double share = p->coefficients_of_step > 1 ? coefficients[1] : 0;
         const update u = {
-            NUMBER(coefficients[0] * s->rate), NUMBER(1 - decayed), NUMBER(scale),
-            NUMBER(l2 * s->penalty), NUMBER(p->beta_1), NUMBER(p->beta_2), NUMBER(1 - p->beta_1),
-            NUMBER(1 - p->beta_2), NUMBER(p->epsilon)};
+            NUMBER(coefficients[0]), NUMBER(s->rate), NUMBER(1 - s->rate * s->decay * share),
+            NUMBER(scale), NUMBER(l2 * s->penalty), NUMBER(p->beta_1), NUMBER(p->beta_2),
+            NUMBER(1 - p->beta_1), NUMBER(1 - p->beta_2), NUMBER(p->epsilon)};
         real *const *m = p->moments;
         update_some(p->optimizer, &u, p->theta + start, g, m[0] ? m[0] + start : NULL,
                     m[1] ? m[1] + start : NULL, count);

@@ -14,6 +14,7 @@ typedef struct {
     int64_t kept; /* of 65,536 draws of dropout */
     int64_t normalization;
     int64_t statistics; /* where in buffers the mean begins; the variance follows */
+    double limit;       /* of the norm of a neuron's incoming weights; 0: none */
 } layer;
 
 /* Consecutive entries of theta whose factors are the same (steps/rules.py). */
@@ -32,7 +33,8 @@ typedef struct {
     double loss_parameter;
     int64_t optimizer;
     double beta_1, beta_2, epsilon; /* beta_1 is the momentum, beta_2 the rho of others */
-    double l1, l2, clip, limit;     /* 0: none */
+    double l1, l2, clip;            /* 0: none */
+    int64_t limits;                 /* whether any layer has one */
     int64_t segments;
     const segment *segment;
     gemm *product;

@@ -1,14 +1,16 @@
 """What a fit is, as the compiled steps take it: the structures of plan.h, filled in once a fit."""
 
 import ctypes
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from xpnn.arrays.random import keep_count
+from xpnn.model.dense import Dense
 from xpnn.parts.activations import ACTIVATIONS
-from xpnn.parts.losses import LOSSES
+from xpnn.parts.losses import built_in
 from xpnn.parts.optimizers import OPTIMIZERS
 
 # In the order of the enumerations in activations.h, losses.h and optimizers.h.
@@ -44,8 +46,8 @@ class Plan(ctypes.Structure):
         ("loss_parameter", ctypes.c_double),
         ("optimizer", ctypes.c_int64),
         *((name, ctypes.c_double) for name in ("beta_1", "beta_2", "epsilon")),
-        *((name, ctypes.c_double) for name in ("l1", "l2", "clip", "limit")),
-        ("segments", ctypes.c_int64),
+        *((name, ctypes.c_double) for name in ("l1", "l2", "clip")),
+        *((name, ctypes.c_int64) for name in ("limits", "segments")),
         *((name, ctypes.c_void_p) for name in ("segment", "product", "theta", "buffers")),
         ("moments", ctypes.c_void_p * 2),
         *((name, ctypes.c_int64) for name in ("rows", "batch")),
@@ -74,13 +76,12 @@ def product_address(dtype: np.dtype) -> int:
     return int(pointer(capsule, name(capsule)))
 
 
-def builtin_name(part: Any, table: dict[str, Any]) -> str:
-    """The name of a built-in activation; "" for a user's own, whatever its name."""
-    return part.name if table.get(part.name) == part else ""
+_WHOLE = "n_in n_out weight bias scale activation kept normalization statistics".split()
+_LAYER = np.dtype([*((name, np.int64) for name in _WHOLE), ("limit", np.float64)])
 
 
-def layer_table(network: Any) -> np.ndarray:
-    """A row a layer, as the structure `layer` of plan.h has them; its network must be known."""
+def layer_table(network: Any, limits: Mapping[str, float]) -> np.ndarray:
+    """A row a layer, as the structure `layer` of plan.h has them."""
     place = {e.name: e.offset for e in network.layout.entries}
     statistics = {e.name: e.offset for e in network.buffer_layout.entries}
     rows = [
@@ -94,10 +95,11 @@ def layer_table(network: Any) -> np.ndarray:
             kept(layer.dropout),
             _NORMALIZATIONS[layer.normalization],
             statistics.get(f"mean_{i}", -1),
+            limits.get(f"weight_{i}", 0.0),
         )
         for i, layer in enumerate(network.layers)
     ]
-    return np.asarray(rows, dtype=np.int64)
+    return np.asarray(rows, dtype=_LAYER)
 
 
 def kept(rate: float) -> int:
@@ -106,29 +108,29 @@ def kept(rate: float) -> int:
 
 
 def known_network(network: Any, training: bool = True) -> bool:
-    """Whether all activations are built in (and can be trained)."""
-    return all(
-        builtin_name(layer.activation, ACTIVATIONS)
+    """Whether all layers and activations are built in (and can be trained)."""
+    return network.members == 1 and all(
+        type(layer) is Dense
+        and ACTIVATIONS.get(layer.activation.name) == layer.activation
         and (layer.activation.differentiable or not training)
         for layer in network.layers
     )
 
 
 def known_rules(rules: Any) -> bool:
-    """Whether the compiled steps have the activations, the loss and the optimizer of a fit."""
-    loss, optimizer = rules.loss, rules.optimizer
+    """Whether the compiled steps have the layers, the loss and the optimizer of a fit."""
+    loss = rules.loss.name
     return (
         known_network(rules.network)
-        and loss.name in LOSSES
-        and LOSSES[loss.name].function is loss.function
-        and type(optimizer) in OPTIMIZERS.values()
+        and built_in(rules.loss) == loss
+        and type(rules.optimizer) in OPTIMIZERS.values()
     )
 
 
-def fill_network(plan: Plan, network: Any) -> np.ndarray:
+def fill_network(plan: Plan, network: Any, limits: Mapping[str, float]) -> np.ndarray:
     """Say what the network is; the table has to be kept as long as the plan."""
-    table = layer_table(network)
-    plan.layers, plan.layer = len(table), table.ctypes.data
+    table = layer_table(network, limits)
+    plan.layers, plan.layer, plan.limits = len(table), table.ctypes.data, len(limits)
     plan.input_kept = kept(network.input_dropout)
     plan.parameters = network.layout.size
     plan.weights = sum(e.size for e in network.layout.entries if e.role == "weight")

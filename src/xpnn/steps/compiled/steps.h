@@ -117,8 +117,11 @@ static void learn_whole(const task *t, push *by) {
 /* Biases and scales are few: one thread sums their gradients before the others' need them. */
 static void sum_vectors(const task *t) {
     const plan *p = t->r->p;
+    const int64_t n = p->parameters - p->weights;
     for (int64_t i = 1; i < p->parts; i++)
-        add_scaled(t->mine->vectors, t->r->thread[i].vectors, 1, p->parameters - p->weights);
+        add_scaled(t->mine->vectors, t->r->thread[i].vectors, 1, n);
+    t->mine->value += penalty_of(p, p->weights, n) / t->over;
+    if (p->l1 > 0 || p->clip > 0) add_penalty(p, p->weights, t->mine->vectors, n, t->over);
 }
 
 static void hold_norms(const task *t) {
@@ -126,8 +129,10 @@ static void hold_norms(const task *t) {
     pool_meet(p->pool);
     for (int64_t k = 0; k < p->layers; k++) {
         const layer *l = &p->layer[k];
-        limit_columns(p->theta + l->weight, l->n_in, l->n_out, l->n_out * t->part / p->parts,
-                      l->n_out * (t->part + 1) / p->parts, NUMBER(p->limit), t->mine->factors);
+        if (l->limit > 0)
+            limit_columns(p->theta + l->weight, l->n_in, l->n_out, l->n_out * t->part / p->parts,
+                          l->n_out * (t->part + 1) / p->parts, NUMBER(l->limit),
+                          t->mine->factors);
     }
 }
 
@@ -151,11 +156,9 @@ static void one_step(const task *t, const double *coefficients) {
         learn_whole(t, &by);
     else
         learn_in_pieces(t, &by);
-    if (t->part == 0) {
-        by.l2 = 0;
+    if (t->part == 0)
         use_gradient(p, &by, p->weights, t->mine->vectors, p->parameters - p->weights);
-    }
-    if (p->limit > 0) hold_norms(t);
+    if (p->limits) hold_norms(t);
     pool_meet(p->pool);
 }
 

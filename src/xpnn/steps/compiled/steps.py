@@ -6,6 +6,7 @@ the words for it.
 
 import ctypes
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from xpnn.steps.compiled.plan import (
     product_address,
 )
 from xpnn.steps.compiled.pool import Pool
-from xpnn.steps.compiled.protocol import Batch, Carry, Rows
+from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
 from xpnn.steps.threads import blas_threads, one_blas_thread
 
 _SECONDS_APART = 4e9  # multiplications between two looks at Ctrl-C: about a twentieth of a second
@@ -40,7 +41,7 @@ class CompiledSteps:
         For data that do not fit.
     """
 
-    def __init__(self, rules: Any, otherwise: Any) -> None:
+    def __init__(self, rules: Rules, otherwise: Steps) -> None:
         self.rules, self.otherwise = rules, otherwise
         layers = rules.network.layers
         self.n_in, self.n_out = layers[0].n_in, layers[-1].n_out
@@ -59,18 +60,15 @@ class CompiledSteps:
         """Dropout keys, a uint32 array (steps, layers + 1, 2), as `on_rows` takes them."""
         return keys
 
-    def on_batch(
-        self, carry: Carry, batch: Batch, keys: Any, coefficients: tuple[float, ...]
-    ) -> Carry:
-        """A step on a batch, which is not written into."""
+    def on_batch(self, carry: Carry, batch: Batch, key: Any, coefficients: Coefficients) -> Carry:
+        """One step on a batch, which is not written into."""
         rows = Rows(batch, None, 0, batch.x.shape[0])
-        words = None if keys is None else keys[None]
-        return self.on_rows(carry, rows, words, [coefficients])
+        return self.on_rows(carry, rows, None if key is None else key[None], [coefficients])
 
     def on_rows(
-        self, carry: Carry, rows: Rows, keys: Any, coefficients: list[tuple[float, ...]]
+        self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
     ) -> Carry:
-        """As many steps as there are coefficients, on consecutive batches of resident data."""
+        """As many steps on consecutive batches as there are coefficients."""
         if not self._knows(carry, rows):
             words = None if keys is None else self.otherwise.words(keys)
             return self.otherwise.on_rows(carry, rows, words, coefficients)
@@ -79,12 +77,16 @@ class CompiledSteps:
         plan.coefficients, plan.coefficients_of_step = _address(factors), factors.shape[1]
         plan.start, plan.steps = rows.start, len(factors)
         plan.order, plan.keys = _address(rows.order), _address(keys)
-        if plan.parts == 1:
-            self.steps(self.at)
-        else:
-            with one_blas_thread():
-                self.steps(self.at)
+        self._call()
         return carry._replace(total=carry.total + carry.theta.dtype.type(plan.total))
+
+    def _call(self) -> None:
+        """The plan's steps, in as many threads as it says."""
+        if self.plan.parts == 1:
+            self.steps(self.at)
+            return
+        with one_blas_thread():
+            self.steps(self.at)
 
     def _knows(self, carry: Carry, rows: Rows) -> bool:
         """Whether compiled steps can work on these arrays; the plan is made anew for new ones."""
@@ -140,12 +142,12 @@ class CompiledSteps:
     def _describe(self, carry: Carry) -> None:
         """The network, the rules and what is learned."""
         plan, held, rules = self.plan, self.held, self.rules
-        held["layers"] = fill_network(plan, rules.network)
+        held["layers"] = fill_network(plan, rules.network, rules.limits)
         fill_loss(plan, rules.loss)
         fill_optimizer(plan, rules.optimizer)
         plan.l1, plan.l2 = rules.l1, rules.l2
-        plan.clip, plan.limit = rules.clip_norm or 0.0, rules.limit or 0.0
-        held["segments"] = np.asarray(segments_of(rules, plan.weights), dtype=np.float64)
+        plan.clip = rules.clip_norm or 0.0
+        held["segments"] = np.asarray(rules.segments, dtype=np.float64)
         plan.segments, plan.segment = len(held["segments"]), _address(held["segments"])
         plan.product = product_address(carry.theta.dtype)
         plan.theta, plan.buffers = _address(carry.theta), _address(carry.buffers)
@@ -155,10 +157,6 @@ class CompiledSteps:
         """How many threads share a step of so many rows."""
         most = min(rows // _FEWEST_ROWS, self.per_row * rows // _FEWEST_PRODUCTS)
         return 1 if most < 2 else max(1, min(blas_threads(), most))
-
-
-def segments_of(rules, n_weights):
-    return [(0, n_weights, 1, 1, 1), (n_weights, rules.network.layout.size, 1, 0, 0)]
 
 
 def _address(a: np.ndarray | None) -> int | None:
