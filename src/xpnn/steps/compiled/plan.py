@@ -17,20 +17,51 @@ from xpnn.parts.optimizers import OPTIMIZERS
 ACTIVATION_CODES = {
     name: code
     for code, name in enumerate(
-        "identity step sigmoid tanh relu leaky_relu elu selu gelu silu mish softplus softsign "
-        "hard_sigmoid exp softmax log_softmax".split()
+        [
+            "identity",
+            "step",
+            "sigmoid",
+            "tanh",
+            "relu",
+            "leaky_relu",
+            "elu",
+            "selu",
+            "gelu",
+            "silu",
+            "mish",
+            "softplus",
+            "softsign",
+            "hard_sigmoid",
+            "exp",
+            "softmax",
+            "log_softmax",
+        ]
     )
 }
 LOSS_CODES = {
     name: code
     for code, name in enumerate(
-        "half_squared_error squared_error sum_squared_error absolute_error huber log_cosh pinball "
-        "poisson binary_cross_entropy softmax_cross_entropy hinge perceptron".split()
+        [
+            "half_squared_error",
+            "squared_error",
+            "sum_squared_error",
+            "absolute_error",
+            "huber",
+            "log_cosh",
+            "pinball",
+            "poisson",
+            "binary_cross_entropy",
+            "softmax_cross_entropy",
+            "hinge",
+            "perceptron",
+        ]
     )
 }
 OPTIMIZER_CODES = {
     name: code
-    for code, name in enumerate("sgd momentum nesterov adagrad rmsprop adam adamw".split())
+    for code, name in enumerate(
+        ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
+    )
 }
 _NORMALIZATIONS = {None: 0, "batch": 1, "layer": 2}
 SUFFIXES = {np.dtype(np.float32): "f32", np.dtype(np.float64): "f64"}
@@ -39,7 +70,7 @@ SUFFIXES = {np.dtype(np.float32): "f32", np.dtype(np.float64): "f64"}
 class Plan(ctypes.Structure):
     """The `plan` of plan.h; all of it numbers of 64 bits and addresses."""
 
-    _fields_ = [  # noqa: RUF012  # ctypes wants a list
+    _fields_ = [  # ctypes wants a list
         *((name, ctypes.c_int64) for name in ("layers", "input_kept", "parameters", "weights")),
         ("layer", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("loss", "labels")),
@@ -76,7 +107,17 @@ def product_address(dtype: np.dtype) -> int:
     return int(pointer(capsule, name(capsule)))
 
 
-_WHOLE = "n_in n_out weight bias scale activation kept normalization statistics".split()
+_WHOLE = [
+    "n_in",
+    "n_out",
+    "weight",
+    "bias",
+    "scale",
+    "activation",
+    "kept",
+    "normalization",
+    "statistics",
+]
 _LAYER = np.dtype([*((name, np.int64) for name in _WHOLE), ("limit", np.float64)])
 
 

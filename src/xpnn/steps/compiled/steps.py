@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.arrays.typing import Array
+from xpnn.steps import threads
 from xpnn.steps.compiled import library
 from xpnn.steps.compiled.plan import (
     SUFFIXES,
@@ -23,7 +24,6 @@ from xpnn.steps.compiled.plan import (
 )
 from xpnn.steps.compiled.pool import Pool
 from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
-from xpnn.steps.threads import blas_threads, one_blas_thread
 
 _SECONDS_APART = 4e9  # multiplications between two looks at Ctrl-C: about a twentieth of a second
 _FEWEST_PRODUCTS = 1_000_000  # multiplications of a thread's share: with less it mostly waits
@@ -85,7 +85,7 @@ class CompiledSteps:
         if self.plan.parts == 1:
             self.steps(self.at)
             return
-        with one_blas_thread():
+        with threads.one_blas_thread():
             self.steps(self.at)
 
     def _knows(self, carry: Carry, rows: Rows) -> bool:
@@ -156,7 +156,7 @@ class CompiledSteps:
     def threads(self, rows: int) -> int:
         """How many threads share a step of so many rows."""
         most = min(rows // _FEWEST_ROWS, self.per_row * rows // _FEWEST_PRODUCTS)
-        return 1 if most < 2 else max(1, min(blas_threads(), most))
+        return 1 if most < 2 else max(1, min(threads.blas_threads(), most))
 
 
 def _address(a: np.ndarray | None) -> int | None:
