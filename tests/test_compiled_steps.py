@@ -48,8 +48,8 @@ def taken(kind, rules, dtype, data, order, batch, count):
     net = rules.network
     theta, buffers = (a.astype(dtype) for a in net.init(1))
     theta += np.random.default_rng(2).normal(size=theta.size).astype(dtype) / 10
-    otherwise = ReferenceSteps(rules, NUMPY)
-    steps = otherwise if kind == "reference" else CompiledSteps(rules, otherwise)
+    reference = ReferenceSteps(rules, NUMPY, dtype)
+    steps = reference if kind == "reference" else CompiledSteps(rules, lambda: reference)
     if kind not in ("reference", 0):
         steps.threads = lambda rows: kind
     keys = steps.words(step_keys(5, 0, count, len(net.layers) + 1)) if net.draws else None

@@ -50,13 +50,16 @@ def overrides(target):
 
 def steps_of(target, rules):
     """Each override of a whole step."""
-    steps = [InPlaceSteps(rules, kind(target.xp), target.backend) for kind in overrides(target)]
+    steps = [
+        InPlaceSteps(rules, kind(target.xp), target.backend, target.dtype)
+        for kind in overrides(target)
+    ]
     if target.name == "numpy" and library() is not None and known_rules(rules):
-        steps.append(CompiledSteps(rules, steps[0]))
+        steps.append(CompiledSteps(rules, lambda: steps[0]))
     if target.name.startswith("torch"):
         from xpnn.steps.torch import TorchOps, TorchSteps
 
-        steps.append(TorchSteps(rules, TorchOps(target.xp), target.backend))
+        steps.append(TorchSteps(rules, TorchOps(target.xp), target.backend, target.dtype))
     return steps
 
 
@@ -171,7 +174,9 @@ def train_steps(target, steps, rules, rows=50, batch=16, count=4, layout="C", we
 
 
 def assert_alike(target, rules, **options):
-    expected = train_steps(target, ReferenceSteps(rules, target.backend), rules, **options)
+    expected = train_steps(
+        target, ReferenceSteps(rules, target.backend, target.dtype), rules, **options
+    )
     for steps in steps_of(target, rules):
         found = train_steps(target, steps, rules, **options)
         for a, e in zip(found, expected, strict=True):
@@ -317,7 +322,9 @@ def test_a_step_in_place_reads_no_value_on_torch_meta(
     for activation in ("relu", "leaky_relu", "tanh", "sigmoid", "identity"):
         net = network(activation, dropout=0.5, input_dropout=0.2)
         rules = Rules(net, LOSS, rule, 0.0, 0.1)
-        steps = torch_ops.TorchSteps(rules, torch_ops.TorchOps(target.xp), target.backend)
+        steps = torch_ops.TorchSteps(
+            rules, torch_ops.TorchOps(target.xp), target.backend, target.dtype
+        )
         theta, x, total = (
             torch.empty(shape, device="meta") for shape in (net.layout.size, (50, 7), ())
         )
@@ -439,7 +446,10 @@ def test_nothing_is_allocated_inside_a_step_after_the_first():
 
     net = network(dropout=0.5, sizes=(64, 256, 256, 10))
     rules, rng = Rules(net, LOSS, get_optimizer("adam"), 0.0, 0.1), np.random.default_rng(0)
-    steps, rule = InPlaceSteps(rules, NumpyOps(np), get_backend("numpy")), rules.optimizer
+    steps, rule = (
+        InPlaceSteps(rules, NumpyOps(np), get_backend("numpy"), np.float32),
+        rules.optimizer,
+    )
     theta = net.init(0)[0].astype(np.float32)
     carry = Carry(theta, np.zeros(0), rule.init(theta, np), np.float32(0))
     data = Batch(rng.normal(size=(400, 64)).astype(np.float32), rng.integers(0, 10, 400), None)

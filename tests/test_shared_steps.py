@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(library() is None, reason="the compiled steps ar
 
 
 def compiled(rules):
-    return CompiledSteps(rules, ReferenceSteps(rules, NUMPY))
+    return CompiledSteps(rules, lambda: ReferenceSteps(rules, NUMPY, np.float32))
 
 
 @pytest.mark.targets("numpy")
@@ -47,7 +47,8 @@ def test_steps_shared_among_threads(target, name, weighted, hidden, parts, monke
     weight = np.random.default_rng(3).uniform(size=50) if weighted else None
     if weighted:
         weight[:20] = 0.0
-    expected = train_steps(target, ReferenceSteps(rules, target.backend), rules, weight=weight)
+    reference = ReferenceSteps(rules, target.backend, target.dtype)
+    expected = train_steps(target, reference, rules, weight=weight)
     steps = compiled(rules)
     for wait in (0.0, 0.05):
         time.sleep(wait)
@@ -293,7 +294,7 @@ def test_targets_that_do_not_fit_go_to_the_reference(loss, y):
     steps, carry, data = some_steps()
     rules = Rules(steps.rules.network, get_loss(loss), get_optimizer("sgd"))
     results = []
-    for each in (compiled(rules), ReferenceSteps(rules, NUMPY)):
+    for each in (compiled(rules), ReferenceSteps(rules, NUMPY, np.float32)):
         try:
             results.append(run_steps(each, carry, [data[0], y.astype(y.dtype), None]))
         except ValueError as error:

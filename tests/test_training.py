@@ -186,8 +186,7 @@ def step_of(target, loss, optimizer, net, **options):
         total = t.xp.zeros((), dtype=t.dtype, device=t.device)
     rules = (options.get("l1", 0.0), options.get("l2", 0.0))
     rules += (options.get("clip_norm"), options.get("max_norm"))
-    steps = ReferenceSteps(Rules(net, loss, optimizer, *rules), t.backend)
-    steps._prepare(theta)
+    steps = ReferenceSteps(Rules(net, loss, optimizer, *rules), t.backend, t.dtype)
     carry = Carry(theta, t.asarray(np.zeros(0)), moments, total)
     batch = Batch(t.asarray(x), t.asarray(y), t.asarray(weight))
     keys = np.asarray(keys, np.uint32) if t.backend.library.name == "jax" else keys
@@ -275,7 +274,7 @@ def test_step_is_compiled_once_for_all_epochs(target_any):
     state = start(net, options.optimizer, target_any.backend, "float32")
     train(net, state, dataset(target_any), options)
     rules = Rules(net, options.loss, options.optimizer, groups=make_groups((), net.layout))
-    on_rows = ReferenceSteps(rules, target_any.backend)._on_rows
+    on_rows = ReferenceSteps(rules, target_any.backend, target_any.dtype)._on_rows
     assert isinstance(on_rows, type(jax.jit(lambda x: x)))
     assert on_rows._cache_size() == 2
 
@@ -596,6 +595,7 @@ def test_an_ignored_ctrl_c_stays_ignored():
 
 def test_optimizer_of_ones_own_need_not_be_hashable(monkeypatch):
     monkeypatch.setenv("XPNN_COMPILED", "0")  # the same kernel for an optimizer of one's own
+
     @dataclass
     class Mine:
         def init(self, theta, xp):

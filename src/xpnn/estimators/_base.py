@@ -274,7 +274,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         if tasks is not None and tasks.active:
             tasks.fitted = dict(self.__dict__)
             callbacks.append(tasks)
-        data = Dataset(*rows, backend, backend.float_dtype(self._dtype))
+        data = Dataset(*rows, backend, backend.float_dtype(self._dtype), checked=True)
         about: dict[str, Any] = {"validation": validation, "callbacks": callbacks}
         before = len(self._state.history.get("loss", ()))
         try:

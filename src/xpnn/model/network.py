@@ -20,6 +20,7 @@ from xpnn.model.layer import EVALUATE, Drop, Layer, Pass, check_rate, check_size
 from xpnn.model.layout import GROUPS, Group, Groups, Layout, make_groups
 from xpnn.model.normalization import Kind
 from xpnn.model.scale import Scale
+from xpnn.model.summary import summary
 from xpnn.parts.activations import Activation, activation_name, get_activation
 from xpnn.parts.initializers import Initializer, get_initializer
 
@@ -302,17 +303,7 @@ class Network:
         -----------------------------------------------------
         total                                              67
         """
-        rows = [("layer", "shape", "activation", "dropout", "parameters")]
-        rows.append(("input", f"{self.n_in}", "", _rate(self.input_dropout), "0"))
-        for i, d in enumerate(self.layers):
-            size = sum(e.size for e in self.layout.entries if e.layer == i)
-            kind = d.kind.replace("_", " ")
-            kind += f", {d.normalization} norm" if getattr(d, "normalization", None) else ""
-            activation = d.activation.name if hasattr(d, "activation") else ""
-            rows.append((kind, f"{d.n_in} x {d.n_out}", activation, _rate(d.dropout), f"{size:,}"))
-        total = "total" if self.members == 1 else f"total of {self.members} members"
-        rows.append((total, "", "", "", f"{self.layout.size:,}"))
-        return _table(rows)
+        return summary(self)
 
     def to_dict(self) -> dict[str, Any]:
         """A description of JSON types; built-in activations by name.
@@ -395,20 +386,3 @@ def multilayer_perceptron(
         for (a, b), f in zip(pairs[:-1], activations, strict=True)
     ]
     return Network((*hidden, Dense(*pairs[-1])), input_dropout, link, members)
-
-
-def _rate(rate: float) -> str:
-    return f"{rate:g}" if rate else ""
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if i > 2 else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("    ".join(cells))
-    rule = "-" * len(lines[0])
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])

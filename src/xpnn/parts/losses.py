@@ -8,15 +8,15 @@ gradient that of each member's own loss.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from array_api_compat import device
 
 from xpnn.arrays.numeric import at_least, at_most, largest_exponent, positive_sum, sign
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.parts.entries import Params, check_entry, resolve
+from xpnn.parts.entries import Interval, Params, TableEntry
 
 Result: TypeAlias = tuple[Array, Array]
 
@@ -29,7 +29,7 @@ _RANGES = {
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(TableEntry):
     """A loss with its gradient, its parameters, and the link from raw outputs to predictions.
 
     Parameters
@@ -54,14 +54,12 @@ class Loss:
     (1.5, 1.0)
     """
 
-    name: str
-    function: Callable[..., Result]
+    kind: ClassVar[str] = "loss"
+    signature: ClassVar[str] = _SIGNATURE
+    ranges: ClassVar[Mapping[str, Interval]] = _RANGES
+
     link: str = "identity"
     params: Params = ()
-
-    def __post_init__(self) -> None:
-        """Fill in and check the parameters."""
-        check_entry(self, "loss", _SIGNATURE, _RANGES)
 
     def __call__(self, output: Array, target: Array, weight: Array | None, xp: Namespace) -> Result:
         """Return the 0-d loss and its gradient with respect to `output`.
@@ -73,7 +71,7 @@ class Loss:
         """
         if output.ndim > 2 and built_in(self) is None:
             return self._by_member(output, target, weight, xp)
-        result = self.function(output, target, weight, xp, **dict(self.params))
+        result: Result = self.function(output, target, weight, xp, **dict(self.params))
         shapes = [getattr(x, "shape", None) for x in result] if isinstance(result, tuple) else []
         if shapes != [(), output.shape]:
             raise ValueError(
@@ -305,4 +303,4 @@ def get_loss(spec: Any, **params: float) -> Loss:
     >>> get_loss("pinball", quantile=0.9).params
     (('quantile', 0.9),)
     """
-    return resolve(LOSSES, spec, params, "loss", _SIGNATURE)
+    return Loss.resolve(LOSSES, spec, params)

@@ -61,9 +61,14 @@ def max_norm(w: Array, limit: float, xp: Namespace) -> Array:
 
 
 def penalty(
-    w: Array, l1: float, l2: float, xp: Namespace, factor: Array | None = None
+    w: Array,
+    l1: float,
+    l2: float,
+    xp: Namespace,
+    factor: Array | None = None,
+    axis: int | None = None,
 ) -> tuple[Array, Array]:
-    """Return l1 * sum |w| + l2 / 2 * sum w**2 as a 0-d array, and its gradient.
+    """Return l1 * sum |w| + l2 / 2 * sum w**2, and its gradient.
 
     Parameters
     ----------
@@ -73,6 +78,8 @@ def penalty(
     xp : namespace
     factor : array like `w`, or None
         Of each entry's share.
+    axis : int, default=None
+        Of the sum; None sums everything to a 0-d array.
 
     Examples
     --------
@@ -86,4 +93,4 @@ def penalty(
         values, gradient = values + l1 * xp.abs(w), gradient + l1 * sign(w, xp)
     if factor is not None:
         values, gradient = values * factor, gradient * factor
-    return xp.sum(values), gradient
+    return xp.sum(values, axis=axis), gradient

@@ -45,21 +45,22 @@ def training_steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
 
 
 def _steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
-    xp = backend.xp
+    xp, place = backend.xp, (backend, fit.dtype)
     if fit.sparse:
-        return ReferenceSteps(rules, backend)
+        return ReferenceSteps(rules, *place)
     if is_numpy_namespace(xp):
-        otherwise = InPlaceSteps(rules, NumpyOps(xp), backend)
-        return CompiledSteps(rules, otherwise) if runs_compiled(rules, fit) else otherwise
+        if runs_compiled(rules, fit):
+            return CompiledSteps(rules, lambda: InPlaceSteps(rules, NumpyOps(xp), *place))
+        return InPlaceSteps(rules, NumpyOps(xp), *place)
     if is_cupy_namespace(xp):
         from xpnn.steps.cupy import CupyOps
 
-        return InPlaceSteps(rules, CupyOps(xp), backend)
+        return InPlaceSteps(rules, CupyOps(xp), *place)
     if is_torch_namespace(xp):
         from xpnn.steps.torch import TorchOps, TorchSteps
 
-        return TorchSteps(rules, TorchOps(xp), backend)
-    return ReferenceSteps(rules, backend)
+        return TorchSteps(rules, TorchOps(xp), *place)
+    return ReferenceSteps(rules, *place)
 
 
 def runs_compiled(rules: Rules, fit: Fit) -> bool:

@@ -12,12 +12,12 @@ import numpy as np
 from array_api_compat import device
 
 from xpnn.arrays.backend import Backend
-from xpnn.arrays.typing import Array
+from xpnn.arrays.typing import Array, DType
 from xpnn.model.dense import Dense
 from xpnn.model.layer import Drop, Layer, Pass
 from xpnn.steps.operations import Ops, Update
 from xpnn.steps.reference import gather
-from xpnn.steps.rules import Batch, Carry, Coefficients, Factors, Rows, Rules
+from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules
 
 Views = Mapping[str, Array]
 
@@ -30,10 +30,13 @@ class InPlaceSteps:
     rules : Rules
     ops : Ops
     backend : Backend
+    dtype : dtype of the backend's namespace
+        Of the parameters.
     """
 
-    def __init__(self, rules: Rules, ops: Ops, backend: Backend) -> None:
-        self.network, self.rules, self.ops, self.backend = rules.network, rules, ops, backend
+    def __init__(self, rules: Rules, ops: Ops, backend: Backend, dtype: DType) -> None:
+        self.network, self.rules, self.ops = rules.network, rules, ops
+        self.factors = rules.factors(backend, dtype)
         self.xp, self.batches = backend.xp, dict[int, Batch]()
         self.theta: Array = None
         single, layers = self.network.members == 1, self.network.layers
@@ -80,7 +83,6 @@ class InPlaceSteps:
             return
         layout, xp = self.network.layout, self.xp
         self.theta, self.gradient, self.batches = theta, xp.empty_like(theta), {}
-        self.factors: Factors = self.rules.factors(theta, self.backend)
         parts = (layout.by_layer(a, xp, len(self.layers)) for a in (theta, self.gradient))
         for layer, p, d in zip(self.layers, *parts, strict=True):
             layer.bind(p, d)
@@ -106,7 +108,7 @@ class InPlaceSteps:
         theta, buffers, moments, total = carry
         n, rules, weight = batch.x.shape[-2], self.rules, batch.weight
         value = self._backpropagate(batch, buffers, key, owned)
-        if rules.plain and (weight is None or weight.ndim == 1):
+        if rules.plain and (self.network.members == 1 or not rules.l2):
             l2 = rules.l2 / rules.over(n, weight, self.xp) if rules.l2 else 0.0
             u = Update(theta, self.gradient, moments, coefficients, l2, self.factors)
             moments, penalty = self.ops.update(rules, u)

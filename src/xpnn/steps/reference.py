@@ -8,17 +8,16 @@ from array_api_compat import device, is_jax_namespace
 
 from xpnn.arrays.backend import Backend
 from xpnn.arrays.compiling import compiled, host_words, remembered
-from xpnn.arrays.typing import Array, Namespace
+from xpnn.arrays.typing import Array, DType, Namespace
 from xpnn.steps.rules import Batch, Carry, Coefficients, Factors, Rows, Rules
 
 
 class ReferenceSteps:
     """Steps by way of the array API, compiled where the library can."""
 
-    def __init__(self, rules: Rules, backend: Backend) -> None:
-        self.rules, self.backend, self.factors = rules, backend, Factors(None, None, None)
+    def __init__(self, rules: Rules, backend: Backend, dtype: DType) -> None:
+        self.xp, self.factors = backend.xp, rules.factors(backend, dtype)
         self._on_batch, self._on_rows = _compiled_steps(rules, backend.xp)
-        self._made = False
 
     def stride(self, batch: int) -> int:
         """One: Ctrl-C is looked for between two steps."""
@@ -26,18 +25,16 @@ class ReferenceSteps:
 
     def words(self, keys: np.ndarray) -> Any:
         """Dropout keys as Python ints, or as words that a compiler can trace."""
-        return host_words(keys, self.backend.xp)
+        return host_words(keys, self.xp)
 
     def on_batch(self, carry: Carry, batch: Batch, key: Any, coefficients: Coefficients) -> Carry:
         """One step on a streamed batch."""
-        self._prepare(carry.theta)
         return Carry(*self._on_batch(*carry, batch, key, coefficients, self.factors))
 
     def on_rows(
         self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
     ) -> Carry:
         """Steps on consecutive batches of resident data."""
-        self._prepare(carry.theta)
         n = rows.data.x.shape[0]
         for k, c in enumerate(coefficients):
             start = rows.start + k * rows.size
@@ -45,10 +42,6 @@ class ReferenceSteps:
             given = (rows.data, rows.order, start, key, c, self.factors, size)
             carry = Carry(*self._on_rows(*carry, *given))
         return carry
-
-    def _prepare(self, theta: Array) -> None:
-        if not self._made:
-            self.factors, self._made = self.rules.factors(theta, self.backend), True
 
 
 def gather(rows: Rows, size: int, xp: Namespace) -> Batch:

@@ -9,8 +9,8 @@ import numpy as np
 
 from xpnn.arrays.backend import Backend
 from xpnn.arrays.numeric import positive_sum
-from xpnn.arrays.typing import Array, Namespace
-from xpnn.model.layout import Groups, Layout, Segment
+from xpnn.arrays.typing import Array, DType, Namespace
+from xpnn.model.layout import Groups, Segment
 from xpnn.model.network import Network
 from xpnn.parts.losses import Loss
 from xpnn.parts.optimizers import OPTIMIZERS
@@ -135,12 +135,12 @@ class Rules:
                 found[e.name] = factor * self.limit
         return found
 
-    def factors(self, theta: Array, backend: Backend) -> Factors:
-        """The vectors that this step asks for, as arrays like `theta`."""
+    def factors(self, backend: Backend, dtype: DType) -> Factors:
+        """The vectors that this step asks for, on the device."""
 
         def vector(name: str) -> Array:
             parts = [np.full(s.stop - s.start, getattr(s, name)) for s in self.segments]
-            return backend.asarray(np.concatenate(parts), dtype=theta.dtype)
+            return backend.asarray(np.concatenate(parts), dtype=dtype)
 
         known = type(self.optimizer) in OPTIMIZERS.values()
         decays = not known or bool(getattr(self.optimizer, "weight_decay", 0.0))
@@ -169,10 +169,8 @@ class Rules:
         """Penalties, clipping, the optimizer's update, max-norm; `carry` has the old parameters."""
         theta, layout, rows = carry.theta, self.network.layout, batch.x.shape[-2]
         if self.l1 or self.l2:
-            over = self.over(rows, batch.weight, xp)
-            cost, push = penalty(theta, self.l1, self.l2, xp, factors.penalty)
-            gradient = gradient + _per_member(push, over, layout, xp)
-            value = value + (cost / over if getattr(over, "ndim", 0) < 2 else xp.mean(cost / over))
+            cost, push = self._penalty(theta, self.over(rows, batch.weight, xp), factors, xp)
+            value, gradient = value + cost, gradient + push
         if self.clip_norm is not None:
             each = layout.by_member(gradient, xp)
             clipped = clip_by_global_norm(each, self.clip_norm, xp)
@@ -183,6 +181,19 @@ class Rules:
             parts |= {n: max_norm(parts[n], limit, xp) for n, limit in self.limits.items()}
             theta = layout.join(parts, xp)
         return Carry(theta, carry.buffers, moments, carry.total + value * rows)
+
+    def _penalty(
+        self, theta: Array, over: Any, factors: Factors, xp: Namespace
+    ) -> tuple[Array, Array]:
+        """The penalties and their gradient; of several members, the mean and each one's own."""
+        if self.network.members == 1:
+            cost, push = penalty(theta, self.l1, self.l2, xp, factors.penalty)
+            return cost / over, push / over
+        layout = self.network.layout
+        each, factor = (layout.by_member(a, xp) for a in (theta, factors.penalty))
+        cost, push = penalty(each, self.l1, self.l2, xp, factor, axis=-1)
+        cost = cost / (over[:, 0] if getattr(over, "ndim", 0) > 1 else over)
+        return xp.mean(cost), layout.from_members(push / over, xp)
 
     def update(
         self,
@@ -203,10 +214,3 @@ class Rules:
             new, moments = self.optimizer.update(*known)
             new = theta + factors.rate * (new - theta)
         return new, moments
-
-
-def _per_member(push: Array, over: Any, layout: Layout, xp: Namespace) -> Array:
-    """A penalty's gradient over the rows; these are each member's own, (members, 1), or alike."""
-    if getattr(over, "ndim", 0) < 2:
-        return push / over
-    return layout.from_members(layout.by_member(push, xp) / over, xp)

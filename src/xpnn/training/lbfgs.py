@@ -119,7 +119,7 @@ class _Run:
         self.dtype = state.theta.dtype
         data.check_labels(config.loss, network.n_out)
         rules = Rules(network, config.loss, None, config.l1, config.l2)
-        self.factor = rules.factors(state.theta, self.backend).penalty
+        self.factor = rules.factors(self.backend, self.dtype).penalty
         self.zeros = self.xp.zeros_like(state.buffers)
         self.on_batch, self.on_weights = _functions(
             network, config.loss, config.l1, config.l2, self.xp

@@ -2,6 +2,9 @@
 #ifndef XPNN_EXPORTS_H
 #define XPNN_EXPORTS_H
 
+#include <stdlib.h>
+
+#include "outputs.h"
 #include "steps.h"
 
 XPNN_EXPORT int64_t EXPORTED(room)(const plan *p) {
@@ -18,6 +21,21 @@ XPNN_EXPORT void EXPORTED(steps)(plan *p) {
     pool_run(p->pool, take_part, &r);
     p->total = 0;
     for (int64_t i = 0; i < p->parts; i++) p->total += r.thread[i].value;
+}
+
+/* The link of a network's outputs, (rows, n_out). 0 if there is not enough memory. */
+XPNN_EXPORT int64_t EXPORTED(outputs)(const plan *p, const real *theta, const real *buffers,
+                                      const real *x, int64_t x_stride, int64_t rows, int64_t link,
+                                      real *outputs) {
+    const int64_t wide = widest(p), block = smaller(block_of_rows(wide), larger(rows, 1));
+    request q = {p, theta, buffers, x, x_stride, rows, outputs, link, block, p->parts, NULL};
+    double nearby[1024]; /* enough for a row of a small network */
+    const size_t needed = (size_t)(numbers_of_part(wide, block) * p->parts) * sizeof(real);
+    q.room = needed <= sizeof nearby ? (char *)nearby : malloc(needed);
+    if (!q.room) return 0;
+    pool_run(p->pool, outputs_of_part, &q);
+    if (q.room != (char *)nearby) free(q.room);
+    return 1;
 }
 
 /* One of the elementary functions, for the tests. */

@@ -19,8 +19,9 @@ WIDE static void normalize_rows(real *u, real *inverse, int64_t rows, int64_t un
         const real mean = NUMBER(sum(u, units) / (double)units);
         for (int64_t j = 0; j < units; j++) u[j] -= mean;
         const real variance = NUMBER(sum_of_squares(u, units) / (double)units);
-        inverse[i] = 1 / ROOT(variance + EPSILON);
-        for (int64_t j = 0; j < units; j++) u[j] *= inverse[i];
+        const real factor = 1 / ROOT(variance + EPSILON);
+        for (int64_t j = 0; j < units; j++) u[j] *= factor;
+        if (inverse) inverse[i] = factor;
     }
 }
 

@@ -190,3 +190,18 @@ def fill_optimizer(plan: Plan, optimizer: Any) -> None:
     plan.beta_1 = getattr(optimizer, "beta_1", getattr(optimizer, "momentum", 0.0))
     plan.beta_2 = getattr(optimizer, "beta_2", getattr(optimizer, "rho", 0.0))
     plan.epsilon = getattr(optimizer, "epsilon", 0.0)
+
+
+def address(a: np.ndarray | None) -> int | None:
+    """Where an array's numbers are."""
+    return None if a is None else int(a.__array_interface__["data"][0])
+
+
+def rows_in_one_piece(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Features whose rows are contiguous, wherever each of them begins; a copy if they are not."""
+    straight = x.shape[1] <= 1 or x.strides[1] == x.itemsize
+    whole = x.shape[0] <= 1 or (x.strides[0] > 0 and x.strides[0] % x.itemsize == 0)
+    apart = x.strides[0] >= x.shape[1] * x.itemsize
+    if x.dtype == dtype and straight and whole and apart:
+        return x
+    return np.ascontiguousarray(x, dtype=dtype)

@@ -6,7 +6,7 @@ the words for it.
 
 import ctypes
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,12 @@ from xpnn.steps.compiled import library
 from xpnn.steps.compiled.plan import (
     SUFFIXES,
     Plan,
+    address,
     fill_loss,
     fill_network,
     fill_optimizer,
     product_address,
+    rows_in_one_piece,
 )
 from xpnn.steps.compiled.pool import Pool
 from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
@@ -37,12 +39,13 @@ class CompiledSteps:
     ----------
     rules : Rules
         With `known_rules`.
-    otherwise : Steps
-        For data that do not fit.
+    otherwise : callable
+        Makes the steps for data that do not fit.
     """
 
-    def __init__(self, rules: Rules, otherwise: Steps) -> None:
-        self.rules, self.otherwise = rules, otherwise
+    def __init__(self, rules: Rules, otherwise: Callable[[], Steps]) -> None:
+        self.rules, self.make_others = rules, otherwise
+        self.others: Steps | None = None
         layers = rules.network.layers
         self.n_in, self.n_out = layers[0].n_in, layers[-1].n_out
         self.per_row = 3 * sum(d.n_in * d.n_out for d in layers) + 1
@@ -70,13 +73,14 @@ class CompiledSteps:
     ) -> Carry:
         """As many steps on consecutive batches as there are coefficients."""
         if not self._knows(carry, rows):
-            words = None if keys is None else self.otherwise.words(keys)
-            return self.otherwise.on_rows(carry, rows, words, coefficients)
+            others = self.others = self.others or self.make_others()
+            words = None if keys is None else others.words(keys)
+            return others.on_rows(carry, rows, words, coefficients)
         plan, factors = self.plan, np.asarray(coefficients, dtype=np.float64)
         self.held["call"] = factors, keys, rows.order
-        plan.coefficients, plan.coefficients_of_step = _address(factors), factors.shape[1]
+        plan.coefficients, plan.coefficients_of_step = address(factors), factors.shape[1]
         plan.start, plan.steps = rows.start, len(factors)
-        plan.order, plan.keys = _address(rows.order), _address(keys)
+        plan.order, plan.keys = address(rows.order), address(keys)
         self._call()
         return carry._replace(total=carry.total + carry.theta.dtype.type(plan.total))
 
@@ -120,14 +124,14 @@ class CompiledSteps:
         self._describe(carry)
         n = rows.data.x.shape[0]
         plan.rows, plan.batch = n, min(rows.size, max(n, 1))
-        x = _rows_in_one_piece(rows.data.x, dtype)
+        x = rows_in_one_piece(rows.data.x, dtype)
         plan.labels = int(rows.data.y.ndim == 1)
         y = np.ascontiguousarray(rows.data.y, dtype=np.int64 if plan.labels else dtype)
         weight = rows.data.weight
         if weight is not None:
             weight = np.ascontiguousarray(weight, dtype=dtype)
         held["data"] = x, y, weight
-        plan.x, plan.y, plan.weight = _address(x), _address(y), _address(weight)
+        plan.x, plan.y, plan.weight = address(x), address(y), address(weight)
         plan.x_stride = x.strides[0] // x.itemsize
         parts = self.threads(plan.batch)
         if self.pool is None or not self.pool.alive or self.pool.parts != parts:
@@ -137,7 +141,7 @@ class CompiledSteps:
         room = getattr(lib, f"xpnn_room_{suffix}")
         room.restype = ctypes.c_int64
         held["room"] = np.empty(room(self.at), dtype=np.uint8)
-        plan.room = _address(held["room"])
+        plan.room = address(held["room"])
 
     def _describe(self, carry: Carry) -> None:
         """The network, the rules and what is learned."""
@@ -148,27 +152,12 @@ class CompiledSteps:
         plan.l1, plan.l2 = rules.l1, rules.l2
         plan.clip = rules.clip_norm or 0.0
         held["segments"] = np.asarray(rules.segments, dtype=np.float64)
-        plan.segments, plan.segment = len(held["segments"]), _address(held["segments"])
+        plan.segments, plan.segment = len(held["segments"]), address(held["segments"])
         plan.product = product_address(carry.theta.dtype)
-        plan.theta, plan.buffers = _address(carry.theta), _address(carry.buffers)
-        plan.moments[:] = [_address(m) for m in (*carry.moments, None, None)[:2]]
+        plan.theta, plan.buffers = address(carry.theta), address(carry.buffers)
+        plan.moments[:] = [address(m) for m in (*carry.moments, None, None)[:2]]
 
     def threads(self, rows: int) -> int:
         """How many threads share a step of so many rows."""
         most = min(rows // _FEWEST_ROWS, self.per_row * rows // _FEWEST_PRODUCTS)
         return 1 if most < 2 else max(1, min(threads.blas_threads(), most))
-
-
-def _address(a: np.ndarray | None) -> int | None:
-    """Where an array's numbers are."""
-    return None if a is None else a.__array_interface__["data"][0]
-
-
-def _rows_in_one_piece(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Features whose rows are contiguous, wherever each of them begins; a copy if they are not."""
-    straight = x.shape[1] <= 1 or x.strides[1] == x.itemsize
-    whole = x.shape[0] <= 1 or (x.strides[0] > 0 and x.strides[0] % x.itemsize == 0)
-    apart = x.strides[0] >= x.shape[1] * x.itemsize
-    if x.dtype == dtype and straight and whole and apart:
-        return x
-    return np.ascontiguousarray(x, dtype=dtype)
