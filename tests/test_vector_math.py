@@ -1,11 +1,10 @@
 """The compiled elementary functions against NumPy's in more digits, over the whole range."""
 
-import ctypes
-
 import numpy as np
 import pytest
 
 from xpnn.steps.compiled import library
+from xpnn.steps.compiled.plan import address, function
 
 pytestmark = pytest.mark.skipif(library() is None, reason="the compiled steps are not there")
 
@@ -33,9 +32,7 @@ def numbers(dtype):
 
 def compiled(name, x):
     out = x.copy()
-    call = getattr(library(), f"xpnn_function_f{8 * x.itemsize}")
-    code, n = list(FUNCTIONS).index(name), out.size
-    call(ctypes.c_int64(code), ctypes.c_void_p(out.ctypes.data), ctypes.c_int64(n))
+    function("function", x.dtype)(list(FUNCTIONS).index(name), address(out), out.size)
     return out
 
 

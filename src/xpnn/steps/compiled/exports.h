@@ -15,12 +15,13 @@ XPNN_EXPORT int64_t EXPORTED(room)(const plan *p) {
 }
 
 /* As many steps as the plan says, from its row `start` on; the sum of their losses into `total`. */
-XPNN_EXPORT void EXPORTED(steps)(plan *p) {
+XPNN_EXPORT int64_t EXPORTED(steps)(plan *p) {
     room r;
     lay_out(p, &r);
     pool_run(p->pool, take_part, &r);
     p->total = 0;
     for (int64_t i = 0; i < p->parts; i++) p->total += r.thread[i].value;
+    return 1;
 }
 
 /* The link of a network's outputs, (rows, n_out). 0 if there is not enough memory. */
@@ -39,7 +40,7 @@ XPNN_EXPORT int64_t EXPORTED(outputs)(const plan *p, const real *theta, const re
 }
 
 /* One of the elementary functions, for the tests. */
-XPNN_EXPORT void EXPORTED(function)(int64_t which, real *x, int64_t n) {
+XPNN_EXPORT int64_t EXPORTED(function)(int64_t which, real *x, int64_t n) {
     switch (which) {
     case 0: exp_rows(x, n); break;
     case 1: expm1_rows(x, n); break;
@@ -48,6 +49,7 @@ XPNN_EXPORT void EXPORTED(function)(int64_t which, real *x, int64_t n) {
     case 4: log_rows(x, n); break;
     default: log1p_rows(x, n);
     }
+    return 1;
 }
 
 #endif

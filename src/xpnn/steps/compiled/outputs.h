@@ -22,7 +22,7 @@ INLINE int64_t block_of_rows(int64_t width) { return smaller(1024, larger(64, 65
 
 /* Numbers that a part works in: two blocks of outputs, and one for what `activate` saves. */
 INLINE int64_t numbers_of_part(int64_t width, int64_t block) {
-    return 2 * block * width + rows_of_block(width) * width + 16;
+    return 2 * block * width + larger(BLOCK, width);
 }
 
 /* unit of batch normalization by its running statistics, in place of u. */

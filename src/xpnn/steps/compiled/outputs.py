@@ -19,6 +19,7 @@ from xpnn.steps.compiled.plan import (
     Plan,
     address,
     fill_network,
+    function,
     known_network,
     product_address,
     rows_in_one_piece,
@@ -44,38 +45,35 @@ def compiled_outputs(
         Any floating dtype; computed in that of `theta`.
     link : bool
     """
-    lib = library()
-    if lib is None or theta.dtype not in SUFFIXES:
+    if theta.dtype not in SUFFIXES or library() is None:
         return None
     _, plan, _, work = _known(network, theta.dtype)
     if plan is None or x.ndim != 2 or x.shape[1] != network.n_in:
         return None
     code = ACTIVATION_CODES[network.link.name] if link else 0
     theta, x = np.ascontiguousarray(theta), rows_in_one_piece(x, theta.dtype)
-    out = np.empty((x.shape[0], network.n_out), dtype=theta.dtype)
-    call = getattr(lib, f"xpnn_outputs_{SUFFIXES[theta.dtype]}")
-    where = (address(theta), address(buffers), address(x))
-    arguments = [ctypes.c_void_p(a) for a in where]
-    arguments += [ctypes.c_int64(n) for n in (x.strides[0] // x.itemsize, x.shape[0], code)]
-    arguments.append(ctypes.c_void_p(address(out)))
-    parts = work * x.shape[0] // _FEWEST_PRODUCTS
+    rows, stride = x.shape[0], x.strides[0] // x.itemsize
+    out = np.empty((rows, network.n_out), dtype=theta.dtype)
+    call = function("outputs", theta.dtype)
+    where = (address(theta), address(buffers), address(x), stride, rows, code, address(out))
+    parts = work * rows // _FEWEST_PRODUCTS
     if parts > 1:
         parts = min(parts, threads.blas_threads())
     if parts < 2:
-        done = call(ctypes.byref(plan), *arguments)
+        done = call(ctypes.addressof(plan), *where)
     else:
         with threads.one_blas_thread():
-            done = _shared(lib, call, plan, parts, arguments)
+            done = _shared(call, plan, parts, where)
     if not done:
-        raise MemoryError(f"There is no memory for the outputs of {x.shape[0]} rows.")
+        raise MemoryError(f"There is no memory for the outputs of {rows} rows.")
     return out
 
 
-def _shared(lib: Any, call: Any, plan: Plan, parts: int, arguments: list[Any]) -> int:
+def _shared(call: Any, plan: Plan, parts: int, where: tuple[Any, ...]) -> int:
     """The same in several threads, by a plan of the call's own."""
-    pool, own = Pool(lib, parts), Plan.from_buffer_copy(plan)
+    pool, own = Pool(library(), parts), Plan.from_buffer_copy(plan)
     own.pool, own.parts = pool.handle, pool.parts
-    return int(call(ctypes.byref(own), *arguments))
+    return int(call(ctypes.addressof(own), *where))
 
 
 def _known(network: Any, dtype: np.dtype) -> _Known:

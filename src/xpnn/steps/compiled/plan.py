@@ -12,6 +12,7 @@ from xpnn.model.dense import Dense
 from xpnn.parts.activations import ACTIVATIONS
 from xpnn.parts.losses import built_in
 from xpnn.parts.optimizers import OPTIMIZERS
+from xpnn.steps.compiled import library
 
 # In the order of the enumerations in activations.h, losses.h and optimizers.h.
 ACTIVATION_CODES = {
@@ -193,8 +194,31 @@ def fill_optimizer(plan: Plan, optimizer: Any) -> None:
 
 
 def address(a: np.ndarray | None) -> int | None:
-    """Where an array's numbers are."""
-    return None if a is None else int(a.__array_interface__["data"][0])
+    """Where an array's numbers are; None for none."""
+    if a is None or not a.size:
+        return None
+    try:
+        found = ctypes.c_char.from_buffer(a)  # type: ignore[arg-type]  # quicker than the other
+        return ctypes.addressof(found)
+    except (TypeError, BufferError):  # read-only, or rows apart
+        return int(a.__array_interface__["data"][0])
+
+
+_ARGUMENTS = {
+    "steps": "p",
+    "room": "p",
+    "outputs": "ppppiiip",
+    "function": "ipi",
+}
+
+
+@cache
+def function(name: str, dtype: np.dtype) -> Any:
+    """One of the library's functions of a number type, with the types of its arguments."""
+    found = getattr(library(), f"xpnn_{name}_{SUFFIXES[dtype]}")
+    kinds = {"p": ctypes.c_void_p, "i": ctypes.c_int64}
+    found.argtypes, found.restype = [kinds[k] for k in _ARGUMENTS[name]], ctypes.c_int64
+    return found
 
 
 def rows_in_one_piece(x: np.ndarray, dtype: np.dtype) -> np.ndarray:

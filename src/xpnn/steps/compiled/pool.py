@@ -23,7 +23,7 @@ class Pool:
     They end with this object, sleep when they have nothing to do, and keep no process from ending.
     """
 
-    def __init__(self, lib: ctypes.CDLL, parts: int) -> None:
+    def __init__(self, lib: Any, parts: int) -> None:
         lib.xpnn_pool_begin.restype = ctypes.c_void_p
         lib.xpnn_pool_parts.restype = ctypes.c_int64
         self.handle: int | None = lib.xpnn_pool_begin(ctypes.c_int64(parts)) if parts > 1 else None

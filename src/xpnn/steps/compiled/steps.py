@@ -21,6 +21,7 @@ from xpnn.steps.compiled.plan import (
     fill_loss,
     fill_network,
     fill_optimizer,
+    function,
     product_address,
     rows_in_one_piece,
 )
@@ -118,9 +119,7 @@ class CompiledSteps:
 
     def _prepare(self, carry: Carry, rows: Rows) -> None:
         """Fill the plan in, once for all calls with the same arrays."""
-        plan, held, lib = self.plan, self.held, library()
-        assert lib is not None
-        dtype, suffix = carry.theta.dtype, SUFFIXES[carry.theta.dtype]
+        plan, held, dtype = self.plan, self.held, carry.theta.dtype
         self._describe(carry)
         n = rows.data.x.shape[0]
         plan.rows, plan.batch = n, min(rows.size, max(n, 1))
@@ -135,12 +134,10 @@ class CompiledSteps:
         plan.x_stride = x.strides[0] // x.itemsize
         parts = self.threads(plan.batch)
         if self.pool is None or not self.pool.alive or self.pool.parts != parts:
-            self.pool = Pool(lib, parts)
+            self.pool = Pool(library(), parts)
         plan.pool, plan.parts = self.pool.handle, self.pool.parts
-        self.steps, self.at = getattr(lib, f"xpnn_steps_{suffix}"), ctypes.byref(plan)
-        room = getattr(lib, f"xpnn_room_{suffix}")
-        room.restype = ctypes.c_int64
-        held["room"] = np.empty(room(self.at), dtype=np.uint8)
+        self.steps, self.at = function("steps", dtype), ctypes.addressof(plan)
+        held["room"] = np.empty(function("room", dtype)(self.at), dtype=np.uint8)
         plan.room = address(held["room"])
 
     def _describe(self, carry: Carry) -> None:
