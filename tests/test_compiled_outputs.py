@@ -5,10 +5,13 @@ import pytest
 from test_kernels import CUBE, network
 
 from xpnn.activations import ACTIVATIONS
+from xpnn.losses import get_loss
 from xpnn.network import Dense, Network
 from xpnn.steps import threads
-from xpnn.steps.compiled import library, outputs
+from xpnn.steps.compiled import library, outputs, sums
 from xpnn.steps.compiled.outputs import compiled_outputs
+from xpnn.steps.compiled.steps import CompiledSteps
+from xpnn.steps.compiled.sums import CompiledSums
 
 pytestmark = pytest.mark.skipif(library() is None, reason="the compiled steps are not there")
 
@@ -84,3 +87,35 @@ def test_what_is_not_built_in_is_left_to_the_network():
     theta, buffers = parameters(plain, np.float64)
     assert compiled_outputs(plain, theta, buffers, np.ones((2, 6)), True) is None
     assert compiled_outputs(plain, theta.astype(np.float16), buffers, np.ones((2, 7)), True) is None
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize(
+    "name", ["softmax_cross_entropy", "squared_error", "sum_squared_error", "poisson"]
+)
+def test_sums_of_losses_and_gradients(name, parts, normalization, weighted, monkeypatch):
+    """What L-BFGS asks for, in blocks of rows, on any number of threads."""
+    monkeypatch.setattr(sums, "_BLOCK", 30)
+    monkeypatch.setattr(CompiledSteps, "threads", lambda self, rows: parts)
+    net = Network((Dense(7, 33, "tanh", normalization=normalization), Dense(33, 5)))
+    loss, rng = get_loss(name), np.random.default_rng(0)
+    for dtype, tol in ((np.float32, 1e-4), (np.float64, 1e-11)):
+        theta, buffers = parameters(net, dtype)
+        x, labels = rng.normal(size=(100, 7)).astype(dtype), rng.integers(0, 5, 100)
+        y = labels if name[:7] == "softmax" else rng.uniform(size=(100, 5)).astype(dtype)
+        weight = rng.uniform(size=100).astype(dtype) if weighted else None
+        compiled = CompiledSums(net, loss, None)
+        for _ in range(2):
+            vector, share, seen = compiled(theta, buffers, (x, y, weight))
+            value, gradient, expected = net.loss_and_gradient(
+                theta, buffers, x, y, weight, loss, np
+            )
+            total = 100 if weight is None else weight.sum()
+            np.testing.assert_allclose(share, total, rtol=tol)
+            np.testing.assert_allclose(vector[0], value * total, rtol=tol)
+            scale = tol * np.abs(gradient * total).max()
+            np.testing.assert_allclose(vector[1:], gradient * total, rtol=tol, atol=scale)
+            np.testing.assert_allclose(seen, expected, rtol=tol, atol=tol)
+            theta = theta + dtype(0.1)

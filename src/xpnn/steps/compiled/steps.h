@@ -176,7 +176,7 @@ static void take_part(void *argument, int64_t part) {
         t.over = p->gradient ? p->over : sum_of_weights(p, t.begin, t.n);
         if (step == 0) t.mine->exchanges = 0;
         one_step(&t, p->coefficients + step * p->coefficients_of_step);
-        total += t.mine->value * (double)t.n;
+        total += t.mine->value * (p->gradient ? 1 : (double)t.n);
     }
     r->thread[part].value = total;
 }

@@ -55,6 +55,7 @@ class CompiledSteps:
         self.plan = Plan()
         self.held: dict[str, Any] = {}  # what the plan's addresses point to
         self.pool: Pool | None = None
+        self.gradient: np.ndarray | None = None  # takes the sum of gradients; nothing is learned
 
     def stride(self, batch: int) -> int:
         """How many steps one call takes, so that Ctrl-C is seen soon."""
@@ -99,12 +100,12 @@ class CompiledSteps:
         same = len(known) == len(self.known) and all(map(operator.is_, known, self.known))
         if same and (self.pool is None or self.pool.alive):
             return self.suits
-        self.known, self.suits = known, self._suitable(carry.theta, *rows.data)
+        self.known, self.suits = known, self.suitable(carry.theta, *rows.data)
         if self.suits:
             self._prepare(carry, rows)
         return self.suits
 
-    def _suitable(self, theta: Array, x: Array, y: Array, weight: Array | None) -> bool:
+    def suitable(self, theta: Array, x: Array, y: Array, weight: Array | None) -> bool:
         """Whether shapes and class numbers are right: what is not, the reference has to tell."""
         n = x.shape[0]
         if theta.dtype not in SUFFIXES or not isinstance(x, np.ndarray):
@@ -152,6 +153,7 @@ class CompiledSteps:
         plan.segments, plan.segment = len(held["segments"]), address(held["segments"])
         plan.product = product_address(carry.theta.dtype)
         plan.theta, plan.buffers = address(carry.theta), address(carry.buffers)
+        plan.gradient, plan.over = address(self.gradient), 1.0
         plan.moments[:] = [address(m) for m in (*carry.moments, None, None)[:2]]
 
     def threads(self, rows: int) -> int:
