@@ -1,5 +1,6 @@
 """The training loop: batches, losses, stopping, divergence, Ctrl-C; what it may not touch."""
 
+import contextlib
 import json
 import math
 import os
@@ -608,3 +609,65 @@ def test_optimizer_of_ones_own_need_not_be_hashable(monkeypatch):
             return theta - coefficients[0] * gradient, ()
 
     np.testing.assert_array_equal(run(optimizer=Mine()).theta, run().theta)
+
+
+# -- class numbers, and keys drawn ahead -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("wrong", [N_OUT, 1_000_000, -1])
+def test_class_numbers_out_of_range_are_refused_before_training(target_any, wrong, stream):
+    x, y, _ = rows()
+    y[7] = wrong
+    backend, net, options = target_any.backend, network(), config()
+    state = start(net, options.optimizer, backend, target_any.dtype_name)
+    before = target_any.to_numpy(state.theta).copy()
+    data = Dataset(x, target_any.asarray(y), None, backend, target_any.dtype, stream=stream)
+    message = rf"y has the class number {wrong} in row 7, but the network has 3 outputs: number the"
+    with pytest.raises(ValueError, match=message):
+        train(net, state, data, options)
+    np.testing.assert_array_equal(target_any.to_numpy(state.theta), before)
+    assert state.epoch == 0
+
+
+def test_class_numbers_out_of_range_are_refused_by_lbfgs_too():
+    from xpnn.training.lbfgs import train_lbfgs
+
+    x, y, _ = rows()
+    y[0] = 3
+    net, options = network(), config()
+    data = Dataset(x, y, None, NUMPY, np.float64)
+    with pytest.raises(ValueError, match="class number 3 in row 0"):
+        train_lbfgs(net, start(net, SGD()), data, options, max_fun=9)
+
+
+def test_other_losses_take_any_whole_numbers():
+    x, y, _ = rows()
+    net, options = network(), config(loss=get_loss("half_squared_error"))
+    data = Dataset(x, (np.eye(N_OUT)[y] * 100).astype(float), None, NUMPY, np.float64)
+    assert train(net, start(net, SGD()), data, options).epoch == 2
+
+
+@pytest.mark.parametrize(("epochs", "most"), [(1, 5), (3, 15), (2000, 2048)])
+def test_dropout_keys_are_drawn_for_the_steps_there_are(monkeypatch, epochs, most):
+    """Five steps an epoch: a call of one epoch draws five keys, a long one some epochs' ahead."""
+    from xpnn.training import loop
+
+    drawn = []
+    original = loop.step_keys
+
+    def counted(seed, first, n_steps, n_layers):
+        drawn.append(n_steps)
+        return original(seed, first, n_steps, n_layers)
+
+    class Enough(Exception):
+        pass
+
+    def stop(end):
+        if end.epoch == 3:
+            raise Enough
+
+    monkeypatch.setattr(loop, "step_keys", counted)
+    with contextlib.suppress(Enough):
+        run(net=network(dropout=0.5), epochs=epochs, callbacks=[stop])
+    assert drawn == [most]

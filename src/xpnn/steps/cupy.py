@@ -223,13 +223,7 @@ class CupyOps(Ops):
         return z, None
 
     def pull_back(
-        self,
-        g: Array,
-        y: Array,
-        saved: Any,
-        activation: Any,
-        drop: Drop | None,
-        db: Array | None,
+        self, g: Array, y: Array, saved: Any, activation: Any, drop: Drop | None, db: Array | None
     ) -> Array:
         """The gradient with respect to z, and the bias's, in one launch."""
         name = builtin_name(activation)
@@ -245,13 +239,7 @@ class CupyOps(Ops):
         return g
 
     def loss(
-        self,
-        z: Array,
-        b: Array | None,
-        y: Array,
-        weight: Array | None,
-        loss: Any,
-        db: Array | None,
+        self, z: Array, b: Array | None, y: Array, weight: Array | None, loss: Any, db: Array | None
     ) -> tuple[Array, Array]:
         """Softmax cross-entropy of class numbers in three launches, in place."""
         n, classes = z.shape

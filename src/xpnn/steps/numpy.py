@@ -107,13 +107,7 @@ class NumpyOps(Ops):
         return self.space("mask", z.size, np.bool_).reshape(z.shape)
 
     def pull_back(
-        self,
-        g: Array,
-        y: Array,
-        saved: Any,
-        activation: Any,
-        drop: Drop | None,
-        db: Array | None,
+        self, g: Array, y: Array, saved: Any, activation: Any, drop: Drop | None, db: Array | None
     ) -> Array:
         """The gradient with respect to z, in place on `g`."""
         if isinstance(saved, tuple):
@@ -139,13 +133,7 @@ class NumpyOps(Ops):
         return g
 
     def loss(
-        self,
-        z: Array,
-        b: Array | None,
-        y: Array,
-        weight: Array | None,
-        loss: Any,
-        db: Array | None,
+        self, z: Array, b: Array | None, y: Array, weight: Array | None, loss: Any, db: Array | None
     ) -> tuple[Array, Array]:
         """Softmax cross-entropy of class numbers, in place; any other loss by itself."""
         if weight is not None or not is_class_number(loss, y):

@@ -68,13 +68,7 @@ class Ops:
         return a * mask, (z, a, mask)
 
     def pull_back(
-        self,
-        g: Array,
-        y: Array,
-        saved: Any,
-        activation: Any,
-        drop: Drop | None,
-        db: Array | None,
+        self, g: Array, y: Array, saved: Any, activation: Any, drop: Drop | None, db: Array | None
     ) -> Array:
         """The gradient with respect to z, given `g`, the one with respect to y.
 
@@ -96,13 +90,7 @@ class Ops:
         return dz
 
     def loss(
-        self,
-        z: Array,
-        b: Array | None,
-        y: Array,
-        weight: Array | None,
-        loss: Any,
-        db: Array | None,
+        self, z: Array, b: Array | None, y: Array, weight: Array | None, loss: Any, db: Array | None
     ) -> tuple[Array, Array]:
         """The loss of a linear last layer's products `z`, and its gradient with respect to them.
 

@@ -141,13 +141,7 @@ class TorchOps(Ops):
         return a.mul_(mask) if name in ("identity", "relu") else a * mask, (z, a, mask)
 
     def pull_back(
-        self,
-        g: Array,
-        y: Array,
-        saved: Any,
-        activation: Any,
-        drop: Drop | None,
-        db: Array | None,
+        self, g: Array, y: Array, saved: Any, activation: Any, drop: Drop | None, db: Array | None
     ) -> Array:
         """The gradient with respect to z, in place on `g` for the commonest activations."""
         z, a, mask = saved
@@ -170,13 +164,7 @@ class TorchOps(Ops):
         return g
 
     def loss(
-        self,
-        z: Array,
-        b: Array | None,
-        y: Array,
-        weight: Array | None,
-        loss: Any,
-        db: Array | None,
+        self, z: Array, b: Array | None, y: Array, weight: Array | None, loss: Any, db: Array | None
     ) -> tuple[Array, Array]:
         """Softmax cross-entropy of class numbers in place; any other loss by itself."""
         if b is not None:
