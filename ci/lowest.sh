@@ -8,6 +8,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 venv=${XPNN_CI_VENV:-$scratch/venv}
+export XPNN_REQUIRE_COMPILED=1
 # array-api-strict follows NumPy's newest release and is no dependency, so it is not held down. JAX is.
 targets=numpy,numpy:readonly,strict:device1,jax:cpu
 
