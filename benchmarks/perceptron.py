@@ -16,8 +16,9 @@ from unittest import mock
 import numpy as np
 from sklearn.linear_model import Perceptron as Theirs
 
-from xpnn.arrays.compiling import perceptron_numba, perceptron_numpy
-from xpnn.estimators import _perceptron_fit
+import xpnn.perceptron.numba as perceptron_numba
+import xpnn.perceptron.numpy as perceptron_numpy
+from xpnn.perceptron import fit as _perceptron_fit
 from xpnn.perceptron.estimator import Perceptron
 
 CASES = ((100_000, 54, "float64"), (60_000, 784, "float32"))

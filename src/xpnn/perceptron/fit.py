@@ -121,7 +121,7 @@ def fit_problems(
         When a weight is no longer finite; begins with scikit-learn's sentence.
     """
     xp = backend.xp
-    epoch = select_epoch(xp)
+    epoch = select_epoch(xp, rule)
     progress = [_Progress() for _ in range(int(data.labels.shape[0]))]
     active = list(range(len(progress)))
     step = permutation(len(learned), plan.seed) if plan.seed is not None else None

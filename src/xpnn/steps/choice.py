@@ -60,11 +60,10 @@ def fused_step(rules: Any, xp: Namespace, fit: Fit) -> FusedStep | None:
 
 def uses_numba(network: Any, fit: Fit) -> bool:
     """Whether a fit on NumPy is long enough for compiled loops; XPNN_NUMBA=0 or 1 overrules."""
-    said = os.environ.get("XPNN_NUMBA", "auto")
-    off = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-    if off or said == "0" or np.dtype(fit.dtype).kind != "f":
+    wanted = numba_wanted()
+    if wanted is False or np.dtype(fit.dtype).kind != "f":
         return False
-    if said != "1":
+    if wanted is None:
         drawn = network.layers[0].n_in if network.input_dropout else 0
         drawn += sum(d.n_out for d in network.layers if d.dropout)
         units = sum(d.n_out for d in network.layers)
@@ -72,3 +71,10 @@ def uses_numba(network: Any, fit: Fit) -> bool:
         if work * fit.steps < _WORTH_COMPILING:
             return False
     return importlib.util.find_spec("numba") is not None
+
+
+def numba_wanted() -> bool | None:
+    """What the environment says of compiled loops: XPNN_NUMBA=0 or 1, or nothing (None)."""
+    said = os.environ.get("XPNN_NUMBA", "auto")
+    off = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+    return False if off or said == "0" else True if said == "1" else None
