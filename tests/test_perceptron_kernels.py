@@ -1,6 +1,7 @@
 """Perceptron epochs: the reference against the formulas, and every kernel against it, bit by bit."""
 
 import importlib
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -8,6 +9,8 @@ import array_api_compat.numpy as np_xp
 import numpy as np
 import pytest
 import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from targets import Target
 
 from xpnn.perceptron import batches, reference
@@ -19,6 +22,7 @@ from xpnn.perceptron.choice import (
     permutation,
     select_epoch,
 )
+from xpnn.steps import compiled
 
 ROWS, FEATURES = 150, 7
 RULES = {
@@ -42,7 +46,7 @@ BATCHES = {
     "elasticnet": Rule(alpha=0.02, l1_ratio=0.3, batch_size=5),
     "sparse l2": Rule(alpha=0.01, sparse=True, batch_size=16),
 }
-OVERRIDES = ("numba", "numpy")
+OVERRIDES = ("compiled", "numpy")
 
 
 def problem(k: int, *, sparse: bool = False, seed: int = 0) -> dict[str, np.ndarray]:
@@ -141,6 +145,12 @@ def names(rule: Rule) -> list[str]:
     return ["coef", "intercept", "sums", *(["mean", "mean_intercept"] if rule.average else [])]
 
 
+def epoch_of(module: str) -> Any:
+    if module == "compiled" and compiled.library() is None:
+        pytest.skip("xpnn's compiled library is not here")
+    return importlib.import_module(f"xpnn.perceptron.{module}").epoch
+
+
 def converted(dtype: str) -> Any:
     return lambda a: a.astype(dtype) if a.dtype.kind == "f" else a
 
@@ -192,7 +202,7 @@ def test_cupy_is_the_reference(target: Target, name: str, k: int) -> None:
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
 @pytest.mark.parametrize("k", [1, 4])
 def test_override_is_the_reference(override: str, dtype: str, rule: Rule, k: int) -> None:
-    epoch = importlib.import_module(f"xpnn.perceptron.{override}").epoch
+    epoch = epoch_of(override)
     p = problem(k, sparse=rule.sparse)
     expected = run(reference.epoch, p, rule, 3, converted(dtype), np_xp)
     found = run(epoch, p, rule, 3, converted(dtype), np_xp)
@@ -210,7 +220,7 @@ def test_override_is_the_reference(override: str, dtype: str, rule: Rule, k: int
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_override_is_the_reference_where_mistakes_are_rare(override: str, dtype: str) -> None:
     """Several chunks of rows, of which the later ones have few mistakes, and rows not in order."""
-    epoch = importlib.import_module(f"xpnn.perceptron.{override}").epoch
+    epoch = epoch_of(override)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((5000, 6))
     side = (x.sum(axis=1) > 0).astype(np.int32)
@@ -236,7 +246,7 @@ def test_override_is_the_reference_where_mistakes_are_rare(override: str, dtype:
     ("n", "d"), [(0, 3), (1, 1), (1, 70), (31, 1), (33, 5), (65, 3), (130, 300)]
 )
 def test_odd_shapes(override: str, n: int, d: int) -> None:
-    epoch = importlib.import_module(f"xpnn.perceptron.{override}").epoch
+    epoch = epoch_of(override)
     rng = np.random.default_rng(n + d)
     p = {
         "x": rng.standard_normal((n, d)),
@@ -255,7 +265,7 @@ def test_odd_shapes(override: str, n: int, d: int) -> None:
 @pytest.mark.parametrize("override", ["reference", *OVERRIDES])
 @pytest.mark.parametrize("name", ["plain", "l2 average", "elasticnet"])
 def test_inputs_stay(override: str, name: str) -> None:
-    epoch, rule = importlib.import_module(f"xpnn.perceptron.{override}").epoch, RULES[name]
+    epoch, rule = epoch_of(override), RULES[name]
     p = problem(4)
     strided = np.asfortranarray(np.repeat(p["x"], 2, axis=1))[:, ::2]  # neither C nor F
     data = Data(*(p[key] for key in ("x", "y", "weight", "labels", "class_weight")))
@@ -301,19 +311,100 @@ def test_cupy_does_not_wait_and_launches_once_for_many_rows(target: Target) -> N
     assert sum(name == "perceptron_rows" for name in counted["kernels"]) == 1
 
 
-def test_without_numba_numpy_has_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch.delenv("XPNN_NUMBA", raising=False)
-    assert select_epoch(np_xp, Rule()).__module__ == "xpnn.perceptron.numba"
-    monkeypatch.setitem(sys.modules, "xpnn.perceptron.numba", None)  # import fails
+def test_without_a_library_numpy_has_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    epoch_of("compiled")  # or it is not here
+    assert select_epoch(np_xp, Rule()).__module__ == "xpnn.perceptron.compiled"
+    monkeypatch.setenv("XPNN_COMPILED", "0")
     assert select_epoch(np_xp, Rule()).__module__ == "xpnn.perceptron.numpy"
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_compiled_is_the_reference_on_any_rows(data: st.DataObject) -> None:
+    """One row, one feature, no row, empty CSR rows, columns not in order; every rule."""
+    epoch = epoch_of("compiled")
+    rule = replace(
+        data.draw(st.sampled_from(list(RULES.values()))),
+        eta=data.draw(st.sampled_from([0.1, 1.0, 3.0])),
+        sparse=data.draw(st.booleans()),
+    )
+    n, d, k = (data.draw(st.integers(low, high)) for low, high in ((0, 40), (1, 140), (1, 3)))
+    dtype = data.draw(st.sampled_from(["float32", "float64"]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 1 << 30)))
+    x = rng.integers(-2, 3, (n, d)) * 0.1 * (rng.random((n, d)) < data.draw(st.floats(0, 1)))
+    x = x.astype(dtype)
+    if rule.sparse:
+        x = scipy.sparse.csr_matrix(x)
+        for i in range(n):  # each row from right to left
+            row = slice(x.indptr[i], x.indptr[i + 1])
+            x.indices[row], x.data[row] = x.indices[row][::-1].copy(), x.data[row][::-1].copy()
+        x.has_sorted_indices = False
+    samples = Data(
+        x,
+        rng.integers(0, 3, n).astype(np.int32),
+        rng.integers(0, 3, n).astype(dtype),
+        np.arange(k, dtype=np.int32),
+        rng.uniform(0.5, 2.0, (2, k)).astype(dtype),
+    )
+    order = rng.integers(0, n, data.draw(st.integers(0, 60))) if n else np.arange(0)
+    start = initial_state(rng.integers(-1, 2, (k, d)).astype(dtype), np.zeros(k, dtype), np_xp)
+    state, sums = epoch(start, samples, order, rule, np_xp)
+    expected, counted = reference.epoch(start, samples, order, rule, np_xp)
+    np.testing.assert_array_equal(sums, counted)
+    for name in ("coef", "intercept", "norms", "clipped", "scale", "clip", "t"):
+        np.testing.assert_array_equal(getattr(state, name), getattr(expected, name), name)
+    atol = (1e-5 if dtype == "float32" else 1e-12) * (1.0 + np.abs(expected.coef).max())
+    np.testing.assert_allclose(state.mean, expected.mean, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("override", ["reference", *OVERRIDES, "batches"])
+def test_an_epoch_that_is_told_to_stop_has_learnt_its_first_rows(
+    override: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch, rule = epoch_of(override), Rule(average=True)
+    monkeypatch.setattr(importlib.import_module("xpnn.perceptron.numpy"), "CHUNK", 40)
+    monkeypatch.setattr(importlib.import_module("xpnn.perceptron.compiled"), "_AT_ONCE", 40 * 28)
+    p, looks = problem(4), iter([False, False, True])
+    data = Data(*(p[key] for key in ("x", "y", "weight", "labels", "class_weight")))
+    start = initial_state(np.zeros((4, FEATURES)), np.zeros(4), np_xp)
+    state, sums = epoch(start, data, p["order"], rule, np_xp, lambda: next(looks))
+    learnt = {"compiled": 80, "numpy": 80}.get(override, 2)
+    assert state.t == start.t + learnt
+    expected, counted = epoch(start, data, p["order"][:learnt], rule, np_xp)
+    np.testing.assert_array_equal(sums, counted)
+    for name in ("coef", "intercept", "mean", "mean_intercept"):
+        np.testing.assert_array_equal(getattr(state, name), getattr(expected, name), name)
+
+
+def test_no_call_of_the_library_is_long() -> None:
+    """Ctrl-C waits for a call: a few million weights, whatever the shape of the data."""
+    from xpnn.perceptron.compiled import _parts
+
+    for n, d, k in ((10**6, 54, 1), (10**5, 784, 10), (7, 10**6, 100), (1, 1, 1)):
+        parts = _parts(n, d * k, np.broadcast_to(0.0, (n, d)))
+        assert [first for first, _ in parts[1:]] == [last for _, last in parts[:-1]]
+        assert (parts[0][0], parts[-1][1]) == (0, n)
+        assert all((b - a) * d * k <= 1 << 21 or b - a == 1 for a, b in parts)
+    x = scipy.sparse.csr_matrix((np.ones(500), np.arange(500), [0, *[0] * 499, 500]), (500, 9999))
+    assert _parts(500, 9999, x) == [(0, 500)]
+    assert _parts(0, 5, np.ones((0, 5))) == []
 
 
 def test_state_weights_are_coef_times_scale() -> None:
     state = initial_state(np.ones((1, 2)), np.zeros(1), np_xp)._replace(scale=0.5)
     assert isinstance(state, State)
     np.testing.assert_array_equal(state.weights(np_xp), [[0.5, 0.5]])
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 1000])
+@pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
+def test_the_compiled_permutation_is_the_same(
+    n: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch_of("compiled")  # or it is not here
+    found = permutation(n, seed)
+    monkeypatch.setenv("XPNN_COMPILED", "0")
+    np.testing.assert_array_equal(found, permutation(n, seed))
 
 
 @pytest.mark.parametrize("n", [1, 2, 100])

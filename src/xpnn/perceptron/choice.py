@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import import_module
 
 import numpy as np
@@ -14,7 +13,7 @@ from xpnn.arrays.typing import Array, Namespace
 from xpnn.perceptron import batches
 from xpnn.perceptron.batches import dense_rows
 from xpnn.perceptron.reference import Data, Rule, State, initial_state
-from xpnn.steps.choice import numba_wanted
+from xpnn.steps.compiled import library
 
 __all__ = [
     "Data",
@@ -28,7 +27,7 @@ __all__ = [
     "select_epoch",
 ]
 
-Epoch = Callable[[State, Data, Array, Rule, Namespace], tuple[State, Array]]
+Epoch = Callable[..., tuple[State, Array]]  # the signature of `reference.epoch`
 
 
 def place(backend: Backend, rule: Rule) -> Backend:
@@ -53,11 +52,8 @@ def select_epoch(xp: Namespace, rule: Rule) -> Epoch:
     if _has_kernel(xp, rule):
         chosen = import_module("xpnn.perceptron.cupy").epoch
         return chosen
-    kernels = None
-    if numba_wanted() is not False:
-        with suppress(ImportError):  # numba is optional
-            kernels = import_module("xpnn.perceptron.numba")
-    chosen = (kernels or import_module("xpnn.perceptron.numpy")).epoch
+    kernel = "numpy" if library() is None else "compiled"
+    chosen = import_module(f"xpnn.perceptron.{kernel}").epoch
     return chosen
 
 
@@ -82,6 +78,8 @@ def permutation(n: int, seed: int) -> np.ndarray:
     >>> permutation(5, seed=7)
     array([3, 4, 1, 2, 0])
     """
+    if library() is not None:
+        return import_module("xpnn.perceptron.compiled").permutation(n, seed)
     order = list(range(n))
     word = seed or 1
     for i in range(n - 1):

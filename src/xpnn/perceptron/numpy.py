@@ -19,7 +19,7 @@ import numpy as np
 
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.perceptron import reference
-from xpnn.perceptron.reference import Data, Rule, State, Walk, in_order
+from xpnn.perceptron.reference import Data, Rule, State, Stop, Walk, in_order, never
 
 BLOCK = 32
 CHUNK = 2048
@@ -28,12 +28,16 @@ PENDING = 8  # blocks whose mistakes are kept, with the weights that each met
 AGAIN = 256  # rows scored at a time where mistakes are rare
 
 
-def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> tuple[State, Array]:
+def epoch(
+    state: State, data: Data, order: Array, rule: Rule, xp: Namespace, stop: Stop = never
+) -> tuple[State, Array]:
     """`reference.epoch` for NumPy arrays and CSR matrices; penalties go there."""
     if rule.alpha > 0.0 or state.scale != 1.0:
-        return reference.epoch(state, data, order, rule, xp)
+        return reference.epoch(state, data, order, rule, xp, stop)
     walk, n, rare = Walk(state, data, replace(rule, average=False)), int(order.shape[0]), False
     for first in range(0, n, CHUNK):
+        if stop():
+            break
         before = walk.coef.astype(np.float64), walk.intercept.copy()
         chunk = _Chunk(walk, order[first : first + CHUNK])
         if rare:
@@ -43,7 +47,7 @@ def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> 
         rare = np.count_nonzero(chunk.taken) < RARE * len(chunk.rows)
         if rule.average:
             chunk.average(*before, state.t - 1.0 + first)
-    walk.t = state.t + n
+        walk.t = state.t + first + len(chunk.rows)
     return walk.state(), walk.sums
 
 
@@ -175,7 +179,9 @@ class _Chunk:
         if not self.pending:
             return
         walk = self.walk
-        met, met_b, x, sign, k = (np.concatenate(parts) for parts in zip(*self.pending, strict=True))
+        met, met_b, x, sign, k = (
+            np.concatenate(parts) for parts in zip(*self.pending, strict=True)
+        )
         self.pending.clear()
         scores = in_order(met * x.astype(walk.real, copy=False)).astype(walk.real) + met_b
         for sums in walk.sums[:2]:

@@ -13,12 +13,21 @@ other libraries come to the host for it (see `choice.place`). Batches of several
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from xpnn.arrays.typing import Array, Namespace
+
+Stop = Callable[[], bool]
+
+
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -105,7 +114,9 @@ def initial_state(coef: Array, intercept: Array, xp: Namespace) -> State:
     return State(coef, intercept, norms, zeros, zeros, xp.zeros_like(intercept))
 
 
-def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> tuple[State, Array]:
+def epoch(
+    state: State, data: Data, order: Array, rule: Rule, xp: Namespace, stop: Stop = never
+) -> tuple[State, Array]:
     """Visit the rows of `order` once, in turn.
 
     Parameters
@@ -118,6 +129,8 @@ def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> 
         On the device of the weights; on the host if `data.x` is sparse.
     rule : Rule
     xp : namespace
+    stop : callable
+        Looked at often enough that Ctrl-C acts at once: whether to leave the other rows.
 
     Returns
     -------
@@ -128,6 +141,8 @@ def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> 
     """
     walk = Walk(state, data, rule)
     for row in order.tolist():
+        if stop():
+            break
         walk.visit(row)
     return walk.state(), walk.sums
 
