@@ -36,7 +36,7 @@ NAME = "_xpnn.lib.dll" if sys.platform == "win32" else "_xpnn.lib.so"
 # traps, which nobody reads, so that loops are vectorized. Never -ffast-math: it removes the
 # additions and subtractions that round.
 UNIX = "-std=gnu99 -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden"
-UNIX += " -fPIC -shared -pthread"
+UNIX += " -fPIC -shared -pthread -fopenmp-simd"  # the pragma, not the library
 WINDOWS = "/nologo /std:c11 /O2 /fp:precise /LD"
 
 

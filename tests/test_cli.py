@@ -413,7 +413,7 @@ def test_help_is_quick_and_names_everything():
     for command in ("train", "predict", "devices"):
         assert command in call("--help").stdout
         assert call(command, "--help").exit_code == 0
-    heavy = ["sklearn", "pandas", "matplotlib", "torch", "jax", "cupy", "numba", "safetensors"]
+    heavy = ["sklearn", "pandas", "matplotlib", "torch", "jax", "cupy", "safetensors"]
     code = f"import sys, xpnn.cli; print([m for m in {heavy} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert shown.stdout == "[]\n"

@@ -23,4 +23,14 @@
 #define XPNN_CLONES
 #endif
 
+#if defined(_MSC_VER)
+#define XPNN_INLINE static __forceinline
+#define XPNN_PREFETCH(address) ((void)(address))
+#define XPNN_PREFETCH_FAR(address) ((void)(address))
+#else
+#define XPNN_INLINE static inline __attribute__((always_inline))
+#define XPNN_PREFETCH(address) __builtin_prefetch(address)
+#define XPNN_PREFETCH_FAR(address) __builtin_prefetch(address, 0, 2) /* second cache */
+#endif
+
 #endif
