@@ -9,6 +9,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 venv=${XPNN_CI_VENV:-$scratch/venv}
+export XPNN_REQUIRE_COMPILED=1 # or the tests would run on NumPy alone and say nothing
 # Named, so that a library that is missing or broken is an error and not a skip.
 targets=numpy,numpy:readonly,strict:device1,strict:no_float64,strict:no_x64,torch:cpu,jax:cpu
 
@@ -19,7 +20,7 @@ install_torch() { # on its own and first: nothing that is installed later picks 
 install_package() {
     "$venv/bin/python" -m pip install -q -e ".[test]" # the README's line
     "$venv/bin/python" -m pip install -q -e ".[jax,dev]"
-    "$venv/bin/pip" list | grep -iE '^(numpy|scipy|scikit-learn|array|torch|jax|numba|pandas|pytest|ruff|mypy) '
+    "$venv/bin/pip" list | grep -iE '^(numpy|scipy|scikit-learn|array|torch|jax|pandas|pytest|ruff|mypy) '
 }
 
 lint() {
@@ -28,19 +29,33 @@ lint() {
     "$venv/bin/mypy"
 }
 
-wheel() { # what a user downloads is complete: the type marker, the licence, nothing but the package
-    "$venv/bin/pip" wheel -q --no-deps -w "$scratch/wheel" .
-    "$venv/bin/python" - "$scratch"/wheel/xpnn-*.whl <<'PYTHON'
-import sys
-import zipfile
+borrowing() { # borrowing DIRECTORY   an environment that has all that $venv has, but for xpnn
+    new_environment "$1"
+    local into='import sysconfig; print(sysconfig.get_path("purelib"))'
+    "$venv/bin/python" -c "$into" >"$("$1/bin/python" -c "$into")/borrowed.pth" # the .pth files there are not read
+}
 
-names = zipfile.ZipFile(sys.argv[1]).namelist()
-missing = [n for n in ("xpnn/py.typed", "xpnn/cli.py", "xpnn/steps/reference.py") if n not in names]
-strange = [n for n in names if not n.startswith("xpnn") or n.endswith(".pyc")]
-licensed = any(n.endswith("licenses/LICENSE") for n in names)
-print(f"{sys.argv[1].rsplit('/', 1)[-1]}: {len(names)} files")
-sys.exit(f"missing: {missing}, strange: {strange}, licence: {licensed}" if missing or strange or not licensed else 0)
-PYTHON
+quick_tests() { # quick_tests PYTHON   what trains, on NumPy
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 "$1" -m pytest -q --device=numpy \
+        tests/test_compiled.py tests/test_training.py tests/test_trajectories.py tests/test_perceptron_kernels.py
+}
+
+wheels() { # what users download is complete; the wheel for this platform works
+    "$venv/bin/python" -m pip wheel -q --no-deps -w "$scratch/wheel" .
+    bash ci/dist.sh "$scratch/dist"
+    "$venv/bin/python" ci/contents.py "$scratch"/wheel/* "$scratch"/dist/*
+    borrowing "$scratch/third"
+    "$scratch/third/bin/python" -m pip install -q --no-deps "$scratch"/wheel/xpnn-*.whl
+    "$scratch/third/bin/xpnn" devices | grep "^steps on numpy: compiled"
+    quick_tests "$scratch/third/bin/python"
+}
+
+no_compiler() { # nothing on the PATH but Python
+    local bare=$scratch/bare/bin
+    borrowing "$scratch/bare"
+    env -u CC -u XPNN_REQUIRE_COMPILED PATH="$bare" "$bare/python" -m pip install -q --no-deps .
+    "$bare/xpnn" devices | grep "^steps on numpy: NumPy alone"
+    quick_tests "$bare/python"
 }
 
 host_double() { # real CuPy on the CPU, see ci/cupy_on_cpu/README.md
@@ -50,7 +65,7 @@ host_double() { # real CuPy on the CPU, see ci/cupy_on_cpu/README.md
 
 first_command() { # the README's first line, in an environment that has seen nothing else
     new_environment "$scratch/first"
-    "$scratch/first/bin/python" -m pip install -q -e ".[fast,plot]"
+    "$scratch/first/bin/python" -m pip install -q -e ".[plot]"
     mkdir "$scratch/run"
     (
         cd "$scratch/run"
@@ -66,7 +81,8 @@ stage "environment" new_environment "$venv"
 stage "install torch" install_torch
 stage "install xpnn, jax and the tools" install_package
 stage "lint" lint
-stage "wheel" wheel
+stage "wheels" wheels
+stage "no compiler" no_compiler
 stage "tests on $targets" tests "$scratch/tests.log" --device="$targets"
 if [ "$(uname -sm)" = "Linux x86_64" ] && command -v g++ >/dev/null; then
     stage "CuPy on the CPU" host_double

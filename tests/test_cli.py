@@ -390,8 +390,11 @@ def test_devices_as_a_table_and_as_json():
     ]
     assert re.match(r"numpy +numpy +\d\S+ +yes +CPU", lines[2])
     found = json.loads(call("devices", "--json").stdout)
-    assert len(found) == len(lines) - 2
-    assert {"spec", "library", "version", "device", "usable", "reason"} == set(found[0])
+    assert len(found) == len(lines) - 4
+    common = {"spec", "library", "version", "device", "usable", "reason"}
+    assert [set(d) - common for d in found] == [{"steps"}] + [set()] * (len(found) - 1)
+    assert lines[-2:] == ["", f"steps on numpy: {found[0]['steps']}"]
+    assert found[0]["steps"].startswith(("compiled; ", "NumPy alone, "))
     assert all(d["usable"] or d["reason"] for d in found)
 
 
@@ -410,7 +413,7 @@ def test_help_is_quick_and_names_everything():
     for command in ("train", "predict", "devices"):
         assert command in call("--help").stdout
         assert call(command, "--help").exit_code == 0
-    heavy = ["sklearn", "pandas", "matplotlib", "torch", "jax", "cupy", "numba", "safetensors"]
+    heavy = ["sklearn", "pandas", "matplotlib", "torch", "jax", "cupy", "safetensors"]
     code = f"import sys, xpnn.cli; print([m for m in {heavy} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert shown.stdout == "[]\n"

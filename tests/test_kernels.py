@@ -1,11 +1,7 @@
 """Every override beside the reference: same signatures, same numbers, nothing else touched."""
 
 import gc
-import importlib.util
 import inspect
-import os
-import subprocess
-import sys
 import threading
 import weakref
 
@@ -20,14 +16,16 @@ from xpnn.model.layer import Drop
 from xpnn.network import Dense, Network, multilayer_perceptron
 from xpnn.optimizers import OPTIMIZERS, get_optimizer
 from xpnn.random import dropout_mask, step_keys
-from xpnn.steps.choice import Fit, training_steps, uses_numba
+from xpnn.steps.choice import Fit, training_steps
+from xpnn.steps.compiled import library
+from xpnn.steps.compiled.plan import known_rules
+from xpnn.steps.compiled.steps import CompiledSteps
 from xpnn.steps.inplace import InPlaceSteps
 from xpnn.steps.numpy import NumpyOps
 from xpnn.steps.operations import Ops
 from xpnn.steps.reference import ReferenceSteps
 from xpnn.steps.rules import Batch, Carry, Factors, Rows, Rules, Steps
 
-HAS_NUMBA = importlib.util.find_spec("numba") is not None
 KEY = (0x9E3779B9, 0x243F6A88)
 CUBE = Activation("cube", lambda z, xp: 0.1 * z * z * z, lambda z, a, xp: 0.3 * z * z)
 NAMES = [name for name, activation in sorted(ACTIVATIONS.items()) if activation.differentiable]
@@ -39,10 +37,6 @@ def overrides(target):
     kinds = [Ops]
     if target.name == "numpy":
         kinds.append(NumpyOps)
-        if HAS_NUMBA:
-            from xpnn.steps.numba import NumbaOps
-
-            kinds.append(NumbaOps)
     if target.name.startswith("cupy"):
         from xpnn.steps.cupy import CupyOps
 
@@ -60,11 +54,8 @@ def steps_of(target, rules):
         InPlaceSteps(rules, kind(target.xp), target.backend, target.dtype)
         for kind in overrides(target)
     ]
-    if target.name == "numpy" and HAS_NUMBA:
-        from xpnn.steps.numba import NumbaOps
-        from xpnn.steps.numba_epoch import CompiledSteps
-
-        steps.append(CompiledSteps(rules, NumbaOps(target.xp), target.backend, target.dtype))
+    if target.name == "numpy" and library() is not None and known_rules(rules):
+        steps.append(CompiledSteps(rules, lambda: steps[0]))
     if target.name.startswith("torch"):
         from xpnn.steps.torch import TorchOps, TorchSteps
 
@@ -82,10 +73,6 @@ def test_signatures_are_those_of_the_reference(chosen):
         from xpnn.steps.cupy import CupyOps
 
         kinds.append(CupyOps)
-    if HAS_NUMBA:
-        from xpnn.steps.numba import NumbaOps
-
-        kinds.append(NumbaOps)
     names = [n for n, f in inspect.getmembers(Ops, inspect.isfunction) if n[0] != "_"]
     assert len(names) >= 7
     for kind in kinds:
@@ -94,7 +81,7 @@ def test_signatures_are_those_of_the_reference(chosen):
             assert list(inspect.signature(getattr(kind, name)).parameters) == list(wanted), name
     for name in ("on_batch", "on_rows", "stride", "words"):
         wanted = list(inspect.signature(getattr(Steps, name)).parameters)
-        for kind in (InPlaceSteps, ReferenceSteps):
+        for kind in (InPlaceSteps, ReferenceSteps, CompiledSteps):
             assert list(inspect.signature(getattr(kind, name)).parameters) == wanted, name
 
 
@@ -388,46 +375,31 @@ def test_a_step_on_torch_allocates_no_layer(target):
     assert not large
 
 
-def test_kernel_follows_from_shapes_and_steps_alone(monkeypatch):
-    monkeypatch.delenv("XPNN_NUMBA", raising=False)
-    small = Fit(150, 150, 200, True, False, np.float32)
-    large = Fit(60_000, 128, 10, True, False, np.float32)
-    big = network(sizes=(784, 256, 128, 10))
-    assert not uses_numba(network(sizes=(4, 100, 3)), small)
-    assert uses_numba(big, large) == HAS_NUMBA
-    monkeypatch.setenv("XPNN_NUMBA", "0")
-    assert not uses_numba(big, large)
+def test_kernel_follows_from_shapes_and_settings_alone(monkeypatch, caplog):
+    monkeypatch.delenv("XPNN_COMPILED", raising=False)
+    numpy, there = get_backend("numpy"), library() is not None
     rules = Rules(network(), LOSS, get_optimizer("adam"))
-    steps = training_steps(rules, large._replace(sparse=True), get_backend("numpy"))
-    assert isinstance(steps, ReferenceSteps)
-
-
-def test_small_fit_imports_no_numba():
-    code = (
-        "import sys, warnings; warnings.simplefilter('ignore')\n"
-        "from sklearn.datasets import load_iris\n"
-        "from xpnn import MLPClassifier\n"
-        "X, y = load_iris(return_X_y=True)\n"
-        "MLPClassifier(random_state=0).fit(X, y).predict(X)\n"
-        "print('numba' in sys.modules)"
-    )
-    environment = {k: v for k, v in os.environ.items() if k != "XPNN_NUMBA"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
-    )
-    assert done.stdout.split() == ["False"]
+    kinds = {True: CompiledSteps, False: InPlaceSteps}
+    for rows, epochs in ((150, 1), (60_000, 10)):
+        fit = Fit(rows, 128, epochs, True, False, np.dtype(np.float32))
+        with caplog.at_level("DEBUG", logger="xpnn"):
+            assert type(training_steps(rules, fit, numpy)) is kinds[there]
+        assert caplog.messages.pop().startswith(f"training steps: {kinds[there].__name__}")
+    own = Rules(network(CUBE), LOSS, get_optimizer("adam"))
+    assert type(training_steps(own, fit, numpy)) is InPlaceSteps
+    monkeypatch.setenv("XPNN_COMPILED", "0")
+    assert type(training_steps(rules, fit, numpy)) is InPlaceSteps
+    assert type(training_steps(rules, fit._replace(sparse=True), numpy)) is ReferenceSteps
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_estimators_learn_alike_with_and_without_numba(monkeypatch, dropout, shuffle):
-    if not HAS_NUMBA:
-        pytest.skip("numba is not installed")
+def test_estimators_learn_alike_with_and_without_compiled_steps(monkeypatch, dropout, shuffle):
     X, y = load_iris(return_X_y=True)
     models = []
     for said in ("0", "1"):
-        monkeypatch.setenv("XPNN_NUMBA", said)
+        monkeypatch.setenv("XPNN_COMPILED", said)
         options = {"dropout": dropout, "shuffle": shuffle, "batch_size": 40, "random_state": 0}
         models.append(MLPClassifier((9, 8), max_iter=5, **options).fit(X, y))
     for a, b in zip(models[0].coefs_, models[1].coefs_, strict=True):
@@ -490,12 +462,9 @@ def test_nothing_is_allocated_inside_a_step_after_the_first():
     assert peak < 40_000  # bytes: row numbers and the like; one layer's output is 204,800
 
 
-def test_divergence_goes_through_the_kernels():
+@pytest.mark.parametrize("said", ["0", "1"])
+def test_divergence_goes_through_the_kernels(monkeypatch, said):
+    monkeypatch.setenv("XPNN_COMPILED", said)
     X, y = load_iris(return_X_y=True)
-    for said in ("0", "1") if HAS_NUMBA else ("0",):
-        os.environ["XPNN_NUMBA"] = said
-        try:
-            with pytest.raises(ValueError, match="non-finite"):
-                MLPClassifier((20,), solver="sgd", learning_rate_init=1e30).fit(X, y)
-        finally:
-            del os.environ["XPNN_NUMBA"]
+    with pytest.raises(ValueError, match="non-finite"):
+        MLPClassifier((20,), solver="sgd", learning_rate_init=1e30).fit(X, y)

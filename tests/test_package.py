@@ -21,7 +21,7 @@ import xpnn
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-HEAVY = ("cupy", "torch", "jax", "numba", "matplotlib", "pandas")
+HEAVY = ("cupy", "torch", "jax", "matplotlib", "pandas")
 PUBLIC = sorted(getattr(xpnn, "__all__", ()))
 MODULES = sorted(m.name for m in pkgutil.walk_packages(xpnn.__path__, "xpnn."))
 
@@ -122,7 +122,7 @@ def test_examples_run(module, tmp_path, monkeypatch):
 def test_workflow_calls_our_scripts():
     workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
     scripts = set(re.findall(r"- run: bash (\S+)", workflow))
-    assert scripts == {"ci/test.sh", "ci/lowest.sh", "ci/gpu.sh"}
+    assert scripts == {"ci/test.sh", "ci/lowest.sh", "ci/dist.sh", "ci/gpu.sh"}
     assert len(re.findall(r"\brun:", workflow)) == len(scripts), "a step that is not a script"
     assert "ci/test.sh" in (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert [s for s in scripts if not os.access(ROOT / s, os.X_OK)] == []
@@ -142,6 +142,8 @@ def test_ci_names_its_targets():
     ]
     assert '--device="$targets"' in script
     assert "--device=cupy:0,cupy:1" in script
+    for named in ("wheels", '"no compiler" no_compiler'):
+        assert re.search(rf"^stage .*{named}$", script, re.M)
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

@@ -427,8 +427,8 @@ def test_ctrl_c_acts_between_epochs_and_keeps_the_weights(monkeypatch):
 
     select = _perceptron_fit.select_epoch
 
-    def interrupting(xp):
-        epoch = select(xp)
+    def interrupting(xp, rule):
+        epoch = select(xp, rule)
 
         def run(*args):
             out = epoch(*args)

@@ -455,7 +455,8 @@ class Breaks(SGD):
         return (math.nan if t == self.step else lr,)
 
 
-def test_divergence_is_an_error_that_keeps_the_last_good_epoch(target):
+def test_divergence_is_an_error_that_keeps_the_last_good_epoch(target, monkeypatch):
+    monkeypatch.setenv("XPNN_COMPILED", "0")  # the same kernel for an optimizer of one's own
     good = run(target, epochs=1)
     with pytest.raises(DivergedError) as caught:
         run(target, epochs=5, optimizer=Breaks())  # step 8 is in epoch 2
@@ -525,7 +526,8 @@ class PressesCtrlC(SGD):
         return (lr,)
 
 
-def test_ctrl_c_acts_between_steps_and_keeps_the_weights():
+def test_ctrl_c_acts_between_steps_and_keeps_the_weights(monkeypatch):
+    monkeypatch.setenv("XPNN_COMPILED", "0")  # the same kernel for an optimizer of one's own
     before = signal.getsignal(signal.SIGINT)
     calls = []
     with pytest.warns(UserWarning, match="Training interrupted by user"):
@@ -592,7 +594,9 @@ def test_an_ignored_ctrl_c_stays_ignored():
         signal.signal(signal.SIGINT, before)
 
 
-def test_optimizer_of_ones_own_need_not_be_hashable():
+def test_optimizer_of_ones_own_need_not_be_hashable(monkeypatch):
+    monkeypatch.setenv("XPNN_COMPILED", "0")  # the same kernel for an optimizer of one's own
+
     @dataclass
     class Mine:
         def init(self, theta, xp):

@@ -241,16 +241,20 @@ def devices(
         from dataclasses import asdict
 
         from xpnn.arrays import backend as backends
+        from xpnn.steps import compiled
 
         found = backends.devices()
         if as_json:
-            typer.echo(json.dumps([asdict(d) for d in found], indent=2))
+            steps = {"numpy": {"steps": compiled.state()}}
+            rows = [asdict(d) | steps.get(d.spec, {}) for d in found]
+            typer.echo(json.dumps(rows, indent=2))
             return
-        rows = [("device", "library", "version", "usable", "what, or why not")]
+        table = [("device", "library", "version", "usable", "what, or why not")]
         for d in found:
             version, usable = d.version or "-", "yes" if d.usable else "no"
-            rows.append((d.spec, d.library, version, usable, d.device if d.usable else d.reason))
-        typer.echo(_table(rows, ruled=True))
+            table.append((d.spec, d.library, version, usable, d.device if d.usable else d.reason))
+        typer.echo(_table(table, ruled=True))
+        typer.echo(f"\nsteps on numpy: {compiled.state()}")
 
 
 def _sizes(text: str) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from xpnn.arrays.backend import backend_of, dtype_name, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.neurons.units import ThresholdUnit, floating
-from xpnn.perceptron.choice import Data, Rule, initial_state, select_epoch
+from xpnn.perceptron.choice import Data, Rule, initial_state, place, select_epoch
 
 
 class Boundary(NamedTuple):
@@ -118,7 +118,7 @@ def perceptron_rule(
     Parameters
     ----------
     x : array of shape (n, d)
-        Of any library; the work is done where it is.
+        Of any library.
     targets : array-like of 0 and 1, shape (n,)
     eta : float, default=1.0
     max_epochs : int, default=100
@@ -159,27 +159,26 @@ def perceptron_rule(
         raise ValueError(
             f"targets must be {x.shape[0]} numbers 0 or 1, one a row of x, got {host!r}"
         )
-    rule, xp = Rule(eta=float(eta), zero_is_positive=True), backend.xp
+    rule = Rule(eta=float(eta), zero_is_positive=True)
     with backend.device_context():
         x = floating(x, backend)
-        real = dtype_name(x.dtype)
-        n, d = (int(s) for s in x.shape)
-        move = backend.asarray
+    real, work = dtype_name(x.dtype), place(backend, rule)
+    n, d = (int(s) for s in x.shape)
+    with work.device_context():
+        move, xp = work.asarray, work.xp
         data = Data(
-            x,
+            move(x),
             move(host.astype(np.int32)),
             move(np.ones(n), dtype=real),
             move(np.asarray([1], dtype=np.int32)),
             move(np.ones((2, 1)), dtype=real),
         )
-        state = initial_state(
-            move(np.zeros((1, d)), dtype=real), move(np.zeros(1), dtype=real), rule, xp
-        )
-        order, epoch = move(np.arange(n)), select_epoch(xp)
+        zeros = (move(np.zeros((1, d)), dtype=real), move(np.zeros(1), dtype=real))
+        state, order, epoch = initial_state(*zeros, xp), move(np.arange(n)), select_epoch(xp, rule)
         mistakes: list[int] = []
         while len(mistakes) < max_epochs and (not mistakes or mistakes[-1]):
             state, sums = epoch(state, data, order, rule, xp)
-            mistakes.append(int(backend.to_numpy(sums)[2, 0]))
+            mistakes.append(int(work.to_numpy(sums)[2, 0]))
         weights = to_numpy(state.weights(xp))[0].tolist()
         bias = float(to_numpy(state.intercept)[0])
     signed = np.concatenate([np.ones((n, 1)), to_numpy(x).astype(np.float64)], axis=1)

@@ -25,7 +25,7 @@ from xpnn.estimators._inputs import (
 )
 from xpnn.estimators._labels import Labels, flat
 from xpnn.parts import metrics
-from xpnn.perceptron.choice import Data, Rule, initial_state
+from xpnn.perceptron.choice import Data, Rule, initial_state, place
 from xpnn.perceptron.fit import Fitted, Held, Plan, fit_problems
 from xpnn.perceptron.record import from_record, to_record
 from xpnn.training.data import Dataset, is_sparse
@@ -109,11 +109,13 @@ class BasePerceptron(OnDevice):
         check_weight_range(weight, dtype)
         self._backend = backend
         rows = _Rows(x, codes, weight, host_weight, self._class_weight(flat(host)))
-        with backend.device_context(), np.errstate(all="ignore"):
-            start = self._start(backend, dtype, coef_init, intercept_init)
+        rule = self._rule(is_sparse(x))
+        work = place(backend, rule)
+        with work.device_context(), np.errstate(all="ignore"):
+            start = self._start(work, dtype, coef_init, intercept_init)
             epochs = 1 if incremental else int(self.max_iter)
-            results, self.history_ = self._train(rows, backend, start, dtype, epochs)
-            self._adopt(results, backend, source)
+            results, self.history_ = self._train(rows, rule, work, start, dtype, epochs)
+            self._adopt(results, work, source)
         self.n_iter_ = max(r.n_iter for r in results)
         self.t_ += self.n_iter_ * len(codes)
         if not incremental and self.tol is not None and self.n_iter_ == self.max_iter:
@@ -177,6 +179,7 @@ class BasePerceptron(OnDevice):
     def _train(
         self,
         rows: _Rows,
+        rule: Rule,
         backend: Backend,
         start: dict[str, Array],
         dtype: str,
@@ -184,7 +187,7 @@ class BasePerceptron(OnDevice):
     ) -> tuple[list[Fitted], dict[str, list[float]]]:
         k, move = int(start["coef"].shape[0]), backend.asarray
         learned, seed = self._order(rows)
-        sparse = is_sparse(rows.x)
+        sparse = rule.sparse
         x = rows.x.astype(dtype, copy=False) if sparse else move(rows.x, dtype=dtype)
         real = backend.float_dtype(dtype)
         weight = backend.xp.ones(len(rows.codes), dtype=real, device=backend.device)
@@ -197,8 +200,7 @@ class BasePerceptron(OnDevice):
             move(np.asarray([1] if k == 1 else range(k)), dtype="int32"),
             move(rows.class_weight, dtype=dtype),
         )
-        rule = self._rule(sparse)
-        state = initial_state(start["coef"], start["intercept"], rule, backend.xp)
+        state = initial_state(start["coef"], start["intercept"], backend.xp)
         state = state._replace(
             mean=start["mean"], mean_intercept=start["mean_intercept"], t=float(self.t_)
         )

@@ -1,16 +1,19 @@
-"""The perceptron epoch for a namespace: compiled where it can be, else the reference."""
+"""Where a perceptron's epochs run and which code runs them: the bits are the same everywhere."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from importlib import import_module
 
 import numpy as np
-from array_api_compat import is_cupy_namespace, is_numpy_namespace
+from array_api_compat import is_cupy_namespace
 
+from xpnn.arrays.backend import Backend, get_backend
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.perceptron.reference import Data, Rule, State, dense_rows, initial_state
+from xpnn.perceptron import batches
+from xpnn.perceptron.batches import dense_rows
+from xpnn.perceptron.reference import Data, Rule, State, initial_state
+from xpnn.steps.compiled import library
 
 __all__ = [
     "Data",
@@ -20,25 +23,37 @@ __all__ = [
     "dense_rows",
     "initial_state",
     "permutation",
+    "place",
     "select_epoch",
 ]
 
-Epoch = Callable[[State, Data, Array, Rule, Namespace], tuple[State, Array]]
+Epoch = Callable[..., tuple[State, Array]]  # the signature of `reference.epoch`
 
 
-@cache
-def select_epoch(xp: Namespace) -> Epoch:
-    """The fastest `epoch` there is for the arrays of a namespace."""
-    if is_numpy_namespace(xp):
-        try:  # numba is optional
-            kernels = import_module("xpnn.perceptron.numba")
-        except ImportError:
-            kernels = import_module("xpnn.perceptron.numpy")
-    elif is_cupy_namespace(xp):
-        kernels = import_module("xpnn.perceptron.cupy")
-    else:
-        kernels = import_module("xpnn.perceptron.reference")
-    chosen: Epoch = kernels.epoch
+def place(backend: Backend, rule: Rule) -> Backend:
+    """Where the epochs of a fit run: on the host, but for batches and for CuPy's kernel.
+
+    The rule takes one sample after the other and decides by each: a device would be told a few
+    numbers at a time. So the samples come to the host once a fit, and the weights go back.
+    """
+    batched = rule.batch_size > 1
+    return backend if batched or _has_kernel(backend.xp, rule) else get_backend("numpy")
+
+
+def _has_kernel(xp: Namespace, rule: Rule) -> bool:
+    return is_cupy_namespace(xp) and rule.alpha == 0.0 and not rule.sparse
+
+
+def select_epoch(xp: Namespace, rule: Rule) -> Epoch:
+    """The fastest `epoch` there is for a rule, where `place` has put its arrays."""
+    if rule.batch_size > 1:
+        return batches.epoch
+    chosen: Epoch
+    if _has_kernel(xp, rule):
+        chosen = import_module("xpnn.perceptron.cupy").epoch
+        return chosen
+    kernel = "numpy" if library() is None else "compiled"
+    chosen = import_module(f"xpnn.perceptron.{kernel}").epoch
     return chosen
 
 
@@ -63,6 +78,8 @@ def permutation(n: int, seed: int) -> np.ndarray:
     >>> permutation(5, seed=7)
     array([3, 4, 1, 2, 0])
     """
+    if library() is not None:
+        return import_module("xpnn.perceptron.compiled").permutation(n, seed)
     order = list(range(n))
     word = seed or 1
     for i in range(n - 1):

@@ -14,7 +14,7 @@ import numpy as np
 
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.perceptron import reference
-from xpnn.perceptron.reference import Data, Rule, State
+from xpnn.perceptron.reference import Data, Rule, State, Stop, never
 
 TILE = 32  # one row for each thread of a warp
 ROWS = 4096  # of one launch
@@ -118,7 +118,9 @@ def _kernel(real: str) -> Any:
     return cupy.RawKernel(_SOURCE.replace("REAL", real), "perceptron_rows")
 
 
-def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> tuple[State, Array]:
+def epoch(
+    state: State, data: Data, order: Array, rule: Rule, xp: Namespace, stop: Stop = never
+) -> tuple[State, Array]:
     """`perceptron_reference.epoch` on CuPy; what the reference does batch by batch goes there."""
     if reference.by_batches(rule):
         return reference.epoch(state, data, order, rule, xp)

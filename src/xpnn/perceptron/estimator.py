@@ -41,7 +41,7 @@ class Perceptron(ClassifierMixin, BasePerceptron):
     Parameters
     ----------
     penalty : {"l2", "l1", "elasticnet"}, default=None
-        "l1" and "elasticnet" go sample by sample; without numba that is slow.
+        "l1" and "elasticnet" go sample by sample; where nothing is compiled that is slow.
     alpha : float, default=0.0001
         Strength of the penalty.
     l1_ratio : float, default=0.15

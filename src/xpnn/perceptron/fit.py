@@ -121,21 +121,22 @@ def fit_problems(
         When a weight is no longer finite; begins with scikit-learn's sentence.
     """
     xp = backend.xp
-    epoch = select_epoch(xp)
+    epoch = select_epoch(xp, rule)
     progress = [_Progress() for _ in range(int(data.labels.shape[0]))]
     active = list(range(len(progress)))
     step = permutation(len(learned), plan.seed) if plan.seed is not None else None
     order = np.arange(len(learned))
     pocket = _Pocket(state, plan.keep_best)
-    count = int(learned.sum())
     history: dict[str, list[float]] = {"loss": [], "mistakes": []}
-    with interruptible() as interrupted:  # Ctrl-C acts between epochs and keeps the weights
+    with interruptible() as interrupted:  # Ctrl-C ends an epoch and keeps the weights
         for number in range(1, plan.max_iter + 1):
             if step is not None or number == 1:
                 order = order if step is None else order[step]
                 chosen = order[learned[order]]
                 visit = chosen if rule.sparse else backend.asarray(chosen)
-            state, sums = epoch(state, data, visit, rule, xp)
+            met = state.t
+            state, sums = epoch(state, data, visit, rule, xp, interrupted)
+            count = max(1.0, state.t - met)
             loss, objective, mistakes = _read(sums, state, number, backend)
             history["loss"].append(float(loss.sum()) / count)
             history["mistakes"].append(float(mistakes.sum()))

@@ -1,29 +1,32 @@
-"""One epoch of the perceptron rule, one-versus-rest for all classes at once, on any array library.
+"""One epoch of the perceptron rule, sample by sample, as scikit-learn computes it.
 
-The rule is sequential: each sample meets the weights that the samples before it left. A block of
-rows is nevertheless done with matrix products. With the scores ``s`` of the block by the weights
-before it and its Gram matrix ``G``, sample i is scored ``s_i + sum_{j<i} G_ij c_j``, where ``c_j``
-is the step that sample j took: 0 where it was right. Repeating ``c = step * [y (s + tril(G, -1) c)
-<= 0]`` settles at least one more row each time, in practice a whole block in two to five sweeps.
+The rule is sequential: each sample meets the weights that the samples before it left. A score that
+is zero in exact arithmetic is a mistake or none by the rounding of its sum, and one decision that
+differs changes all that follow. So the order of every addition is part of the rule, and is that of
+scikit-learn: products in the dtype of the weights, summed feature after feature in float64; steps
+added to the weights one by one; the intercept in float64, for float32 too.
 
-Penalties with an L1 part clip the weights after every sample and run sample by sample: slow here.
+This file is the definition, in NumPy; `numpy`, `compiled` and `cupy` give its bits faster. Arrays of
+other libraries come to the host for it (see `choice.place`). Batches of several rows are in
+`batches`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import device, is_numpy_namespace
 
-from xpnn.arrays.numeric import at_least, at_most
 from xpnn.arrays.typing import Array, Namespace
 
-BLOCK = 32
-SWEEPS = 12  # without a look at the result; a block that needs more makes the epoch run again
+Stop = Callable[[], bool]
+
+
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -104,15 +107,17 @@ class Data(NamedTuple):
     class_weight: Array  # (2, K): of the negative and of the positive samples
 
 
-def initial_state(coef: Array, intercept: Array, rule: Rule, xp: Namespace) -> State:
+def initial_state(coef: Array, intercept: Array, xp: Namespace) -> State:
     """The state of a fit that begins with these weights."""
     norms = xp.stack([xp.sum(coef * coef, axis=1), xp.sum(xp.abs(coef), axis=1)])
     zeros = xp.zeros_like(coef)
     return State(coef, intercept, norms, zeros, zeros, xp.zeros_like(intercept))
 
 
-def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> tuple[State, Array]:
-    """Visit the rows of `order` once.
+def epoch(
+    state: State, data: Data, order: Array, rule: Rule, xp: Namespace, stop: Stop = never
+) -> tuple[State, Array]:
+    """Visit the rows of `order` once, in turn.
 
     Parameters
     ----------
@@ -124,6 +129,8 @@ def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> 
         On the device of the weights; on the host if `data.x` is sparse.
     rule : Rule
     xp : namespace
+    stop : callable
+        Looked at often enough that Ctrl-C acts at once: whether to leave the other rows.
 
     Returns
     -------
@@ -132,201 +139,150 @@ def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> 
         Over the samples, each met before it is learned: loss ``max(0, -y score)``, loss plus
         penalty, and the number of mistakes.
     """
-    start = state._replace(coef=state.weights(xp), scale=1.0)
-    if by_batches(rule):
-        end, sums = _batches(start, data, order, rule, xp)
-    else:
-        host = is_numpy_namespace(xp)  # looks at each sweep, for nothing waits there
-        sweeps = BLOCK if host else SWEEPS
-        end, sums, unsettled = _blocks(start, data, order, rule, xp, host, sweeps)
-        if not host and bool(unsettled):
-            end, sums, _ = _blocks(start, data, order, rule, xp, host, BLOCK)
-    scale = scale_after(state.scale, rule, int(order.shape[0]), end.coef.dtype, xp)
-    return end._replace(coef=end.coef / scale, scale=scale), sums
+    walk = Walk(state, data, rule)
+    for row in order.tolist():
+        if stop():
+            break
+        walk.visit(row)
+    return walk.state(), walk.sums
 
 
-def by_batches(rule: Rule) -> bool:
-    """Whether the weights must be at hand after every sample, or the rule has batches anyway."""
-    clips = rule.l1_step > 0.0 or (rule.sparse and rule.alpha > 0.0)
-    return rule.batch_size > 1 or clips
+class Walk:
+    """An epoch under way: the K problems side by side, the weights a vector times a scale."""
 
+    def __init__(self, state: State, data: Data, rule: Rule) -> None:
+        self.real = state.coef.dtype.type
+        self.rule, self.data = rule, data if not rule.sparse else data._replace(x=_merged(data.x))
+        self.coef = np.array(state.coef, order="C")
+        self.intercept = np.array(state.intercept, np.float64)
+        self.norms, self.clipped = np.array(state.norms, self.real), np.array(state.clipped)
+        self.mean = np.array(state.mean, np.float64)
+        self.mean_intercept = np.array(state.mean_intercept, np.float64)
+        self.scale, self.clip, self.t = self.real(state.scale), state.clip, state.t
+        # The mean of the weights is (mean + drift * coef) / share (Bottou 2012, 5.1).
+        self.drift, self.share = 0.0, 1.0
+        self.sums = np.zeros((3, self.coef.shape[0]))
 
-def dense_rows(data: Data, rows: Array, like: Array, xp: Namespace) -> tuple[Array, Array]:
-    """Dense rows of X beside `like`, and the row numbers on its device."""
-    if isinstance(data.x, type(data.y)):
-        return xp.take(data.x, rows, axis=0), rows
-    x = xp.asarray(data.x[rows].toarray(), dtype=like.dtype, device=device(like))
-    rows = rows.astype(np.int32)  # CSR and its row numbers are on the host; some have no int64
-    return x, xp.asarray(rows, device=device(like))
+    def visit(self, row: int) -> Array:
+        """Meet one sample and learn it.
 
+        Parameters
+        ----------
+        row : int
 
-def _blocks(
-    state: State, data: Data, order: Array, rule: Rule, xp: Namespace, host: bool, sweeps: int
-) -> tuple[State, Array, Array]:
-    """Penalty none or l2, sample by sample in effect, block by block in fact."""
-    w, b = state.coef, state.intercept
-    move = _mover(w, xp)
-    decay = _Decay(rule.shrink, BLOCK)
-    between, earlier = move(decay.between), move(rule.bias * np.tri(BLOCK, k=-1))
-    before, after, seen = move(decay.before), move(decay.after), move(decay.seen)
-    squares, rising = move(decay.squares), move(np.arange(BLOCK, 0.0, -1.0))
-    norm, mean, mean_b, t = state.norms[0, :], state.mean, state.mean_intercept, state.t
-    sums = xp.zeros_like(state.norms)
-    sums = [sums[0, :], sums[0, :], sums[0, :]]
-    unsettled = xp.zeros_like(b[0]) > 0
-    for x, sign, step in _rows(data, order, BLOCK, rule, w, xp):
-        m = int(x.shape[0])
-        gram = x @ xp.matrix_transpose(x)
-        pull = gram * between[:m, :m] + earlier[:m, :m]
-        first = (x @ xp.matrix_transpose(w)) * before[:m, None] + b
-        score, c = first, xp.zeros_like(first)
-        for _ in range(min(sweeps, m) + 1):
-            last, score = c, first + pull @ c
-            c = xp.where(_wrong(sign, score, rule), step, xp.zeros_like(step))
-            if host and not (c != last).any():
-                break
-        unsettled = unsettled | xp.any(c != last)
-        missed = _wrong(sign, score, rule)
-        loss = xp.sum(at_least(-sign * score, 0.0, xp), axis=0)
-        sums[0] = sums[0] + loss
-        sums[2] = sums[2] + xp.sum(xp.astype(missed, w.dtype), axis=0)
-        sums[1] = sums[1] + loss
+        Returns
+        -------
+        array of shape (K,)
+            The step of the intercept, but for its factor: 0 where the answer was right.
+        """
+        rule, data = self.rule, self.data
+        x, at = self._features(row)
+        positive = data.y[row] == data.labels
+        sign = np.where(positive, 1.0, -1.0)
+        margin = sign * self._scores(x, at)
+        missed = (margin < 0) | ((margin == 0) & ~(positive & rule.zero_is_positive))
+        loss = np.where(missed, -margin, 0.0)
+        self.sums += (loss, loss, missed)
         if rule.alpha > 0.0:
-            margin = score - b - earlier[:m, :m] @ c
-            length = xp.sum(x * x, axis=1)[:, None]
-            gained = 2.0 * rule.shrink * c * margin + c * c * length
-            total = norm * decay.norm_sum(m) + squares[BLOCK - m :] @ gained
-            sums[1] = sums[1] + (0.5 * rule.alpha * (1.0 - rule.l1_ratio)) * total
-            norm = norm * rule.shrink ** (2 * m) + (after[BLOCK - m :] ** 2) @ gained
+            self._shrink()
+        of_class = np.where(positive, data.class_weight[1], data.class_weight[0])
+        update = np.where(missed, rule.eta * sign * (of_class * data.weight[row]), 0.0)
+        for k in np.flatnonzero(update):
+            self._learn(k, x, at, update[k])
+        if rule.l1_step > 0.0:
+            self._clip(at)
         if rule.average:
-            path = decay.iterates(m) * w + xp.matrix_transpose(c * seen[BLOCK - m :, None]) @ x
-            path_b = m * b + rule.bias * (rising[BLOCK - m :] @ c)
-            done = t - 1.0
-            mean = (mean * done + path) / (done + m)
-            mean_b = (mean_b * done + path_b) / (done + m)
-        w = w * rule.shrink**m + xp.matrix_transpose(c * after[BLOCK - m :, None]) @ x
-        b = b + rule.bias * xp.sum(c, axis=0)
-        t += m
-    norms = xp.stack([norm, state.norms[1, :]])
-    end = state._replace(coef=w, intercept=b, norms=norms, mean=mean, mean_intercept=mean_b, t=t)
-    return end, xp.stack(sums), unsettled
+            if self.t > 1.0:
+                self.share /= 1.0 - 1.0 / self.t
+            self.drift += self.share * float(self.scale) / self.t
+            self.mean_intercept += (self.intercept - self.mean_intercept) / self.t
+        self.t += 1.0
+        return update
+
+    def state(self) -> State:
+        """The state after the samples visited so far."""
+        mean = self.mean
+        if self.rule.average:
+            mean = (mean + self.drift * self.coef.astype(np.float64)) / self.share
+        arrays = (self.coef, self.intercept, self.norms, self.clipped, mean, self.mean_intercept)
+        return State(*arrays, float(self.scale), self.clip, self.t)
+
+    def _features(self, row: int) -> tuple[Array, Any]:
+        """Values of a row, and their columns."""
+        x = self.data.x
+        if not self.rule.sparse:
+            return x[row], slice(None)
+        entries = slice(x.indptr[row], x.indptr[row + 1])
+        return x.data[entries], x.indices[entries]
+
+    def _scores(self, x: Array, at: Any) -> Array:
+        """What the K problems answer, (K,)."""
+        score = in_order(self.coef[:, at] * x)
+        return (score * float(self.scale)).astype(self.real) + self.intercept
+
+    def _shrink(self) -> None:
+        """The L2 part of the penalty, and the norms that the objective counts."""
+        rule, factor = self.rule, self.real(self.rule.shrink)
+        square = (np.sqrt(self.norms[0]) ** 2).astype(np.float64)
+        l2, l1 = 0.5 * rule.alpha * (1.0 - rule.l1_ratio), rule.alpha * rule.l1_ratio
+        self.sums[1] += l2 * square + l1 * self.norms[1].astype(np.float64)
+        self.scale = self.scale * factor
+        self.norms[0] *= factor * factor
+        self.norms[1] *= factor
+        if self.scale < scale_floor(self.coef.dtype):
+            if rule.average:
+                self.mean = (self.mean + self.drift * self.coef.astype(np.float64)) / self.share
+                self.drift, self.share = 0.0, 1.0
+            self.coef *= self.scale
+            self.scale = self.real(1.0)
+
+    def _learn(self, k: int, x: Array, at: Any, update: float) -> None:
+        """Add a step to the weights of one problem."""
+        step = self.real(update) / self.scale
+        moved = x.astype(np.float64) * float(step)
+        w = (self.coef[k, at] + moved).astype(self.real)
+        self.coef[k, at] = w
+        self.intercept[k] += update * self.rule.bias
+        if self.rule.alpha > 0.0:
+            scale = float(self.scale)
+            self.norms[0, k] = in_order(w * w) * float(self.scale * self.scale)
+            self.norms[1, k] = in_order(np.abs(w)) * scale
+        if self.rule.average:
+            self.mean[k, at] -= self.drift * moved
+
+    def _clip(self, at: Any) -> None:
+        """The L1 part of the penalty: each weight in use catches up with what is to be clipped."""
+        self.clip += self.rule.l1_step
+        scale = float(self.scale)
+        z, q = (a[:, at].astype(np.float64) for a in (self.coef, self.clipped))
+        lower = np.maximum(0.0, z - (self.clip + q) / scale)
+        upper = np.minimum(0.0, z + (self.clip - q) / scale)
+        w = np.where(z > 0, lower, np.where(z < 0, upper, z)).astype(self.real)
+        self.coef[:, at] = w
+        self.clipped[:, at] = q + scale * (w - z)
+        if self.rule.average:
+            self.mean[:, at] -= self.drift * (w - z)
 
 
-def _batches(
-    state: State, data: Data, order: Array, rule: Rule, xp: Namespace
-) -> tuple[State, Array]:
-    """Every penalty; the rows of a batch are all scored by the weights before it."""
-    w, b, clipped, clip, t = state.coef, state.intercept, state.clipped, state.clip, state.t
-    square, absolute = state.norms[0, :], state.norms[1, :]
-    mean, mean_b = state.mean, state.mean_intercept
-    sums = [xp.zeros_like(b), xp.zeros_like(b), xp.zeros_like(b)]
-    l2, l1 = 0.5 * rule.alpha * (1.0 - rule.l1_ratio), rule.alpha * rule.l1_ratio
-    for x, sign, step in _rows(data, order, rule.batch_size, rule, w, xp):
-        m = int(x.shape[0])
-        score = x @ xp.matrix_transpose(w) + b
-        missed = _wrong(sign, score, rule)
-        c = xp.where(missed, step, xp.zeros_like(step))
-        loss = xp.sum(at_least(-sign * score, 0.0, xp), axis=0)
-        sums[0] = sums[0] + loss
-        sums[1] = sums[1] + loss + m * (l2 * square + l1 * absolute)
-        sums[2] = sums[2] + xp.sum(xp.astype(missed, w.dtype), axis=0)
-        decay = rule.shrink**m
-        w = w * decay + xp.matrix_transpose(c) @ x
-        b = b + rule.bias * xp.sum(c, axis=0)
-        if rule.alpha > 0.0:
-            present = xp.any(x != 0, axis=0) if rule.sparse else x[0, :] == x[0, :]
-            known = xp.where(present, w, xp.zeros_like(w))
-            moved = xp.any(c != 0, axis=0)
-            square = xp.where(moved, xp.sum(known * known, axis=1), square * decay**2)
-            absolute = xp.where(moved, xp.sum(xp.abs(known), axis=1), absolute * decay)
-            if rule.l1_step > 0.0:
-                clip += rule.l1_step * m
-                lower = at_least(w - (clip + clipped), 0.0, xp)
-                upper = at_most(w + (clip - clipped), 0.0, xp)
-                cut = xp.where(w > 0, lower, xp.where(w < 0, upper, w))
-                cut = xp.where(present, cut, w)
-                clipped, w = clipped + (cut - w), cut
-        if rule.average:
-            share = m / (t - 1.0 + m)
-            mean = mean + (w - mean) * share
-            mean_b = mean_b + (b - mean_b) * share
-        t += m
-    norms = xp.stack([square, absolute])
-    return State(w, b, norms, clipped, mean, mean_b, 1.0, clip, t), xp.stack(sums)
+def in_order(products: Array) -> Array:
+    """Sums of the last axis, one addition after the other, in float64.
 
-
-def _rows(
-    data: Data, order: Array, size: int, rule: Rule, w: Array, xp: Namespace
-) -> Iterator[tuple[Array, Array, Array]]:
-    """Blocks of rows, with the sign and the step of each sample in each problem."""
-    n = int(order.shape[0])
-    for first in range(0, n, size):
-        x, at = dense_rows(data, order[first : min(n, first + size)], w, xp)
-        positive = xp.take(data.y, at)[:, None] == data.labels
-        sign = 2.0 * xp.astype(positive, w.dtype) - 1.0
-        of_class = xp.where(positive, data.class_weight[1, :], data.class_weight[0, :])
-        yield x, sign, (rule.eta * sign) * (of_class * xp.take(data.weight, at)[:, None])
-
-
-def _wrong(sign: Array, score: Array, rule: Rule) -> Array:
-    margin = sign * score
-    if rule.zero_is_positive:
-        return (margin < 0) | ((margin == 0) & (sign < 0))
-    return margin <= 0
-
-
-def _mover(like: Array, xp: Namespace) -> Any:
-    """A function that puts host numbers beside an array, in its dtype."""
-
-    def move(values: Any) -> Array:
-        name = "float32" if like.dtype == xp.float32 else "float64"
-        return xp.asarray(np.asarray(values).astype(name), device=device(like))
-
-    return move
-
-
-class _Decay:
-    """Powers of the factor that an L2 penalty puts on the weights in each of `n` samples.
-
-    Of a shorter block, the last entries of `after`, `seen` and `squares` are taken.
+    ``sum`` adds in pairs or by many accumulators, as it likes; a running sum cannot.
     """
-
-    def __init__(self, shrink: float, n: int) -> None:
-        i = np.arange(n)
-        lag = i[:, None] - i[None, :]
-        self.shrink = shrink
-        self.before = shrink ** i.astype(float)  # on the weights, when sample i is scored
-        self.after = self.before[::-1]  # on the step of sample i, at the block's end
-        power = shrink ** np.maximum(lag - 1, 0).astype(float)
-        self.between = np.where(lag > 0, power, 0.0)  # on step j when sample i is scored
-        self.seen = np.cumsum(self.before)[::-1]  # of step i, in the sum of all later weights
-        squares = np.concatenate([[0.0], np.cumsum(self.before**2)[:-1]])
-        self.squares = squares[::-1]  # of the gain of sample i, in the sum of squared norms
-
-    def norm_sum(self, m: int) -> float:
-        return float(np.sum(self.before[:m] ** 2))
-
-    def iterates(self, m: int) -> float:
-        return float(np.sum(self.before[:m]) * self.shrink)
+    if products.shape[-1] == 0:
+        return np.zeros(products.shape[:-1])
+    return np.add.accumulate(products, axis=-1, dtype=np.float64)[..., -1]
 
 
-def scale_after(scale: float, rule: Rule, n: int, dtype: Any, xp: Namespace) -> float:
-    """The scale that scikit-learn's weight vector has after `n` samples.
-
-    It multiplies the scale in each sample and folds it into the weights when it gets tiny.
-    """
-    if rule.shrink == 1.0:
-        return scale
-    if rule.shrink == 0.0:
-        return 1.0
-    floor, log_shrink = scale_floor(dtype, xp), math.log(rule.shrink)
-    left = math.floor(math.log(floor / scale) / log_shrink) + 1
-    if n < left:
-        return float(scale * rule.shrink**n)
-    period = math.floor(math.log(floor) / log_shrink) + 1
-    return float(rule.shrink ** ((n - left) % period))
+def _merged(x: Any) -> Any:
+    """The CSR matrix, without columns named twice in a row."""
+    if x.has_canonical_format:
+        return x
+    merged = x.copy()
+    merged.sum_duplicates()
+    return merged if merged.nnz < x.nnz else x  # not sorted is no harm: the order is the user's
 
 
-def scale_floor(dtype: Any, xp: Namespace) -> float:
+def scale_floor(dtype: Any) -> float:
     """Below this scale, scikit-learn folds the scale into the weights."""
-    return 1e-6 if dtype == xp.float32 else 1e-9
+    return 1e-6 if dtype == np.float32 else 1e-9

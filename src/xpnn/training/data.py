@@ -9,7 +9,7 @@ from xpnn.arrays.backend import Backend, to_numpy
 from xpnn.arrays.compiling import compiled_method
 from xpnn.arrays.typing import Array, DType, Namespace
 from xpnn.parts.losses import built_in
-from xpnn.steps.inference import host_forward
+from xpnn.steps.inference import host_outputs
 
 # Training needs room beside the data; data above this part of the free memory is streamed.
 _RESIDENT_FRACTION = 0.5
@@ -128,9 +128,9 @@ def predict_in_chunks(
     array of shape (n, n_out) on the backend's device
     """
     if isinstance(x, np.ndarray) and isinstance(theta, np.ndarray):
-        raw = host_forward(network, theta, x)
-        if raw is not None:
-            return raw if method == "forward" else network.linked(raw, backend.xp)
+        outputs = host_outputs(network, theta, buffers, x, method)
+        if outputs is not None:
+            return outputs
     function = compiled_method(network, method, backend.xp)
     size = max(1, CHUNK_ELEMENTS // network.widest)
     data = Dataset(x, None, None, backend, theta.dtype)

@@ -17,6 +17,7 @@ from xpnn.model.network import Network
 from xpnn.model.normalization import MOMENTUM
 from xpnn.parts.losses import Loss
 from xpnn.parts.regularization import penalty
+from xpnn.steps.compiled.sums import CompiledSums
 from xpnn.steps.rules import Rules
 from xpnn.training.callbacks import Callback, Callbacks, EpochEnd
 from xpnn.training.data import CHUNK_ELEMENTS, Dataset
@@ -121,9 +122,9 @@ class _Run:
         rules = Rules(network, config.loss, None, config.l1, config.l2)
         self.factor = rules.factors(self.backend, self.dtype).penalty
         self.zeros = self.xp.zeros_like(state.buffers)
-        self.on_batch, self.on_weights = _functions(
-            network, config.loss, config.l1, config.l2, self.xp
-        )
+        on_batch, self.on_weights = _functions(network, config.loss, config.l1, config.l2, self.xp)
+        numpy = self.backend.name == "numpy"
+        self.on_batch = CompiledSums(network, config.loss, on_batch) if numpy else on_batch
         self.size = max(1, CHUNK_ELEMENTS // network.widest)
         if state.buffers.shape[0]:
             self.size = data.n  # batch normalization: the statistics of all rows
