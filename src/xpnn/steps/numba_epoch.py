@@ -1,6 +1,7 @@
 """Many steps of the commonest networks in one call, by `numba_steps`."""
 
 import operator
+import os
 from threading import Thread
 from typing import Any
 
@@ -71,6 +72,7 @@ class FusedEpoch(FusedStep):
         self.boxes: np.ndarray = np.empty(0, dtype=np.int64)
         self.common: tuple[Any, ...] = ()
         self.failures: list[BaseException] = []
+        self.process = os.getpid()
         self.table = np.zeros((len(layers) + 1, 7), dtype=np.int64)
         if self.fits:
             place = {e.name: e.offset for e in self.network.layout.entries}
@@ -130,7 +132,11 @@ class FusedEpoch(FusedStep):
         """A call's steps in all threads, this one among them; False if no other can be had."""
         if self.parts == 1:
             return bool(take_part(0, 1, *self.common))
-        with threads.one_blas_thread():
+        with threads.blas_turn() as alone:
+            if not alone:  # another thread of the process holds BLAS's number of threads
+                self.most_threads = 1
+                self._abandon()
+                return False
             try:
                 for part in range(1, self.parts):
                     if not post(self.boxes, part) and not self._start(part):
@@ -162,6 +168,8 @@ class FusedEpoch(FusedStep):
 
     def _knows(self, theta: Array, moments: tuple[Array, ...], data: Any, batch: int) -> bool:
         """Whether compiled steps can work on these arrays; workspaces are made for new ones."""
+        if self.process != os.getpid():  # the helping threads stayed in the parent
+            self.process, self.known = os.getpid(), ()
         known = (theta, *moments, *data, batch)
         if len(known) == len(self.known) and all(map(operator.is_, known, self.known)):
             return self.suits
