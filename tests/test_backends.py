@@ -1,9 +1,11 @@
 import asyncio
 import copy
+import gc
 import importlib.util
 import pickle
 import threading
 import warnings
+import weakref
 
 import array_api_compat
 import numpy as np
@@ -560,6 +562,19 @@ def test_an_unknown_library_of_the_standard_works_where_it_is(monkeypatch):
     np.testing.assert_array_equal(get_backend("numpy").asarray(Mine()), [1, 1])
     with pytest.raises(DeviceError):
         get_backend("json:elsewhere")
+
+
+def test_types_that_were_seen_are_forgotten_with_their_program():
+    def seen():
+        class Mine(list):
+            pass
+
+        backend_of(Mine())
+        return weakref.ref(Mine)
+
+    forgotten = [seen() for _ in range(3)]
+    gc.collect()
+    assert [f() for f in forgotten] == [None] * 3
 
 
 # ---- moving -----------------------------------------------------------------------------------
