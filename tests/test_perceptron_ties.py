@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Perceptron as Theirs
 from targets import Target
 
+import xpnn
 from xpnn import Perceptron
 from xpnn.neurons import perceptron_rule
 
@@ -79,9 +80,10 @@ def assert_theirs(target: Target, x: np.ndarray, y: Any, *, sparse: bool, **para
     else:
         ours = Perceptron(**params)
     fitted(ours, host if sparse else target.asarray(x), y)
-    np.testing.assert_array_equal(target.to_numpy(ours.coef_), theirs.coef_)
-    intercept = np.asarray(theirs.intercept_, target.dtype_name)  # theirs is a float64 anyway
-    np.testing.assert_array_equal(target.to_numpy(ours.intercept_), intercept)
+    coef, intercept = (xpnn.to_numpy(a) for a in (ours.coef_, ours.intercept_))
+    np.testing.assert_array_equal(coef, theirs.coef_)
+    # theirs is a float64 for float32 rows too
+    np.testing.assert_array_equal(intercept, np.asarray(theirs.intercept_, target.dtype_name))
     assert ours.n_iter_ == theirs.n_iter_
 
 
