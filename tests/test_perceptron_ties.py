@@ -1,7 +1,7 @@
 """Sums that are zero in exact arithmetic: every library decides them as scikit-learn does.
 
-0.1 + 0.2 - 0.3 is 5.6e-17, 0 or -2.8e-17, by the order of the additions, and whether it is a mistake
-decides all that follows. So weights are compared bit for bit.
+With b = -(0.1 + 0.1 + 0.1), the sum 0.2 + 0.1 + b is 0 from left to right and not from right to
+left, and whether it is a mistake decides all that follows. So weights are compared bit for bit.
 """
 
 import sys

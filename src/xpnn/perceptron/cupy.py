@@ -25,6 +25,11 @@ ROWS = 4096  # of one launch
 THREADS = 256
 
 _SOURCE = r"""
+__device__ REAL moved(const REAL w, const REAL x, const REAL step)
+{
+    return REAL(double(w) + double(x) * double(step));
+}
+
 // The score of row i of a tile, summed feature after feature, by the weights that it meets.
 __device__ double in_order(
     const REAL* rows, const REAL* w, const REAL* step, const int i, const int d, const int lane)
@@ -36,7 +41,7 @@ __device__ double in_order(
         if (j < d) {
             REAL v = w[j];
             for (int r = 0; r < i; ++r)
-                if (step[r] != 0) v = REAL(double(v) + double(rows[(long long)r * d + j]) * step[r]);
+                if (step[r] != 0) v = moved(v, rows[(long long)r * d + j], step[r]);
             product = v * rows[(long long)i * d + j];
         }
         const int count = min(32, d - first);
@@ -106,7 +111,8 @@ extern "C" __global__ void perceptron_rows(
                 if (lane == i) step[i] = c;
                 own += c * g[i * 32 + lane];
                 bound += reach * length;
-                if (average) mean_intercept += (intercept - mean_intercept) / (done + first + i + 1);
+                const double seen = done + first + i + 1;
+                if (average) mean_intercept += (intercept - mean_intercept) / seen;
                 __syncwarp();
             }
             if (lane == 0) { b[k] = intercept; mean_b[k] = mean_intercept; }
@@ -116,7 +122,7 @@ extern "C" __global__ void perceptron_rows(
             REAL v = w[j];
             double path = 0.0;
             for (int i = 0; i < m; ++i) {
-                if (step[i] != 0) v = REAL(double(v) + double(rows[(long long)i * d + j]) * step[i]);
+                if (step[i] != 0) v = moved(v, rows[(long long)i * d + j], step[i]);
                 path += v;
             }
             w[j] = v;

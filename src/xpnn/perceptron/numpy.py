@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+
 import numpy as np
 
 from xpnn.arrays.typing import Array, Namespace
@@ -42,7 +43,7 @@ def epoch(state: State, data: Data, order: Array, rule: Rule, xp: Namespace) -> 
             chunk.score_again()
         else:
             chunk.by_blocks()
-        rare = np.count_nonzero(chunk.taken) < RARE * len(chunk.rows)
+        rare = bool(np.count_nonzero(chunk.taken) < RARE * len(chunk.rows))
         if rule.average:
             chunk.average(*before, state.t - 1.0 + first)
     walk.t = state.t + n
@@ -167,7 +168,8 @@ class _Chunk:
         """
         w, b = self.walk.coef.ravel(), max(map(abs, self.walk.intercept.tolist()))
         length = math.sqrt(np.dot(w, w)) + reach * longest
-        return self.apart * (longest * length + b + reach) + self.tiny
+        bound: float = self.apart * (longest * length + b + reach) + self.tiny
+        return bound
 
     def _visit(self, i: int) -> bool:
         """Visit row `i` of the chunk; whether that changed the weights."""
