@@ -8,7 +8,6 @@ as some rounding error. So a score that rounding could have moved off zero count
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from array_api_compat import device

@@ -6,7 +6,7 @@ differs changes all that follow. So the order of every addition is part of the r
 scikit-learn: products in the dtype of the weights, summed feature after feature in float64; steps
 added to the weights one by one; the intercept in float64, for float32 too.
 
-This file is the definition, in NumPy; `numpy`, `numba` and `cupy` give its bits faster. Arrays of
+This file is the definition, in NumPy; `numpy`, `compiled` and `cupy` give its bits faster. Arrays of
 other libraries come to the host for it (see `choice.place`). Batches of several rows are in
 `batches`.
 """
@@ -187,7 +187,7 @@ class Walk:
             self._shrink()
         of_class = np.where(positive, data.class_weight[1], data.class_weight[0])
         update = np.where(missed, rule.eta * sign * (of_class * data.weight[row]), 0.0)
-        for k in np.flatnonzero(update):
+        for k in np.flatnonzero(update).tolist():
             self._learn(k, x, at, update[k])
         if rule.l1_step > 0.0:
             self._clip(at)
