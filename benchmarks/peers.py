@@ -53,7 +53,7 @@ def _estimator(cls: Any, work: Workload, epochs: int, **more: Any) -> Any:
     )
 
 
-def xpnn(work: Workload, device: str | None = None, numba: str = "auto") -> Peer:
+def xpnn(work: Workload, device: str | None = None, compiled: str = "1") -> Peer:
     """xpnn's public estimator."""
     from xpnn import MLPClassifier
 
@@ -65,7 +65,7 @@ def xpnn(work: Workload, device: str | None = None, numba: str = "auto") -> Peer
 
     def run(epochs: int) -> Any:
         model = _estimator(MLPClassifier, work, epochs, dropout=work.dropout)
-        with environment(XPNN_NUMBA=numba), warnings.catch_warnings():
+        with environment(XPNN_COMPILED=compiled), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return model.fit(x, y).predict
 
@@ -73,8 +73,8 @@ def xpnn(work: Workload, device: str | None = None, numba: str = "auto") -> Peer
 
 
 def xpnn_numpy(work: Workload) -> Peer:
-    """The same without numba."""
-    return xpnn(work, numba="0")
+    """The same on NumPy alone."""
+    return xpnn(work, compiled="0")
 
 
 def sklearn(work: Workload) -> Peer:

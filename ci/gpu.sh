@@ -93,7 +93,7 @@ import xpnn
 
 print("xpnn", xpnn.__version__)
 print("python", platform.python_version(), platform.platform())
-wanted = re.compile(r"numpy|scipy|scikit-learn|array-api|cupy|torch$|jax|numba|nvidia-cuda-(nvrtc|runtime)|nvidia-cublas|cuda-toolkit")
+wanted = re.compile(r"numpy|scipy|scikit-learn|array-api|cupy|torch$|jax|nvidia-cuda-(nvrtc|runtime)|nvidia-cublas|cuda-toolkit")
 found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in metadata.distributions()}
 print(*(f"{n} {v}" for n, v in sorted(found.items()) if wanted.match(n)), sep="\n")
 PYTHON

@@ -20,7 +20,7 @@ install_torch() { # on its own and first: nothing that is installed later picks 
 install_package() {
     "$venv/bin/python" -m pip install -q -e ".[test]" # the README's line
     "$venv/bin/python" -m pip install -q -e ".[jax,dev]"
-    "$venv/bin/pip" list | grep -iE '^(numpy|scipy|scikit-learn|array|torch|jax|numba|pandas|pytest|ruff|mypy) '
+    "$venv/bin/pip" list | grep -iE '^(numpy|scipy|scikit-learn|array|torch|jax|pandas|pytest|ruff|mypy) '
 }
 
 lint() {
@@ -65,7 +65,7 @@ host_double() { # real CuPy on the CPU, see ci/cupy_on_cpu/README.md
 
 first_command() { # the README's first line, in an environment that has seen nothing else
     new_environment "$scratch/first"
-    "$scratch/first/bin/python" -m pip install -q -e ".[fast,plot]"
+    "$scratch/first/bin/python" -m pip install -q -e ".[plot]"
     mkdir "$scratch/run"
     (
         cd "$scratch/run"

@@ -12,11 +12,13 @@ Tests of code that makes its device current itself (estimators, training) are ma
 `@pytest.mark.own_context`; for all others the fixture does.
 """
 
+import importlib
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -96,6 +98,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def chosen(pytestconfig: pytest.Config) -> list[str]:
     """The names of all targets of this run."""
     return pytestconfig.stash[CHOSEN]
+
+
+@pytest.fixture
+def torch(chosen: list[str]) -> ModuleType:
+    """PyTorch, where the run is on it too: its import takes longer than most tests."""
+    if not any(name.startswith("torch") for name in chosen):
+        pytest.skip("PyTorch is not among the targets of this run")
+    return importlib.import_module("torch")
 
 
 def run_on(request: pytest.FixtureRequest) -> Iterator[Target]:

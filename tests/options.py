@@ -13,7 +13,7 @@ from xpnn.activations import ACTIVATIONS
 from xpnn.layers import Dense
 from xpnn.losses import LOSSES, get_loss
 from xpnn.model.normalization import KINDS
-from xpnn.network import Network
+from xpnn.network import Group, Network
 from xpnn.optimizers import OPTIMIZERS, get_optimizer
 from xpnn.schedules import SCHEDULES, get_schedule
 from xpnn.state import TrainingConfig
@@ -60,8 +60,14 @@ LAYER_FIELDS: dict[str, Any] = {
     "dropout": 0.5,
     "bias": False,
     "normalization": KINDS,
+    "group": None,
 }
-NETWORK_FIELDS: dict[str, Any] = {"layers": None, "input_dropout": 0.25, "link": None}
+NETWORK_FIELDS: dict[str, Any] = {
+    "layers": None,
+    "input_dropout": 0.25,
+    "link": None,
+    "members": 3,
+}
 CONFIG_FIELDS: dict[str, Any] = {
     "loss": None,
     "optimizer": None,
@@ -74,12 +80,17 @@ CONFIG_FIELDS: dict[str, Any] = {
     "l2": 0.01,
     "clip_norm": 0.1,
     "max_norm": 0.5,
+    "groups": None,  # below
+    "own_rows": None,
     "monitor": None,
     "restore_best": True,
     "incremental": None,
     "tol": None,
     "patience": None,
 }
+
+
+GROUPS = {"weight": Group(0.5, 0.5, 2.0, 0.5, by_fan_in=True), "bias": Group(2.0)}
 
 
 def _switched(fields: dict[str, Any], part: str) -> dict[str, Option]:
@@ -113,6 +124,17 @@ OPTIONS: dict[str, Option] = {
         for k, v in CONFIG_FIELDS.items()
         if v is not None
     },
+    "groups": Option(config={"groups": GROUPS, "l2": 0.1, "max_norm": 0.5}),
+    "groups, adamw": Option(config={"groups": GROUPS, "optimizer": get_optimizer("adamw")}),
+    "members of everything": Option(
+        {"dropout": 0.5, "normalization": "batch"},
+        {"input_dropout": 0.25, "members": 2},
+        {"l1": 0.1, "l2": 0.1, "clip_norm": 0.1, "max_norm": 0.5},
+        weighted=True,
+    ),
+    "members, rows of their own": Option(
+        network={"members": 2}, config={"own_rows": True}, weighted=True
+    ),
     "streamed": Option(stream=True),
     "streamed, weights": Option(stream=True, weighted=True),
 }

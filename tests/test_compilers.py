@@ -114,7 +114,7 @@ def start(target, network, config):
 @marked(jax_only)
 def test_nothing_of_a_step_is_outside_the_compiled_function(target, monkeypatch):
     """The only JAX computation inside an epoch, beside placing the order, is the step."""
-    from xpnn.steps import rules
+    from xpnn.steps import reference
 
     option = dropping(epochs=3, l2=0.01, clip_norm=1.0, max_norm=0.7)
     network, config = option.make()
@@ -133,7 +133,7 @@ def test_nothing_of_a_step_is_outside_the_compiled_function(target, monkeypatch)
 
         return step
 
-    monkeypatch.setattr(rules, "compiled", compiled)
+    monkeypatch.setattr(reference, "compiled", compiled)
     train(network, state, data, config)
     assert len(calls) == 3 * -(-N // BATCH)  # one call a step: gather, loss, gradient, update
     assert all(theta.is_deleted() for theta in arrays)  # donated: its memory is the successor's

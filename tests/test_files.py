@@ -1,9 +1,11 @@
 """The model file: what goes in comes out, and nothing else ever gets in."""
 
 import copy
+import dataclasses
 import json
 import math
 import os
+import pickle
 import stat
 import struct
 import warnings
@@ -203,7 +205,7 @@ def test_a_link_stays_a_link_and_rights_are_the_usual(tmp_path):
 def forge(tmp_path, header='{"class": "Thing"}', arrays=ARRAYS, **metadata):
     """A file with a right checksum, whatever else is wrong with it."""
     tensors = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
-    content = {"format": files.FORMAT, "version": "1", "header": header}
+    content = {"format": files.FORMAT, "version": str(files.VERSION), "header": header}
     content["sha256"] = files._digest(header, tensors)
     path = tmp_path / "forged"
     path.write_bytes(to_safetensors(tensors, metadata={**content, **metadata}))
@@ -214,7 +216,7 @@ def forge(tmp_path, header='{"class": "Thing"}', arrays=ARRAYS, **metadata):
     ("change", "message"),
     [
         ({"format": "pytorch"}, "but no xpnn model"),
-        ({"version": "2"}, "format version 2, this xpnn reads up to 1; upgrade with"),
+        ({"version": "3"}, "format version 3, this xpnn reads up to 2; upgrade with"),
         ({"version": "one"}, "format version is 'one'"),
         ({"version": "-1"}, "format version is '-1'"),
         ({"version": "0"}, "format version is '0'"),
@@ -338,6 +340,111 @@ def test_an_estimator_comes_back_and_goes_on(tmp_path, which):
     assert xpnn.load(tmp_path / "n").preprocessing_ == preprocessing
 
 
+def early_stopped(epochs=3, **options):
+    """A classifier stopped between two calls, before it has converged, its best epoch behind it."""
+    options = {"n_iter_no_change": 4, "learning_rate_init": 0.1, "tol": 0.0, **options}
+    options |= {"solver": "sgd", "learning_rate": "adaptive", "normalization": "batch"}
+    model = MLPClassifier((5,), early_stopping=True, random_state=0, **options)
+    for _ in range(epochs):
+        go_on(model)
+    return model
+
+
+def go_on(model):
+    return model.partial_fit(X, WORDS, classes=np.unique(WORDS), validation_data=(X, WORDS))
+
+
+def through_a_file(model, folder):
+    xpnn.save(model, folder / "m")
+    return xpnn.load(folder / "m")
+
+
+def test_early_stopping_restores_the_best_weights_from_before_the_file(tmp_path):
+    without = early_stopped()
+    scores = list(without.validation_scores_)
+    labels, codes = np.unique(WORDS, return_inverse=True)
+    worse = labels[codes - 1]  # each label is another one: from now on nothing improves
+    for _ in range(2):  # so that the weights in the file are not the best ones
+        without.partial_fit(X, worse, validation_data=(X, WORDS))
+    with_file = through_a_file(without, tmp_path)
+    for model in (without, with_file):
+        while not model.converged_:
+            model.partial_fit(X, worse, validation_data=(X, WORDS))
+    assert with_file.score(X, WORDS) == pytest.approx(max(scores), rel=1e-6)
+    assert max(scores) > with_file.validation_scores_[-1]
+    for a, b in zip(weights(with_file), weights(without), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert with_file.history_ == without.history_
+
+
+def test_a_file_keeps_all_that_a_pickle_keeps_of_a_training_state(tmp_path):
+    model = early_stopped()
+    model._state = dataclasses.replace(model._state, plateaus=2, stale=3, outcome="stopped")
+    again = through_a_file(model, tmp_path)._state
+    pickled = pickle.loads(pickle.dumps(model))._state
+    for field in dataclasses.fields(model._state):
+        value, default = getattr(model._state, field.name), field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        assert value is not default, f"give {field.name} a value of its own above"
+        assert not isinstance(value, int | float | str | dict) or value != default, field.name
+        for found in (getattr(pickled, field.name), getattr(again, field.name)):
+            np.testing.assert_equal(found, value, err_msg=f"{field.name} is lost")
+    assert len(again.moments) == 1
+    assert again.buffers.size > 0
+
+
+@pytest.mark.parametrize("which", range(len(MODELS) + 3))
+def test_a_file_keeps_all_that_a_pickle_keeps_of_a_model(tmp_path, which):
+    lbfgs = MLPRegressor("huber", (3,), solver="lbfgs", max_iter=4, warm_start=True, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        lbfgs.fit(X, NUMBERS).fit(X, NUMBERS)
+        nothing = MLPRegressor("huber", (3,), random_state=0).initialize(X, NUMBERS)
+    model = [*estimators(), early_stopped(), lbfgs, nothing][which]
+    again, pickled = through_a_file(model, tmp_path), pickle.loads(pickle.dumps(model))
+    assert vars(again).keys() == vars(pickled).keys()
+    for name, value in vars(pickled).items():
+        found = getattr(again, name)
+        if name in ("_state", "_labels"):
+            found, value = vars(found), vars(value)
+        if name == "coef_" and not isinstance(value, np.ndarray):
+            found, value = found.toarray(), value.toarray()
+        np.testing.assert_equal(found, value, err_msg=name)
+
+
+def test_a_file_of_format_version_1_still_opens():
+    """Written by the code before `best_weights` was in the format, with early stopping on."""
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
+    model = xpnn.load(Path(__file__).parent / "model_version_1.safetensors")
+    assert model.classes_.tolist() == ["no", "yes"]
+    expected = [0.5629610419, 0.4291147888, 0.6400122046, 0.4792008400]
+    np.testing.assert_allclose(model.predict_proba(x)[:, 1], expected, rtol=1e-6)
+    assert model._state.best_weights is None
+    assert len(model.loss_curve_) == 9
+    y = np.array(["no", "yes", "yes", "no"])
+    assert model.partial_fit(x, y, validation_data=(x, y)).n_iter_ == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"best_buffers": None}, "best_buffers"),
+        ({"best_theta": None}, "moment_|best_theta"),
+        ({"best_theta": np.zeros(3, np.float32)}, r"best_theta is float32 of shape \(3,\)"),
+        ({"best_theta": np.zeros(53, np.int64)}, "best_theta is int64"),
+        ({"best_buffers": np.zeros(3, np.float32)}, r"best_buffers is float32 of shape \(3,\)"),
+        ({"extra": np.zeros(53, np.float32)}, "extra|moment_"),
+    ],
+)
+def test_best_weights_that_do_not_fit_are_refused(tmp_path, change, message):
+    xpnn.save(early_stopped(), tmp_path / "m")
+    header, arrays = read_record(tmp_path / "m")
+    arrays = {name: a for name, a in (arrays | change).items() if a is not None}
+    with pytest.raises(ModelFileError, match=message):
+        xpnn.load(forge(tmp_path, json.dumps(encode(header)), arrays))
+
+
 def test_what_cannot_be_saved_is_named(tmp_path):
     def mine(z, xp):
         return xp.tanh(z)
@@ -384,7 +491,7 @@ def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
     preprocessing = Preprocessing((Numeric("n", 0.0, 1.0, 2.0),), Target("y", "regression"))
     records = []
-    for model in estimators():
+    for model in (*estimators(), early_stopped()):
         xpnn.save(model, folder / "m", preprocessing=preprocessing)
         header, arrays = read_record(folder / "m")
         records.append((encode(header), arrays))
@@ -404,7 +511,7 @@ junk = st.one_of(
 @settings(max_examples=400, deadline=None)
 def test_a_header_that_lies_is_refused_or_harmless(saved, data):
     folder, records = saved
-    header, arrays = copy.deepcopy(records[data.draw(st.integers(0, len(MODELS) - 1))])
+    header, arrays = copy.deepcopy(records[data.draw(st.integers(0, len(records) - 1))])
     for _ in range(data.draw(st.integers(1, 2))):
         *way, last = data.draw(st.sampled_from(list(places(header)) or [("class",)]))
         inner = header

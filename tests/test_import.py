@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-HEAVY = ("cupy", "torch", "jax", "numba", "matplotlib", "pandas", "polars", "pyarrow", "onnx")
+HEAVY = ("cupy", "torch", "jax", "matplotlib", "pandas", "polars", "pyarrow", "onnx")
 HEAVY += ("array_api_strict",)  # for tests only
 
 

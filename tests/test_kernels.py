@@ -1,11 +1,7 @@
 """Every override beside the reference: same signatures, same numbers, nothing else touched."""
 
 import gc
-import importlib.util
 import inspect
-import os
-import subprocess
-import sys
 import threading
 import weakref
 
@@ -13,20 +9,23 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from xpnn import MLPClassifier
+from xpnn import MLPClassifier, get_backend
 from xpnn.activations import ACTIVATIONS, Activation
 from xpnn.losses import get_loss
-from xpnn.model.reference import Drop
+from xpnn.model.layer import Drop
 from xpnn.network import Dense, Network, multilayer_perceptron
 from xpnn.optimizers import OPTIMIZERS, get_optimizer
 from xpnn.random import dropout_mask, step_keys
-from xpnn.steps.choice import Fit, fused_step, uses_numba
-from xpnn.steps.fused import FusedStep
-from xpnn.steps.inplace import Ops
+from xpnn.steps.choice import Fit, training_steps
+from xpnn.steps.compiled import library
+from xpnn.steps.compiled.plan import known_rules
+from xpnn.steps.compiled.steps import CompiledSteps
+from xpnn.steps.inplace import InPlaceSteps
 from xpnn.steps.numpy import NumpyOps
-from xpnn.steps.rules import ReferenceSteps, Rules
+from xpnn.steps.operations import Ops
+from xpnn.steps.reference import ReferenceSteps
+from xpnn.steps.rules import Batch, Carry, Factors, Rows, Rules, Steps
 
-HAS_NUMBA = importlib.util.find_spec("numba") is not None
 KEY = (0x9E3779B9, 0x243F6A88)
 CUBE = Activation("cube", lambda z, xp: 0.1 * z * z * z, lambda z, a, xp: 0.3 * z * z)
 NAMES = [name for name, activation in sorted(ACTIVATIONS.items()) if activation.differentiable]
@@ -38,10 +37,6 @@ def overrides(target):
     kinds = [Ops]
     if target.name == "numpy":
         kinds.append(NumpyOps)
-        if HAS_NUMBA:
-            from xpnn.steps.numba import NumbaOps
-
-            kinds.append(NumbaOps)
     if target.name.startswith("cupy"):
         from xpnn.steps.cupy import CupyOps
 
@@ -55,16 +50,16 @@ def overrides(target):
 
 def steps_of(target, rules):
     """Each override of a whole step."""
-    steps = [FusedStep(rules, kind(target.xp)) for kind in overrides(target)]
-    if target.name == "numpy" and HAS_NUMBA:
-        from xpnn.steps.numba import NumbaOps
-        from xpnn.steps.numba_epoch import FusedEpoch
-
-        steps.append(FusedEpoch(rules, NumbaOps(target.xp)))
+    steps = [
+        InPlaceSteps(rules, kind(target.xp), target.backend, target.dtype)
+        for kind in overrides(target)
+    ]
+    if target.name == "numpy" and library() is not None and known_rules(rules):
+        steps.append(CompiledSteps(rules, lambda: steps[0]))
     if target.name.startswith("torch"):
-        from xpnn.steps.torch import TorchOps, TorchStep
+        from xpnn.steps.torch import TorchOps, TorchSteps
 
-        steps.append(TorchStep(rules, TorchOps(target.xp)))
+        steps.append(TorchSteps(rules, TorchOps(target.xp), target.backend, target.dtype))
     return steps
 
 
@@ -78,20 +73,16 @@ def test_signatures_are_those_of_the_reference(chosen):
         from xpnn.steps.cupy import CupyOps
 
         kinds.append(CupyOps)
-    if HAS_NUMBA:
-        from xpnn.steps.numba import NumbaOps
-
-        kinds.append(NumbaOps)
     names = [n for n, f in inspect.getmembers(Ops, inspect.isfunction) if n[0] != "_"]
     assert len(names) >= 7
     for kind in kinds:
         for name in names:
             wanted = inspect.signature(getattr(Ops, name)).parameters
             assert list(inspect.signature(getattr(kind, name)).parameters) == list(wanted), name
-    for name in ("on_batch", "on_rows", "on_steps", "stride", "words"):
-        found = [n for n in inspect.signature(getattr(FusedStep, name)).parameters if n != "self"]
-        steps = ReferenceSteps(Rules(network(), LOSS, get_optimizer("sgd")), np)
-        assert found == list(inspect.signature(getattr(steps, name)).parameters), name
+    for name in ("on_batch", "on_rows", "stride", "words"):
+        wanted = list(inspect.signature(getattr(Steps, name)).parameters)
+        for kind in (InPlaceSteps, ReferenceSteps, CompiledSteps):
+            assert list(inspect.signature(getattr(kind, name)).parameters) == wanted, name
 
 
 LOSS = get_loss("softmax_cross_entropy")
@@ -175,18 +166,17 @@ def train_steps(target, steps, rules, rows=50, batch=16, count=4, layout="C", we
     total = t.xp.zeros((), dtype=t.dtype, device=t.device)
     keys = steps.words(step_keys(5, 0, count, len(net.layers) + 1)) if net.draws else None
     rates = [rules.optimizer.coefficients(0.01, k + 1) for k in range(count)]
-    decay = t.asarray(net.layout.mask("weight"))
-    carry = steps.on_steps(
-        theta, t.asarray(np.zeros(0)), moments, total, tuple(data), order, 0, keys, rates, decay,
-        batch,
-    )  # fmt: skip
+    carry = Carry(theta, t.asarray(net.init(1)[1]), moments, total)
+    carry = steps.on_rows(carry, Rows(Batch(*data), order, 0, batch), keys, rates)
     for a, b in zip(data[:2], before, strict=True):
         np.testing.assert_array_equal(t.to_numpy(a), b)
     return [t.to_numpy(t.xp.asarray(a)) for a in (carry[0], carry[3], *carry[2])]
 
 
 def assert_alike(target, rules, **options):
-    expected = train_steps(target, ReferenceSteps(rules, target.xp), rules, **options)
+    expected = train_steps(
+        target, ReferenceSteps(rules, target.backend, target.dtype), rules, **options
+    )
     for steps in steps_of(target, rules):
         found = train_steps(target, steps, rules, **options)
         for a, e in zip(found, expected, strict=True):
@@ -247,7 +237,7 @@ def test_launches_on_cupy(target, l2, most):
     """Two hidden layers with dropout, cross-entropy, Adam: ten launches beside 8 products."""
     cupy_on_cpu = pytest.importorskip("cupy_on_cpu")
     rules = Rules(network(dropout=0.5), LOSS, get_optimizer("adam"), 0.0, l2)
-    steps = fused_step(rules, target.xp, Fit(50, 16, 1, True, False, target.dtype))
+    steps = training_steps(rules, Fit(50, 16, 1, True, False, target.dtype), target.backend)
     train_steps(target, steps, rules, count=1)
     carry = []
     original = steps.on_rows
@@ -304,13 +294,13 @@ def test_fused_adam_of_torch_is_the_rule(target, monkeypatch, optimizer, l2):
 @pytest.mark.dtypes("float32")
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_torch_draws_ahead_for_as_many_steps_as_there_is_room(target, dropout):
-    from xpnn.steps.torch import TorchStep
+    from xpnn.steps.torch import TorchSteps
 
     fit = Fit(5000, 16, 1, True, False, target.dtype)
     for width, most in ((8, 256), (256, 64), (1 << 20, 1)):
         net = network(dropout=dropout, sizes=(7, width, 5))
-        steps = fused_step(Rules(net, LOSS, get_optimizer("adam")), target.xp, fit)
-        assert isinstance(steps, TorchStep)
+        steps = training_steps(Rules(net, LOSS, get_optimizer("adam")), fit, target.backend)
+        assert isinstance(steps, TorchSteps)
         assert steps.stride(16) == (most if dropout else 1)
 
 
@@ -331,17 +321,22 @@ def test_a_step_in_place_reads_no_value_on_torch_meta(
     rule = get_optimizer(optimizer)
     for activation in ("relu", "leaky_relu", "tanh", "sigmoid", "identity"):
         net = network(activation, dropout=0.5, input_dropout=0.2)
-        steps = torch_ops.TorchStep(Rules(net, LOSS, rule, 0.0, 0.1), torch_ops.TorchOps(target.xp))
-        theta, x, total, decay = (
-            torch.empty(shape, device="meta")
-            for shape in (net.layout.size, (50, 7), (), net.layout.size)
+        rules = Rules(net, LOSS, rule, 0.0, 0.1)
+        steps = torch_ops.TorchSteps(
+            rules, torch_ops.TorchOps(target.xp), target.backend, target.dtype
         )
+        theta, x, total = (
+            torch.empty(shape, device="meta") for shape in (net.layout.size, (50, 7), ())
+        )
+        ones = torch.empty(net.layout.size, device="meta")
+        known = Factors(None, ones, ones)
+        monkeypatch.setattr(Rules, "factors", lambda *given, known=known: known)
         y, order = (torch.empty(50, dtype=torch.int64, device="meta") for _ in range(2))
         data = x, y, torch.empty(50, device="meta") if weighted else None
-        carry = theta, torch.empty(0), rule.init(theta, target.xp), total
+        carry = Carry(theta, torch.empty(0), rule.init(theta, target.xp), total)
         keys, rates = steps.words(step_keys(5, 0, 4, 4)), [rule.coefficients(0.1, 1)] * 4
-        carry = steps.on_steps(*carry, data, order if ordered else None, 0, keys, rates, decay, 16)
-        assert carry[0] is theta
+        rows = Rows(Batch(*data), order if ordered else None, 0, 16)
+        assert steps.on_rows(carry, rows, keys, rates).theta is theta
 
 
 @pytest.mark.targets("torch:cpu")
@@ -365,60 +360,46 @@ def test_a_step_on_torch_allocates_no_layer(target):
 
     net = network(dropout=0.5, sizes=sizes)
     rules = Rules(net, LOSS, get_optimizer("adam"), 0.0, 0.1)
-    steps = fused_step(rules, target.xp, Fit(1000, batch, 1, True, False, target.dtype))
-    original = steps.on_steps
+    steps = training_steps(rules, Fit(1000, batch, 1, True, False, target.dtype), target.backend)
+    original = steps.on_rows
 
     def watched(*args):
         original(*args)
         with Watch():
             return original(*args)
 
-    steps.on_steps = watched
+    steps.on_rows = watched
     train_steps(target, steps, rules, rows=1000, batch=batch, count=5)
     assert shapes
     large = [(name, size) for name, size in shapes if size > batch * sizes[-1]]
     assert not large
 
 
-def test_kernel_follows_from_shapes_and_steps_alone(monkeypatch):
-    monkeypatch.delenv("XPNN_NUMBA", raising=False)
-    small = Fit(150, 150, 200, True, False, np.float32)
-    large = Fit(60_000, 128, 10, True, False, np.float32)
-    big = network(sizes=(784, 256, 128, 10))
-    assert not uses_numba(network(sizes=(4, 100, 3)), small)
-    assert uses_numba(big, large) == HAS_NUMBA
-    monkeypatch.setenv("XPNN_NUMBA", "0")
-    assert not uses_numba(big, large)
+def test_kernel_follows_from_shapes_and_settings_alone(monkeypatch, caplog):
+    monkeypatch.delenv("XPNN_COMPILED", raising=False)
+    numpy, there = get_backend("numpy"), library() is not None
     rules = Rules(network(), LOSS, get_optimizer("adam"))
-    assert fused_step(rules, np, large._replace(sparse=True)) is None
-
-
-def test_small_fit_imports_no_numba():
-    code = (
-        "import sys, warnings; warnings.simplefilter('ignore')\n"
-        "from sklearn.datasets import load_iris\n"
-        "from xpnn import MLPClassifier\n"
-        "X, y = load_iris(return_X_y=True)\n"
-        "MLPClassifier(random_state=0).fit(X, y).predict(X)\n"
-        "print('numba' in sys.modules)"
-    )
-    environment = {k: v for k, v in os.environ.items() if k != "XPNN_NUMBA"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
-    )
-    assert done.stdout.split() == ["False"]
+    kinds = {True: CompiledSteps, False: InPlaceSteps}
+    for rows, epochs in ((150, 1), (60_000, 10)):
+        fit = Fit(rows, 128, epochs, True, False, np.dtype(np.float32))
+        with caplog.at_level("DEBUG", logger="xpnn"):
+            assert type(training_steps(rules, fit, numpy)) is kinds[there]
+        assert caplog.messages.pop().startswith(f"training steps: {kinds[there].__name__}")
+    own = Rules(network(CUBE), LOSS, get_optimizer("adam"))
+    assert type(training_steps(own, fit, numpy)) is InPlaceSteps
+    monkeypatch.setenv("XPNN_COMPILED", "0")
+    assert type(training_steps(rules, fit, numpy)) is InPlaceSteps
+    assert type(training_steps(rules, fit._replace(sparse=True), numpy)) is ReferenceSteps
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_estimators_learn_alike_with_and_without_numba(monkeypatch, dropout, shuffle):
-    if not HAS_NUMBA:
-        pytest.skip("numba is not installed")
+def test_estimators_learn_alike_with_and_without_compiled_steps(monkeypatch, dropout, shuffle):
     X, y = load_iris(return_X_y=True)
     models = []
     for said in ("0", "1"):
-        monkeypatch.setenv("XPNN_NUMBA", said)
+        monkeypatch.setenv("XPNN_COMPILED", said)
         options = {"dropout": dropout, "shuffle": shuffle, "batch_size": 40, "random_state": 0}
         models.append(MLPClassifier((9, 8), max_iter=5, **options).fit(X, y))
     for a, b in zip(models[0].coefs_, models[1].coefs_, strict=True):
@@ -465,26 +446,25 @@ def test_nothing_is_allocated_inside_a_step_after_the_first():
 
     net = network(dropout=0.5, sizes=(64, 256, 256, 10))
     rules, rng = Rules(net, LOSS, get_optimizer("adam"), 0.0, 0.1), np.random.default_rng(0)
-    steps, rule = FusedStep(rules, NumpyOps(np)), rules.optimizer
+    steps, rule = (
+        InPlaceSteps(rules, NumpyOps(np), get_backend("numpy"), np.float32),
+        rules.optimizer,
+    )
     theta = net.init(0)[0].astype(np.float32)
-    carry = theta, np.zeros(0), rule.init(theta, np), np.float32(0)
-    data = rng.normal(size=(400, 64)).astype(np.float32), rng.integers(0, 10, 400), None
-    order, keys = rng.permutation(400), step_keys(0, 0, 2, 4).tolist()
-    decay = net.layout.mask("weight").astype(np.float32)
-    carry = steps.on_rows(*carry, data, order, 0, keys[0], rule.coefficients(0.1, 1), decay, 200)
+    carry = Carry(theta, np.zeros(0), rule.init(theta, np), np.float32(0))
+    data = Batch(rng.normal(size=(400, 64)).astype(np.float32), rng.integers(0, 10, 400), None)
+    rows, keys = Rows(data, rng.permutation(400), 0, 200), step_keys(0, 0, 2, 4).tolist()
+    carry = steps.on_rows(carry, rows, keys[:1], [rule.coefficients(0.1, 1)])
     tracemalloc.start()
-    steps.on_rows(*carry, data, order, 200, keys[1], rule.coefficients(0.1, 2), decay, 200)
+    steps.on_rows(carry, rows._replace(start=200), keys[1:], [rule.coefficients(0.1, 2)])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 40_000  # bytes: row numbers and the like; one layer's output is 204,800
 
 
-def test_divergence_goes_through_the_kernels():
+@pytest.mark.parametrize("said", ["0", "1"])
+def test_divergence_goes_through_the_kernels(monkeypatch, said):
+    monkeypatch.setenv("XPNN_COMPILED", said)
     X, y = load_iris(return_X_y=True)
-    for said in ("0", "1") if HAS_NUMBA else ("0",):
-        os.environ["XPNN_NUMBA"] = said
-        try:
-            with pytest.raises(ValueError, match="non-finite"):
-                MLPClassifier((20,), solver="sgd", learning_rate_init=1e30).fit(X, y)
-        finally:
-            del os.environ["XPNN_NUMBA"]
+    with pytest.raises(ValueError, match="non-finite"):
+        MLPClassifier((20,), solver="sgd", learning_rate_init=1e30).fit(X, y)

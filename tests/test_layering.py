@@ -1,6 +1,7 @@
 """The house: a file imports from its own floor or from floors below, and never in a circle."""
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 import xpnn
 
 SOURCE = Path(xpnn.__file__).parent
+ROOT = Path(__file__).parents[1]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 # Each file of src/xpnn, or folder, on its floor; the ground comes first.
 # CONTRIBUTING.md tells the same floors, and a test below compares.
@@ -27,7 +30,7 @@ FLOORS = (
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
-LIBRARIES = {"cupy", "cupyx", "cupy_backends", "torch", "jax", "jaxlib", "numba"}
+LIBRARIES = {"cupy", "cupyx", "cupy_backends", "torch", "jax", "jaxlib"}
 LIBRARIES |= {"array_api_strict"}
 MAY_NAME_LIBRARIES = {"arrays", "steps", "perceptron"}
 
@@ -98,6 +101,36 @@ def test_every_file_has_a_floor() -> None:
     assert not unknown, f"say in FLOORS which floor these are on: {sorted(unknown)}"
 
 
+def floors_told(text: str) -> list[list[str]]:
+    """The files of each row of the table under "The house", the ground first."""
+    house = text.partition("## The house")[2].partition("\n## ")[0]
+    rows = [line.split("|")[2] for line in house.splitlines() if line.startswith("|")][2:]
+    files = [re.findall(r"`([^`]+)`", row) for row in rows]
+    return [[name.removesuffix("/").removesuffix(".py") for name in row] for row in files[::-1]]
+
+
+def test_contributing_tells_the_same_floors() -> None:
+    assert [sorted(row) for row in floors_told(CONTRIBUTING)] == [sorted(row) for row in FLOORS]
+    here = {name.partition(".")[0] for name in FILES}
+    assert sorted(here) == sorted(name for row in FLOORS for name in row)
+
+
+def lost_paths(text: str) -> list[str]:
+    """What a text names as files or folders and is not there."""
+    named = [
+        n for n in re.findall(r"`([\w.*/-]+)`", text) if re.search(r"/$|\.(py|md|sh|toml)$", n)
+    ]
+    named += re.findall(r"\b(?:ci|tests|benchmarks|src)/[\w.*/-]*\w", text)
+    return [n for n in named if not any(any(at.glob(n)) for at in (ROOT, SOURCE))]
+
+
+def test_contributing_names_files_that_exist() -> None:
+    assert not lost_paths(CONTRIBUTING)
+    assert lost_paths(
+        "`no/`, `ci/test.sh`, `training.py`, `steps/n*.py`, `x.y`\n    bash ci/no.sh"
+    ) == [*("no/", "training.py", "ci/no.sh")]
+
+
 def test_no_arrow_runs_up(trees: dict[str, ast.AST]) -> None:
     wrong = [f"{m} imports {up}" for m in trees for up in arrows_up(m, trees[m])]
     assert not wrong, "; ".join(wrong)
@@ -139,10 +172,10 @@ def test_the_test_sees_arrows(module: str, line: str, up: list[str]) -> None:
         ("import torch", 1),
         ("def f():\n    from jax import numpy", 1),
         ("import array_api_compat.cupy as xp", 1),
-        ("importlib.import_module('numba')", 1),
+        ("importlib.import_module('jaxlib')", 1),
         ("import numpy, array_api_compat.numpy", 0),
     ],
 )
 def test_the_test_sees_libraries(line: str, count: int) -> None:
     assert len(libraries_named("training.loop", ast.parse(line))) == count
-    assert not libraries_named("steps.numba", ast.parse(line))
+    assert not libraries_named("steps.torch", ast.parse(line))

@@ -253,8 +253,7 @@ def test_scikit_learn_measures_the_same_through_the_link(name, weight):
     np.testing.assert_allclose(value, SKLEARN[name](t, prediction, weight), rtol=1e-12)
 
 
-def test_torch_measures_the_same():
-    torch = pytest.importorskip("torch", reason="torch is not installed")
+def test_torch_measures_the_same(torch):
     f = torch.nn.functional
     output = torch.tensor(OUTPUT, requires_grad=True)
     real, labels = torch.tensor(REAL), torch.tensor(LABELS)
@@ -294,8 +293,7 @@ def test_jit_and_autodiff(target, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_torch_meta_reads_nothing(name):
-    torch = pytest.importorskip("torch", reason="torch is not installed")
+def test_torch_meta_reads_nothing(name, torch):
     import array_api_compat.torch as xp
 
     output, weight = torch.empty((N, K), device="meta"), torch.empty(N, device="meta")

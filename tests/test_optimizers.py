@@ -104,8 +104,7 @@ TORCH = {
 
 
 @pytest.mark.parametrize("name", TORCH)
-def test_torch_follows_the_same_path(name):
-    torch = pytest.importorskip("torch", reason="torch is not installed")
+def test_torch_follows_the_same_path(name, torch):
     make, params = TORCH[name]
     theta = torch.tensor(START)
     optimizer = make(torch, [theta])

@@ -15,7 +15,6 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import Perceptron as Theirs
 from sklearn.linear_model import SGDClassifier
-from sklearn.utils.estimator_checks import check_estimator
 from targets import Target
 
 from xpnn.perceptron.estimator import Perceptron
@@ -180,16 +179,6 @@ def test_bad_parameters_say_what_theirs_say(bad: dict[str, Any]) -> None:
 def test_warns_as_theirs() -> None:
     with pytest.warns(ConvergenceWarning, match="Maximum number of iteration reached"):
         Perceptron(max_iter=2).fit(*DATA["noisy"])
-
-
-def test_check_estimator(monkeypatch: pytest.MonkeyPatch) -> None:
-    reason = "scikit-learn excuses its own: a sample of weight 2 is one step, not two"
-    failing = {
-        f"check_sample_weight_equivalence_on_{kind}_data": reason for kind in ("dense", "sparse")
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        check_estimator(Perceptron(max_iter=20), expected_failed_checks=failing, on_skip=None)
 
 
 # -- what theirs lacks ----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ def rows(text):
     return found
 
 
+@cache
 def defined_tests(path):
     """Return the names of a file's tests, `test_x` or `TestClass::test_x`, without importing it."""
     body = ast.parse(path.read_text(encoding="utf-8")).body

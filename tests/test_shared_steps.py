@@ -1,4 +1,4 @@
-"""Steps that threads share, compiled by numba; and what a fit holds in memory."""
+"""Compiled steps that threads share; and what a fit holds in memory."""
 
 import gc
 import os
@@ -13,16 +13,23 @@ import numpy as np
 import pytest
 from test_kernels import LOSS, network, train_steps
 
-from xpnn import MLPClassifier, MLPRegressor
+from xpnn import MLPClassifier, MLPRegressor, get_backend
 from xpnn.losses import get_loss
 from xpnn.optimizers import get_optimizer
 from xpnn.steps import threads
-from xpnn.steps.rules import ReferenceSteps, Rules
+from xpnn.steps.compiled import library
+from xpnn.steps.compiled import steps as compiled_steps
+from xpnn.steps.compiled.pool import Pool
+from xpnn.steps.compiled.steps import CompiledSteps
+from xpnn.steps.reference import ReferenceSteps
+from xpnn.steps.rules import Batch, Carry, Rows, Rules
 
-numba = pytest.importorskip("numba", reason="numba is not installed")
+NUMPY = get_backend("numpy")
+pytestmark = pytest.mark.skipif(library() is None, reason="the compiled steps are not there")
 
-from xpnn.steps import numba_epoch, numba_loops  # noqa: E402
-from xpnn.steps.numba import NumbaOps  # noqa: E402
+
+def compiled(rules):
+    return CompiledSteps(rules, lambda: ReferenceSteps(rules, NUMPY, np.float32))
 
 
 @pytest.mark.targets("numpy")
@@ -33,38 +40,49 @@ from xpnn.steps.numba import NumbaOps  # noqa: E402
     "name", ["softmax_cross_entropy", "binary_cross_entropy", "half_squared_error"]
 )
 def test_steps_shared_among_threads(target, name, weighted, hidden, parts, monkeypatch):
-    """Every compiled loss, in one to three threads; a helper that went home is called again."""
-    monkeypatch.setattr(numba_epoch.FusedEpoch, "threads", lambda self, rows: parts)
+    """A loss of each kind, in one to three threads; a helper that fell asleep is woken."""
+    monkeypatch.setattr(CompiledSteps, "threads", lambda self, rows: parts)
     net = network(dropout=0.4, input_dropout=0.1, sizes=(7, *hidden, 5))
     rules = Rules(net, get_loss(name), get_optimizer("adamw"), 0.0, 0.1)
     weight = np.random.default_rng(3).uniform(size=50) if weighted else None
     if weighted:
         weight[:20] = 0.0
-    expected = train_steps(target, ReferenceSteps(rules, target.xp), rules, weight=weight)
-    steps = numba_epoch.FusedEpoch(rules, NumbaOps(np))
+    reference = ReferenceSteps(rules, target.backend, target.dtype)
+    expected = train_steps(target, reference, rules, weight=weight)
+    steps = compiled(rules)
     for wait in (0.0, 0.05):
         time.sleep(wait)
         found = train_steps(target, steps, rules, weight=weight)
-        assert steps.parts == parts
-        assert steps.known, "the compiled steps were not taken"
+        assert steps.plan.parts == parts
+        assert steps.suits, "the compiled steps were not taken"
         tol = 1e-4 if target.dtype_name == "float32" else 1e-11
         for a, e in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, e, rtol=tol, atol=tol * max(np.abs(e).max(), 1e-30))
 
 
-def test_threads_end_with_their_fit_and_blas_has_its_own_back():
-    before = threads.blas_threads()
+def some_steps(parts=2, dtype=np.float32):
+    """Compiled steps in so many threads, what they start from, and what they are called with."""
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(400, 20)).astype(np.float32), rng.integers(0, 5, 400)
-    earlier = set(threading.enumerate())  # of other tests' fits, which may not be collected yet
-    ours = lambda: [t for t in threading.enumerate() if t not in earlier]  # noqa: E731
-    rules = Rules(network(sizes=(20, 30, 5)), LOSS, get_optimizer("sgd"))
-    steps = numba_epoch.FusedEpoch(rules, NumbaOps(np))
-    steps.threads = lambda rows: 2
-    theta = rules.network.init(0)[0].astype(np.float32)
-    carry = theta, np.zeros(0), (), np.float32(0)
-    steps.on_steps(*carry, (x, y, None), None, 0, None, [(0.1,)] * 4, theta, 100)
-    assert {t.name for t in ours()} <= {"xpnn-1"}
+    x, y = rng.normal(size=(400, 20)).astype(dtype), rng.integers(0, 5, 400)
+    steps = compiled(Rules(network(sizes=(20, 30, 5)), LOSS, get_optimizer("sgd")))
+    steps.threads = lambda rows: parts
+    theta = steps.rules.network.init(0)[0].astype(dtype)
+    return steps, (theta, np.zeros(0), (), dtype(0)), [x, y, None]
+
+
+def run_steps(steps, carry, data):
+    theta = carry[0].copy()
+    rows = Rows(Batch(*data), None, 0, 100)
+    return steps.on_rows(Carry(theta, *carry[1:]), rows, None, [(0.1,)] * 4).theta
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="the system lists no threads")
+def test_threads_end_with_their_fit_and_blas_has_its_own_back():
+    gc.collect()
+    before, earlier = threads.blas_threads(), set(os.listdir("/proc/self/task"))
+    steps, carry, data = some_steps(3)
+    run_steps(steps, carry, data)
+    assert len(set(os.listdir("/proc/self/task")) - earlier) == 2
     assert threads.blas_threads() == before
     limits = lambda: {b.get_num_threads() for b in threads._libraries()}  # noqa: E731
     with threads.one_blas_thread():
@@ -75,43 +93,14 @@ def test_threads_end_with_their_fit_and_blas_has_its_own_back():
     assert threads.blas_threads() == before
     del steps
     gc.collect()
-    until = time.monotonic() + 30
-    while ours() and time.monotonic() < until:
-        time.sleep(0.01)
-    assert not ours()
-
-
-def test_a_thread_that_fails_leaves_none_waiting(monkeypatch):
-    """What is raised in the caller's share reaches the caller, and the next call works."""
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(400, 20)).astype(np.float32), rng.integers(0, 5, 400)
-    rules = Rules(network(sizes=(20, 30, 5)), LOSS, get_optimizer("sgd"))
-    steps = numba_epoch.FusedEpoch(rules, NumbaOps(np))
-    steps.threads = lambda rows: 2
-    theta = rules.network.init(0)[0].astype(np.float32)
-    carry = theta, np.zeros(0), (), np.float32(0)
-    rest = (x, y, None), None, 0, None, [(0.1,)] * 4, theta, 100
-    real = numba_epoch.take_part
-
-    def failing(part, *args):
-        if part == 0:
-            raise MemoryError("no memory")
-        return real(part, *args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(numba_epoch, "take_part", failing)
-        with pytest.raises(MemoryError, match="no memory"):
-            steps.on_steps(*carry, *rest)
-    *_, total = steps.on_steps(*carry, *rest)
-    assert np.isfinite(total)
-    assert steps.parts == 2
+    assert not set(os.listdir("/proc/self/task")) - earlier
 
 
 def test_estimators_use_the_compiled_steps_for_each_kind_of_target(monkeypatch):
     calls = []
-    real = numba_epoch.FusedEpoch._call
-    monkeypatch.setattr(numba_epoch.FusedEpoch, "_call", lambda self: calls.append(1) or real(self))
-    monkeypatch.setenv("XPNN_NUMBA", "1")
+    real = CompiledSteps._call
+    monkeypatch.setattr(CompiledSteps, "_call", lambda self: calls.append(1) or real(self))
+    monkeypatch.setenv("XPNN_COMPILED", "1")
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 4))
     options = {"hidden_layer_sizes": (6,), "max_iter": 3, "random_state": 0}
@@ -129,9 +118,9 @@ def test_estimators_use_the_compiled_steps_for_each_kind_of_target(monkeypatch):
             calls.clear()
             fast = model.fit(X, y)
             assert len(calls) == 3, (cls, y.shape)
-            monkeypatch.setenv("XPNN_NUMBA", "0")
+            monkeypatch.setenv("XPNN_COMPILED", "0")
             slow = cls(**options, **more).fit(X, y)
-            monkeypatch.setenv("XPNN_NUMBA", "1")
+            monkeypatch.setenv("XPNN_COMPILED", "1")
             np.testing.assert_allclose(fast.coefs_[0], slow.coefs_[0], rtol=1e-10, atol=1e-12)
             np.testing.assert_allclose(fast.loss_curve_, slow.loss_curve_, rtol=1e-10)
 
@@ -149,12 +138,12 @@ def test_estimators_use_the_compiled_steps_for_each_kind_of_target(monkeypatch):
 def test_number_of_threads(monkeypatch, sizes, rows, threads_of_blas, expected):
     monkeypatch.setattr(threads, "blas_threads", lambda: threads_of_blas)
     rules = Rules(network(sizes=sizes), LOSS, get_optimizer("adam"))
-    assert numba_epoch.FusedEpoch(rules, NumbaOps(np)).threads(rows) == expected
+    assert compiled(rules).threads(rows) == expected
 
 
 def test_fits_in_several_threads_at_a_time_do_not_meet(monkeypatch):
-    monkeypatch.setenv("XPNN_NUMBA", "1")
-    monkeypatch.setattr(numba_epoch.FusedEpoch, "threads", lambda self, rows: 2)
+    monkeypatch.setenv("XPNN_COMPILED", "1")
+    monkeypatch.setattr(CompiledSteps, "threads", lambda self, rows: 2)
     before = threads.blas_threads()
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(300, 12)), rng.integers(0, 3, 300)
@@ -183,29 +172,16 @@ def test_fits_in_several_threads_at_a_time_do_not_meet(monkeypatch):
     assert threads.blas_threads() == before
 
 
-def test_without_a_folder_for_compiled_code_it_is_compiled_each_time(monkeypatch):
-    """As in an installation that can only be read."""
-    real = numba.njit
-
-    def njit(*args, cache=False, **options):
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return real(*args, **options)
-
-    monkeypatch.setattr(numba, "njit", njit)
-    assert numba_loops.jit(lambda x: x + 1)(2) == 3
-
-
 @pytest.mark.parametrize("said", ["0", "1"])
 def test_a_fit_holds_little_more_than_weights_moments_and_a_copy(monkeypatch, said):
     """PyTorch holds weights, gradient and two moments; the copy is of the last good epoch."""
-    monkeypatch.setenv("XPNN_NUMBA", said)
+    monkeypatch.setenv("XPNN_COMPILED", said)
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, 64)).astype(np.float32), rng.integers(0, 3, 200)
     options = {"batch_size": 50, "max_iter": 3, "random_state": 0, "alpha": 0.0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        MLPClassifier((10,), **options).fit(X, y)  # imports and compiles
+        MLPClassifier((10,), **options).fit(X, y)  # imports
         model = MLPClassifier((700, 700), **options)
         tracemalloc.start()
         model.fit(X, y)
@@ -215,69 +191,93 @@ def test_a_fit_holds_little_more_than_weights_moments_and_a_copy(monkeypatch, sa
     assert peak < 7 * weights
 
 
-def some_steps(parts=2, dtype=np.float32):
-    """Compiled steps in so many threads, what they start from, and what they are called with."""
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(400, 20)).astype(dtype), rng.integers(0, 5, 400)
-    rules = Rules(network(sizes=(20, 30, 5)), LOSS, get_optimizer("sgd"))
-    steps = numba_epoch.FusedEpoch(rules, NumbaOps(np))
-    steps.threads = lambda rows: parts
-    theta = rules.network.init(0)[0].astype(dtype)
-    return steps, (theta, np.zeros(0), (), dtype(0)), [x, y, None]
-
-
-def run_steps(steps, carry, data):
-    theta = carry[0].copy()
-    rest = tuple(data), None, 0, None, [(0.1,)] * 4, theta, 100
-    return steps.on_steps(theta, *carry[1:], *rest)[0]
-
-
-def test_what_fails_in_a_helping_thread_reaches_the_caller(monkeypatch):
-    steps, carry, data = some_steps()
-    real = numba_epoch.take_part
-
-    def failing(part, *args):
-        if part == 1:
-            raise MemoryError("no memory")
-        return real(part, *args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(numba_epoch, "take_part", failing)
-        with pytest.raises(MemoryError, match="no memory"):
-            run_steps(steps, carry, data)
-    np.testing.assert_array_equal(run_steps(steps, carry, data), run_steps(*some_steps()))
-
-
 def test_without_another_thread_one_does_the_work(monkeypatch):
-    def start(self):
-        raise RuntimeError("can't start new thread")
+    class NoThreads(Pool):
+        def __init__(self, lib, parts):
+            super().__init__(lib, 1)
 
-    monkeypatch.setattr(threading.Thread, "start", start)
+    expected = run_steps(*some_steps(1))
+    monkeypatch.setattr(compiled_steps, "Pool", NoThreads)
     steps, carry, data = some_steps(3)
-    found = run_steps(steps, carry, data)
-    assert steps.parts == 1
-    np.testing.assert_array_equal(found, run_steps(*some_steps(1)))
+    np.testing.assert_array_equal(run_steps(steps, carry, data), expected)
+    assert steps.plan.parts == 1
+
+
+def in_a_process(body):
+    """What a new process prints whose fits take two threads; `X` and `y` are data."""
+    head = (
+        "import os, sys, threading, time, warnings; warnings.simplefilter('ignore')\n"
+        "import numpy as np\n"
+        "from xpnn import MLPClassifier\n"
+        "from xpnn.steps.compiled.steps import CompiledSteps\n"
+        "CompiledSteps.threads = lambda self, rows: 2\n"
+        "rng = np.random.default_rng(0)\n"
+        "X, y = rng.normal(size=(300, 5)), rng.integers(0, 3, 300)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", head + body], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_threads_that_have_nothing_to_do_take_no_processor():
+    found = in_a_process(
+        "model = MLPClassifier((50,), max_iter=3)\n"
+        "fits = []\n"
+        "real = CompiledSteps._call\n"
+        "def call(self):\n"
+        "    real(self)\n"
+        "    fits.append(self.plan.parts)\n"
+        "    before = time.process_time()\n"
+        "    time.sleep(0.3)\n"
+        "    fits.append(time.process_time() - before < 0.1)\n"
+        "CompiledSteps._call = call\n"
+        "model.fit(X, y)\n"
+        "print(*fits)\n"
+    )
+    assert found == ["2", "True"] * 3
+
+
+def test_a_process_may_end_during_a_fit():
+    found = in_a_process(
+        "begun = threading.Event()\n"
+        "options = {'max_iter': 10**6, 'tol': 0.0, 'n_iter_no_change': 10**6}\n"
+        "fit = lambda: MLPClassifier((300,), **options, callbacks=[\n"
+        "    lambda end: begun.set() or False]).fit(X, y)\n"
+        "threading.Thread(target=fit, daemon=True).start()\n"
+        "print(begun.wait(60))\n"
+    )
+    assert found == ["True"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes fork")
+def test_a_child_forked_during_a_fit_goes_on_with_threads_of_its_own():
+    found = in_a_process(
+        "class Fork:\n"
+        "    child = None\n"
+        "    def __call__(self, end):\n"
+        "        if end.epoch == 2:\n"
+        "            self.child = os.fork()\n"
+        "fork = Fork()\n"
+        "model = MLPClassifier((9,), max_iter=6, random_state=0, callbacks=[fork]).fit(X, y)\n"
+        "again = MLPClassifier((9,), max_iter=6, random_state=0).fit(X, y)\n"
+        "same = all(np.array_equal(a, b) for a, b in zip(model.coefs_, again.coefs_))\n"
+        "if fork.child == 0:\n"
+        "    os._exit(0 if same else 1)\n"
+        "print(same, os.waitpid(fork.child, 0)[1])\n"
+    )
+    assert found == ["True", "0"]
 
 
 def test_a_fit_goes_on_in_a_thread_that_outlives_the_main_one():
-    code = (
-        "import os, threading, warnings; warnings.simplefilter('ignore')\n"
-        "import numpy as np\n"
-        "from xpnn import MLPClassifier\n"
-        "from xpnn.steps import numba_epoch\n"
-        "numba_epoch.FusedEpoch.threads = lambda self, rows: 2\n"
-        "rng = np.random.default_rng(0)\n"
-        "X, y = rng.normal(size=(300, 5)), rng.integers(0, 3, 300)\n"
+    found = in_a_process(
         "def work():\n"
         "    threading.main_thread().join()\n"
         "    print(MLPClassifier((9,), max_iter=4, random_state=0).fit(X, y).n_iter_)\n"
         "threading.Thread(target=work).start()\n"
     )
-    environment = {**os.environ, "XPNN_NUMBA": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
-    )
-    assert done.stdout.split() == ["4"], done.stderr
+    assert found == ["4"]
 
 
 @pytest.mark.parametrize(
@@ -292,9 +292,9 @@ def test_a_fit_goes_on_in_a_thread_that_outlives_the_main_one():
 def test_targets_that_do_not_fit_go_to_the_reference(loss, y):
     """Which tells, or counts them as no class; nothing is read or written outside of arrays."""
     steps, carry, data = some_steps()
-    rules = Rules(steps.network, get_loss(loss), get_optimizer("sgd"))
+    rules = Rules(steps.rules.network, get_loss(loss), get_optimizer("sgd"))
     results = []
-    for each in (numba_epoch.FusedEpoch(rules, NumbaOps(np)), ReferenceSteps(rules, np)):
+    for each in (compiled(rules), ReferenceSteps(rules, NUMPY, np.float32)):
         try:
             results.append(run_steps(each, carry, [data[0], y.astype(y.dtype), None]))
         except ValueError as error:
@@ -306,10 +306,8 @@ def test_targets_that_do_not_fit_go_to_the_reference(loss, y):
 
 def test_data_in_any_memory_layout_run_compiled(monkeypatch):
     called = []
-    real = numba_epoch.FusedEpoch._call
-    monkeypatch.setattr(
-        numba_epoch.FusedEpoch, "_call", lambda self: called.append(1) or real(self)
-    )
+    real = CompiledSteps._call
+    monkeypatch.setattr(CompiledSteps, "_call", lambda self: called.append(1) or real(self))
     steps, carry, (x, y, _) = some_steps()
     expected = run_steps(steps, carry, [x, y, None])
     fixed = x.copy()

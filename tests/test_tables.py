@@ -71,7 +71,7 @@ def test_bundled_data_is_scikit_learns(name):
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_csv_with_any_delimiter_and_a_byte_order_mark(tmp_path, delimiter, end):
     text = "\ufeff" + MIXED.replace(",", delimiter).replace("\n", end)
     read = read_table(csv(tmp_path, text))
@@ -83,6 +83,20 @@ def test_csv_with_any_delimiter_and_a_byte_order_mark(tmp_path, delimiter, end):
 def test_csv_quotes_and_lines_inside_quotes(tmp_path):
     read = read_table(csv(tmp_path, 'a,"b, c"\n1,"x\ny"\n2,"say ""z"""\n'))
     assert read.columns["b, c"].tolist() == ["x\ny", 'say "z"']
+
+
+@pytest.mark.parametrize("mark", "\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+def test_only_newlines_end_a_line_of_csv(tmp_path, mark):
+    read = read_table(csv(tmp_path, f"a{mark}b,y\ntwo{mark}parts,1\r\nx,2\ry{mark}z,3"))
+    assert read.columns[f"a{mark}b"].tolist() == [f"two{mark}parts", "x", f"y{mark}z"]
+    assert read.columns["y"].tolist() == ["1", "2", "3"]
+    with pytest.raises(TableError, match="line 3: 3 values"):
+        read_table(csv(tmp_path, f"a,b\n1{mark},2\n1,2,3\n"))
+
+
+def test_the_first_line_tells_the_delimiter_whatever_ends_it(tmp_path):
+    read = read_table(csv(tmp_path, "a;b\r1,2,3;4,5,6\r"))  # lines of an old Mac
+    assert {n: c.tolist() for n, c in read.columns.items()} == {"a": ["1,2,3"], "b": ["4,5,6"]}
 
 
 def test_parquet_gives_what_csv_gives(tmp_path):

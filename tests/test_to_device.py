@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import subprocess
 import sys
 import warnings
@@ -13,6 +14,7 @@ from targets import TABLE
 
 import xpnn
 from xpnn import DeviceError, MLPClassifier, MLPRegressor, Perceptron
+from xpnn.estimators import _device
 
 pytestmark = [
     pytest.mark.own_context,
@@ -147,6 +149,31 @@ def test_pickles_hold_host_arrays(target_any, kind):
             np.testing.assert_array_equal(t.to_numpy(a), t.to_numpy(b))
         again.partial_fit(t.asarray(X), t.asarray(y))
         assert len(again.loss_curve_) == len(model.loss_curve_) + 1
+
+
+class Own(MLPRegressor):
+    """A class of one's own."""
+
+
+@pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor, Perceptron, Own])
+def test_a_pickle_of_another_version_warns_and_opens(cls, monkeypatch):
+    model = cls(max_iter=3, random_state=0).fit(X, Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = pickle.dumps(model)
+        again = pickle.loads(data)
+        copy.deepcopy(model)
+    assert vars(again).keys() == vars(model).keys()
+    monkeypatch.setattr(_device, "__version__", "99.0")
+    words = f"This {cls.__name__} was pickled by xpnn {xpnn.__version__} and is opened by xpnn 99.0"
+    with pytest.warns(UserWarning, match=f"^{re.escape(words)}.*fit it anew") as seen:
+        newer = pickle.loads(data)
+    assert [w.filename for w in seen] == [__file__]
+    np.testing.assert_array_equal(newer.predict(X), model.predict(X))
+    state = model.__getstate__()
+    del state["_xpnn_version"]
+    with pytest.warns(UserWarning, match="by an older xpnn and is opened by xpnn 99"):
+        cls().__setstate__(state)
 
 
 def test_a_perceptron_moves_and_pickles_too(target):

@@ -1,5 +1,6 @@
 """The training loop: batches, losses, stopping, divergence, Ctrl-C; what it may not touch."""
 
+import contextlib
 import json
 import math
 import os
@@ -173,7 +174,8 @@ def test_streaming_equals_resident(target, weighted):
 
 def step_of(target, loss, optimizer, net, **options):
     """One training step as the loop makes it, and its arguments."""
-    from xpnn.steps.rules import ReferenceSteps, Rules
+    from xpnn.steps.reference import ReferenceSteps
+    from xpnn.steps.rules import Batch, Carry, Rules
 
     x, y, weight = rows()
     if loss.name not in ("softmax_cross_entropy",):
@@ -185,12 +187,11 @@ def step_of(target, loss, optimizer, net, **options):
         total = t.xp.zeros((), dtype=t.dtype, device=t.device)
     rules = (options.get("l1", 0.0), options.get("l2", 0.0))
     rules += (options.get("clip_norm"), options.get("max_norm"))
-    on_batch = ReferenceSteps(Rules(net, loss, optimizer, *rules), t.xp).on_batch
-    carry = (theta, t.asarray(np.zeros(0)), moments, total)
-    batch = (t.asarray(x), t.asarray(y), t.asarray(weight))
+    steps = ReferenceSteps(Rules(net, loss, optimizer, *rules), t.backend, t.dtype)
+    carry = Carry(theta, t.asarray(np.zeros(0)), moments, total)
+    batch = Batch(t.asarray(x), t.asarray(y), t.asarray(weight))
     keys = np.asarray(keys, np.uint32) if t.backend.library.name == "jax" else keys
-    decay = t.asarray(net.layout.mask("weight"))
-    return on_batch, (*carry, batch, keys, optimizer.coefficients(0.1, 1), decay)
+    return steps, (carry, batch, keys, optimizer.coefficients(0.1, 1))
 
 
 EVERYTHING = {"l1": 0.1, "l2": 0.1, "clip_norm": 1.0, "max_norm": 2.0}
@@ -205,11 +206,11 @@ def test_steps_wait_for_nothing(target_any):
             loss = get_loss("softmax_cross_entropy")
             step, args = step_of(target_any, loss, optimizer(), net, **options)
             with target_any.backend.device_context(), target_any.forbid_sync():
-                step(*args)
+                step.on_batch(*args)
     for loss in LOSSES.values():
         step, args = step_of(target_any, loss, SGD(), net)
         with target_any.backend.device_context(), target_any.forbid_sync():
-            step(*args)
+            step.on_batch(*args)
 
 
 @pytest.mark.targets("strict:device1")
@@ -239,17 +240,21 @@ def test_steps_read_no_value(target_any):
     net = network(dropout=0.5)
     for optimizer in OPTIMIZERS.values():
         loss = get_loss("softmax_cross_entropy")
-        step, args = step_of(target_any, loss, optimizer(), net, **EVERYTHING)
-        theta, buffers, moments, total, batch, keys, coefficients, decay = (
-            tuple(v.to("meta") for v in a)
-            if isinstance(a, tuple) and a and isinstance(a[0], torch.Tensor)
-            else a.to("meta")
-            if isinstance(a, torch.Tensor)
-            else a
-            for a in args
+        steps, (carry, batch, keys, coefficients) = step_of(
+            target_any, loss, optimizer(), net, **EVERYTHING
         )
-        out = step(theta, buffers, moments, total, batch, keys, coefficients, decay)
-        assert out[0].shape == theta.shape
+
+        def meta(a):
+            if isinstance(a, torch.Tensor):
+                return a.to("meta")
+            if a is None:
+                return None
+            return type(a)(*map(meta, a)) if hasattr(a, "_fields") else tuple(map(meta, a))
+
+        steps.factors = meta(steps.factors)
+        out = steps.on_batch(meta(carry), meta(batch), keys, coefficients)
+        assert out.theta.shape == carry.theta.shape
+        assert out.theta.device.type == "meta"
 
 
 @pytest.mark.targets("jax:cpu", "jax:cuda")
@@ -258,7 +263,9 @@ def test_step_is_compiled_once_for_all_epochs(target_any):
     """Learning rate, step number and keys are arguments: two programs (full and short batch)."""
     import jax
 
-    from xpnn.steps.rules import ReferenceSteps, Rules
+    from xpnn.network import make_groups
+    from xpnn.steps.reference import ReferenceSteps
+    from xpnn.steps.rules import Rules
 
     options = config(
         epochs=4, learning_rate=0.1, schedule=get_schedule("cosine"),
@@ -267,7 +274,8 @@ def test_step_is_compiled_once_for_all_epochs(target_any):
     net = network(dropout=0.5)
     state = start(net, options.optimizer, target_any.backend, "float32")
     train(net, state, dataset(target_any), options)
-    on_rows = ReferenceSteps(Rules(net, options.loss, options.optimizer), target_any.xp).on_rows
+    rules = Rules(net, options.loss, options.optimizer, groups=make_groups((), net.layout))
+    on_rows = ReferenceSteps(rules, target_any.backend, target_any.dtype)._on_rows
     assert isinstance(on_rows, type(jax.jit(lambda x: x)))
     assert on_rows._cache_size() == 2
 
@@ -447,7 +455,8 @@ class Breaks(SGD):
         return (math.nan if t == self.step else lr,)
 
 
-def test_divergence_is_an_error_that_keeps_the_last_good_epoch(target):
+def test_divergence_is_an_error_that_keeps_the_last_good_epoch(target, monkeypatch):
+    monkeypatch.setenv("XPNN_COMPILED", "0")  # the same kernel for an optimizer of one's own
     good = run(target, epochs=1)
     with pytest.raises(DivergedError) as caught:
         run(target, epochs=5, optimizer=Breaks())  # step 8 is in epoch 2
@@ -517,7 +526,8 @@ class PressesCtrlC(SGD):
         return (lr,)
 
 
-def test_ctrl_c_acts_between_steps_and_keeps_the_weights():
+def test_ctrl_c_acts_between_steps_and_keeps_the_weights(monkeypatch):
+    monkeypatch.setenv("XPNN_COMPILED", "0")  # the same kernel for an optimizer of one's own
     before = signal.getsignal(signal.SIGINT)
     calls = []
     with pytest.warns(UserWarning, match="Training interrupted by user"):
@@ -584,7 +594,9 @@ def test_an_ignored_ctrl_c_stays_ignored():
         signal.signal(signal.SIGINT, before)
 
 
-def test_optimizer_of_ones_own_need_not_be_hashable():
+def test_optimizer_of_ones_own_need_not_be_hashable(monkeypatch):
+    monkeypatch.setenv("XPNN_COMPILED", "0")  # the same kernel for an optimizer of one's own
+
     @dataclass
     class Mine:
         def init(self, theta, xp):
@@ -597,3 +609,65 @@ def test_optimizer_of_ones_own_need_not_be_hashable():
             return theta - coefficients[0] * gradient, ()
 
     np.testing.assert_array_equal(run(optimizer=Mine()).theta, run().theta)
+
+
+# -- class numbers, and keys drawn ahead -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("wrong", [N_OUT, 1_000_000, -1])
+def test_class_numbers_out_of_range_are_refused_before_training(target_any, wrong, stream):
+    x, y, _ = rows()
+    y[7] = wrong
+    backend, net, options = target_any.backend, network(), config()
+    state = start(net, options.optimizer, backend, target_any.dtype_name)
+    before = target_any.to_numpy(state.theta).copy()
+    data = Dataset(x, target_any.asarray(y), None, backend, target_any.dtype, stream=stream)
+    message = rf"y has the class number {wrong} in row 7, but the network has 3 outputs: number the"
+    with pytest.raises(ValueError, match=message):
+        train(net, state, data, options)
+    np.testing.assert_array_equal(target_any.to_numpy(state.theta), before)
+    assert state.epoch == 0
+
+
+def test_class_numbers_out_of_range_are_refused_by_lbfgs_too():
+    from xpnn.training.lbfgs import train_lbfgs
+
+    x, y, _ = rows()
+    y[0] = 3
+    net, options = network(), config()
+    data = Dataset(x, y, None, NUMPY, np.float64)
+    with pytest.raises(ValueError, match="class number 3 in row 0"):
+        train_lbfgs(net, start(net, SGD()), data, options, max_fun=9)
+
+
+def test_other_losses_take_any_whole_numbers():
+    x, y, _ = rows()
+    net, options = network(), config(loss=get_loss("half_squared_error"))
+    data = Dataset(x, (np.eye(N_OUT)[y] * 100).astype(float), None, NUMPY, np.float64)
+    assert train(net, start(net, SGD()), data, options).epoch == 2
+
+
+@pytest.mark.parametrize(("epochs", "most"), [(1, 5), (3, 15), (2000, 2048)])
+def test_dropout_keys_are_drawn_for_the_steps_there_are(monkeypatch, epochs, most):
+    """Five steps an epoch: a call of one epoch draws five keys, a long one some epochs' ahead."""
+    from xpnn.training import loop
+
+    drawn = []
+    original = loop.step_keys
+
+    def counted(seed, first, n_steps, n_layers):
+        drawn.append(n_steps)
+        return original(seed, first, n_steps, n_layers)
+
+    class Enough(Exception):
+        pass
+
+    def stop(end):
+        if end.epoch == 3:
+            raise Enough
+
+    monkeypatch.setattr(loop, "step_keys", counted)
+    with contextlib.suppress(Enough):
+        run(net=network(dropout=0.5), epochs=epochs, callbacks=[stop])
+    assert drawn == [most]

@@ -43,6 +43,9 @@ def sign(x: Array, xp: Namespace) -> Array:
 
 
 def positive_sum(weight: Array, xp: Namespace) -> Array:
-    """Return the sum of weights as a 0-d array, 1 where all are zero: a safe denominator."""
-    total = xp.sum(weight)
+    """Return the sum of weights as a 0-d array, 1 where all are zero: a safe denominator.
+
+    Of each member's own weights, shape (members, n), the sums are of shape (members, 1).
+    """
+    total = xp.sum(weight) if weight.ndim < 2 else xp.sum(weight, axis=-1, keepdims=True)
     return total + xp.astype(total == 0, total.dtype)

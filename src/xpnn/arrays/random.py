@@ -129,6 +129,16 @@ def step_keys(seed: int, first_step: int, n_steps: int, n_layers: int) -> np.nda
     return np.stack(words, axis=-1)
 
 
+def member_key(key: Any, member: int) -> Any:
+    """The key of a member of an ensemble: its number is added to the low word."""
+    high, low = key
+    if not member:
+        return key
+    if isinstance(low, int):
+        return high, (low + member) & _MASK
+    return high, low + low.dtype.type(member)  # uint32 words wrap
+
+
 def keep_count(rate: float) -> int:
     """How many of the 65,536 values of a 16-bit draw keep a unit; at least one.
 
@@ -194,7 +204,7 @@ def dropout_mask(
     return xp.astype(draws < kept, dtype) * (65536 / kept)
 
 
-def host_generator(seed: int, stream: int, index: int = 0) -> np.random.Generator:
+def host_generator(seed: int, stream: int, index: int = 0, member: int = 0) -> np.random.Generator:
     """A NumPy generator for one purpose, a pure function of its arguments.
 
     Parameters
@@ -205,6 +215,8 @@ def host_generator(seed: int, stream: int, index: int = 0) -> np.random.Generato
         `WEIGHTS`, `SHUFFLE`, `SPLIT` or `PERTURB`.
     index : int
         The epoch, for shuffles: an epoch's order can be drawn again without its predecessors.
+    member : int
+        Of an ensemble; the first draws what a single network does.
 
     Examples
     --------
@@ -213,4 +225,5 @@ def host_generator(seed: int, stream: int, index: int = 0) -> np.random.Generato
     ... ).permutation(4).tolist()
     True
     """
-    return np.random.Generator(np.random.PCG64([seed & _MASK, seed >> 32, stream, index]))
+    words = [seed & _MASK, seed >> 32, stream, index, *([member] if member else [])]
+    return np.random.Generator(np.random.PCG64(words))

@@ -5,11 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import _fit_context
-from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import check_is_fitted
 
 from xpnn._warnings import warn_user
@@ -17,6 +14,7 @@ from xpnn.arrays.backend import Backend, get_backend
 from xpnn.arrays.typing import Array
 from xpnn.estimators import _settings as settings
 from xpnn.estimators._callbacks import FitTasks, chosen_callbacks
+from xpnn.estimators._checks import check_parameters
 from xpnn.estimators._fitted import FittedNetwork
 from xpnn.estimators._heldout import (
     Rows,
@@ -33,6 +31,7 @@ from xpnn.estimators._inputs import (
     read_features,
     read_weight,
 )
+from xpnn.estimators._sklearn import CallbackSupportMixin, with_callbacks
 from xpnn.parts.losses import Loss
 from xpnn.training.data import Dataset, predict_in_chunks
 from xpnn.training.lbfgs import train_lbfgs
@@ -91,7 +90,6 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
 
     # -- fitting --------------------------------------------------------------------------------
 
-    @_fit_context(prefer_skip_nested_validation=True)
     @with_callbacks
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
@@ -121,6 +119,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
             When a weight becomes NaN or infinite. The estimator keeps the weights of the last
             good epoch, if there was one, and else is as it was.
         """
+        check_parameters(self)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         tasks = FitTasks(self, X, y, metadata)
         tasks.begin()
@@ -128,7 +127,6 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         tasks.end(dict(self.__dict__))
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
     def initialize(self, X: Any, y: Any, *, classes: Any = None) -> "BaseMLP":
         """Draw the initial weights for the shapes of `X` and `y`, and train nothing.
 
@@ -151,6 +149,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         ValueError
             For bad input; the estimator is then as it was before.
         """
+        check_parameters(self)
 
         def begin(new: Any) -> None:
             new._begin(*new._read(X, y, None, first=True, classes=classes))
@@ -274,7 +273,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         if tasks is not None and tasks.active:
             tasks.fitted = dict(self.__dict__)
             callbacks.append(tasks)
-        data = Dataset(*rows, backend, backend.float_dtype(self._dtype))
+        data = Dataset(*rows, backend, backend.float_dtype(self._dtype), checked=True)
         about: dict[str, Any] = {"validation": validation, "callbacks": callbacks}
         before = len(self._state.history.get("loss", ()))
         try:
@@ -295,7 +294,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         self._adopt(state, before)
         if optimizer is None and result is not None:
             self.loss_ = float(result.fun)  # also where no iteration was needed
-            _check_optimize_result("lbfgs", result, self.max_iter)
+            settings.warn_of_lbfgs(result, int(self.max_iter))
         if optimizer is not None and state.outcome == "finished" and not incremental:
             warn_user(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
@@ -305,7 +304,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
 
     def _place_moments(self, optimizer: Any, *, restart: bool) -> None:
         """Moments that are the optimizer's; a new start also forgets a lowered learning rate."""
-        state, kind = self._state, type(optimizer)
+        state, kind = self._state, None if optimizer is None else type(optimizer)
         if restart or self._moments_of is not kind:
             with self._backend.device_context():
                 moments = () if optimizer is None else optimizer.init(state.theta, self._backend.xp)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from xpnn.estimators._sklearn import begin_tasks, has_callbacks
 from xpnn.training.callbacks import EpochEnd
 
 
@@ -44,14 +45,14 @@ class FitTasks:
     def __init__(self, est: Any, X: Any, y: Any, metadata: dict[str, Any] | None) -> None:
         self._est = est
         self._given = {"estimator": est, "X": X, "y": y, "metadata": metadata}
-        self._root = est._init_callback_context(max_subtasks=int(est.max_iter))
+        self._root = begin_tasks(est, int(est.max_iter))
         self._epoch: Any = None
         self.fitted: dict[str, Any] = {}  # attributes of the network in training
 
     @property
     def active(self) -> bool:
         """Whether there is anybody to call."""
-        return bool(getattr(self._est, "_skl_callbacks", None))
+        return has_callbacks(self._est)
 
     def begin(self) -> None:
         """Before the first epoch's data are read."""
@@ -92,7 +93,4 @@ class FitTasks:
         self._epoch.call_on_fit_task_begin(**self._given)
 
     def _attributes(self, state: Any) -> dict[str, Any]:
-        own = {*self._est._get_param_names(), "_skl_callbacks", "_skl_callbacks_to_teardown"}
-        own |= {"_callback_fit_ctx", "_parent_callback_ctx"}
-        fitted = {name: value for name, value in self.fitted.items() if name not in own}
-        return {**fitted, "_state": state}
+        return {**self.fitted, "_state": state}

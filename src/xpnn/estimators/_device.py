@@ -8,12 +8,14 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from xpnn._version import __version__
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, DeviceError, backend_of, dtype_name, get_backend, to_numpy
 from xpnn.estimators._inputs import NUMPY, is_foreign
 from xpnn.training.state import DivergedError, TrainingState
 
 _WARNED: set[str] = set()
+_VERSION = "_xpnn_version"  # in a pickle's state, beside scikit-learn's _sklearn_version
 
 Fitted = TypeVar("Fitted")
 
@@ -29,6 +31,12 @@ class OnDevice(BaseEstimator):
     dtype: Any
     _source: Backend
     _backend: Backend
+
+    def _store(self, given: dict[str, Any]) -> None:
+        """Keep the arguments of our own `__init__`, untouched; a subclass may have others."""
+        for name, value in given.items():
+            if name != "self":
+                setattr(self, name, value)
 
     def to_device(self, device: str | Backend) -> Any:
         """Move the fitted estimator: from now on it takes and gives arrays of that device.
@@ -117,11 +125,21 @@ class OnDevice(BaseEstimator):
         return new
 
     def __getstate__(self) -> dict[str, Any]:
-        """Arrays travel as NumPy, with a note of their device."""
-        return {name: _pack(value) for name, value in super().__getstate__().items()}
+        """Arrays travel as NumPy, with a note of their device, and xpnn's version with them."""
+        packed = {name: _pack(value) for name, value in super().__getstate__().items()}
+        return {**packed, _VERSION: __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         missing: dict[str, str] = {}
+        state = dict(state)
+        version = state.pop(_VERSION, None)
+        if version != __version__:
+            origin = f"xpnn {version}" if version else "an older xpnn"
+            warn_user(
+                f"This {type(self).__name__} was pickled by {origin} and is opened by xpnn "
+                f"{__version__}, where it may compute something else or fail: fit it anew, or let "
+                "the other one write a model file (xpnn.save), which newer ones read."
+            )
         super().__setstate__({name: _unpack(value, missing) for name, value in state.items()})
         if self.__dict__.get("device") in missing:
             self.device = None

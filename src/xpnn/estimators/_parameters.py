@@ -3,10 +3,21 @@
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-import numpy as np
-from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
-
 from xpnn.arrays.backend import Backend
+from xpnn.estimators._checks import (
+    ARRAY_LIKE,
+    BOOL,
+    CALLABLE,
+    INFINITY,
+    NONE,
+    RANDOM_STATE,
+    VERBOSE,
+    Checks,
+    among,
+    instance,
+    methods,
+    number,
+)
 from xpnn.estimators._device import OnDevice
 from xpnn.model.normalization import KINDS
 from xpnn.parts.activations import ACTIVATIONS, ALIASES, Activation
@@ -15,11 +26,11 @@ from xpnn.parts.schedules import SCHEDULES, Schedule
 
 STOCHASTIC = ("sgd", "adam", "adamw", "rmsprop", "adagrad")
 
-_AT_LEAST_0 = [Interval(Real, 0, None, closed="left")]
-_ABOVE_0 = [Interval(Real, 0, None, closed="neither")]
-_ABOVE_0_OR_NONE = [*_ABOVE_0, None]
-_FRACTION = [Interval(Real, 0, 1, closed="left")]
-_COUNT = [Interval(Integral, 1, None, closed="left")]
+_AT_LEAST_0 = (number(Real, 0, closed="low"),)
+_ABOVE_0 = (number(Real, 0),)
+_ABOVE_0_OR_NONE = (*_ABOVE_0, NONE)
+_FRACTION = (number(Real, 0, 1, closed="low"),)
+_COUNT = (number(Integral, 1, closed="low"),)
 
 
 class NetworkParameters(OnDevice):
@@ -62,48 +73,49 @@ class NetworkParameters(OnDevice):
     device: Any
     dtype: Any
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "hidden_layer_sizes": ["array-like", *_COUNT],
-        "activation": [StrOptions({*ACTIVATIONS, *ALIASES}), Activation, callable, tuple, list],
-        "solver": [
-            StrOptions({*STOCHASTIC, "lbfgs"}),
-            HasMethods(["init", "coefficients", "update"]),
-        ],
+    _checks: ClassVar[Checks] = {
+        "hidden_layer_sizes": (ARRAY_LIKE, *_COUNT),
+        "activation": (
+            among({*ACTIVATIONS, *ALIASES}),
+            instance(Activation),
+            CALLABLE,
+            instance(tuple),
+            instance(list),
+        ),
+        "solver": (
+            among({*STOCHASTIC, "lbfgs"}),
+            methods("init", "coefficients", "update"),
+        ),
         "alpha": _AT_LEAST_0,
-        "batch_size": [StrOptions({"auto"}), *_COUNT],
-        "learning_rate": [StrOptions(set(SCHEDULES)), Schedule, callable],
+        "batch_size": (among({"auto"}), *_COUNT),
+        "learning_rate": (among(SCHEDULES), instance(Schedule), CALLABLE),
         "learning_rate_init": _ABOVE_0,
         "power_t": _AT_LEAST_0,
         "max_iter": _COUNT,
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
+        "shuffle": (BOOL,),
+        "random_state": RANDOM_STATE,
         "tol": _AT_LEAST_0,
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
+        "verbose": VERBOSE,
+        "warm_start": (BOOL,),
+        "momentum": (number(Real, 0, 1, closed="low high"),),
+        "nesterovs_momentum": (BOOL,),
+        "early_stopping": (BOOL,),
         "validation_fraction": _FRACTION,
         "beta_1": _FRACTION,
         "beta_2": _FRACTION,
         "epsilon": _ABOVE_0,
-        "n_iter_no_change": [*_COUNT, Options(Real, {np.inf})],
+        "n_iter_no_change": (*_COUNT, INFINITY),
         "max_fun": _COUNT,
         "dropout": _FRACTION,
         "input_dropout": _FRACTION,
-        "normalization": [StrOptions(set(KINDS)), None],
+        "normalization": (among(KINDS), NONE),
         "l1": _AT_LEAST_0,
         "weight_decay": _AT_LEAST_0,
         "clip_norm": _ABOVE_0_OR_NONE,
         "max_norm": _ABOVE_0_OR_NONE,
-        "initializer": [StrOptions(set(INITIALIZERS)), Initializer, callable],
-        "monitor": [str, callable],
-        "callbacks": ["array-like", callable, None],
-        "device": [str, Backend, None],
-        "dtype": [StrOptions({"float32", "float64"}), None],
+        "initializer": (among(INITIALIZERS), instance(Initializer), CALLABLE),
+        "monitor": (instance(str), CALLABLE),
+        "callbacks": (ARRAY_LIKE, CALLABLE, NONE),
+        "device": (instance(str), instance(Backend), NONE),
+        "dtype": (among({"float32", "float64"}), NONE),
     }
-
-    def _store(self, given: dict[str, Any]) -> None:
-        """Keep the arguments of `__init__`, untouched, as scikit-learn has it."""
-        for name in self._get_param_names():
-            setattr(self, name, given[name])

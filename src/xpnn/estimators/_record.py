@@ -9,6 +9,7 @@ from sklearn.base import ClassifierMixin
 
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, DeviceError, get_backend
+from xpnn.estimators._checks import check_parameters
 from xpnn.estimators._labels import Labels
 from xpnn.model.network import Network
 from xpnn.parts.activations import ACTIVATIONS, Activation, get_activation
@@ -25,8 +26,10 @@ _ENTRIES: dict[str, tuple[Any, Any, Any]] = {
 }
 # What runs, or belongs to one process alone, is left out of a file; fit does without.
 _LEFT_OUT = {"callbacks": None, "random_state": None, "monitor": "auto"}
-# Fitted attributes of plain data that do not follow from the others.
+# Fitted attributes of plain data that do not follow from the others. Format 1 lacks `_COUNTED`.
+_COUNTED = ("n_iter_", "loss_")
 _RECORDED = (
+    *_COUNTED,
     "n_features_in_",
     "feature_names_in_",
     "n_outputs_",
@@ -103,7 +106,7 @@ def unfitted(cls: type, plain_params: dict[str, Any]) -> Any:
     if set(params) != known:
         raise ValueError(f"its parameters are not those of {cls.__name__}")
     estimator = cls(**params)
-    estimator._validate_params()
+    check_parameters(estimator)
     return estimator
 
 
@@ -130,6 +133,9 @@ def to_record(estimator: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     if isinstance(estimator, ClassifierMixin):
         header["labels"] = vars(estimator._labels)
     arrays = {"theta": to_numpy(state.theta), "buffers": to_numpy(state.buffers)}
+    if state.best_weights is not None:
+        best, buffers, _ = state.best_weights  # without moments
+        arrays |= {"best_theta": to_numpy(best), "best_buffers": to_numpy(buffers)}
     if estimator._moments_of in OPTIMIZERS.values():
         header["moments_of"] = estimator._moments_of.name
         arrays |= {f"moment_{i}": to_numpy(a) for i, a in enumerate(state.moments)}
@@ -149,19 +155,22 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
     if dtype not in ("float32", "float64"):
         raise ValueError(f"its dtype is {dtype!r}")
     for name, array in arrays.items():
-        size = (network.buffer_layout if name == "buffers" else network.layout).size
+        size = (network.buffer_layout if name.endswith("buffers") else network.layout).size
         if array.shape != (size,) or array.dtype != dtype:
             raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, not {size} {dtype}")
-    moments = tuple(arrays[f"moment_{i}"] for i in range(len(arrays) - 2))
     state = {k: header["state"][k] for k in _SCALARS}
     _check_state(state)
+    state["best_weights"], others = None, 2
+    if {"best_theta", "best_buffers"} & set(arrays):
+        state["best_weights"], others = (arrays["best_theta"], arrays["best_buffers"], ()), 4
+    moments = tuple(arrays[f"moment_{i}"] for i in range(len(arrays) - others))
     estimator.network_, estimator._dtype = network, dtype
     estimator._source = estimator._backend = get_backend("numpy")
     estimator._moments_of = OPTIMIZERS[header["moments_of"]] if "moments_of" in header else None
     estimator._state = TrainingState(arrays["theta"], arrays["buffers"], moments, **state)
-    _check_attributes(header["attributes"], network, isinstance(estimator, ClassifierMixin))
-    for name, value in header["attributes"].items():
-        setattr(estimator, name, value)
+    attributes = header["attributes"]
+    _check_attributes(attributes, network, isinstance(estimator, ClassifierMixin))
+    vars(estimator).update(attributes)
     if isinstance(estimator, ClassifierMixin):
         estimator._labels = Labels(**header["labels"])
         estimator._labels.check(estimator.n_outputs_)
@@ -170,6 +179,7 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
     estimator._state = estimator._state.moved(estimator._backend, target)
     estimator._backend = target
     estimator._adopt(estimator._state, 0)
+    vars(estimator).update((k, attributes[k]) for k in _COUNTED if k in attributes)
     return estimator
 
 
@@ -181,6 +191,8 @@ def _check_attributes(given: dict[str, Any], network: Network, classifier: bool)
     check_feature_names(given, n_in)
     right = all(type(given[name]) is int and given[name] == n for name, n in facts.items())
     right = right and set(given) <= set(_RECORDED) and isinstance(text, str)
+    right = right and type(given.get("n_iter_", 0)) is int and given.get("n_iter_", 0) >= 0
+    right = right and type(given.get("loss_", 0.0)) is float
     if not classifier:
         right = right and type(given["_vector"]) is bool and (n_out == 1 or not given["_vector"])
     if not right:

@@ -3,6 +3,8 @@
 from numbers import Integral, Real
 from typing import Any
 
+from sklearn.exceptions import ConvergenceWarning
+
 from xpnn._warnings import warn_user
 from xpnn.model.network import Network, multilayer_perceptron
 from xpnn.parts.activations import Activation
@@ -120,3 +122,21 @@ def check_lbfgs(est: Any) -> None:
                 f"{name}={getattr(est, name)!r} needs a stochastic solver, such as 'adam': "
                 f"solver='lbfgs' minimizes one fixed function. Use {name}={off!r} with it."
             )
+
+
+def warn_of_lbfgs(result: Any, max_iter: int) -> None:
+    """Warn, in scikit-learn's words, of a minimization that has not converged."""
+    if result.status == 0:
+        return
+    done = min(result.nit, max_iter)
+    more = ""
+    if done == max_iter:
+        more = (
+            f"\nIncrease the number of iterations to improve the convergence (max_iter={max_iter})."
+        )
+    warn_user(
+        f"lbfgs failed to converge after {done} iteration(s) (status={result.status}):\n"
+        f"{result.message}\n{more}\nYou might also want to scale the data as shown in:\n"
+        "    https://scikit-learn.org/stable/modules/preprocessing.html",
+        ConvergenceWarning,
+    )

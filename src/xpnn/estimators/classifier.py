@@ -4,14 +4,14 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_sample_weight
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 
 from xpnn.arrays.backend import Backend, backend_of, to_numpy
 from xpnn.arrays.typing import Array
+from xpnn.estimators import _checks as checks
 from xpnn.estimators._base import BaseMLP
 from xpnn.estimators._inputs import NUMPY, is_foreign, read_target
 from xpnn.estimators._labels import CLASS_LOSSES, Labels
@@ -137,11 +137,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **NetworkParameters._parameter_constraints,
-        "loss": [StrOptions(set(CLASS_LOSSES)), Loss, callable],
-        "class_weight": [StrOptions({"balanced"}), dict, list, None],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+    _checks: ClassVar[checks.Checks] = {
+        **NetworkParameters._checks,
+        "loss": (checks.among(CLASS_LOSSES), checks.instance(Loss), checks.CALLABLE),
+        "class_weight": (
+            checks.among({"balanced"}),
+            checks.instance(dict),
+            checks.instance(list),
+            checks.NONE,
+        ),
+        "label_smoothing": (checks.number(Real, 0, 1, closed="low"),),
     }
 
     class_weight: Any
@@ -262,7 +267,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     # -- public -----------------------------------------------------------------------------------
 
     @available_if(lambda self: self._incremental())
-    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
         X: Any,
@@ -296,6 +300,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             For bad input, or a label that is not among the classes; the estimator is then as it
             was before.
         """
+        checks.check_parameters(self)
         self._check_classes(y, classes)
         return self._commit(
             lambda new: new._fit(

@@ -4,13 +4,13 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import RegressorMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
 from xpnn.arrays.backend import backend_of, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.estimators._base import BaseMLP
+from xpnn.estimators._checks import CALLABLE, Checks, among, check_parameters, instance, number
 from xpnn.estimators._inputs import read_target
 from xpnn.estimators._labels import flat
 from xpnn.estimators._parameters import NetworkParameters
@@ -58,11 +58,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **NetworkParameters._parameter_constraints,
-        "loss": [StrOptions(set(REGRESSION_LOSSES)), Loss, callable],
-        "quantile": [Interval(Real, 0, 1, closed="neither")],
-        "delta": [Interval(Real, 0, None, closed="neither")],
+    _checks: ClassVar[Checks] = {
+        **NetworkParameters._checks,
+        "loss": (among(REGRESSION_LOSSES), instance(Loss), CALLABLE),
+        "quantile": (number(Real, 0, 1),),
+        "delta": (number(Real, 0),),
     }
 
     quantile: float
@@ -167,7 +167,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return metrics.r2(self.network_.link.value(output, xp), target, weight, xp)
 
     @available_if(lambda self: self._incremental())
-    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
     ) -> "MLPRegressor":
@@ -192,6 +191,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ValueError
             For bad input; the estimator is then as it was before.
         """
+        check_parameters(self)
         return self._commit(
             lambda new: new._fit(X, y, sample_weight, validation_data, incremental=True)
         )

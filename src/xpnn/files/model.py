@@ -21,7 +21,9 @@ from xpnn.arrays.backend import DeviceError
 from xpnn.files.atomic import write_atomic
 
 FORMAT = "xpnn-model"
-VERSION = 1
+VERSION = 2
+"""1 had no best weights of an early stopping that goes on; files of it are read as they are."""
+
 _TAGS = ("__tuple__", "__pairs__", "__float__", "__array__")
 # What malformed data can raise in code that takes it to be well-formed.
 _MALFORMED = (
@@ -252,8 +254,8 @@ def save(estimator: Any, path: str | os.PathLike[str], preprocessing: Any | None
     sklearn.exceptions.NotFittedError
         Before fit.
     ValueError
-        For an estimator with code of the user's inside (an activation, a loss), naming it. An
-        older file is then as it was.
+        For an estimator with code of the user's inside (an activation, a loss) or of the user's
+        own class, naming it; pickle keeps these. An older file is then as it was.
     OSError
         When the file cannot be written. An older file is then as it was.
 
@@ -272,6 +274,12 @@ def save(estimator: Any, path: str | os.PathLike[str], preprocessing: Any | None
 
     if not hasattr(estimator, "_to_record"):
         raise ValueError(f"Only estimators of xpnn can be saved, got {estimator!r}.")
+    cls = type(estimator)
+    if cls.__module__.partition(".")[0] != __name__.partition(".")[0]:
+        raise ValueError(
+            f"Cannot save a {cls.__qualname__}: it is a class of your own, and a model file holds "
+            "data, never code. Pickle it, if you trust every place it will be loaded from."
+        )
     record, arrays = estimator._to_record()
     if preprocessing is None:
         preprocessing = getattr(estimator, "preprocessing_", None)

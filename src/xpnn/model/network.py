@@ -1,4 +1,4 @@
-"""A multi-layer perceptron: a stack of dense layers over one flat parameter vector.
+"""A multi-layer perceptron: a stack of layers over one flat parameter vector.
 
 A `Network` is a description; parameters travel as an argument. That is what lets a compiler
 take the training step, a test compare devices, and one optimizer call update every layer.
@@ -11,38 +11,53 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from array_api_compat import device
 
 from xpnn.arrays.random import WEIGHTS, host_generator
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.model import reference as ops
-from xpnn.model.dense import Dense, check_rate
-from xpnn.model.layout import Layout, Role
-from xpnn.model.normalization import (
-    Kind,
-    Statistics,
-    normalized_backward,
-    normalized_forward,
-    running_update,
-)
-from xpnn.model.reference import Drop
-from xpnn.parts.activations import ACTIVATIONS, Activation, get_activation
+from xpnn.model.dense import Dense
+from xpnn.model.embedding import PeriodicEmbedding
+from xpnn.model.layer import EVALUATE, Drop, Layer, Pass, check_rate, check_size
+from xpnn.model.layout import GROUPS, Group, Groups, Layout, make_groups
+from xpnn.model.normalization import Kind
+from xpnn.model.scale import Scale
+from xpnn.model.summary import summary
+from xpnn.parts.activations import Activation, activation_name, get_activation
 from xpnn.parts.initializers import Initializer, get_initializer
+
+__all__ = [
+    "GROUPS",
+    "LAYERS",
+    "Dense",
+    "Group",
+    "Groups",
+    "Layout",
+    "Network",
+    "PeriodicEmbedding",
+    "Scale",
+    "make_groups",
+    "multilayer_perceptron",
+]
+
+LAYERS: dict[str, type[Any]] = {cls.kind: cls for cls in (Dense, Scale, PeriodicEmbedding)}
+"""Kinds of layers by the name that a file gives them."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A stack of dense layers.
+    """A stack of layers, or several networks of one shape that are computed at once.
 
     Parameters
     ----------
-    layers : sequence of Dense
+    layers : sequence of layers, such as Dense
         Each layer's `n_in` is the one before's `n_out`.
     input_dropout : float, default=0.0
         Probability of dropping an input feature in training, in [0, 1).
     link : str or Activation, default="identity"
         Turns the last layer's output into a prediction. It is no part of training: the loss
         takes the output before it (logits), and is exact where the link would saturate.
+    members : int, default=1
+        How many networks. Each has weights and dropout masks of its own, the first those of a
+        single network; two and more give every array one more axis, the first.
 
     Raises
     ------
@@ -56,16 +71,23 @@ class Network:
     >>> theta, buffers = net.init(seed=0)
     >>> net.predict(theta, buffers, np.ones((2, 4)), np).shape
     (2, 3)
+    >>> five = Network((Dense(4, 8, "relu"), Dense(8, 3)), link="softmax", members=5)
+    >>> five.forward(*five.init(seed=0), np.ones((2, 4)), np).shape
+    (5, 2, 3)
     """
 
-    layers: tuple[Dense, ...]
+    layers: tuple[Any, ...]
     input_dropout: float = 0.0
     link: Activation = field(default="identity")  # type: ignore[assignment]
+    members: int = 1
 
     def __post_init__(self) -> None:
         layers = tuple(self.layers)
         if not layers:
             raise ValueError("A network needs at least one layer, got none.")
+        for i, layer in enumerate(layers):
+            if isinstance(layer, type) or not isinstance(layer, Layer):
+                raise ValueError(f"Layer {i} is {layer!r}, expected a layer: pass Dense(...).")
         for i, (a, b) in enumerate(pairwise(layers)):
             if a.n_out != b.n_in:
                 raise ValueError(
@@ -75,37 +97,42 @@ class Network:
         object.__setattr__(self, "layers", layers)
         object.__setattr__(self, "input_dropout", check_rate(self.input_dropout, "input_dropout"))
         object.__setattr__(self, "link", get_activation(self.link))
+        object.__setattr__(self, "members", check_size(self.members, "members"))
 
     @cached_property
     def layout(self) -> Layout:
         """What lies where in the flat parameter vector."""
-        layers = list(enumerate(self.layers))
-        shapes: list[tuple[str, tuple[int, ...], Role, int]] = [
-            (f"weight_{i}", (d.n_in, d.n_out), "weight", i) for i, d in layers
-        ]
-        shapes += [(f"bias_{i}", (d.n_out,), "bias", i) for i, d in layers if d.bias]
-        shapes += [(f"scale_{i}", (d.n_out,), "scale", i) for i, d in layers if d.normalization]
-        return Layout.of(shapes)
+        return Layout.of((layer.parameters() for layer in self.layers), self.members)
 
     @cached_property
     def buffer_layout(self) -> Layout:
         """What lies where in `buffers`: the running statistics of batch normalizations."""
-        return Layout.of(
-            (f"{name}_{i}", (d.n_out,), "statistic", i)
-            for i, d in enumerate(self.layers)
-            if d.normalization == "batch"
-            for name in ("mean", "variance")
-        )
+        return Layout.of((layer.statistics() for layer in self.layers), self.members)
 
     @property
-    def draws(self) -> bool:
-        """Whether a training step draws dropout masks."""
-        return self.input_dropout > 0 or any(layer.dropout > 0 for layer in self.layers)
+    def n_in(self) -> int:
+        """Number of features."""
+        return int(self.layers[0].n_in)
+
+    @property
+    def n_out(self) -> int:
+        """Number of outputs."""
+        return int(self.layers[-1].n_out)
+
+    @property
+    def widest(self) -> int:
+        """Most units of a layer, over all members: what bounds the memory that a row takes."""
+        return self.members * max(int(v) for d in self.layers for v in (d.n_in, d.n_out))
 
     @cached_property
-    def _own(self) -> tuple[Dense, ...]:
-        """The layers whose activation is the user's own."""
-        return tuple(d for d in self.layers if ACTIVATIONS.get(d.activation.name) != d.activation)
+    def rates(self) -> tuple[float, ...]:
+        """Dropout rates: the input's, then each layer's; a step draws a key for each."""
+        return (self.input_dropout, *(float(layer.dropout) for layer in self.layers))
+
+    @cached_property
+    def draws(self) -> bool:
+        """Whether a training step draws dropout masks."""
+        return any(self.rates)
 
     def check_activations(self, like: Array, xp: Namespace) -> None:
         """Try the user's own activations once, in the dtype and on the device of `like`.
@@ -115,9 +142,8 @@ class Network:
         ValueError
             For one that changes the shape.
         """
-        for layer in self._own:
-            z = xp.ones((2, layer.n_out), dtype=like.dtype, device=device(like))
-            layer.activation.check(z, xp)
+        for layer in self.layers:
+            layer.check(like, xp)
 
     def init(
         self, seed: int = 0, initializer: str | Initializer = "glorot_uniform"
@@ -137,32 +163,43 @@ class Network:
         buffers : ndarray of float64, shape (buffer_layout.size,)
             State that no gradient touches: running means of zero and variances of one.
         """
-        rng, draw = host_generator(seed, WEIGHTS), get_initializer(initializer)
-        theta = self.layout.mask("scale")
-        for e in self.layout.entries:
-            if e.role == "weight":
-                fan_in, fan_out = e.shape
-                theta[e.offset : e.offset + e.size] = draw(rng, fan_in, fan_out).ravel()
-        ones = [np.full(e.size, float(e.name[0] == "v")) for e in self.buffer_layout.entries]
-        return theta, np.concatenate([np.zeros(0), *ones])
+        draw, members = get_initializer(initializer), []
+        for m in range(self.members):
+            rng = host_generator(seed, WEIGHTS, member=m)
+            members.append([layer.initial(rng, draw) for layer in self.layers])
+        vectors = []
+        for layout in (self.layout, self.buffer_layout):
+            vectors.append(np.zeros(layout.size))
+            for e in layout.entries:
+                own = [parts[e.layer].get(e.part) for parts in members]
+                if own[0] is not None:
+                    vectors[-1][e.offset : e.offset + e.size] = np.ravel(own)
+        return vectors[0], vectors[1]
 
     def forward(self, theta: Array, buffers: Array, x: Array, xp: Namespace) -> Array:
-        """Raw outputs, shape (n, n_out), of inputs of shape (n, n_in); no dropout."""
+        """Raw outputs of inputs of shape (n, n_in); no dropout.
+
+        Returns
+        -------
+        array of shape (n, n_out), or (members, n, n_out)
+        """
         self.check_activations(theta, xp)
-        p = self.layout.split(theta, xp)
-        state = self.buffer_layout.split(buffers, xp)
-        for i, layer in enumerate(self.layers):
-            w, b, activation = p[f"weight_{i}"], p.get(f"bias_{i}"), layer.activation
-            if kind := layer.normalization:
-                scale, running = p[f"scale_{i}"], _statistics(state, i)
-                x, *_ = normalized_forward(x, w, scale, b, kind, running, activation, None, xp)
-            else:
-                x, _ = ops.dense_forward(x, w, b, activation, None, xp)
+        parts, state = self._parts(theta, buffers, xp)
+        for layer, p, s in zip(self.layers, parts, state, strict=True):
+            x, *_ = layer.forward(p, s, x, EVALUATE, xp)
         return x
 
     def predict(self, theta: Array, buffers: Array, x: Array, xp: Namespace) -> Array:
-        """The link of the raw outputs, shape (n, n_out): probabilities, rates or values."""
-        return self.link(self.forward(theta, buffers, x, xp), xp)
+        """The link of the raw outputs, shape (n, n_out): probabilities, rates or values.
+
+        Of several members, the mean of their predictions.
+        """
+        return self.linked(self.forward(theta, buffers, x, xp), xp)
+
+    def linked(self, raw: Array, xp: Namespace) -> Array:
+        """Predictions of raw outputs."""
+        out = self.link(raw, xp)
+        return xp.mean(out, axis=0) if self.members > 1 else out
 
     def loss_and_gradient(
         self,
@@ -184,9 +221,9 @@ class Network:
         ----------
         theta : array of shape (layout.size,)
         buffers : array
-        x : array of shape (n, n_in)
+        x : array of shape (n, n_in), or (members, n, n_in) for rows of each member's own
         y : array, whatever the loss takes as target
-        weight : array of shape (n,), or None
+        weight : array of shape (n,), or (n, members) for weights of each member's own, or None
         loss : xpnn.losses.Loss
         xp : namespace
         keys : sequence of pairs, one a layer and the input's first
@@ -199,7 +236,9 @@ class Network:
         Returns
         -------
         loss : 0-d array
+            Of several members, the mean.
         gradient : array like `theta`
+            Of each member's own loss, as if it was alone.
         buffers : array like `buffers`
 
         References
@@ -207,52 +246,48 @@ class Network:
         Rumelhart, Hinton, Williams: Learning representations by back-propagating errors.
         Nature 323, 1986.
         """
-        p, caches = self.layout.split(theta, xp), []
-        state = self.buffer_layout.split(buffers, xp)
-
         if train and self.draws and keys is None:
             raise ValueError(
                 "This network drops units: pass keys=, a row of xpnn.random.step_keys, or "
                 "train=False."
             )
 
-        def drop(index: int, rate: float) -> Drop | None:
-            return Drop(tuple(keys[index]), first_row, rate) if train and rate > 0 else None
+        def drop(i: int) -> Drop | None:
+            rate = self.rates[i]
+            return Drop(tuple(keys[i]), first_row, rate) if train and rate > 0 else None
 
-        if (at_input := drop(0, self.input_dropout)) is not None:
-            x = ops.input_dropout(x, at_input, xp)
+        parts, state = self._parts(theta, buffers, xp)
+        x, saved = self.drop_inputs(x, drop(0), theta, xp), []
         for i, layer in enumerate(self.layers):
-            w, b, activation = p[f"weight_{i}"], p.get(f"bias_{i}"), layer.activation
-            at, cache = drop(i + 1, layer.dropout), None
-            if kind := layer.normalization:
-                scale, running = p[f"scale_{i}"], None if train else _statistics(state, i)
-                x, cache, seen = normalized_forward(
-                    x, w, scale, b, kind, running, activation, at, xp
-                )
-                if seen is not None:
-                    for name, new in seen._asdict().items():
-                        state[f"{name}_{i}"] = running_update(state[f"{name}_{i}"], new)
-            else:
-                x, cache = ops.dense_forward(x, w, b, activation, at, xp)
-            caches.append(cache)
-
+            how = Pass(train, drop(i + 1))
+            x, kept, changed = layer.forward(parts[i], state[i], x, how, xp)
+            state[i] |= changed
+            saved.append(kept)
+        if weight is not None and weight.ndim > 1:
+            weight = xp.permute_dims(weight, (1, 0))
         value, g = loss(x, y, weight, xp)
-        grads: dict[str, Array] = {}
+        grads: list[dict[str, Array]] = [{}] * len(self.layers)
         for i in reversed(range(len(self.layers))):
-            w, layer = p[f"weight_{i}"], self.layers[i]
-            if kind := layer.normalization:
-                fixed = kind == "batch" and not train
-                g, grads[f"weight_{i}"], grads[f"scale_{i}"], grads[f"bias_{i}"] = (
-                    normalized_backward(
-                        caches[i], w, p[f"scale_{i}"], kind, fixed, layer.activation, g, xp, i > 0
-                    )
-                )
-            else:
-                g, grads[f"weight_{i}"], grads[f"bias_{i}"] = ops.dense_backward(
-                    caches[i], w, layer.activation, g, xp, i > 0
-                )
-        new_buffers = self.buffer_layout.join(state, xp) if state else buffers
-        return value, self.layout.join(grads, xp), new_buffers
+            g, grads[i] = self.layers[i].backward(parts[i], saved[i], g, xp, i > 0)
+        new = self.buffer_layout.joined(state, xp) if self.buffer_layout.entries else buffers
+        return value, self.layout.joined(grads, xp), new
+
+    def drop_inputs(self, x: Array, drop: Drop | None, like: Array, xp: Namespace) -> Array:
+        """Inverted dropout of a batch's features, which may be a SciPy CSR matrix on NumPy."""
+        if drop is None:
+            return x
+        shape = x.shape if self.members == 1 else (self.members, *x.shape[-2:])
+        mask = drop.mask(shape, like, xp)
+        if hasattr(x, "tocsr"):
+            return x.multiply(mask).tocsr() if self.members == 1 else x.toarray() * mask
+        return x * mask
+
+    def _parts(self, theta: Array, buffers: Array, xp: Namespace) -> tuple[Any, Any]:
+        """Each layer's parameters and statistics."""
+        n = len(self.layers)
+        layouts = (self.layout, theta), (self.buffer_layout, buffers)
+        parts, state = (layout.by_layer(vector, xp, n) for layout, vector in layouts)
+        return parts, state
 
     def summary(self) -> str:
         """A table of the layers, their shapes and their numbers of parameters.
@@ -268,15 +303,7 @@ class Network:
         -----------------------------------------------------
         total                                              67
         """
-        rows = [("layer", "shape", "activation", "dropout", "parameters")]
-        rows.append(("input", f"{self.layers[0].n_in}", "", _rate(self.input_dropout), "0"))
-        for i, d in enumerate(self.layers):
-            size = sum(e.size for e in self.layout.entries if e.layer == i)
-            shape = f"{d.n_in} x {d.n_out}"
-            kind = f"dense, {d.normalization} norm" if d.normalization else "dense"
-            rows.append((kind, shape, d.activation.name, _rate(d.dropout), f"{size:,}"))
-        rows.append(("total", "", "", "", f"{self.layout.size:,}"))
-        return _table(rows)
+        return summary(self)
 
     def to_dict(self) -> dict[str, Any]:
         """A description of JSON types; built-in activations by name.
@@ -284,29 +311,30 @@ class Network:
         Raises
         ------
         ValueError
-            For an activation of the user's own, which a file cannot describe.
+            For an activation or a kind of layer of the user's own, which a file cannot describe.
         """
+        for d in self.layers:
+            if LAYERS.get(d.kind) is not type(d):
+                raise ValueError(
+                    f"The layer {d!r} is of your own kind, which a file cannot hold without code; "
+                    "use a built-in one, or pickle the estimator."
+                )
         return {
-            "layers": [
-                {
-                    "n_in": d.n_in,
-                    "n_out": d.n_out,
-                    "activation": _activation_name(d.activation),
-                    "dropout": d.dropout,
-                    "bias": d.bias,
-                    "normalization": d.normalization,
-                }
-                for d in self.layers
-            ],
+            "layers": [{"kind": d.kind, **d.to_dict()} for d in self.layers],
             "input_dropout": self.input_dropout,
-            "link": _activation_name(self.link),
+            "link": activation_name(self.link),
+            "members": self.members,
         }
 
     @classmethod
     def from_dict(cls, description: dict[str, Any]) -> "Network":
-        """The network that `to_dict` described."""
-        layers = tuple(Dense(**layer) for layer in description["layers"])
-        return cls(layers, description["input_dropout"], description["link"])
+        """The network that `to_dict` described, in this version or an earlier one."""
+        layers = []
+        for given in description["layers"]:
+            arguments = dict(given)
+            layers.append(LAYERS[arguments.pop("kind", Dense.kind)](**arguments))
+        members = description.get("members", 1)
+        return cls(tuple(layers), description["input_dropout"], description["link"], members)
 
 
 def multilayer_perceptron(
@@ -317,6 +345,7 @@ def multilayer_perceptron(
     input_dropout: float = 0.0,
     normalization: Kind | None = None,
     link: Any = "identity",
+    members: int = 1,
 ) -> Network:
     """A network of the given layer sizes, whose last layer is linear.
 
@@ -331,6 +360,7 @@ def multilayer_perceptron(
     normalization : {"batch", "layer"}, default=None
         Of the hidden layers.
     link : str or Activation
+    members : int, default=1
         See `Network`.
 
     Raises
@@ -355,35 +385,4 @@ def multilayer_perceptron(
         Dense(a, b, f, dropout, normalization=normalization)
         for (a, b), f in zip(pairs[:-1], activations, strict=True)
     ]
-    return Network((*hidden, Dense(*pairs[-1])), input_dropout, link)
-
-
-def _statistics(state: dict[str, Array], i: int) -> Statistics | None:
-    """The running statistics of a layer; None for one that has none."""
-    return Statistics(state[f"mean_{i}"], state[f"variance_{i}"]) if f"mean_{i}" in state else None
-
-
-def _activation_name(activation: Activation) -> str:
-    if ACTIVATIONS.get(activation.name) != activation:
-        raise ValueError(
-            f"The activation {activation.name!r} is your own function, which a file cannot hold "
-            f"without code; use a built-in one, or pickle the estimator."
-        )
-    return activation.name
-
-
-def _rate(rate: float) -> str:
-    return f"{rate:g}" if rate else ""
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if i > 2 else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("    ".join(cells))
-    rule = "-" * len(lines[0])
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+    return Network((*hidden, Dense(*pairs[-1])), input_dropout, link, members)

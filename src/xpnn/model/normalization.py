@@ -1,12 +1,9 @@
-"""A layer with batch or layer normalization between its affine map and its activation."""
+"""Batch and layer normalization of a layer's affine map, forward and backward."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from array_api_compat import device
-
-from xpnn.arrays.random import dropout_mask
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.model.reference import Drop
+from xpnn.model.layer import Parts, rowwise
 
 Kind = Literal["batch", "layer"]
 KINDS: tuple[Kind, ...] = ("batch", "layer")
@@ -14,58 +11,38 @@ EPSILON = 1e-5  # added to each variance
 MOMENTUM = 0.1  # what a batch contributes to the running statistics
 
 
-class NormalizedCache(NamedTuple):
+class Normalized(NamedTuple):
     """What the backward pass reads of the forward pass."""
 
-    x: Array
     unit: Array  # mean 0, variance 1
     inverse: Array  # 1 / standard deviation
-    z: Array
-    a: Array
-    mask: Array | None
+    fixed: bool  # whether the statistics were running ones, which no gradient goes through
 
 
-class Statistics(NamedTuple):
-    """Mean and variance of each neuron, shape (n_out,)."""
-
-    mean: Array
-    variance: Array
-
-
-def normalized_forward(
-    x: Array,
-    w: Array,
-    scale: Array,
-    shift: Array | None,
-    kind: Kind,
-    running: Statistics | None,
-    activation: Any,
-    drop: Drop | None,
-    xp: Namespace,
-) -> tuple[Array, NormalizedCache, Statistics | None]:
-    """One layer: linear map, normalization, scale and shift, activation, inverted dropout.
+def normalize(
+    u: Array, p: Parts, state: Parts, kind: Kind, train: bool, xp: Namespace
+) -> tuple[Array, Normalized, dict[str, Array]]:
+    """Mean 0 and variance 1, over the rows of a batch or the units of a row; then scale and shift.
 
     Parameters
     ----------
-    x : array of shape (n, n_in), or a SciPy CSR matrix where `xp` is NumPy
-    w : array of shape (n_in, n_out)
-    scale : array of shape (n_out,)
-    shift : array of shape (n_out,), or None
+    u : array of shape (..., n, units)
+    p : dict
+        "scale" and, unless there is none, "bias", of shape (..., units).
+    state : dict
+        For "batch": running "mean" and "variance".
     kind : {"batch", "layer"}
-        Over the rows of the batch, or over the neurons of a row.
-    running : Statistics or None
-        To normalize with instead of the batch's own, for "batch".
-    activation : xpnn.activations.Activation
-    drop : Drop or None
+    train : bool
+        False takes the running statistics for "batch".
     xp : namespace
 
     Returns
     -------
-    y : array of shape (n, n_out)
-    cache : NormalizedCache
-    statistics : Statistics or None
-        Of the batch, its variance divided by n - 1, as it goes into running statistics. None for
-        "layer", with `running`, and for a batch of one row, which has no variance.
+    z : array like `u`
+    saved : Normalized
+    running : dict
+        The new running statistics; empty for "layer", out of training, and for a batch of one
+        row, which has no variance.
 
     References
     ----------
@@ -74,66 +51,34 @@ def normalized_forward(
 
     J. L. Ba, J. R. Kiros and G. E. Hinton (2016), "Layer normalization".
     """
-    u, axis, batch = x @ w, 0 if kind == "batch" else 1, None
-    if kind == "batch" and running is not None:
-        unit, variance = u - running.mean, running.variance
+    fixed, running = kind == "batch" and not train, {}
+    if fixed:
+        unit, variance = u - rowwise(state["mean"]), rowwise(state["variance"])
     else:
+        axis = -2 if kind == "batch" else -1
         mean = xp.mean(u, axis=axis, keepdims=True)
         unit = u - mean
         variance = xp.mean(unit * unit, axis=axis, keepdims=True)
-        n = u.shape[0]
+        n = u.shape[-2]
         if kind == "batch" and n > 1:
-            batch = Statistics(mean[0, ...], variance[0, ...] * (n / (n - 1)))
+            seen = {"mean": mean[..., 0, :], "variance": variance[..., 0, :] * (n / (n - 1))}
+            running = {k: (1.0 - MOMENTUM) * state[k] + MOMENTUM * v for k, v in seen.items()}
     inverse = 1.0 / xp.sqrt(variance + EPSILON)
     unit = unit * inverse
-    z = unit * scale
-    if shift is not None:
-        z = z + shift
-    a = activation.value(z, xp)
-    if drop is None:
-        return a, NormalizedCache(x, unit, inverse, z, a, None), batch
-    mask = dropout_mask(drop.key, drop.first_row, z.shape, drop.rate, z.dtype, xp, device(z))
-    return a * mask, NormalizedCache(x, unit, inverse, z, a, mask), batch
+    z = unit * rowwise(p["scale"])
+    if "bias" in p:
+        z = z + rowwise(p["bias"])
+    return z, Normalized(unit, inverse, fixed), running
 
 
-def normalized_backward(
-    cache: NormalizedCache,
-    w: Array,
-    scale: Array,
-    kind: Kind,
-    fixed: bool,
-    activation: Any,
-    g: Array,
-    xp: Namespace,
-    need_dx: bool,
-) -> tuple[Array | None, Array, Array, Array]:
-    """Gradients of one layer: of its input (or None), weights, scale and shift.
-
-    Parameters
-    ----------
-    cache, w, scale, kind, activation
-        As in the forward pass.
-    fixed : bool
-        Whether the statistics were running ones, which no gradient goes through.
-    g : array of shape (n, n_out)
-        Gradient with respect to the layer's output.
-    xp : namespace
-    need_dx : bool
-    """
-    if cache.mask is not None:
-        g = g * cache.mask
-    dz = activation.backward(cache.z, cache.a, g, xp)
-    dunit = dz * scale
-    if not fixed:
-        axis = 0 if kind == "batch" else 1
-        mean = xp.mean(dunit, axis=axis, keepdims=True)
-        along = xp.mean(dunit * cache.unit, axis=axis, keepdims=True)
-        dunit = dunit - mean - cache.unit * along
-    du = dunit * cache.inverse
-    dx = du @ w.T if need_dx else None
-    return dx, cache.x.T @ du, xp.sum(dz * cache.unit, axis=0), xp.sum(dz, axis=0)
-
-
-def running_update(old: Array, new: Array) -> Array:
-    """The running statistic after a batch: 0.9 of the old one and 0.1 of the batch's."""
-    return (1.0 - MOMENTUM) * old + MOMENTUM * new
+def normalize_backward(
+    dz: Array, p: Parts, saved: Normalized, kind: Kind, xp: Namespace
+) -> tuple[Array, Array]:
+    """The gradients with respect to `u` and to the scale, given the one with respect to `z`."""
+    du = dz * rowwise(p["scale"])
+    if not saved.fixed:
+        axis = -2 if kind == "batch" else -1
+        mean = xp.mean(du, axis=axis, keepdims=True)
+        along = xp.mean(du * saved.unit, axis=axis, keepdims=True)
+        du = du - mean - saved.unit * along
+    return du * saved.inverse, xp.sum(dz * saved.unit, axis=-2)

@@ -10,13 +10,10 @@ import numpy as np
 
 from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend
 from xpnn.arrays.typing import Array
-from xpnn.model import reference
 from xpnn.model.dense import Dense
 from xpnn.model.network import Network
-from xpnn.model.reference import DenseCache
 from xpnn.neurons.learning import Trace
 from xpnn.neurons.units import floating
-from xpnn.parts.activations import get_activation
 from xpnn.parts.losses import get_loss
 from xpnn.parts.optimizers import get_optimizer
 
@@ -234,11 +231,9 @@ def mask_layer(
         raise ValueError(f"keep_probability must be in (0, 1], got {keep_probability!r}")
     backend = backend_of(layer, mask, deltas)
     with backend.device_context():
-        xp, identity = backend.xp, get_activation("identity")
+        xp = backend.xp
         z = xp.reshape(floating(layer, backend), (1, -1))
         kept = xp.reshape(backend.asarray(mask, dtype=dtype_name(z.dtype)), (1, -1))
         kept = kept / keep_probability
         g = xp.ones_like(z) if deltas is None else xp.reshape(floating(deltas, backend), (1, -1))
-        cache = DenseCache(z, z, z, kept)
-        _, _, passed = reference.dense_backward(cache, z, identity, g, xp, False)
-        return Masked(xp.reshape(z * kept, (-1,)), passed)
+        return Masked(xp.reshape(z * kept, (-1,)), xp.reshape(g * kept, (-1,)))

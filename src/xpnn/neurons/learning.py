@@ -8,7 +8,7 @@ from typing import Any
 from xpnn.arrays.backend import backend_of, dtype_name
 from xpnn.arrays.random import PERTURB, host_generator
 from xpnn.arrays.typing import Array
-from xpnn.model import reference
+from xpnn.model.layer import EVALUATE
 from xpnn.model.network import Network
 from xpnn.neurons.units import floating
 from xpnn.parts.losses import get_loss
@@ -276,13 +276,13 @@ def backpropagate(
     """
     task = _Task(network, theta, x, y, loss)
     with task.backend.device_context():
-        xp, ops = task.backend.xp, reference
+        xp = task.backend.xp
         value, gradient = task.loss_and_gradient(task.theta, slice(0, int(x.shape[0])))
-        parts, a, sums, outputs = network.layout.split(task.theta, xp), task.x, [], []
-        for i, layer in enumerate(network.layers):
-            w, b = parts[f"weight_{i}"], parts.get(f"bias_{i}")
-            a, cache = ops.dense_forward(a, w, b, layer.activation, None, xp)
-            sums.append(cache.z)
+        parts = network.layout.by_layer(task.theta, xp, len(network.layers))
+        a, sums, outputs = task.x, [], []
+        for p, layer in zip(parts, network.layers, strict=True):
+            a, saved, _ = layer.forward(p, {}, a, EVALUATE, xp)
+            sums.append(saved.z)
             outputs.append(a)
         gradients = network.layout.split(gradient, xp)
         return Backpropagation(

@@ -354,3 +354,19 @@ def get_activation(spec: Any) -> Activation:
         f"activation is {spec!r}, expected a name ({', '.join(ACTIVATIONS)}), an Activation, "
         "a function value(z, xp) or a tuple (value, derivative): pass one of them"
     )
+
+
+def activation_name(activation: Activation) -> str:
+    """Return the name of a built-in activation, for a file.
+
+    Raises
+    ------
+    ValueError
+        For one of the user's own, which a file cannot describe.
+    """
+    if ACTIVATIONS.get(activation.name) != activation:
+        raise ValueError(
+            f"The activation {activation.name!r} is your own function, which a file cannot hold "
+            f"without code; use a built-in one, or pickle the estimator."
+        )
+    return activation.name

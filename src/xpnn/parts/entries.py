@@ -5,12 +5,15 @@ import difflib
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from numbers import Real
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 T = TypeVar("T")
 
 Params = tuple[tuple[str, float], ...]
+Interval = tuple[float, float, str]
+"""Its ends, and which of them belong to it: as `check_number` takes them."""
 
 
 def nearest_first(name: str, names: Iterable[str]) -> list[str]:
@@ -84,7 +87,7 @@ def bind_params(
     owner: str,
     function: Callable[..., Any],
     given: Mapping[str, Any],
-    ranges: Mapping[str, tuple[float, float, str]],
+    ranges: Mapping[str, Interval],
 ) -> Params:
     """Fill in and check the keyword-only parameters of `function`; a hashable tuple of pairs.
 
@@ -165,44 +168,53 @@ def check_arguments(
         )
 
 
-def check_entry(
-    entry: Any, kind: str, signature: str, ranges: Mapping[str, tuple[float, float, str]]
-) -> None:
-    """Check a registry entry (name, function, params) at construction; fill in its parameters.
+@dataclass(frozen=True)
+class TableEntry:
+    """What losses, initializers and schedules share: a named function with checked parameters.
 
-    `signature` begins with the positional arguments, as in ``"(rng, fan_in, fan_out) -> weights"``.
+    A subclass says what it is called, which arguments its functions take first, and in which
+    interval each parameter lies; it declares the field `params`, a tuple of (name, value).
     """
-    if not isinstance(entry.name, str) or not entry.name:
-        raise ValueError(f"the name of a {kind} is {entry.name!r}, expected a string: give it one")
-    if not callable(entry.function):
-        raise ValueError(
-            f"the function of {kind} {entry.name!r} is {entry.function!r}, expected a function "
-            f"{signature}: pass one"
-        )
-    owner = f"{kind} {entry.name!r}"
-    arguments = signature.partition("(")[2].partition(")")[0].split(", ")
-    check_arguments(entry.function, tuple(arguments), owner, _keyword_only(entry.function))
-    bound = bind_params(owner, entry.function, dict(entry.params), ranges)
-    object.__setattr__(entry, "params", bound)
 
+    kind: ClassVar[str]
+    signature: ClassVar[str]
+    ranges: ClassVar[Mapping[str, Interval]]
 
-def resolve(
-    table: Mapping[str, T], spec: Any, params: Mapping[str, Any], kind: str, signature: str
-) -> T:
-    """Return the entry that a name, an entry or a user's function stands for, with `params`."""
-    cls: Any = type(next(iter(table.values())))
-    if isinstance(spec, str):
-        entry: Any = lookup(table, spec, kind)
-    elif isinstance(spec, cls):
-        entry = spec
-    elif callable(spec) and not isinstance(spec, type):
-        return cast(T, cls(name_of(spec), spec, params=tuple(params.items())))
-    else:
-        raise ValueError(
-            f"{kind} is {spec!r}, expected a name ({', '.join(table)}), a {cls.__name__} or a "
-            f"function {signature}: pass one of them"
-        )
-    if not params:
-        return cast(T, entry)
-    merged = {**dict(entry.params), **params}
-    return cast(T, dataclasses.replace(entry, params=tuple(merged.items())))
+    name: str
+    function: Callable[..., Any]
+
+    def __post_init__(self) -> None:
+        """Check name and function, and fill in the parameters."""
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(
+                f"the name of a {self.kind} is {self.name!r}, expected a string: give it one"
+            )
+        if not callable(self.function):
+            raise ValueError(
+                f"the function of {self.kind} {self.name!r} is {self.function!r}, expected a "
+                f"function {self.signature}: pass one"
+            )
+        owner, params = f"{self.kind} {self.name!r}", dict(getattr(self, "params", ()))
+        arguments = tuple(self.signature.partition("(")[2].partition(")")[0].split(", "))
+        check_arguments(self.function, arguments, owner, _keyword_only(self.function))
+        object.__setattr__(self, "params", bind_params(owner, self.function, params, self.ranges))
+
+    @classmethod
+    def resolve(cls, table: Mapping[str, Self], spec: Any, given: Mapping[str, Any]) -> Self:
+        """Return what a name, an entry or a user's function stands for, with parameters `given`."""
+        if isinstance(spec, str):
+            entry: Any = lookup(table, spec, cls.kind)
+        elif isinstance(spec, cls):
+            entry = spec
+        elif callable(spec) and not isinstance(spec, type):
+            own: Any = cls
+            return cast(Self, own(name_of(spec), spec, params=tuple(given.items())))
+        else:
+            raise ValueError(
+                f"{cls.kind} is {spec!r}, expected a name ({', '.join(table)}), a {cls.__name__} "
+                f"or a function {cls.signature}: pass one of them"
+            )
+        if not given:
+            return cast(Self, entry)
+        merged = {**dict(entry.params), **given}
+        return cast(Self, dataclasses.replace(entry, params=tuple(merged.items())))

@@ -1,15 +1,15 @@
 """Initial weights, drawn on the host: the same seed gives the same network on every device."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import index
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from xpnn.parts.entries import Params, check_entry, resolve
+from xpnn.parts.entries import Interval, Params, TableEntry
 
 Weights: TypeAlias = npt.NDArray[np.float64]
 
@@ -19,7 +19,7 @@ _RANGES = {"gain": _POSITIVE, "std": _POSITIVE, "bound": _POSITIVE}
 
 
 @dataclass(frozen=True)
-class Initializer:
+class Initializer(TableEntry):
     """A way to draw a weight matrix.
 
     Parameters
@@ -37,13 +37,11 @@ class Initializer:
     (64, 32)
     """
 
-    name: str
-    function: Callable[..., Any]
-    params: Params = ()
+    kind: ClassVar[str] = "initializer"
+    signature: ClassVar[str] = _SIGNATURE
+    ranges: ClassVar[Mapping[str, Interval]] = _RANGES
 
-    def __post_init__(self) -> None:
-        """Fill in and check the parameters."""
-        check_entry(self, "initializer", _SIGNATURE, _RANGES)
+    params: Params = ()
 
     def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
         """Return float64 weights of shape (fan_in, fan_out).
@@ -169,4 +167,4 @@ def get_initializer(spec: Any, **params: float) -> Initializer:
     >>> get_initializer("normal", std=1.0).params
     (('std', 1.0),)
     """
-    return resolve(INITIALIZERS, spec, params, "initializer", _SIGNATURE)
+    return Initializer.resolve(INITIALIZERS, spec, params)

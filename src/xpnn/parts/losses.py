@@ -3,18 +3,20 @@
 A loss is the weighted mean over rows, ``sum_i w_i l_i / sum_i w_i``, with l_i summed over a row's
 outputs (`squared_error` takes their mean, `sum_squared_error` divides by nothing). A built-in is
 one function of signature ``(output, target, weight, xp, *, parameters)`` and one entry of `LOSSES`.
+Outputs of several members have one more axis, the first: the loss is then the members' mean, the
+gradient that of each member's own loss.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from array_api_compat import device
 
 from xpnn.arrays.numeric import at_least, at_most, largest_exponent, positive_sum, sign
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.parts.entries import Params, check_entry, resolve
+from xpnn.parts.entries import Interval, Params, TableEntry
 
 Result: TypeAlias = tuple[Array, Array]
 
@@ -27,7 +29,7 @@ _RANGES = {
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(TableEntry):
     """A loss with its gradient, its parameters, and the link from raw outputs to predictions.
 
     Parameters
@@ -52,14 +54,12 @@ class Loss:
     (1.5, 1.0)
     """
 
-    name: str
-    function: Callable[..., Result]
+    kind: ClassVar[str] = "loss"
+    signature: ClassVar[str] = _SIGNATURE
+    ranges: ClassVar[Mapping[str, Interval]] = _RANGES
+
     link: str = "identity"
     params: Params = ()
-
-    def __post_init__(self) -> None:
-        """Fill in and check the parameters."""
-        check_entry(self, "loss", _SIGNATURE, _RANGES)
 
     def __call__(self, output: Array, target: Array, weight: Array | None, xp: Namespace) -> Result:
         """Return the 0-d loss and its gradient with respect to `output`.
@@ -69,7 +69,9 @@ class Loss:
         ValueError
             For a target of the wrong shape, or a user's function that returns other shapes.
         """
-        result = self.function(output, target, weight, xp, **dict(self.params))
+        if output.ndim > 2 and built_in(self) is None:
+            return self._by_member(output, target, weight, xp)
+        result: Result = self.function(output, target, weight, xp, **dict(self.params))
         shapes = [getattr(x, "shape", None) for x in result] if isinstance(result, tuple) else []
         if shapes != [(), output.shape]:
             raise ValueError(
@@ -78,9 +80,21 @@ class Loss:
             )
         return result
 
+    def _by_member(
+        self, output: Array, target: Array, weight: Array | None, xp: Namespace
+    ) -> Result:
+        """A user's own function, which knows of no members, called for each."""
+        own = target.ndim > 1 and target.shape[0] == output.shape[0] != output.shape[1]
+        results = []
+        for m in range(output.shape[0]):
+            w = weight[m, ...] if weight is not None and weight.ndim > 1 else weight
+            results.append(self(output[m, ...], target[m, ...] if own else target, w, xp))
+        values, gradients = zip(*results, strict=True)
+        return xp.mean(xp.stack(values)), xp.stack(gradients)
+
 
 def _check_shape(output: Array, target: Array) -> None:
-    if target.shape != output.shape:
+    if target.shape not in (output.shape, output.shape[-2:]):
         raise ValueError(
             f"target has shape {tuple(target.shape)} and output {tuple(output.shape)}: they must "
             "be equal, so reshape the target to (n_samples, n_outputs)"
@@ -91,11 +105,13 @@ def _weighted_mean(
     values: Array, gradient: Array, weight: Array | None, xp: Namespace, divisor: float = 1.0
 ) -> Result:
     """Reduce elementwise values and gradients to the weighted mean over rows, over `divisor`."""
+    members = 1 if values.ndim < 3 else values.shape[0]
     if weight is None:
-        scale = 1.0 / (max(values.shape[0], 1) * divisor)
-        return xp.sum(values) * scale, gradient * scale
-    row = (weight / (positive_sum(weight, xp) * divisor))[:, None]  # all zero: loss and gradient 0
-    return xp.sum(values * row), gradient * row
+        scale = 1.0 / (max(values.shape[-2], 1) * divisor)
+        return xp.sum(values) * (scale / members), gradient * scale
+    row = weight / (positive_sum(weight, xp) * divisor)  # all zero: loss and gradient 0
+    value = xp.sum(values * row[..., None])
+    return (value if members == 1 else value / members), gradient * row[..., None]
 
 
 def half_squared_error(output: Array, target: Array, weight: Array | None, xp: Namespace) -> Result:
@@ -109,15 +125,16 @@ def squared_error(output: Array, target: Array, weight: Array | None, xp: Namesp
     """(o - t)**2, the mean over outputs too."""
     _check_shape(output, target)
     r = output - target
-    return _weighted_mean(r * r, 2.0 * r, weight, xp, divisor=max(output.shape[1], 1))
+    return _weighted_mean(r * r, 2.0 * r, weight, xp, divisor=max(output.shape[-1], 1))
 
 
 def sum_squared_error(output: Array, target: Array, weight: Array | None, xp: Namespace) -> Result:
     """(o - t)**2 summed over everything; weights multiply, nothing divides."""
     _check_shape(output, target)
     r = output - target
-    g = 2.0 * r if weight is None else 2.0 * r * weight[:, None]
-    return 0.5 * xp.sum(r * g), g
+    g = 2.0 * r if weight is None else 2.0 * r * weight[..., None]
+    members = 1 if output.ndim < 3 else output.shape[0]
+    return (0.5 / members) * xp.sum(r * g), g
 
 
 def absolute_error(output: Array, target: Array, weight: Array | None, xp: Namespace) -> Result:
@@ -194,20 +211,22 @@ def softmax_cross_entropy(
 ) -> Result:
     """-sum_c t_c log p_c of p = softmax(o).
 
-    A 1-d `target` holds labels in [0, n_outputs), a 2-d one rows of probabilities that sum to 1.
+    A 1-d `target` holds labels in [0, n_outputs), a 2-d one rows of probabilities that sum to 1;
+    with members, a 2-d one of whole numbers holds labels of each member's own rows.
     """
-    c = output.shape[1]
-    if target.ndim == 1 and target.shape[0] == output.shape[0]:
+    c = output.shape[-1]
+    own = target.ndim == 2 and output.ndim == 3 and xp.isdtype(target.dtype, "integral")
+    if (target.ndim == 1 or own) and target.shape[-1] == output.shape[-2]:
         classes = xp.arange(c, dtype=target.dtype, device=device(target))
-        target = target[:, None] == classes[None, :]
+        target = target[..., None] == classes
     _check_shape(output, target)
     if target.dtype != output.dtype:
         target = xp.astype(target, output.dtype)
     if label_smoothing > 0:
         target = target * (1.0 - label_smoothing) + label_smoothing / c
-    z = output - xp.max(output, axis=1, keepdims=True)
+    z = output - xp.max(output, axis=-1, keepdims=True)
     e = xp.exp(z)
-    total = xp.sum(e, axis=1, keepdims=True)
+    total = xp.sum(e, axis=-1, keepdims=True)
     values = target * (xp.log(total) - z)
     return _weighted_mean(values, e / total - target, weight, xp)
 
@@ -284,4 +303,4 @@ def get_loss(spec: Any, **params: float) -> Loss:
     >>> get_loss("pinball", quantile=0.9).params
     (('quantile', 0.9),)
     """
-    return resolve(LOSSES, spec, params, "loss", _SIGNATURE)
+    return Loss.resolve(LOSSES, spec, params)

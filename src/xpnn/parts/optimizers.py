@@ -1,16 +1,18 @@
 """Optimizers: pure update rules over one flat parameter vector.
 
-What depends on the learning rate or the step number is a host scalar out of `coefficients`, so
-that a jitted step takes it as an argument and is compiled once.
+An `UpdateRule` says in which direction a gradient moves the parameters; the base class puts that
+together with decoupled weight decay and with each group's learning rate. What depends on the
+learning rate or the step number is a host scalar out of `coefficients`, so that a jitted step
+takes it as an argument and is compiled once.
 """
 
 import dataclasses
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from array_api_compat import device
 
-from xpnn.arrays.numeric import at_least, sign
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.parts.entries import check_number, lookup
 
@@ -49,30 +51,78 @@ class Optimizer(Protocol):
         """Return the new parameters and state; `decay` is 1 on weights and 0 elsewhere."""
 
 
-def _zeros(theta: Array, xp: Namespace) -> Array:
-    """A moment; `zeros_like` writes its zeros, which takes memory before there is a step."""
-    return xp.zeros(theta.shape, dtype=theta.dtype, device=device(theta))
-
-
-class _Checked:
-    """Hyper-parameters become Python floats in their range, at construction."""
+@dataclass(frozen=True)
+class UpdateRule:
+    """A built-in optimizer: hyper-parameters in their range, and a direction."""
 
     name: ClassVar[str]
+    moments: ClassVar[int] = 0  # arrays of state
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+        """Turn hyper-parameters into Python floats in their range."""
+        for field in dataclasses.fields(self):
             low, high, closed = _RANGES[field.name]
             label = f"{field.name} of optimizer {self.name!r}"
             value = check_number(label, getattr(self, field.name), low, high, closed=closed)
             object.__setattr__(self, field.name, value)
 
+    @abstractmethod
+    def direction(
+        self, gradient: Array, state: State, step: float, xp: Namespace
+    ) -> tuple[Array, State]:
+        """Return what is taken off the parameters at step size `step`, and the new state."""
+
+    def init(self, theta: Array, xp: Namespace) -> State:
+        """Return a state of zeros."""
+        # not `zeros_like`: it writes its zeros, which takes memory before there is a step
+        like = {"dtype": theta.dtype, "device": device(theta)}
+        return tuple(xp.zeros(theta.shape, **like) for _ in range(self.moments))
+
     def coefficients(self, lr: float, t: int) -> Coefficients:
-        """Return the learning rate alone."""
-        return (float(lr),)
+        """Return the step size, and the share of the weights that decays if the rule has any."""
+        decay: float | None = getattr(self, "weight_decay", None)
+        step = self.step_size(lr, t)
+        return (step,) if decay is None else (step, float(lr * decay))
+
+    def step_size(self, lr: float, t: int) -> float:
+        """Return the learning rate, with the corrections that depend on the step number."""
+        return float(lr)
+
+    def update(
+        self,
+        theta: Array,
+        gradient: Array,
+        state: State,
+        coefficients: Coefficients,
+        decay: Array | None,
+        xp: Namespace,
+        rate: Array | None = None,
+    ) -> tuple[Array, State]:
+        """Return the new parameters and state.
+
+        Parameters
+        ----------
+        theta, gradient : array of shape (n,)
+        state : tuple of arrays like `theta`
+        coefficients : tuple of float
+            Of this step.
+        decay : array like `theta`, or None
+            Factors of the weight decay; None decays all parameters alike.
+        xp : namespace
+        rate : array like `theta`, or None
+            Factors of the learning rate; None is one everywhere.
+        """
+        move, state = self.direction(gradient, state, coefficients[0], xp)
+        new = theta - (move if rate is None else rate * move)
+        for share in coefficients[1:]:
+            shrink = share * theta
+            shrink = shrink if decay is None else shrink * decay
+            new = new - (shrink if rate is None else rate * shrink)
+        return new, state
 
 
 @dataclass(frozen=True)
-class SGD(_Checked):
+class SGD(UpdateRule):
     """Plain stochastic gradient descent: theta - lr g.
 
     Examples
@@ -85,51 +135,30 @@ class SGD(_Checked):
 
     name: ClassVar[str] = "sgd"
 
-    def init(self, theta: Array, xp: Namespace) -> State:
-        """Return no state."""
-        return ()
-
-    def update(
-        self,
-        theta: Array,
-        gradient: Array,
-        state: State,
-        coefficients: Coefficients,
-        decay: Array | None,
-        xp: Namespace,
+    def direction(
+        self, gradient: Array, state: State, step: float, xp: Namespace
     ) -> tuple[Array, State]:
-        """Return the new parameters and state."""
-        (lr,) = coefficients
-        return theta - lr * gradient, ()
+        """Return lr g."""
+        return step * gradient, ()
 
 
 @dataclass(frozen=True)
-class Momentum(_Checked):
+class Momentum(UpdateRule):
     """Gradient descent with momentum: v = momentum v - lr g; theta + v (Polyak, 1964).
 
     The velocity contains the learning rate, as in scikit-learn.
     """
 
     name: ClassVar[str] = "momentum"
+    moments: ClassVar[int] = 1
     momentum: float = 0.9
 
-    def init(self, theta: Array, xp: Namespace) -> State:
-        """Return a velocity of zero."""
-        return (_zeros(theta, xp),)
-
-    def update(
-        self,
-        theta: Array,
-        gradient: Array,
-        state: State,
-        coefficients: Coefficients,
-        decay: Array | None,
-        xp: Namespace,
+    def direction(
+        self, gradient: Array, state: State, step: float, xp: Namespace
     ) -> tuple[Array, State]:
-        """Return the new parameters and state."""
-        (lr,) = coefficients
-        velocity = self.momentum * state[0] - lr * gradient
-        return theta + velocity, (velocity,)
+        """Return -v."""
+        velocity = self.momentum * state[0] - step * gradient
+        return -velocity, (velocity,)
 
 
 @dataclass(frozen=True)
@@ -141,50 +170,33 @@ class Nesterov(Momentum):
 
     name: ClassVar[str] = "nesterov"
 
-    def update(
-        self,
-        theta: Array,
-        gradient: Array,
-        state: State,
-        coefficients: Coefficients,
-        decay: Array | None,
-        xp: Namespace,
+    def direction(
+        self, gradient: Array, state: State, step: float, xp: Namespace
     ) -> tuple[Array, State]:
-        """Return the new parameters and state."""
-        (lr,) = coefficients
-        move = lr * gradient
+        """Return lr g - momentum v."""
+        move = step * gradient
         velocity = self.momentum * state[0] - move
-        return theta + (self.momentum * velocity - move), (velocity,)
+        return move - self.momentum * velocity, (velocity,)
 
 
 @dataclass(frozen=True)
-class AdaGrad(_Checked):
+class AdaGrad(UpdateRule):
     """AdaGrad: theta - lr g / (sqrt(sum of g**2) + epsilon) (Duchi, Hazan and Singer, 2011)."""
 
     name: ClassVar[str] = "adagrad"
+    moments: ClassVar[int] = 1
     epsilon: float = 1e-10
 
-    def init(self, theta: Array, xp: Namespace) -> State:
-        """Return a sum of squares of zero."""
-        return (_zeros(theta, xp),)
-
-    def update(
-        self,
-        theta: Array,
-        gradient: Array,
-        state: State,
-        coefficients: Coefficients,
-        decay: Array | None,
-        xp: Namespace,
+    def direction(
+        self, gradient: Array, state: State, step: float, xp: Namespace
     ) -> tuple[Array, State]:
-        """Return the new parameters and state."""
-        (lr,) = coefficients
+        """Return the gradient over the root of the sum of its squares."""
         squares = state[0] + gradient * gradient
-        return theta - lr * gradient / (xp.sqrt(squares) + self.epsilon), (squares,)
+        return step * gradient / (xp.sqrt(squares) + self.epsilon), (squares,)
 
 
 @dataclass(frozen=True)
-class RMSProp(_Checked):
+class RMSProp(UpdateRule):
     """RMSProp: theta - lr g / (sqrt(running mean of g**2) + epsilon).
 
     References
@@ -193,30 +205,20 @@ class RMSProp(_Checked):
     """
 
     name: ClassVar[str] = "rmsprop"
+    moments: ClassVar[int] = 1
     rho: float = 0.9
     epsilon: float = 1e-8
 
-    def init(self, theta: Array, xp: Namespace) -> State:
-        """Return a mean square of zero."""
-        return (_zeros(theta, xp),)
-
-    def update(
-        self,
-        theta: Array,
-        gradient: Array,
-        state: State,
-        coefficients: Coefficients,
-        decay: Array | None,
-        xp: Namespace,
+    def direction(
+        self, gradient: Array, state: State, step: float, xp: Namespace
     ) -> tuple[Array, State]:
-        """Return the new parameters and state."""
-        (lr,) = coefficients
+        """Return the gradient over the root of its mean square."""
         squares = self.rho * state[0] + (1.0 - self.rho) * (gradient * gradient)
-        return theta - lr * gradient / (xp.sqrt(squares) + self.epsilon), (squares,)
+        return step * gradient / (xp.sqrt(squares) + self.epsilon), (squares,)
 
 
 @dataclass(frozen=True)
-class Adam(_Checked):
+class Adam(UpdateRule):
     """Adam, with the bias corrections folded into the step size, as in scikit-learn.
 
     References
@@ -225,38 +227,29 @@ class Adam(_Checked):
     """
 
     name: ClassVar[str] = "adam"
+    moments: ClassVar[int] = 2
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
 
-    def init(self, theta: Array, xp: Namespace) -> State:
-        """Return moments of zero."""
-        return _zeros(theta, xp), _zeros(theta, xp)
-
-    def coefficients(self, lr: float, t: int) -> Coefficients:
+    def step_size(self, lr: float, t: int) -> float:
         """Return the step size with both bias corrections in it."""
-        return (float(lr * (1.0 - self.beta_2**t) ** 0.5 / (1.0 - self.beta_1**t)),)
+        return float(lr * (1.0 - self.beta_2**t) ** 0.5 / (1.0 - self.beta_1**t))
 
-    def update(
-        self,
-        theta: Array,
-        gradient: Array,
-        state: State,
-        coefficients: Coefficients,
-        decay: Array | None,
-        xp: Namespace,
+    def direction(
+        self, gradient: Array, state: State, step: float, xp: Namespace
     ) -> tuple[Array, State]:
-        """Return the new parameters and state."""
+        """Return the mean gradient over the root of the mean square."""
         m = self.beta_1 * state[0] + (1.0 - self.beta_1) * gradient
         v = self.beta_2 * state[1] + (1.0 - self.beta_2) * (gradient * gradient)
-        return theta - coefficients[0] * m / (xp.sqrt(v) + self.epsilon), (m, v)
+        return step * m / (xp.sqrt(v) + self.epsilon), (m, v)
 
 
 @dataclass(frozen=True)
 class AdamW(Adam):
     """Adam with decoupled weight decay: theta - lr weight_decay theta - Adam's step.
 
-    Only parameters where `decay` is 1 decay; without a mask, all do.
+    Only parameters where `decay` is not zero decay; without factors, all do.
 
     References
     ----------
@@ -266,26 +259,8 @@ class AdamW(Adam):
     name: ClassVar[str] = "adamw"
     weight_decay: float = 0.01
 
-    def coefficients(self, lr: float, t: int) -> Coefficients:
-        """Return Adam's step size and the share of the weights that decays."""
-        return (*super().coefficients(lr, t), float(lr * self.weight_decay))
 
-    def update(
-        self,
-        theta: Array,
-        gradient: Array,
-        state: State,
-        coefficients: Coefficients,
-        decay: Array | None,
-        xp: Namespace,
-    ) -> tuple[Array, State]:
-        """Return the new parameters and state."""
-        new, state = super().update(theta, gradient, state, coefficients, decay, xp)
-        shrink = coefficients[1] * theta
-        return new - (shrink if decay is None else shrink * decay), state
-
-
-OPTIMIZERS: dict[str, type[Any]] = {
+OPTIMIZERS: dict[str, type[UpdateRule]] = {
     cls.name: cls for cls in (SGD, Momentum, Nesterov, AdaGrad, RMSProp, Adam, AdamW)
 }
 
@@ -328,80 +303,3 @@ def get_optimizer(spec: Any, **params: float) -> Optimizer:
             raise ValueError(f"{spec!r} has no hyper-parameter {name!r}: {takes}")
     changed: Optimizer = dataclasses.replace(spec, **params)  # type: ignore[type-var]
     return changed
-
-
-def clip_by_global_norm(gradient: Array, max_norm: float, xp: Namespace) -> Array:
-    """Return `gradient` scaled down to a Euclidean norm of `max_norm` where it is longer.
-
-    Nothing is read back from the device, squares cannot overflow, and a gradient that is short
-    enough comes back unchanged. A gradient with NaN or infinity comes back with NaN.
-
-    Parameters
-    ----------
-    gradient : array
-        Of at least one element.
-    max_norm : float
-        Above 0.
-
-    References
-    ----------
-    R. Pascanu, T. Mikolov and Y. Bengio (2013), "On the difficulty of training recurrent neural
-    networks".
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> clip_by_global_norm(np.asarray([3.0, 4.0]), 2.5, np)
-    array([1.5, 2. ])
-    """
-    peak = at_least(xp.max(xp.abs(gradient)), max_norm, xp)
-    unit = gradient / peak
-    ratio = max_norm / peak
-    return gradient * (ratio / xp.maximum(xp.sqrt(xp.sum(unit * unit)), ratio))
-
-
-def max_norm(w: Array, limit: float, xp: Namespace) -> Array:
-    """Return `w` with each column, one unit's incoming weights, scaled down to norm <= `limit`.
-
-    Parameters
-    ----------
-    w : array of shape (fan_in, fan_out)
-    limit : float
-        Above 0.
-
-    References
-    ----------
-    N. Srivastava et al. (2014), "Dropout: a simple way to prevent neural networks from
-    overfitting", section 5.1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> max_norm(np.asarray([[3.0, 0.3], [4.0, 0.4]]), 2.5, np)
-    array([[1.5, 0.3],
-           [2. , 0.4]])
-    """
-    norm = xp.sqrt(xp.sum(w * w, axis=0, keepdims=True))
-    return w * (limit / at_least(norm, limit, xp))
-
-
-def penalty(w: Array, l1: float, l2: float, xp: Namespace) -> tuple[Array, Array]:
-    """Return l1 * sum |w| + l2 / 2 * sum w**2 as a 0-d array, and its gradient.
-
-    Parameters
-    ----------
-    w : array
-    l1, l2 : float
-        Python floats at least 0; the gradient of |w| at 0 is 0.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> value, gradient = penalty(np.asarray([2.0, -1.0]), 0.5, 1.0, np)
-    >>> float(value), gradient
-    (4.0, array([ 2.5, -1.5]))
-    """
-    half = (0.5 * l2) * w
-    if l1 == 0:
-        return xp.sum(half * w), l2 * w
-    return xp.sum(half * w + l1 * xp.abs(w)), l2 * w + l1 * sign(w, xp)

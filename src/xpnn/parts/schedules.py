@@ -1,11 +1,11 @@
 """Learning-rate schedules: pure functions of the base rate and the progress, in Python floats."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
-from xpnn.parts.entries import Params, check_entry, resolve
+from xpnn.parts.entries import Interval, Params, TableEntry
 
 _FRACTION = (0.0, 1.0, "both")
 _SIGNATURE = "(base_lr, progress) -> learning rate"
@@ -37,7 +37,7 @@ class Progress(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(TableEntry):
     """A rule for the learning rate.
 
     Parameters
@@ -56,14 +56,16 @@ class Schedule:
     0.05
     """
 
-    name: str
-    function: Callable[..., float]
+    kind: ClassVar[str] = "schedule"
+    signature: ClassVar[str] = _SIGNATURE
+    ranges: ClassVar[Mapping[str, Interval]] = _RANGES
+
     params: Params = ()
     per: Literal["step", "epoch"] = "step"
 
     def __post_init__(self) -> None:
         """Fill in and check the parameters."""
-        check_entry(self, "schedule", _SIGNATURE, _RANGES)
+        super().__post_init__()
         if self.per not in ("step", "epoch"):
             raise ValueError(f"per is {self.per!r}, expected 'step' or 'epoch': pass one of them")
 
@@ -75,16 +77,16 @@ class Schedule:
         ValueError
             If the rule returns no number, or a negative or non-finite one.
         """
-        rate = self.function(float(base_lr), progress, **dict(self.params))
+        given = self.function(float(base_lr), progress, **dict(self.params))
         try:
-            rate = float(rate)
+            rate = float(given)
         except (TypeError, ValueError):
             fits = False
         else:
             fits = 0.0 <= rate < math.inf
         if not fits:
             raise ValueError(
-                f"schedule {self.name!r} returned the learning rate {rate!r} at {progress}, "
+                f"schedule {self.name!r} returned the learning rate {given!r} at {progress}, "
                 "expected a finite number >= 0: correct its rule or its parameters"
             )
         return rate
@@ -209,4 +211,4 @@ def get_schedule(spec: Any, **params: float) -> Schedule:
     >>> get_schedule("step", step_size=10, gamma=0.5).params
     (('step_size', 10.0), ('gamma', 0.5))
     """
-    return resolve(SCHEDULES, spec, params, "schedule", _SIGNATURE)
+    return Schedule.resolve(SCHEDULES, spec, params)

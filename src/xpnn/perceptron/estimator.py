@@ -7,12 +7,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse
-from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from xpnn.arrays.backend import Backend, to_numpy
 from xpnn.arrays.typing import Array
+from xpnn.estimators._checks import (
+    BOOL,
+    INTEGER,
+    NONE,
+    RANDOM_STATE,
+    VERBOSE,
+    Checks,
+    among,
+    check_parameters,
+    instance,
+    number,
+)
 from xpnn.estimators._inputs import read_target, read_weight
 from xpnn.parts import metrics
 from xpnn.perceptron.base import BasePerceptron
@@ -30,7 +41,7 @@ class Perceptron(ClassifierMixin, BasePerceptron):
     Parameters
     ----------
     penalty : {"l2", "l1", "elasticnet"}, default=None
-        "l1" and "elasticnet" go sample by sample; without numba that is slow.
+        "l1" and "elasticnet" go sample by sample; where nothing is compiled that is slow.
     alpha : float, default=0.0001
         Strength of the penalty.
     l1_ratio : float, default=0.15
@@ -101,28 +112,28 @@ class Perceptron(ClassifierMixin, BasePerceptron):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
-        "fit_intercept": ["boolean"],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left"), None],
-        "shuffle": ["boolean"],
-        "verbose": ["verbose"],
-        "eta0": [Interval(Real, 0, None, closed="neither")],
-        "n_jobs": [Integral, None],
-        "random_state": ["random_state"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "class_weight": [StrOptions({"balanced"}), dict, None],
-        "warm_start": ["boolean"],
-        "average": ["boolean"],
-        "pocket": ["boolean"],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "device": [str, Backend, None],
-        "dtype": [StrOptions({"float32", "float64"}), None],
+    _checks: ClassVar[Checks] = {
+        "penalty": (among({"l2", "l1", "elasticnet"}), NONE),
+        "alpha": (number(Real, 0, closed="low"),),
+        "l1_ratio": (number(Real, 0, 1, closed="low high"),),
+        "fit_intercept": (BOOL,),
+        "max_iter": (number(Integral, 1, closed="low"),),
+        "tol": (number(Real, 0, closed="low"), NONE),
+        "shuffle": (BOOL,),
+        "verbose": VERBOSE,
+        "eta0": (number(Real, 0),),
+        "n_jobs": (INTEGER, NONE),
+        "random_state": RANDOM_STATE,
+        "early_stopping": (BOOL,),
+        "validation_fraction": (number(Real, 0, 1),),
+        "n_iter_no_change": (number(Integral, 1, closed="low"),),
+        "class_weight": (among({"balanced"}), instance(dict), NONE),
+        "warm_start": (BOOL,),
+        "average": (BOOL,),
+        "pocket": (BOOL,),
+        "batch_size": (number(Integral, 1, closed="low"),),
+        "device": (instance(str), instance(Backend), NONE),
+        "dtype": (among({"float32", "float64"}), NONE),
     }
 
     def __init__(
@@ -150,29 +161,8 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        self.penalty = penalty
-        self.alpha = alpha
-        self.l1_ratio = l1_ratio
-        self.fit_intercept = fit_intercept
-        self.max_iter = max_iter
-        self.tol = tol
-        self.shuffle = shuffle
-        self.verbose = verbose
-        self.eta0 = eta0
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.class_weight = class_weight
-        self.warm_start = warm_start
-        self.average = average
-        self.pocket = pocket
-        self.batch_size = batch_size
-        self.device = device
-        self.dtype = dtype
+        self._store(locals())
 
-    @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
         X: Any,
@@ -209,12 +199,12 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         >>> Perceptron(shuffle=False).fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 0, 0, 1]).coef_
         array([[3., 2.]])
         """
+        check_parameters(self)
         fitted: Perceptron = self._commit(
             lambda new: new._fit(X, y, sample_weight, coef_init, intercept_init)
         )
         return fitted
 
-    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> Perceptron:
@@ -245,6 +235,7 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         >>> model.partial_fit([[0.0, 1.0]], ["no"]).predict([[2.0, 0.0], [0.0, 2.0]]).tolist()
         ['yes', 'no']
         """
+        check_parameters(self)
         if not hasattr(self, "classes_"):
             if self.early_stopping:
                 raise ValueError("early_stopping should be False with partial_fit")

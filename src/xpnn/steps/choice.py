@@ -1,22 +1,24 @@
-"""Which training step a fit gets: by its shapes and its number of steps alone.
+"""Which training step a fit gets: by its shapes and settings alone.
 
-Never by a clock or by what is already imported, so the same call always runs the same code.
+Never by a clock or by what is already imported, so the same call always runs the same code. Which
+it was is a line of the logger "xpnn" at level DEBUG.
 """
 
-import importlib.util
-import os
+import logging
 from typing import Any, NamedTuple
 
-import numpy as np
 from array_api_compat import is_cupy_namespace, is_numpy_namespace, is_torch_namespace
 
-from xpnn.arrays.typing import Namespace
-from xpnn.steps.fused import FusedStep, is_plain
+from xpnn.arrays.backend import Backend
+from xpnn.steps.compiled import library
+from xpnn.steps.compiled.plan import SUFFIXES, known_rules
+from xpnn.steps.compiled.steps import CompiledSteps
+from xpnn.steps.inplace import InPlaceSteps
 from xpnn.steps.numpy import NumpyOps
+from xpnn.steps.reference import ReferenceSteps
+from xpnn.steps.rules import Rules, Steps
 
-# Importing numba costs about 0.4 s. NumPy takes about a nanosecond an element between the
-# products, 2 for each number drawn, and 50 us a step whatever the shapes.
-_WORTH_COMPILING = 5e8
+_log = logging.getLogger("xpnn")
 
 
 class Fit(NamedTuple):
@@ -35,46 +37,32 @@ class Fit(NamedTuple):
         return -(-self.rows // self.batch) * self.epochs
 
 
-def fused_step(rules: Any, xp: Namespace, fit: Fit) -> FusedStep | None:
-    """A step in place for one call of fit, or None where the reference has to do."""
-    if fit.sparse or not is_plain(rules.network):
-        return None
-    if is_numpy_namespace(xp):
-        if not uses_numba(rules.network, fit):
-            return FusedStep(rules, NumpyOps(xp))
-        from xpnn.steps.numba import NumbaOps
-        from xpnn.steps.numba_epoch import FusedEpoch
+def training_steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
+    """The steps of one call of fit: the fastest there are for its arrays."""
+    steps = _steps(rules, fit, backend)
+    _log.debug("training steps: %s on %s", type(steps).__name__, backend.name)
+    return steps
 
-        kind = FusedEpoch if fit.resident else FusedStep
-        return kind(rules, NumbaOps(xp))
+
+def _steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
+    xp, place = backend.xp, (backend, fit.dtype)
+    if fit.sparse:
+        return ReferenceSteps(rules, *place)
+    if is_numpy_namespace(xp):
+        if runs_compiled(rules, fit):
+            return CompiledSteps(rules, lambda: InPlaceSteps(rules, NumpyOps(xp), *place))
+        return InPlaceSteps(rules, NumpyOps(xp), *place)
     if is_cupy_namespace(xp):
         from xpnn.steps.cupy import CupyOps
 
-        return FusedStep(rules, CupyOps(xp))
+        return InPlaceSteps(rules, CupyOps(xp), *place)
     if is_torch_namespace(xp):
-        from xpnn.steps.torch import TorchOps, TorchStep
+        from xpnn.steps.torch import TorchOps, TorchSteps
 
-        return TorchStep(rules, TorchOps(xp))
-    return None
-
-
-def uses_numba(network: Any, fit: Fit) -> bool:
-    """Whether a fit on NumPy is long enough for compiled loops; XPNN_NUMBA=0 or 1 overrules."""
-    wanted = numba_wanted()
-    if wanted is False or np.dtype(fit.dtype).kind != "f":
-        return False
-    if wanted is None:
-        drawn = network.layers[0].n_in if network.input_dropout else 0
-        drawn += sum(d.n_out for d in network.layers if d.dropout)
-        units = sum(d.n_out for d in network.layers)
-        work = fit.batch * (units + 2 * drawn) + 3 * network.layout.size + 50_000
-        if work * fit.steps < _WORTH_COMPILING:
-            return False
-    return importlib.util.find_spec("numba") is not None
+        return TorchSteps(rules, TorchOps(xp), *place)
+    return ReferenceSteps(rules, *place)
 
 
-def numba_wanted() -> bool | None:
-    """What the environment says of compiled loops: XPNN_NUMBA=0 or 1, or nothing (None)."""
-    said = os.environ.get("XPNN_NUMBA", "auto")
-    off = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-    return False if off or said == "0" else True if said == "1" else None
+def runs_compiled(rules: Rules, fit: Fit) -> bool:
+    """Whether there are compiled steps for a fit on NumPy arrays."""
+    return fit.dtype in SUFFIXES and known_rules(rules) and library() is not None

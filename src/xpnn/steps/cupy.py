@@ -12,9 +12,10 @@ import numpy as np
 
 from xpnn.arrays.random import keep_count
 from xpnn.arrays.typing import Array
-from xpnn.model.reference import Drop
-from xpnn.steps.inplace import Ops
+from xpnn.model.layer import Drop
 from xpnn.steps.numpy import builtin_name, is_builtin, is_class_number
+from xpnn.steps.operations import Ops, Update
+from xpnn.steps.rules import Batch, Rules
 
 _KEEP_ALL = 65536
 _FEW_CLASSES = 128  # of a row that one thread takes
@@ -199,9 +200,9 @@ class CupyOps(Ops):
         """Write a matrix product into `out`; `matmul` would copy it there."""
         cupy.dot(a, b, out)
 
-    def gather(self, arrays: Any, rows: Array, outs: Any) -> None:
+    def gather(self, data: Batch, rows: Array, into: Batch) -> None:
         """Copy some rows of features and targets in one launch, of weights in another."""
-        (x, y, weight), (to_x, to_y, to_weight) = arrays, outs
+        (x, y, weight), (to_x, to_y, to_weight) = data, into
         if y.ndim == 1:
             _gather()(x, y, rows, x.shape[1], to_x, to_y)
         else:
@@ -222,13 +223,7 @@ class CupyOps(Ops):
         return z, None
 
     def pull_back(
-        self,
-        g: Array,
-        y: Array,
-        saved: Any,
-        activation: Any,
-        drop: Drop | None,
-        db: Array | None,
+        self, g: Array, y: Array, saved: Any, activation: Any, drop: Drop | None, db: Array | None
     ) -> Array:
         """The gradient with respect to z, and the bias's, in one launch."""
         name = builtin_name(activation)
@@ -244,13 +239,7 @@ class CupyOps(Ops):
         return g
 
     def loss(
-        self,
-        z: Array,
-        b: Array | None,
-        y: Array,
-        weight: Array | None,
-        loss: Any,
-        db: Array | None,
+        self, z: Array, b: Array | None, y: Array, weight: Array | None, loss: Any, db: Array | None
     ) -> tuple[Array, Array]:
         """Softmax cross-entropy of class numbers in three launches, in place."""
         n, classes = z.shape
@@ -263,30 +252,17 @@ class CupyOps(Ops):
             _sum("x", "xpnn_sum")(z, db, axis=0)
         return _sum("x", "xpnn_sum")(rows), z
 
-    def update(
-        self,
-        optimizer: Any,
-        theta: Array,
-        gradient: Array,
-        moments: tuple[Array, ...],
-        coefficients: tuple[float, ...],
-        decay: Array | None,
-        l2: Any,
-        n_weights: int,
-    ) -> tuple[tuple[Array, ...], Any]:
+    def update(self, rules: Rules, u: Update) -> tuple[tuple[Array, ...], Any]:
         """Adam in one launch, and one more for the penalty; others by themselves."""
-        if not is_builtin(optimizer, "adam", "adamw") or not isinstance(l2, float):
-            return super().update(
-                optimizer, theta, gradient, moments, coefficients, decay, l2, n_weights
-            )
-        penalty = None
+        n, l2, o, penalty = rules.n_weights, u.l2, rules.optimizer, None
+        if n is None or not is_builtin(o, "adam", "adamw") or not isinstance(l2, float):
+            return super().update(rules, u)
         if l2:
-            penalty = 0.5 * l2, _sum("x * x", "xpnn_sum_of_squares")(theta[:n_weights])
-        rate, shrink = (*coefficients, 0.0)[:2]
-        o = optimizer
+            penalty = 0.5 * l2, _sum("x * x", "xpnn_sum_of_squares")(u.theta[:n])
+        rate, shrink = (*u.coefficients, 0.0)[:2]
         betas = (o.beta_1, o.beta_2, 1.0 - o.beta_1, 1.0 - o.beta_2, o.epsilon)
-        _adam()(gradient, rate, 1.0 - shrink, l2, n_weights, *betas, theta, *moments)
-        return moments, penalty
+        _adam()(u.gradient, rate, 1.0 - shrink, l2, n, *betas, u.theta, *u.moments)
+        return u.moments, penalty
 
     def accumulate(self, total: Array, value: Array, penalty: Any, n: int) -> Array:
         """Add a batch's losses to the epoch's, in one launch and in place."""

@@ -1,4 +1,4 @@
-"""Outputs of a plain network on NumPy: in place, in blocks of rows that stay in the cache.
+"""Outputs of a network on NumPy: compiled, or in place in blocks of rows that stay in the cache.
 
 Workspaces belong to a call, so one network may predict in several threads at once. What is
 remembered between calls is where in the flat vector the weights lie; never the vector itself.
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from xpnn.arrays.typing import Array
+from xpnn.model.dense import Dense
+from xpnn.steps.compiled.outputs import compiled_outputs
 from xpnn.steps.numpy import builtin_name
 
 _BLOCK = 1 << 18  # elements of the widest layer
@@ -24,7 +26,8 @@ def _plan(network: Any) -> Any:
     if known is not None and known[0]() is network:
         return known[1]
     plan: Any = ()
-    if not any(getattr(d, "normalization", None) for d in network.layers):
+    plain = all(type(d) is Dense and not d.normalization for d in network.layers)
+    if plain and network.members == 1:
         place = {e.name: slice(e.offset, e.offset + e.size) for e in network.layout.entries}
         plan = tuple(
             (
@@ -40,6 +43,17 @@ def _plan(network: Any) -> Any:
         _PLANS.clear()
     _PLANS[id(network)] = weakref.ref(network), plan
     return plan
+
+
+def host_outputs(
+    network: Any, theta: np.ndarray, buffers: np.ndarray, x: np.ndarray, method: str
+) -> Array | None:
+    """What a network's `predict` or `forward` gives; None for what only these can."""
+    found = compiled_outputs(network, theta, buffers, x, method == "predict")
+    if found is not None:
+        return found
+    raw = host_forward(network, theta, x)
+    return raw if raw is None or method == "forward" else network.linked(raw, np)
 
 
 def host_forward(network: Any, theta: np.ndarray, x: np.ndarray) -> Array | None:

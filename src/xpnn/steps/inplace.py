@@ -1,144 +1,230 @@
-"""What a training step does between its matrix products, on arrays that it may overwrite.
+"""A training step that writes in place: where all layers are plain, it allocates nothing twice.
 
-`Ops` says it for any library whose arrays can be written. A library's own subclass has the same
-methods with the same signatures; the same tests run on both. An object belongs to one call of
-fit, so that a subclass may keep workspaces.
+The products are laid out so that BLAS takes each operand as it lies, and those of the gradient go
+straight into one flat vector. What lies between them is an `Ops`. A layer that has no version of
+its own here goes by its `forward` and `backward`.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from array_api_compat import device
 
-from xpnn.arrays.random import dropout_mask
-from xpnn.arrays.typing import Array, Namespace
-from xpnn.model import reference
-from xpnn.model.reference import Drop
+from xpnn.arrays.backend import Backend
+from xpnn.arrays.typing import Array, DType
+from xpnn.model.dense import Dense
+from xpnn.model.layer import Drop, Layer, Pass
+from xpnn.steps.operations import Ops, Update
+from xpnn.steps.reference import gather
+from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules
+
+Views = Mapping[str, Array]
 
 
-class Ops:
-    """The operations by way of the array API: right for everything, fast for nothing.
+class InPlaceSteps:
+    """Steps in place; an object serves one call of fit.
 
     Parameters
     ----------
-    xp : namespace
+    rules : Rules
+    ops : Ops
+    backend : Backend
+    dtype : dtype of the backend's namespace
+        Of the parameters.
     """
 
-    def __init__(self, xp: Namespace) -> None:
-        self.xp = xp
+    def __init__(self, rules: Rules, ops: Ops, backend: Backend, dtype: DType) -> None:
+        self.network, self.rules, self.ops = rules.network, rules, ops
+        self.factors = rules.factors(backend, dtype)
+        self.xp, self.batches = backend.xp, dict[int, Batch]()
+        self.theta: Array = None
+        single, layers = self.network.members == 1, self.network.layers
+        self.layers = [
+            _Plain(d, ops) if single and _is_plain(d) else _ByReference(d, ops) for d in layers
+        ]
+        last = self.layers[-1]
+        self.linear_end = last if isinstance(last, _Plain) and last.linear else None
 
-    def product(self, a: Array, b: Array, out: Array) -> None:
-        """Write the matrix product of two arrays, either of them transposed, into `out`."""
-        self.xp.matmul(a, b, out=out)
+    def stride(self, batch: int) -> int:
+        """One: Ctrl-C is looked for between two steps."""
+        return 1
 
-    def gather(self, arrays: Any, rows: Array, outs: Any) -> None:
-        """Copy some rows of features, targets and weights (or None) into `outs`."""
-        for a, out in zip(arrays, outs, strict=True):
-            if a is not None:
-                out[...] = self.xp.take(a, rows, axis=0)
+    def words(self, keys: np.ndarray) -> Any:
+        """Dropout keys as Python ints."""
+        return keys.tolist()
 
-    def drop_inputs(self, x: Array, drop: Drop) -> Array:
-        """Inverted dropout of a batch; may overwrite it."""
-        return reference.input_dropout(x, drop, self.xp)
+    def drop(self, key: Any, i: int) -> Drop | None:
+        """The dropout of the input (0) or of a layer's outputs (its number from 1)."""
+        rate = self.network.rates[i]
+        return Drop(tuple(key[i]), 0, rate) if rate else None
 
-    def activate(
-        self, z: Array, b: Array | None, activation: Any, drop: Drop | None
-    ) -> tuple[Array, Any]:
-        """Bias, activation and dropout of products `z`, which may be overwritten.
+    def on_rows(
+        self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
+    ) -> Carry:
+        """Steps on consecutive batches of resident data."""
+        n = rows.data.x.shape[0]
+        self._bind(carry.theta)
+        for k, c in enumerate(coefficients):
+            start = rows.start + k * rows.size
+            here, size = rows._replace(start=start), min(rows.size, n - start)
+            batch, owned = self._gathered(here, size)
+            carry = self._step(carry, batch, None if keys is None else keys[k], c, owned)
+        return carry
 
-        Returns
-        -------
-        y : array like `z`
-        saved : object
-            For `pull_back`.
-        """
-        xp = self.xp
-        z = z if b is None else z + b
-        a = activation.value(z, xp)
-        if drop is None:
-            return a, (z, a, None)
-        mask = dropout_mask(drop.key, drop.first_row, z.shape, drop.rate, z.dtype, xp, device(z))
-        return a * mask, (z, a, mask)
+    def on_batch(self, carry: Carry, batch: Batch, key: Any, coefficients: Coefficients) -> Carry:
+        """One step on a batch, which is not written into."""
+        self._bind(carry.theta)
+        return self._step(carry, batch, key, coefficients, False)
 
-    def pull_back(
-        self,
-        g: Array,
-        y: Array,
-        saved: Any,
-        activation: Any,
-        drop: Drop | None,
-        db: Array | None,
-    ) -> Array:
-        """The gradient with respect to z, given `g`, the one with respect to y.
+    def _bind(self, theta: Array) -> None:
+        """Make the views of the parameters and of their gradient, once."""
+        if theta is self.theta:
+            return
+        layout, xp = self.network.layout, self.xp
+        self.theta, self.gradient, self.batches = theta, xp.empty_like(theta), {}
+        parts = (layout.by_layer(a, xp, len(self.layers)) for a in (theta, self.gradient))
+        for layer, p, d in zip(self.layers, *parts, strict=True):
+            layer.bind(p, d)
 
-        Parameters
-        ----------
-        g : array like `y`
-            May be overwritten.
-        y, saved
-            What `activate` returned.
-        activation, drop
-            What it was given.
-        db : array of shape (n_units,), or None
-            Takes the bias's gradient.
-        """
-        z, a, mask = saved
-        dz = activation.backward(z, a, g if mask is None else g * mask, self.xp)
-        if db is not None:
-            db[...] = self.xp.sum(dz, axis=0)
-        return dz
+    def _gathered(self, rows: Rows, size: int) -> tuple[Batch, bool]:
+        """A batch of resident data, and whether it may be overwritten."""
+        if rows.order is None or rows.order.ndim > 1:
+            return gather(rows, size, self.xp), False
+        batch = self.batches.get(size)
+        if batch is None:
+            x, y, weight = rows.data
+            like = {"dtype": self.theta.dtype, "device": device(self.theta)}
+            room = self.xp.empty((size, x.shape[1]), **like)
+            rest = [None if a is None else self.xp.empty_like(a[:size, ...]) for a in (y, weight)]
+            batch = self.batches[size] = Batch(room, *rest)
+        self.ops.gather(rows.data, rows.order[rows.start : rows.start + size], batch)
+        return batch, True
 
-    def loss(
-        self,
-        z: Array,
-        b: Array | None,
-        y: Array,
-        weight: Array | None,
-        loss: Any,
-        db: Array | None,
-    ) -> tuple[Array, Array]:
-        """The loss of a linear last layer's products `z`, and its gradient with respect to them.
+    def _step(
+        self, carry: Carry, batch: Batch, key: Any, coefficients: Coefficients, owned: bool
+    ) -> Carry:
+        """A step; `owned` says that the batch's features may be overwritten."""
+        theta, buffers, moments, total = carry
+        n, rules, weight = batch.x.shape[-2], self.rules, batch.weight
+        value = self._backpropagate(batch, buffers, key, owned)
+        if rules.plain and (self.network.members == 1 or not rules.l2):
+            l2 = rules.l2 / rules.over(n, weight, self.xp) if rules.l2 else 0.0
+            u = Update(theta, self.gradient, moments, coefficients, l2, self.factors)
+            moments, penalty = self.ops.update(rules, u)
+            total = self.ops.accumulate(total, value, penalty, n)
+        else:
+            given = (value, self.gradient, batch, coefficients, self.factors, self.xp)
+            new = rules.finish(carry, *given)
+            theta[...], moments, total = new.theta, new.moments, new.total
+        return Carry(theta, buffers, moments, total)
 
-        `z` may be overwritten; `db` takes the bias's gradient.
-        """
-        value, dz = loss(z if b is None else z + b, y, weight, self.xp)
-        if db is not None:
-            db[...] = self.xp.sum(dz, axis=0)
-        return value, dz
+    def _backpropagate(self, batch: Batch, buffers: Array, key: Any, owned: bool) -> Array:
+        """The loss of a batch; its gradient goes into `self.gradient`."""
+        (x, y, weight), layers = batch, self.layers
+        state: Any = [{}] * len(layers)
+        if self.network.buffer_layout.entries:
+            state = self.network.buffer_layout.by_layer(buffers, self.xp, len(layers))
+        drop = None if key is None else self.drop(key, 0)
+        if drop is not None and self.network.members > 1:
+            x = self.network.drop_inputs(x, drop, x, self.xp)
+        elif drop is not None:
+            x = self.ops.drop_inputs(x if owned else self.xp.asarray(x, copy=True), drop)
+        end, loss = self.linear_end, self.rules.loss
+        ends = len(layers) if end is None else len(layers) - 1
+        for i in range(ends):
+            x = layers[i].forward(x, None if key is None else self.drop(key, i + 1), state[i])
+        if end is not None:
+            value, g = end.loss(x, y, weight, loss)
+            g = end.products(g, ends > 0)
+        else:
+            weight = weight if weight is None or weight.ndim == 1 else weight.T
+            value, g = loss(x, y, weight, self.xp)
+        for i in range(ends - 1, -1, -1):
+            g = layers[i].backward(g, i > 0)
+        return value
 
-    def update(
-        self,
-        optimizer: Any,
-        theta: Array,
-        gradient: Array,
-        moments: tuple[Array, ...],
-        coefficients: tuple[float, ...],
-        decay: Array | None,
-        l2: float,
-        n_weights: int,
-    ) -> tuple[tuple[Array, ...], Any]:
-        """One step of the optimizer on ``gradient + l2 * weights``; `theta` is overwritten.
 
-        Parameters
-        ----------
-        decay : array like `theta`, or None
-            1 on the weights, which are its first `n_weights` entries; None if no rule needs it.
-        l2 : float
-            The penalty over the batch's rows.
+class _Plain:
+    """A `Dense` layer without normalization."""
 
-        Returns
-        -------
-        moments : tuple of arrays
-        penalty : object
-            ``l2 / 2 * sum(weights**2)`` before the step, as `accumulate` takes it; or None.
-        """
-        xp, penalty = self.xp, None
-        if not isinstance(l2, float) or l2:  # over weights it is an array, which is not looked at
-            w = theta * decay
-            penalty, gradient = (0.5 * l2) * xp.sum(w * w), gradient + l2 * w
-        new, moments = optimizer.update(theta, gradient, moments, coefficients, decay, xp)
-        theta[...] = new
-        return moments, penalty
+    def __init__(self, layer: Dense, ops: Ops) -> None:
+        self.layer, self.ops, self.activation = layer, ops, layer.activation
+        self.linear = layer.activation.name == "identity" and layer.dropout == 0
+        self.spaces: dict[int, Array] = {}
+        self.most: Array = None
 
-    def accumulate(self, total: Array, value: Array, penalty: Any, n: int) -> Array:
-        """Add the losses of a batch of `n` rows and its penalty to `total`, which is lost."""
-        return total + (value if penalty is None else value + penalty) * n
+    def bind(self, p: Views, d: Views) -> None:
+        """Take the views of the parameters and of their gradient."""
+        self.w, self.b, self.dw, self.db = p["weight"], p.get("bias"), d["weight"], d.get("bias")
+        self.wt, self.spaces, self.most = self.w.T, {}, None
+
+    def room(self, n: int) -> tuple[Array, Array]:
+        """Workspaces of `n` rows: of outputs, and of the gradient of the inputs."""
+        found = self.spaces.get(n)
+        if found is None:
+            if self.most is None or self.most[0].shape[0] < n:
+                like, xp = {"dtype": self.w.dtype, "device": device(self.w)}, self.ops.xp
+                widths = self.layer.n_out, self.layer.n_in
+                self.most, self.spaces = [xp.empty((n, k), **like) for k in widths], {}
+            found = self.spaces[n] = tuple(a[:n, ...] for a in self.most)
+        return found
+
+    def forward(self, x: Array, drop: Drop | None, state: Views) -> Array:
+        """Outputs of some inputs."""
+        self.x, (z, _) = x, self.room(x.shape[0])
+        self.ops.product(x, self.w, z)
+        self.drop, b = drop, self.b
+        self.y, self.saved = self.ops.activate(z, b, self.activation, drop)
+        return self.y
+
+    def backward(self, g: Array, need_dx: bool) -> Array | None:
+        """The gradient with respect to the inputs; that of the parameters goes to its place."""
+        activation, db = self.activation, self.db
+        dz = self.ops.pull_back(g, self.y, self.saved, activation, self.drop, db)
+        return self.products(dz, need_dx)
+
+    def loss(self, x: Array, y: Array, weight: Array | None, loss: Any) -> tuple[Array, Array]:
+        """The loss of a linear last layer, and its gradient with respect to the products."""
+        self.x, (z, _) = x, self.room(x.shape[0])
+        self.ops.product(x, self.w, z)
+        return self.ops.loss(z, self.b, y, weight, loss, self.db)
+
+    def products(self, dz: Array, need_dx: bool) -> Array | None:
+        """The weights' gradient, and the inputs' if it is needed."""
+        self.ops.product(self.x.T, dz, self.dw)
+        if not need_dx:
+            return None
+        dx = self.room(self.x.shape[0])[1]
+        self.ops.product(dz, self.wt, dx)
+        return dx
+
+
+class _ByReference:
+    """Any layer, by its own passes; only its gradients are written in place."""
+
+    def __init__(self, layer: Layer, ops: Ops) -> None:
+        self.layer, self.ops = layer, ops
+
+    def bind(self, p: Views, d: Views) -> None:
+        """Take the views of the parameters and of their gradient."""
+        self.p, self.d = p, d
+
+    def forward(self, x: Array, drop: Drop | None, state: Views) -> Array:
+        """Outputs of some inputs; running statistics move."""
+        how, xp = Pass(True, drop), self.ops.xp
+        y, self.saved, changed = self.layer.forward(self.p, state, x, how, xp)
+        for name, new in changed.items():
+            state[name][...] = new
+        return y
+
+    def backward(self, g: Array, need_dx: bool) -> Array | None:
+        """The gradient with respect to the inputs; that of the parameters goes to its place."""
+        dx, grads = self.layer.backward(self.p, self.saved, g, self.ops.xp, need_dx)
+        for name, d in self.d.items():
+            d[...] = grads[name]
+        return dx
+
+
+def _is_plain(layer: Any) -> bool:
+    return type(layer) is Dense and layer.normalization is None

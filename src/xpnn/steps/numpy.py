@@ -6,11 +6,12 @@ import numpy as np
 
 from xpnn.arrays.random import keep_count, threefry_in_place
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.model.reference import Drop
+from xpnn.model.layer import Drop
 from xpnn.parts.activations import ACTIVATIONS
 from xpnn.parts.losses import LOSSES
 from xpnn.parts.optimizers import OPTIMIZERS
-from xpnn.steps.inplace import Ops
+from xpnn.steps.operations import Ops, Update
+from xpnn.steps.rules import Batch, Rules
 
 _IN_PLACE = ("identity", "relu", "tanh")
 CROSS_ENTROPY = LOSSES["softmax_cross_entropy"]
@@ -53,9 +54,9 @@ class NumpyOps(Ops):
         """Write the matrix product of two arrays, either of them transposed, into `out`."""
         np.dot(a, b, out=out)  # array-api-compat's `matmul` takes twice as long on small ones
 
-    def gather(self, arrays: Any, rows: Array, outs: Any) -> None:
-        """Copy some rows of features, targets and weights (or None) into `outs`."""
-        for a, out in zip(arrays, outs, strict=True):
+    def gather(self, data: Batch, rows: Array, into: Batch) -> None:
+        """Copy some rows of features, targets and weights (or None)."""
+        for a, out in zip(data, into, strict=True):
             if a is not None:
                 np.take(a, rows, axis=0, out=out, mode="clip")  # "raise" would use a buffer
 
@@ -106,13 +107,7 @@ class NumpyOps(Ops):
         return self.space("mask", z.size, np.bool_).reshape(z.shape)
 
     def pull_back(
-        self,
-        g: Array,
-        y: Array,
-        saved: Any,
-        activation: Any,
-        drop: Drop | None,
-        db: Array | None,
+        self, g: Array, y: Array, saved: Any, activation: Any, drop: Drop | None, db: Array | None
     ) -> Array:
         """The gradient with respect to z, in place on `g`."""
         if isinstance(saved, tuple):
@@ -138,13 +133,7 @@ class NumpyOps(Ops):
         return g
 
     def loss(
-        self,
-        z: Array,
-        b: Array | None,
-        y: Array,
-        weight: Array | None,
-        loss: Any,
-        db: Array | None,
+        self, z: Array, b: Array | None, y: Array, weight: Array | None, loss: Any, db: Array | None
     ) -> tuple[Array, Array]:
         """Softmax cross-entropy of class numbers, in place; any other loss by itself."""
         if weight is not None or not is_class_number(loss, y):
@@ -171,40 +160,27 @@ class NumpyOps(Ops):
             np.add.reduce(z, axis=0, out=db)
         return value, z
 
-    def update(
-        self,
-        optimizer: Any,
-        theta: Array,
-        gradient: Array,
-        moments: tuple[Array, ...],
-        coefficients: tuple[float, ...],
-        decay: Array | None,
-        l2: float,
-        n_weights: int,
-    ) -> tuple[tuple[Array, ...], Any]:
+    def update(self, rules: Rules, u: Update) -> tuple[tuple[Array, ...], Any]:
         """Adam in pieces that stay in the cache; any other optimizer by itself."""
-        if not is_builtin(optimizer, "adam"):
-            return super().update(
-                optimizer, theta, gradient, moments, coefficients, decay, l2, n_weights
-            )
-        penalty: Any = None
-        if l2:
+        n_weights, l2, penalty = rules.n_weights, u.l2, None
+        theta, gradient = u.theta, u.gradient
+        if n_weights is None or not is_builtin(rules.optimizer, "adam"):
+            return super().update(rules, u)
+        if u.factors.penalty is not None:
             w, scaled = theta[:n_weights], self.space("penalty", n_weights, theta.dtype)
             penalty = (0.5 * l2) * np.dot(w, w)
             np.multiply(w, theta.dtype.type(l2), out=scaled)
             gradient[:n_weights] += scaled
-        m, v = moments
+        m, v = u.moments
         room = self.space("piece", min(_PIECE, theta.size), theta.dtype)
         for i in range(0, theta.size, _PIECE):
             piece = slice(i, i + _PIECE)
-            self._adam(
-                optimizer, theta[piece], gradient[piece], m[piece], v[piece], coefficients[0], room
-            )
-        return moments, penalty
+            parts = [a[piece] for a in (theta, gradient, m, v)]
+            self._adam(rules.optimizer, parts, u.coefficients[0], room)
+        return u.moments, penalty
 
-    def _adam(
-        self, rule: Any, theta: Array, g: Array, m: Array, v: Array, rate: float, room: Array
-    ) -> None:
+    def _adam(self, rule: Any, parts: list[Array], rate: float, room: Array) -> None:
+        theta, g, m, v = parts
         t = room[: theta.size]
         np.multiply(g, 1.0 - rule.beta_1, out=t)
         np.multiply(m, rule.beta_1, out=m)

@@ -1,21 +1,75 @@
-"""One training step: backpropagation, penalties, clipping, and the optimizer's update."""
+"""What a training step is: what it is given, what it hands on, and what it does with a gradient."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 
-from xpnn.arrays.compiling import compiled, host_words, remembered
+import numpy as np
+
+from xpnn.arrays.backend import Backend
 from xpnn.arrays.numeric import positive_sum
-from xpnn.arrays.typing import Array, Namespace
+from xpnn.arrays.typing import Array, DType, Namespace
+from xpnn.model.layout import Groups, Segment
 from xpnn.model.network import Network
-from xpnn.model.reference import gather
 from xpnn.parts.losses import Loss
-from xpnn.parts.optimizers import OPTIMIZERS, clip_by_global_norm, max_norm, penalty
-from xpnn.steps.choice import Fit, fused_step
-from xpnn.steps.fused import OneByOne
+from xpnn.parts.optimizers import OPTIMIZERS
+from xpnn.parts.regularization import clip_by_global_norm, max_norm, penalty
 
-Carry = tuple[Array, Array, tuple[Array, ...], Array]
-"""theta, buffers, the optimizer's moments, and the epoch's sum of losses."""
+Coefficients = tuple[float, ...]
+"""The optimizer's scalars of one step."""
+
+
+class Carry(NamedTuple):
+    """What a step may destroy and hands on: the caller takes its successor instead."""
+
+    theta: Array
+    buffers: Array
+    moments: tuple[Array, ...]
+    total: Array  # the epoch's sum of losses, 0-d
+
+
+class Batch(NamedTuple):
+    """Some rows; a step never writes into them."""
+
+    x: Array  # (n, n_in), or (members, n, n_in)
+    y: Array
+    weight: Array | None  # (n,), or (n, members) for weights of each member's own
+
+
+class Rows(NamedTuple):
+    """Consecutive batches of resident data."""
+
+    data: Batch
+    order: Array | None  # row numbers, or (n, members) of them; None: as the rows lie
+    start: int
+    size: int  # of a batch; the data's last may be shorter
+
+
+class Factors(NamedTuple):
+    """Each parameter's factors on the device; None where nothing asks for them."""
+
+    rate: Array | None  # of the learning rate
+    decay: Array | None  # of the optimizer's weight decay
+    penalty: Array | None  # of L1 and L2
+
+
+class Steps(Protocol):
+    """The training steps of one call of fit."""
+
+    def stride(self, batch: int) -> int:
+        """How many steps one call of `on_rows` takes, so that Ctrl-C is seen soon."""
+
+    def words(self, keys: np.ndarray) -> Any:
+        """Dropout keys, uint32 of shape (steps, layers + 1, 2), as the methods below take them."""
+
+    def on_batch(self, carry: Carry, batch: Batch, key: Any, coefficients: Coefficients) -> Carry:
+        """One step on a streamed batch; `key` is one step's of `words`, or None."""
+
+    def on_rows(
+        self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
+    ) -> Carry:
+        """As many steps on consecutive batches as there are coefficients."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +84,11 @@ class Rules:
     l1, l2 : float
         Penalties on the weights, divided by the batch's rows (or sum of weights).
     clip_norm : float or None
-        Largest norm of the whole gradient.
+        Largest norm of the whole gradient, each member's own.
     limit : float or None
         Largest norm of a neuron's incoming weights.
+    groups : tuple of (name, Group)
+        How each group of parameters learns, see `make_groups`.
     """
 
     network: Network
@@ -42,106 +98,119 @@ class Rules:
     l2: float = 0.0
     clip_norm: float | None = None
     limit: float | None = None
+    groups: Groups = ()
 
-    @property
-    def needs_mask(self) -> bool:
-        """Whether anything asks which parameters are weights; it takes the memory of them all."""
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """Stretches of the flat vector and their groups' factors."""
+        return self.network.layout.segments(self.groups)
+
+    @cached_property
+    def n_weights(self) -> int | None:
+        """How many parameters, the first ones, decay and are penalized in full, no others being.
+
+        None where groups say otherwise, or learn at rates of their own.
+        """
+        found = [s.stop for s in self.segments if s.decay == s.penalty == 1.0]
+        plain = all(s.rate == 1.0 and s.decay == s.penalty in (0.0, 1.0) for s in self.segments)
+        n = found[-1] if found else 0
+        first = all((s.decay == 1.0) == (s.start < n) for s in self.segments)
+        return n if plain and first else None
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether the optimizer and an L2 penalty are all there is, for all members alike."""
+        return not (self.l1 or self.clip_norm is not None or self.limit is not None)
+
+    @cached_property
+    def limits(self) -> dict[str, float]:
+        """The largest norm of a neuron's incoming weights, by the matrix's name."""
+        if self.limit is None:
+            return {}
+        factors = {name: group.max_norm for name, group in self.groups}
+        found = {}
+        for e in self.network.layout.entries:
+            factor = factors.get(e.group, 1.0 if e.group == "weight" else 0.0)
+            if e.role == "weight" and factor:
+                found[e.name] = factor * self.limit
+        return found
+
+    def factors(self, backend: Backend, dtype: DType) -> Factors:
+        """The vectors that this step asks for, on the device."""
+
+        def vector(name: str) -> Array:
+            parts = [np.full(s.stop - s.start, getattr(s, name)) for s in self.segments]
+            return backend.asarray(np.concatenate(parts), dtype=dtype)
+
         known = type(self.optimizer) in OPTIMIZERS.values()
-        return bool(self.l1 or self.l2 or not known or self.optimizer.name == "adamw")
+        decays = not known or bool(getattr(self.optimizer, "weight_decay", 0.0))
+        return Factors(
+            vector("rate") if any(s.rate != 1.0 for s in self.segments) else None,
+            vector("decay") if decays else None,
+            vector("penalty") if self.l1 or self.l2 else None,
+        )
+
+    def over(self, rows: int, weight: Array | None, xp: Namespace) -> Any:
+        """What penalties are divided by: a batch's rows or the sum of their weights."""
+        if weight is None:
+            return rows
+        return positive_sum(weight if weight.ndim == 1 else xp.permute_dims(weight, (1, 0)), xp)
 
     def finish(
         self,
-        theta: Array,
-        moments: tuple[Array, ...],
+        carry: Carry,
         value: Array,
         gradient: Array,
-        rows: int,
-        weight: Array | None,
-        coefficients: tuple[float, ...],
-        decay: Array | None,
+        batch: Batch,
+        coefficients: Coefficients,
+        factors: Factors,
         xp: Namespace,
-    ) -> tuple[Array, tuple[Array, ...], Array]:
-        """The new parameters and moments, and the loss with its penalties."""
+    ) -> Carry:
+        """Penalties, clipping, the optimizer's update, max-norm; `carry` has the old parameters."""
+        theta, layout, rows = carry.theta, self.network.layout, batch.x.shape[-2]
         if self.l1 or self.l2:
-            over = rows if weight is None else positive_sum(weight, xp)
-            penalty_value, penalty_gradient = penalty(theta * decay, self.l1, self.l2, xp)
-            value = value + penalty_value / over
-            gradient = gradient + penalty_gradient / over
+            cost, push = self._penalty(theta, self.over(rows, batch.weight, xp), factors, xp)
+            value, gradient = value + cost, gradient + push
         if self.clip_norm is not None:
-            gradient = clip_by_global_norm(gradient, self.clip_norm, xp)
-        theta, moments = self.optimizer.update(theta, gradient, moments, coefficients, decay, xp)
-        if self.limit is not None:
-            parts = self.network.layout.split(theta, xp)
-            for e in self.network.layout.entries:
-                if e.role == "weight":
-                    parts[e.name] = max_norm(parts[e.name], self.limit, xp)
-            theta = self.network.layout.join(parts, xp)
-        return theta, moments, value
+            each = layout.by_member(gradient, xp)
+            clipped = clip_by_global_norm(each, self.clip_norm, xp)
+            gradient = layout.from_members(clipped, xp)
+        theta, moments = self.update(theta, gradient, carry.moments, coefficients, factors, xp)
+        if self.limits:
+            parts = layout.split(theta, xp)
+            parts |= {n: max_norm(parts[n], limit, xp) for n, limit in self.limits.items()}
+            theta = layout.join(parts, xp)
+        return Carry(theta, carry.buffers, moments, carry.total + value * rows)
 
+    def _penalty(
+        self, theta: Array, over: Any, factors: Factors, xp: Namespace
+    ) -> tuple[Array, Array]:
+        """The penalties and their gradient; of several members, the mean and each one's own."""
+        if self.network.members == 1:
+            cost, push = penalty(theta, self.l1, self.l2, xp, factors.penalty)
+            return cost / over, push / over
+        layout = self.network.layout
+        each, factor = (layout.by_member(a, xp) for a in (theta, factors.penalty))
+        cost, push = penalty(each, self.l1, self.l2, xp, factor, axis=-1)
+        cost = cost / (over[:, 0] if getattr(over, "ndim", 0) > 1 else over)
+        return xp.mean(cost), layout.from_members(push / over, xp)
 
-class ReferenceSteps(OneByOne):
-    """Training steps by way of the array API, compiled where the library can.
-
-    A kernel's override has the same methods. All take (theta, buffers, moments, total) first,
-    may destroy them, and return their successors: the caller rebinds.
-    """
-
-    def __init__(self, rules: Rules, xp: Namespace) -> None:
-        self.xp = xp
-        self.on_batch, self.on_rows = _compiled_steps(rules, xp)
-
-    def words(self, keys: Any) -> Any:
-        """Dropout keys, a uint32 array (steps, layers, 2), as `on_steps` takes them."""
-        return host_words(keys, self.xp)
-
-
-def training_steps(rules: Rules, fit: Fit, xp: Namespace) -> Any:
-    """The steps of one call of fit: a kernel's override where there is one."""
-    return fused_step(rules, xp, fit) or ReferenceSteps(rules, xp)
-
-
-@remembered
-def _compiled_steps(
-    rules: Rules, xp: Namespace
-) -> tuple[Callable[..., Carry], Callable[..., Carry]]:
-    """A training step on a batch, and one on rows of resident data."""
-
-    def on_batch(
+    def update(
+        self,
         theta: Array,
-        buffers: Array,
+        gradient: Array,
         moments: tuple[Array, ...],
-        total: Array,
-        batch: tuple[Array, Array, Array | None],
-        keys: Any,
-        coefficients: tuple[float, ...],
-        decay: Array | None,
-    ) -> Carry:
-        x, y, weight = batch
-        value, gradient, buffers = rules.network.loss_and_gradient(
-            theta, buffers, x, y, weight, rules.loss, xp, keys=keys
-        )
-        theta, moments, value = rules.finish(
-            theta, moments, value, gradient, x.shape[0], weight, coefficients, decay, xp
-        )
-        return theta, buffers, moments, total + value * x.shape[0]
-
-    def on_rows(
-        theta: Array,
-        buffers: Array,
-        moments: tuple[Array, ...],
-        total: Array,
-        data: tuple[Array, Array, Array | None],
-        order: Array | None,
-        start: int,
-        keys: Any,
-        coefficients: tuple[float, ...],
-        decay: Array | None,
-        size: int,
-    ) -> Carry:
-        batch = gather(data, order, start, size, xp)
-        return on_batch(theta, buffers, moments, total, batch, keys, coefficients, decay)
-
-    return (
-        compiled(on_batch, xp, donate=(0, 2, 3)),
-        compiled(on_rows, xp, donate=(0, 2, 3), static=(10,)),
-    )
+        coefficients: Coefficients,
+        factors: Factors,
+        xp: Namespace,
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """The optimizer's step, with each group's rate."""
+        known = (theta, gradient, moments, coefficients, factors.decay, xp)
+        if factors.rate is None:
+            new, moments = self.optimizer.update(*known)
+        elif type(self.optimizer) in OPTIMIZERS.values():
+            new, moments = self.optimizer.update(*known, rate=factors.rate)
+        else:  # a user's own rule knows of no groups
+            new, moments = self.optimizer.update(*known)
+            new = theta + factors.rate * (new - theta)
+        return new, moments

@@ -3,8 +3,8 @@
 A call costs microseconds whatever it does, so dropout masks are drawn for many steps at once.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,11 +13,12 @@ from torch.optim.adam import adam as fused_adam
 from xpnn.arrays.numeric import positive_sum
 from xpnn.arrays.random import ROTATIONS, dropout_mask, keep_count, key_schedule
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.model.reference import Drop
+from xpnn.model.layer import Drop
 from xpnn.parts.activations import LEAKY_SLOPE
-from xpnn.steps.fused import Carry, FusedStep
-from xpnn.steps.inplace import Ops
+from xpnn.steps.inplace import InPlaceSteps
 from xpnn.steps.numpy import CROSS_ENTROPY, builtin_name, is_builtin
+from xpnn.steps.operations import Ops, Update
+from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules
 
 _IN_PLACE: dict[str, Callable[[Array], Array]] = {
     "identity": lambda z: z,
@@ -34,6 +35,16 @@ _SIGN_BITS = 0x80008000 - (1 << 32)  # flipped, they make the order of uint16 th
 # Numbers as tensors: torch makes one of a Python number at every call, which takes as long again.
 _DOWN = {r: torch.tensor(32 - r, dtype=torch.int32, device="cpu") for r in ROTATIONS}
 _LOW = {r: torch.tensor((1 << r) - 1, dtype=torch.int32, device="cpu") for r in ROTATIONS}
+
+
+class Drawn(NamedTuple):
+    """A dropout mask that has been drawn ahead, in the place of a `Drop`."""
+
+    values: Array
+
+    def mask(self, shape: tuple[int, ...], like: Array, xp: Namespace) -> Array:
+        """The multipliers, for a last batch that may be shorter."""
+        return self.values[: shape[-2]]
 
 
 class TorchOps(Ops):
@@ -62,9 +73,9 @@ class TorchOps(Ops):
         else:
             super().product(a, b, out)
 
-    def gather(self, arrays: Any, rows: Array, outs: Any) -> None:
-        """Copy some rows of features, targets and weights (or None) into `outs`."""
-        for a, out in zip(arrays, outs, strict=True):
+    def gather(self, data: Batch, rows: Array, into: Batch) -> None:
+        """Copy some rows of features, targets and weights (or None)."""
+        for a, out in zip(data, into, strict=True):
             if a is None:
                 continue
             if a.dtype == out.dtype:
@@ -109,10 +120,9 @@ class TorchOps(Ops):
             torch.le(draws, keep_count(rate) - 32769, out=out[:, i : i + n])
         return out.mul_(65536 / keep_count(rate))
 
-    def _mask(self, a: Array, drop: Drop) -> Array:
-        if len(drop.key) == 1:  # drawn ahead by TorchStep
-            mask: Array = drop.key[0][: a.shape[0]]
-            return mask
+    def _mask(self, a: Array, drop: Drop | Drawn) -> Array:
+        if isinstance(drop, Drawn):
+            return drop.mask(a.shape, a, self.xp)
         keys = np.asarray(drop.key, dtype=np.uint32)[None, :]
         out = torch.empty((1, *a.shape), dtype=a.dtype, device=a.device)
         return self.draw(keys, drop.first_row, tuple(a.shape), drop.rate, out)[0]
@@ -131,13 +141,7 @@ class TorchOps(Ops):
         return a.mul_(mask) if name in ("identity", "relu") else a * mask, (z, a, mask)
 
     def pull_back(
-        self,
-        g: Array,
-        y: Array,
-        saved: Any,
-        activation: Any,
-        drop: Drop | None,
-        db: Array | None,
+        self, g: Array, y: Array, saved: Any, activation: Any, drop: Drop | None, db: Array | None
     ) -> Array:
         """The gradient with respect to z, in place on `g` for the commonest activations."""
         z, a, mask = saved
@@ -160,13 +164,7 @@ class TorchOps(Ops):
         return g
 
     def loss(
-        self,
-        z: Array,
-        b: Array | None,
-        y: Array,
-        weight: Array | None,
-        loss: Any,
-        db: Array | None,
+        self, z: Array, b: Array | None, y: Array, weight: Array | None, loss: Any, db: Array | None
     ) -> tuple[Array, Array]:
         """Softmax cross-entropy of class numbers in place; any other loss by itself."""
         if b is not None:
@@ -190,34 +188,23 @@ class TorchOps(Ops):
             torch.sum(dz, 0, dtype=db.dtype, out=db)
         return value, dz
 
-    def update(
-        self,
-        optimizer: Any,
-        theta: Array,
-        gradient: Array,
-        moments: tuple[Array, ...],
-        coefficients: tuple[float, ...],
-        decay: Array | None,
-        l2: Any,
-        n_weights: int,
-    ) -> tuple[tuple[Array, ...], Any]:
+    def update(self, rules: Rules, u: Update) -> tuple[tuple[Array, ...], Any]:
         """Penalty and optimizer in place."""
-        penalty: Any = None
-        if not isinstance(l2, float) or l2:  # over weights it is an array, which is not looked at
-            w = theta[:n_weights]
+        n, l2, o, penalty = rules.n_weights, u.l2, rules.optimizer, None
+        if n is None or not is_builtin(o, *_RULES):
+            return super().update(rules, u)
+        w, gradient = u.theta[:n], u.gradient
+        if u.factors.penalty is not None:
             penalty = torch.dot(w, w).mul_(0.5 * l2)
             if isinstance(l2, float):
-                gradient[:n_weights].add_(w, alpha=l2)
-            else:
-                gradient[:n_weights].addcmul_(w, l2)
-        if is_builtin(optimizer, *_RULES):
-            if optimizer.name == "adamw":
-                theta[:n_weights].mul_(1.0 - coefficients[1])
-            _RULES[optimizer.name](self, optimizer, coefficients[0], theta, gradient, *moments)
-        else:
-            new, moments = optimizer.update(theta, gradient, moments, coefficients, decay, self.xp)
-            theta.copy_(new)
-        return moments, penalty
+                gradient[:n].add_(w, alpha=l2)
+            else:  # over the rows' weights: it is not looked at
+                gradient[:n].addcmul_(w, l2)
+        step, *decay = u.coefficients
+        for share in decay:
+            w.mul_(1.0 - share)
+        _RULES[o.name](self, o, step, u.theta, gradient, *u.moments)
+        return u.moments, penalty
 
     def accumulate(self, total: Array, value: Array, penalty: Any, n: int) -> Array:
         """Add the losses of a batch of `n` rows and its penalty to `total`, in place."""
@@ -288,54 +275,49 @@ def _threefry(words: Array, x0: Array, x1: Array, t: Array) -> None:
             x1.add_(words[i // 4 + 1, 1])
 
 
-class TorchStep(FusedStep):
+class TorchSteps(InPlaceSteps):
     """Steps in place that draw the dropout masks of several steps at once."""
 
     ops: TorchOps
 
     def stride(self, batch: int) -> int:
-        """How many steps one call of `on_steps` takes: as many as one draw has room for."""
+        """How many steps one call of `on_rows` takes: as many as one draw has room for."""
+        if self.network.members > 1:
+            return 1
         widths = [units for units, rate in self._drops() if rate]
         most = min(_COUNTERS.values()) // (batch * -(-max(widths, default=0) // 4) or 1)
         return max(1, min(most, _MOST_STEPS)) if widths else 1
 
-    def words(self, keys: Any) -> Any:
-        """Dropout keys, a uint32 array (steps, layers, 2), as `on_steps` takes them."""
+    def words(self, keys: np.ndarray) -> Any:
+        """Dropout keys as they are, a uint32 array of shape (steps, layers + 1, 2)."""
         return keys
 
-    def on_steps(
-        self,
-        theta: Array,
-        buffers: Array,
-        moments: tuple[Array, ...],
-        total: Array,
-        data: tuple[Array, Array, Array | None],
-        order: Array | None,
-        start: int,
-        keys: Any,
-        coefficients: list[tuple[float, ...]],
-        decay: Array | None,
-        batch: int,
+    def drop(self, key: Any, i: int) -> Any:
+        """The dropout of the input (0) or of a layer's outputs (its number from 1)."""
+        if isinstance(key, list):  # masks that are drawn
+            return None if key[i] is None else Drawn(key[i])
+        return super().drop(key.tolist(), i)
+
+    def on_rows(
+        self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
     ) -> Carry:
-        """As many steps as there are coefficients, on consecutive batches of resident data."""
-        drawn: Any = None
-        if keys is not None:
-            rows = min(batch, data[0].shape[0] - start)
+        """Steps on consecutive batches of resident data."""
+        drawn = keys
+        if keys is not None and self.network.members == 1:
+            size = min(rows.size, rows.data.x.shape[0] - rows.start)
             masks = [
-                self._masks(f"mask_{i}", keys[:, i], (rows, units), rate, theta) if rate else None
+                self._masks(f"mask_{i}", keys[:, i], (size, units), rate, carry.theta)
+                if rate
+                else None
                 for i, (units, rate) in enumerate(self._drops())
             ]
-            # in place of a key stands what it draws
-            drawn = [[None if m is None else (m[k],) for m in masks] for k in range(len(keys))]
-        return super().on_steps(
-            theta, buffers, moments, total, data, order, start, drawn, coefficients, decay, batch
-        )
+            drawn = [[None if m is None else m[k] for m in masks] for k in range(len(keys))]
+        return super().on_rows(carry, rows, drawn, coefficients)
 
     def _drops(self) -> list[tuple[int, float]]:
         """Units and rate of the input's dropout and of each layer's."""
-        layers = self.network.layers
-        inputs = layers[0].n_in, self.network.input_dropout
-        return [inputs, *((layer.n_out, layer.dropout) for layer in layers)]
+        widths = [self.network.n_in, *(layer.n_out for layer in self.network.layers)]
+        return list(zip(widths, self.network.rates, strict=True))
 
     def _masks(
         self, name: str, keys: np.ndarray, shape: tuple[int, int], rate: float, like: Array

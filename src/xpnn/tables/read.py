@@ -5,6 +5,7 @@ str, or None where missing. `xpnn.tables` turns columns into a network's input.
 """
 
 import csv
+import io
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -150,9 +151,11 @@ def _read_csv(path: Path) -> Columns:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TableError(f"{path} is not text in UTF-8; save it as a CSV in UTF-8.") from error
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t|", key=first.count)
-    rows = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True)
+    # Only \n, \r and \r\n end a line; str.splitlines ends one at \f, U+2028 and others too.
+    lines = io.StringIO(text, newline="")
+    delimiter = max(",;\t|", key=next(lines, "").count)
+    lines.seek(0)
+    rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     try:
         names = [name.strip() for name in next(rows, [])]
         cells: list[list[str]] = []

@@ -8,7 +8,8 @@ import numpy as np
 from xpnn.arrays.backend import Backend, to_numpy
 from xpnn.arrays.compiling import compiled_method
 from xpnn.arrays.typing import Array, DType, Namespace
-from xpnn.steps.inference import host_forward
+from xpnn.parts.losses import built_in
+from xpnn.steps.inference import host_outputs
 
 # Training needs room beside the data; data above this part of the free memory is streamed.
 _RESIDENT_FRACTION = 0.5
@@ -32,6 +33,8 @@ class Dataset:
         Of features, weights and floating targets; integer targets keep theirs.
     stream : bool, default=None
         Whether batches are moved one by one; None decides by the device's free memory.
+    checked : bool, default=False
+        Whether class numbers are known to be right, so that nobody has to look at them.
     """
 
     def __init__(
@@ -43,8 +46,9 @@ class Dataset:
         dtype: DType,
         *,
         stream: bool | None = None,
+        checked: bool = False,
     ) -> None:
-        self.backend, self.dtype, self.n = backend, dtype, int(x.shape[0])
+        self.backend, self.dtype, self.n, self.checked = backend, dtype, int(x.shape[0]), checked
         self.sparse = is_sparse(x)
         self.resident = not (self.sparse or (_too_big(x, backend) if stream is None else stream))
         self.arrays: tuple[Any, ...] = (x, y, weight)
@@ -70,6 +74,29 @@ class Dataset:
             return order
         wide = "int64" in self.backend.dtypes
         return self.backend.asarray(order, dtype="int64" if wide else "int32")
+
+    def check_labels(self, loss: Any, n_classes: int) -> None:
+        """Refuse class numbers that a network with so many outputs does not have.
+
+        Raises
+        ------
+        ValueError
+            With the first wrong one and its row.
+        """
+        y, xp = self.arrays[1], self.backend.xp
+        numbers = built_in(loss) == "softmax_cross_entropy" and y is not None and y.ndim == 1
+        if self.checked or not numbers or not self.n:
+            return
+        library = xp if self.resident else np
+        if float(library.min(y)) < 0 or float(library.max(y)) >= n_classes:
+            y = to_numpy(y)
+            wrong = (y < 0) | (y >= n_classes)
+            row = int(np.flatnonzero(wrong)[0])
+            raise ValueError(
+                f"y has the class number {y[row].item()!r} in row {row}, but the network has "
+                f"{n_classes} outputs: number the classes from 0 to {n_classes - 1}, or give the "
+                "last layer more outputs."
+            )
 
     def fetch(self, order: np.ndarray | None, start: int, size: int) -> tuple[Array | None, ...]:
         """One streamed batch, gathered on the host and moved."""
@@ -101,17 +128,17 @@ def predict_in_chunks(
     array of shape (n, n_out) on the backend's device
     """
     if isinstance(x, np.ndarray) and isinstance(theta, np.ndarray):
-        raw = host_forward(network, theta, x)
-        if raw is not None:
-            return raw if method == "forward" else network.link(raw, backend.xp)
+        outputs = host_outputs(network, theta, buffers, x, method)
+        if outputs is not None:
+            return outputs
     function = compiled_method(network, method, backend.xp)
-    widest = max(max(layer.n_in, layer.n_out) for layer in network.layers)
-    size = max(1, CHUNK_ELEMENTS // widest)
+    size = max(1, CHUNK_ELEMENTS // network.widest)
     data = Dataset(x, None, None, backend, theta.dtype)
     parts = [
         function(theta, buffers, batch, backend.xp) for batch in _chunks(data, size, backend.xp)
     ]
-    return parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=0)
+    rows = -2 if method == "forward" else 0  # the axis behind the members'
+    return parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=rows)
 
 
 def _chunks(data: Dataset, size: int, xp: Namespace) -> Iterator[Array]:

@@ -16,7 +16,9 @@ from xpnn.arrays.typing import Array, Namespace
 from xpnn.model.network import Network
 from xpnn.model.normalization import MOMENTUM
 from xpnn.parts.losses import Loss
-from xpnn.parts.optimizers import penalty
+from xpnn.parts.regularization import penalty
+from xpnn.steps.compiled.sums import CompiledSums
+from xpnn.steps.rules import Rules
 from xpnn.training.callbacks import Callback, Callbacks, EpochEnd
 from xpnn.training.data import CHUNK_ELEMENTS, Dataset
 from xpnn.training.interrupt import interruptible
@@ -116,13 +118,14 @@ class _Run:
         self.interrupted, self.n_iterations = interrupted, 0
         network.check_activations(state.theta, self.xp)
         self.dtype = state.theta.dtype
-        self.decay = self.backend.asarray(network.layout.mask("weight"), dtype=self.dtype)
+        data.check_labels(config.loss, network.n_out)
+        rules = Rules(network, config.loss, None, config.l1, config.l2)
+        self.factor = rules.factors(self.backend, self.dtype).penalty
         self.zeros = self.xp.zeros_like(state.buffers)
-        self.on_batch, self.on_weights = _functions(
-            network, config.loss, config.l1, config.l2, self.xp
-        )
-        widest = max(max(layer.n_in, layer.n_out) for layer in network.layers)
-        self.size = max(1, CHUNK_ELEMENTS // widest)
+        on_batch, self.on_weights = _functions(network, config.loss, config.l1, config.l2, self.xp)
+        numpy = self.backend.name == "numpy"
+        self.on_batch = CompiledSums(network, config.loss, on_batch) if numpy else on_batch
+        self.size = max(1, CHUNK_ELEMENTS // network.widest)
         if state.buffers.shape[0]:
             self.size = data.n  # batch normalization: the statistics of all rows
         self.whole = None
@@ -154,7 +157,7 @@ class _Run:
             part, share, _ = self.on_batch(theta, self.zeros, batch)
             total = part if total is None else total + part
             rows = share if rows is None else rows + share
-        vector = self.on_weights(theta, total, rows, self.decay)
+        vector = self.on_weights(theta, total, rows, self.factor)
         host = self.backend.to_numpy(vector).astype(np.float64)
         loss = float(host[0])
         if self.last is None:
@@ -219,10 +222,10 @@ def _functions(
         share = xp.ones_like(value) * x.shape[0] if weight is None else xp.sum(weight)
         return xp.concat([xp.reshape(value, (1,)), gradient]) * share, share, buffers
 
-    def on_weights(theta: Array, total: Array, share: Array, decay: Array) -> Array:
+    def on_weights(theta: Array, total: Array, share: Array, factor: Array | None) -> Array:
         vector = total
         if l1 or l2:
-            value, gradient = penalty(theta * decay, l1, l2, xp)
+            value, gradient = penalty(theta, l1, l2, xp, factor)
             vector = vector + xp.concat([xp.reshape(value, (1,)), gradient])
         return vector / positive_sum(share, xp)
 

@@ -15,10 +15,10 @@ from array_api_compat import device
 from xpnn._warnings import warn_user
 from xpnn.arrays.random import SHUFFLE, host_generator, step_keys
 from xpnn.arrays.typing import Array
-from xpnn.model.network import Network
+from xpnn.model.network import Network, make_groups
 from xpnn.parts.schedules import Progress
-from xpnn.steps.choice import Fit
-from xpnn.steps.rules import Rules, training_steps
+from xpnn.steps.choice import Fit, training_steps
+from xpnn.steps.rules import Batch, Carry, Rows, Rules, Steps
 from xpnn.training.callbacks import Callback, Callbacks, EpochEnd
 from xpnn.training.data import Dataset
 from xpnn.training.interrupt import interruptible
@@ -115,6 +115,7 @@ class _Run:
         self.network, self.state, self.data, self.config = network, state, data, config
         self.validation, self.xp = validation, data.backend.xp
         network.check_activations(state.theta, self.xp)
+        data.check_labels(config.loss, network.n_out)
         self.outcome: Outcome = "finished"
         self.good: Weights | None = None
         self.best = state.best_weights
@@ -128,15 +129,11 @@ class _Run:
         self.drawn: tuple[int, np.ndarray] = (0, np.empty((0, 0, 2), dtype=np.uint32))
         self.first = state.step, state.epoch
         c = config
-        rules = Rules(network, c.loss, c.optimizer, c.l1, c.l2, c.clip_norm, c.max_norm)
-        self.decay: Array | None = None
-        if rules.needs_mask:
-            mask = network.layout.mask("weight")
-            self.decay = data.backend.asarray(mask, dtype=state.theta.dtype)
+        groups = make_groups(c.groups, network.layout)
+        rules = Rules(network, c.loss, c.optimizer, c.l1, c.l2, c.clip_norm, c.max_norm, groups)
         fit = Fit(data.n, c.batch_size, c.epochs, data.resident, data.sparse, state.theta.dtype)
-        steps = training_steps(rules, fit, self.xp)
-        self.on_batch, self.on_steps, self.words = steps.on_batch, steps.on_steps, steps.words
-        self.stride = steps.stride(c.batch_size) if data.resident else 1
+        self.steps: Steps = training_steps(rules, fit, data.backend)
+        self.stride = self.steps.stride(c.batch_size) if data.resident else 1
 
     def progress(self, plateaus: int = 0) -> Progress:
         """Where the run stands, after so many more plateaus."""
@@ -149,10 +146,7 @@ class _Run:
     def epoch(self, interrupted: Callable[[], bool]) -> bool:
         """All batches once; False when Ctrl-C ended it between two steps."""
         s, c, data, xp = self.state, self.config, self.data, self.xp
-        order = None
-        if c.shuffle:
-            shuffled = host_generator(s.seed, SHUFFLE, s.epoch).permutation(data.n)
-            order = data.place(shuffled)
+        order = data.place(self._shuffled()) if c.shuffle else None
         n_steps = -(-data.n // c.batch_size)
         keys = self._keys(n_steps)
         self.total = xp.zeros((), dtype=s.theta.dtype, device=device(s.theta))
@@ -164,17 +158,26 @@ class _Run:
             rates = self._coefficients(i, min(stride, n_steps - i))
             words = None if keys is None else keys[i : i + stride]
             start = i * c.batch_size
-            carry = (s.theta, s.buffers, s.moments, self.total)
+            carry = Carry(s.theta, s.buffers, s.moments, self.total)
             if data.resident:
-                where = (data.arrays, order, start)
-                carry = self.on_steps(*carry, *where, words, rates, self.decay, c.batch_size)
+                rows = Rows(Batch(*data.arrays), order, start, c.batch_size)
+                carry = self.steps.on_rows(carry, rows, words, rates)
             else:
-                batch = data.fetch(order, start, min(c.batch_size, data.n - start))
-                rule = (None if words is None else words[0], rates[0], self.decay)
-                carry = self.on_batch(*carry, batch, *rule)
+                batch = Batch(*data.fetch(order, start, min(c.batch_size, data.n - start)))
+                key = None if words is None else words[0]
+                carry = self.steps.on_batch(carry, batch, key, rates[0])
             s.theta, s.buffers, s.moments, self.total = carry
         s.epoch, s.samples = s.epoch + 1, s.samples + data.n
         return True
+
+    def _shuffled(self) -> np.ndarray:
+        """An epoch's order of the rows; with `own_rows`, one a member, shape (n, members)."""
+        s, n = self.state, self.data.n
+        if not self.config.own_rows or self.network.members == 1:
+            return host_generator(s.seed, SHUFFLE, s.epoch).permutation(n)
+        members = range(self.network.members)
+        draws = [host_generator(s.seed, SHUFFLE, s.epoch, m).permutation(n) for m in members]
+        return np.stack(draws, axis=1)
 
     def _coefficients(self, first: int, count: int) -> list[tuple[float, ...]]:
         """The optimizer's scalars of the epoch's steps from `first` on; these count as done."""
@@ -197,10 +200,11 @@ class _Run:
             return None
         step, (first, keys) = self.state.step, self.drawn
         if not first <= step <= first + len(keys) - n_steps:
-            ahead = max(n_steps, _KEYS_AHEAD)
+            left = n_steps * (self.config.epochs - self.state.epoch + self.first[1])
+            ahead = max(n_steps, min(left, _KEYS_AHEAD))
             keys = step_keys(self.state.seed, step, ahead, len(self.network.layers) + 1)
             self.drawn = first, keys = step, keys
-        return self.words(keys[step - first : step - first + n_steps])
+        return self.steps.words(keys[step - first : step - first + n_steps])
 
     def read_metrics(self) -> dict[str, float]:
         """The epoch's one look at the device, and what follows from it."""

@@ -59,6 +59,10 @@ class TrainingConfig:
         Largest norm of the whole gradient.
     max_norm : float or None
         Largest norm of a neuron's incoming weights.
+    groups : mapping of str to Group, default=()
+        How groups of parameters learn, where not as `xpnn.network.GROUPS` says.
+    own_rows : bool, default=False
+        Whether each member of the network sees the rows in an order of its own.
     monitor : str
         Which metric of the history has to improve: "loss" and "val_loss" fall, all others rise.
     restore_best : bool
@@ -84,6 +88,8 @@ class TrainingConfig:
     l2: float = 0.0
     clip_norm: float | None = None
     max_norm: float | None = None
+    groups: Any = ()
+    own_rows: bool = False
     monitor: str = "loss"
     restore_best: bool = False
     incremental: bool = False

@@ -1,0 +1,428 @@
+"""Mistakes planted in the library, one at a time in a copy of it: does a test fail for each?
+
+    python ci/mutants.py                 # all; a line each, and 1 if one of them lives
+    python ci/mutants.py momentum files  # those with one of the words in their description or file
+    python ci/mutants.py --check         # only whether each text is still in its file
+
+Run it when tests are cut or merged. A mutant whose text is gone is planted anew, where the code
+that its description tells of is now; it is not dropped.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".hypothesis", ".*_cache", "dist", "build")
+
+
+class Mutant(NamedTuple):
+    """A mistake: what it is, where, the text and what stands there instead."""
+
+    what: str
+    file: str  # in src/xpnn
+    old: str
+    new: str
+    tests: str  # where a failure is likely, tried before the whole suite
+    device: str = "numpy"
+
+
+STRICT = "strict:device1"
+
+MUTANTS = (
+    # -- parts
+    Mutant(
+        "label smoothing shares among c - 1 classes",
+        "parts/losses.py",
+        "+ label_smoothing / c\n",
+        "+ label_smoothing / (c - 1)\n",
+        "losses",
+    ),
+    Mutant(
+        "one loss ignores sample weights",
+        "parts/losses.py",
+        "_weighted_mean(g * (r - 0.5 * g), g, weight, xp)",
+        "_weighted_mean(g * (r - 0.5 * g), g, None, xp)",
+        "losses",
+    ),
+    Mutant(
+        "softmax without subtracting the maximum",
+        "parts/losses.py",
+        "z = output - xp.max(output, axis=1, keepdims=True)",
+        "z = output",
+        "losses",
+    ),
+    Mutant(
+        "a loss's gradient has the wrong sign",
+        "parts/losses.py",
+        "_weighted_mean(xp.abs(r), sign(r, xp), weight, xp)",
+        "_weighted_mean(xp.abs(r), -sign(r, xp), weight, xp)",
+        "losses network",
+    ),
+    Mutant(
+        "momentum pulls back",
+        "parts/optimizers.py",
+        "velocity = self.momentum * state[0] - lr * gradient",
+        "velocity = -self.momentum * state[0] - lr * gradient",
+        "optimizers",
+    ),
+    Mutant(
+        "Adam's bias correction is a step late",
+        "parts/optimizers.py",
+        "/ (1.0 - self.beta_1**t)",
+        "/ (1.0 - self.beta_1 ** (t + 1))",
+        "optimizers",
+    ),
+    Mutant(
+        "AdamW decays biases too",
+        "parts/optimizers.py",
+        "(shrink if decay is None else shrink * decay)",
+        "shrink",
+        "optimizers",
+    ),
+    Mutant(
+        "the gradient is clipped by its largest entry",
+        "parts/optimizers.py",
+        "xp.sqrt(xp.sum(unit * unit))",
+        "xp.max(xp.abs(unit))",
+        "optimizers",
+    ),
+    Mutant(
+        "R2 divides by the spread of unweighted rows",
+        "parts/metrics.py",
+        "spread = xp.sum(w * (shifted - mean) ** 2, axis=0)",
+        "spread = xp.sum((shifted - mean) ** 2, axis=0)",
+        "metrics",
+    ),
+    Mutant(
+        "ELU's slope is that of its value",
+        "parts/activations.py",
+        "return at_most(a, 0.0, xp) + 1.0",
+        "return at_most(z, 0.0, xp) + 1.0",
+        "activations",
+    ),
+    Mutant(
+        "He's bound asks for the outputs",
+        "parts/initializers.py",
+        "bound=math.sqrt(6.0 / fan_in))",
+        "bound=math.sqrt(6.0 / fan_out))",
+        "initializers",
+    ),
+    Mutant(
+        "the warm-up is a step off",
+        "parts/schedules.py",
+        "((progress.step + 1) / rising)",
+        "(progress.step / rising)",
+        "schedules",
+    ),
+    # -- arrays
+    Mutant(
+        "dropout does not scale what it keeps",
+        "arrays/random.py",
+        "xp.astype(draws < kept, dtype) * (65536 / kept)",
+        "xp.astype(draws < kept, dtype)",
+        "random",
+    ),
+    Mutant(
+        "a NumPy scalar makes float32 masks float64",
+        "arrays/random.py",
+        "xp.astype(draws < kept, dtype) * (65536 / kept)",
+        "xp.astype(draws < kept, dtype) * np.float64(65536 / kept)",
+        "random network",
+    ),
+    # -- model
+    Mutant(
+        "the bias has no gradient",
+        "model/reference.py",
+        "return dx, cache.x.T @ dz, xp.sum(dz, axis=0)",
+        "return dx, cache.x.T @ dz, 0.0 * xp.sum(dz, axis=0)",
+        "network",
+    ),
+    Mutant(
+        "the gradient goes through dropped units",
+        "model/reference.py",
+        "        g = g * cache.mask\n",
+        "        g = g * 1.0\n",
+        "network",
+    ),
+    Mutant(
+        "layer normalization over the batch",
+        "model/normalization.py",
+        'u, axis, batch = x @ w, 0 if kind == "batch" else 1, None',
+        "u, axis, batch = x @ w, 0, None",
+        "normalization",
+    ),
+    Mutant(
+        "the running variance lacks n / (n - 1)",
+        "model/normalization.py",
+        "variance[0, ...] * (n / (n - 1))",
+        "variance[0, ...]",
+        "normalization",
+    ),
+    Mutant(
+        "a step waits for the device",
+        "model/reference.py",
+        "    dz = activation.backward(cache.z, cache.a, g, xp)\n",
+        "    dz = activation.backward(cache.z, cache.a, g, xp)\n    float(xp.sum(dz))\n",
+        "network transfers",
+        STRICT,
+    ),
+    # -- steps
+    Mutant(
+        "the reference doubles the L2 penalty's gradient",
+        "steps/rules.py",
+        "gradient = gradient + penalty_gradient / over",
+        "gradient = gradient + 2.0 * penalty_gradient / over",
+        "training kernels",
+    ),
+    Mutant(
+        "steps in place halve the L2 penalty's gradient",
+        "steps/numpy.py",
+        "np.multiply(w, theta.dtype.type(l2), out=scaled)",
+        "np.multiply(w, theta.dtype.type(0.5 * l2), out=scaled)",
+        "kernels",
+    ),
+    Mutant(
+        "steps in place forget the dropout scale on the way back",
+        "steps/numpy.py",
+        "np.multiply(g, g.dtype.type(65536 / keep_count(drop.rate)), out=g)",
+        "pass",
+        "kernels",
+    ),
+    Mutant(
+        "a last short batch counts as a full one in the epoch's loss",
+        "steps/inplace.py",
+        "(value if penalty is None else value + penalty) * n",
+        "(value if penalty is None else value + penalty) * (n if n > 9 else 16)",
+        "kernels training",
+    ),
+    Mutant(
+        "a last short batch's penalty is over a full one",
+        "steps/fused.py",
+        "rules.l2 / (n if weight is None",
+        "rules.l2 / (self.room if weight is None",
+        "kernels",
+    ),
+    Mutant(
+        "weights of one compiled loss are left out of its value",
+        "steps/numba_losses.py",
+        "total += w * found",
+        "total += found",
+        "shared_steps",
+    ),
+    Mutant(
+        "a helping thread's biases are left out",
+        "steps/numba_steps.py",
+        "for other in range(1, parts):\n                    for j in range(sums.shape[0])",
+        "for other in range(2, parts):\n                    for j in range(sums.shape[0])",
+        "shared_steps",
+    ),
+    Mutant(
+        "compiled tanh forgets that its output was scaled by dropout",
+        "steps/numba_loops.py",
+        "a = y[i, j] * unscale\n                    g[i, j] *= one - a * a",
+        "a = y[i, j]\n                    g[i, j] *= one - a * a",
+        "kernels",
+    ),
+    Mutant(
+        "a compiled cross-entropy does not subtract the maximum",
+        "steps/numba_losses.py",
+        "z[i, j] -= top",
+        "z[i, j] -= zero",
+        "kernels",
+    ),
+    Mutant(
+        "predictions in blocks forget the last layer's bias",
+        "steps/inference.py",
+        "        if b is not None:\n            x += b",
+        '        if b is not None and name != "identity":\n            x += b',
+        "estimators",
+    ),
+    # -- training
+    Mutant(
+        "early stopping is an epoch early",
+        "training/loop.py",
+        "if s.stale > c.patience:",
+        "if s.stale >= c.patience:",
+        "training",
+    ),
+    Mutant(
+        "each epoch has the first one's order",
+        "training/loop.py",
+        "host_generator(s.seed, SHUFFLE, s.epoch)",
+        "host_generator(s.seed, SHUFFLE, 0)",
+        "training",
+    ),
+    Mutant(
+        "a state's copy shares its moments",
+        "training/state.py",
+        "return theta, buffers, tuple(moments)",
+        "return theta, buffers, weights[2]",
+        "training",
+    ),
+    Mutant(
+        "float64 rows stay float64 in float32 work",
+        "training/data.py",
+        "dtype=self.dtype if _is_floating(a) else None",
+        "dtype=None",
+        "data",
+    ),
+    Mutant(
+        "rows go to the device by way of the host",
+        "training/data.py",
+        "return self.backend.asarray(a, dtype=self.dtype if _is_floating(a) else None)",
+        "return self.backend.asarray(to_numpy(a), dtype=self.dtype if _is_floating(a) else None)",
+        "data transfers",
+        STRICT,
+    ),
+    Mutant(
+        "L-BFGS divides by rows instead of weights",
+        "training/lbfgs.py",
+        "if weight is None else xp.sum(weight)",
+        "if weight is None else xp.ones_like(value) * x.shape[0]",
+        "lbfgs",
+    ),
+    # -- estimators
+    Mutant(
+        "the classes' probabilities change places",
+        "estimators/_labels.py",
+        "z = xp.concat([-z, z], axis=1)",
+        "z = xp.concat([z, -z], axis=1)",
+        "estimators",
+    ),
+    Mutant(
+        "held-out rows lose their weights",
+        "estimators/_heldout.py",
+        "weight = np.ones(rows.x.shape[0]) if rows.weight is None else rows.weight",
+        "weight = np.ones(rows.x.shape[0])",
+        "estimators callbacks",
+    ),
+    Mutant(
+        "a second fit keeps the optimizer's moments",
+        "estimators/_base.py",
+        "if restart or self._moments_of is not kind:",
+        "if self._moments_of is not kind:",
+        "sklearn_parity",
+    ),
+    # -- tables, files
+    Mutant(
+        "a column is scaled by the sample's deviation, n - 1",
+        "tables/preprocessing.py",
+        "scale = float(values.std())",
+        "scale = float(values.std(ddof=1))",
+        "tables",
+    ),
+    Mutant(
+        "a category that training has not seen counts as the first",
+        "tables/preprocessing.py",
+        "place.get(v, -1)",
+        "place.get(v, 0)",
+        "tables",
+    ),
+    Mutant(
+        "a form feed ends a line",
+        "tables/read.py",
+        "rows = csv.reader(lines,",
+        "rows = csv.reader(text.splitlines(keepends=True),",
+        "tables",
+    ),
+    Mutant(
+        "a model file's format is not asked for",
+        "files/model.py",
+        'if metadata.get("format") != FORMAT:',
+        'if "format" in metadata and metadata["format"] == "":',
+        "files",
+    ),
+    Mutant(
+        "a model file's checksum is not compared",
+        "files/model.py",
+        'if metadata["sha256"] != _digest(text, arrays):',
+        'if not metadata["sha256"]:',
+        "files",
+    ),
+    # -- perceptron
+    Mutant(
+        "the perceptron stops an epoch late",
+        "perceptron/fit.py",
+        "return self.waited >= plan.patience",
+        "return self.waited > plan.patience",
+        "perceptron",
+    ),
+    Mutant(
+        "the pocket keeps the last weights of equals",
+        "perceptron/fit.py",
+        "better = badness < self.badness",
+        "better = badness <= self.badness",
+        "perceptron",
+    ),
+)
+
+
+def missing(mutant: Mutant, tree: Path = ROOT) -> bool:
+    """Whether the mutant can't be planted: its text is not once in its file."""
+    path = tree / "src/xpnn" / mutant.file
+    return not path.is_file() or path.read_text("utf-8").count(mutant.old) != 1
+
+
+def run_tests(tree: Path, mutant: Mutant, chosen: list[str]) -> str:
+    """The first test that fails in a tree, or "" if all pass."""
+    environment = os.environ | {"PYTHONPATH": str(tree / "src")}
+    environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    options = ["-x", "-q", "-p", "no:cacheprovider", f"--device={mutant.device}"]
+    command = [sys.executable, "-m", "pytest", *options, *(chosen or ["-n", "2"])]
+    done = subprocess.run(
+        command, cwd=tree, env=environment, capture_output=True, text=True, check=False
+    )
+    found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", done.stdout, re.MULTILINE)
+    if found or done.returncode == 0:
+        return found[1] if found else ""
+    raise RuntimeError(f"pytest itself: {done.stdout[-500:]}{done.stderr[-500:]}")
+
+
+def finder(tree: Path, mutant: Mutant) -> str:
+    """The test that finds a mutant in a tree that is as it was before and after, or ""."""
+    path = tree / "src/xpnn" / mutant.file
+    original = path.read_bytes()
+    if mutant.file.startswith("steps/numba"):  # numba's cache knows no callees
+        for cached in path.parent.glob("__pycache__/*.nb?"):
+            cached.unlink()
+    path.write_text(path.read_text("utf-8").replace(mutant.old, mutant.new), "utf-8")
+    likely = [f"tests/test_{name}.py" for name in mutant.tests.split()]
+    try:
+        known = [name for name in likely if (tree / name).is_file()]
+        return (known and run_tests(tree, mutant, known)) or run_tests(tree, mutant, [])
+    finally:
+        path.write_bytes(original)
+        if mutant.file.startswith("steps/numba"):
+            for cached in path.parent.glob("__pycache__/*.nb?"):
+                cached.unlink()
+
+
+def main(words: list[str]) -> int:
+    """Plant the mutants that the words choose; 1 if one is not found or can't be planted."""
+    check = "--check" in words
+    words = [word for word in words if word != "--check"]
+    chosen = [m for m in MUTANTS if not words or any(w in m.what + m.file for w in words)]
+    bad = [m for m in chosen if missing(m)]
+    for m in bad:
+        print(f"can't be planted: {m.what} ({m.file}); find its place and plant it anew")
+    lived = []
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "xpnn"
+        if not check:
+            shutil.copytree(ROOT, tree, ignore=LEFT_OUT)
+        for m in [] if check else [m for m in chosen if m not in bad]:
+            test = finder(tree, m)
+            lived += [] if test else [m]
+            print(f"{m.file} | {m.what} | {test or 'LIVES'}", flush=True)
+    print(f"{len(chosen)} mutants, {len(lived)} live, {len(bad)} can't be planted")
+    return int(bool(bad or lived))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

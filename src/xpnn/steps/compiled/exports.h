@@ -1,0 +1,55 @@
+/* What steps.py calls, of one number type. */
+#ifndef XPNN_EXPORTS_H
+#define XPNN_EXPORTS_H
+
+#include <stdlib.h>
+
+#include "outputs.h"
+#include "steps.h"
+
+XPNN_EXPORT int64_t EXPORTED(room)(const plan *p) {
+    room r;
+    plan counted = *p;
+    counted.room = NULL;
+    return (int64_t)lay_out(&counted, &r);
+}
+
+/* As many steps as the plan says, from its row `start` on; the sum of their losses into `total`. */
+XPNN_EXPORT int64_t EXPORTED(steps)(plan *p) {
+    room r;
+    lay_out(p, &r);
+    pool_run(p->pool, take_part, &r);
+    p->total = 0;
+    for (int64_t i = 0; i < p->parts; i++) p->total += r.thread[i].value;
+    return 1;
+}
+
+/* The link of a network's outputs, (rows, n_out). 0 if there is not enough memory. */
+XPNN_EXPORT int64_t EXPORTED(outputs)(const plan *p, const real *theta, const real *buffers,
+                                      const real *x, int64_t x_stride, int64_t rows, int64_t link,
+                                      real *outputs) {
+    const int64_t wide = widest(p), block = smaller(block_of_rows(wide), larger(rows, 1));
+    request q = {p, theta, buffers, x, x_stride, rows, outputs, link, block, p->parts, NULL};
+    double nearby[1024]; /* enough for a row of a small network */
+    const size_t needed = (size_t)(numbers_of_part(wide, block) * p->parts) * sizeof(real);
+    q.room = needed <= sizeof nearby ? (char *)nearby : malloc(needed);
+    if (!q.room) return 0;
+    pool_run(p->pool, outputs_of_part, &q);
+    if (q.room != (char *)nearby) free(q.room);
+    return 1;
+}
+
+/* One of the elementary functions, for the tests. */
+XPNN_EXPORT int64_t EXPORTED(function)(int64_t which, real *x, int64_t n) {
+    switch (which) {
+    case 0: exp_rows(x, n); break;
+    case 1: expm1_rows(x, n); break;
+    case 2: tanh_rows(x, n); break;
+    case 3: sigmoid_rows(x, n); break;
+    case 4: log_rows(x, n); break;
+    default: log1p_rows(x, n);
+    }
+    return 1;
+}
+
+#endif

@@ -1,0 +1,3 @@
+/* The steps in double precision. */
+#define XPNN_BITS 64
+#include "exports.h"

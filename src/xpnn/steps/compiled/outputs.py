@@ -1,0 +1,96 @@
+"""Outputs of a network on NumPy arrays, compiled from C.
+
+What is remembered between calls is a description of the network, never its parameters; what a call
+works in is its own, so one network may predict in several threads at once.
+"""
+
+import ctypes
+import weakref
+from typing import Any
+
+import numpy as np
+
+from xpnn.parts.activations import ACTIVATIONS
+from xpnn.steps import threads
+from xpnn.steps.compiled import library
+from xpnn.steps.compiled.plan import (
+    ACTIVATION_CODES,
+    SUFFIXES,
+    Plan,
+    address,
+    fill_network,
+    function,
+    known_network,
+    product_address,
+    rows_in_one_piece,
+)
+from xpnn.steps.compiled.pool import Pool
+
+_MOST = 64  # networks that are remembered
+_FEWEST_PRODUCTS = 20_000_000  # multiplications of a thread's share: starting it takes its time
+_Known = tuple[Any, Plan | None, Any, int]
+_KNOWN: dict[tuple[int, np.dtype], _Known] = {}
+
+
+def compiled_outputs(
+    network: Any, theta: np.ndarray, buffers: np.ndarray, x: np.ndarray, link: bool
+) -> np.ndarray | None:
+    """The link of the raw outputs, or these themselves, shape (n, n_out); None if it cannot be.
+
+    Parameters
+    ----------
+    network : xpnn.network.Network
+    theta, buffers : ndarray
+    x : ndarray of shape (n, n_in)
+        Any floating dtype; computed in that of `theta`.
+    link : bool
+    """
+    if theta.dtype not in SUFFIXES or library() is None:
+        return None
+    _, plan, _, work = _known(network, theta.dtype)
+    if plan is None or x.ndim != 2 or x.shape[1] != network.n_in:
+        return None
+    code = ACTIVATION_CODES[network.link.name] if link else 0
+    theta, x = np.ascontiguousarray(theta), rows_in_one_piece(x, theta.dtype)
+    rows, stride = x.shape[0], x.strides[0] // x.itemsize
+    out = np.empty((rows, network.n_out), dtype=theta.dtype)
+    call = function("outputs", theta.dtype)
+    where = (address(theta), address(buffers), address(x), stride, rows, code, address(out))
+    parts = work * rows // _FEWEST_PRODUCTS
+    if parts > 1:
+        parts = min(parts, threads.blas_threads())
+    if parts < 2:
+        done = call(ctypes.addressof(plan), *where)
+    else:
+        with threads.one_blas_thread():
+            done = _shared(call, plan, parts, where)
+    if not done:
+        raise MemoryError(f"There is no memory for the outputs of {rows} rows.")
+    return out
+
+
+def _shared(call: Any, plan: Plan, parts: int, where: tuple[Any, ...]) -> int:
+    """The same in several threads, by a plan of the call's own."""
+    pool, own = Pool(library(), parts), Plan.from_buffer_copy(plan)
+    own.pool, own.parts = pool.handle, pool.parts
+    return int(call(ctypes.addressof(own), *where))
+
+
+def _known(network: Any, dtype: np.dtype) -> _Known:
+    """The network's plan, None for what is not built in; and multiplications of a row."""
+    key = id(network), dtype
+    known = _KNOWN.get(key)
+    if known is not None and known[0]() is network:
+        return known
+    plan, table, work = None, None, 0
+    if (
+        known_network(network, training=False)
+        and ACTIVATIONS.get(network.link.name) is network.link
+    ):
+        plan = Plan(parts=1, product=product_address(dtype))
+        table = fill_network(plan, network, {})
+        work = sum(d.n_in * d.n_out for d in network.layers)
+    if len(_KNOWN) >= _MOST:
+        _KNOWN.clear()
+    known = _KNOWN[key] = weakref.ref(network), plan, table, work
+    return known

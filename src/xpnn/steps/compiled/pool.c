@@ -1,0 +1,110 @@
+/* Threads that wait for each other by looking for some microseconds, and then by sleeping.
+
+   A step of a small network takes less time than the system needs to wake a thread, so whoever
+   waits looks first; but an idle pool takes no processor. Everything waits for one number to
+   change: that of the work given, or that of the meetings held. */
+#include "pool.h"
+
+#include <stdlib.h>
+
+#include "system_threads.h"
+#include "xpnn.h"
+
+#define LOOKS 2000 /* before sleeping: 20 to 100 microseconds */
+
+struct pool {
+    shared_number given, held, arrived, sleepers;
+    int64_t parts;
+    pool_work *work; /* NULL: go home */
+    void *argument;
+    mutex lock;
+    condition changed;
+    struct helper { pool *of; int64_t part; thread handle; } helpers[];
+};
+
+/* Wait until a number is no longer `old`. */
+static void wait_for_change(pool *p, shared_number *number, int64_t old) {
+    for (int i = 0; i < LOOKS; i++) {
+        if (look(number) != old) return;
+        pause_between_looks();
+    }
+    lock_mutex(&p->lock);
+    add_to(&p->sleepers, 1); /* before the last look: who changes the number looks afterwards */
+    while (look(number) == old) sleep_until_woken(&p->changed, &p->lock);
+    add_to(&p->sleepers, -1);
+    unlock_mutex(&p->lock);
+}
+
+static void change(pool *p, shared_number *number) {
+    add_to(number, 1);
+    if (look(&p->sleepers) == 0) return;
+    lock_mutex(&p->lock);
+    wake_all(&p->changed);
+    unlock_mutex(&p->lock);
+}
+
+void pool_meet(pool *p) {
+    if (!p) return;
+    const int64_t meeting = look(&p->held);
+    if (add_to(&p->arrived, 1) == p->parts) {
+        add_to(&p->arrived, -p->parts);
+        change(p, &p->held);
+    } else {
+        wait_for_change(p, &p->held, meeting);
+    }
+}
+
+static thread_result THREAD_CALL help(void *argument) {
+    struct helper *me = argument;
+    pool *p = me->of;
+    for (int64_t seen = 0;; seen++) {
+        wait_for_change(p, &p->given, seen);
+        if (!p->work) break;
+        p->work(p->argument, me->part);
+        pool_meet(p);
+    }
+    return 0;
+}
+
+void pool_run(pool *p, pool_work *work, void *argument) {
+    if (!p) {
+        work(argument, 0);
+        return;
+    }
+    p->work = work;
+    p->argument = argument;
+    change(p, &p->given);
+    work(argument, 0);
+    pool_meet(p);
+}
+
+/* End the threads and free the pool. Not in a forked child: there are no such threads there. */
+XPNN_EXPORT void xpnn_pool_end(pool *p) {
+    p->work = NULL;
+    change(p, &p->given);
+    for (int64_t i = 1; i < p->parts; i++) join_thread(p->helpers[i].handle);
+    end_condition(&p->changed);
+    end_mutex(&p->lock);
+    free(p);
+}
+
+/* A pool of `parts` threads, the caller's among them, or of as many as the system gives. NULL if
+   that is one. */
+XPNN_EXPORT pool *xpnn_pool_begin(int64_t parts) {
+    if (parts < 2) return NULL;
+    pool *p = calloc(1, sizeof *p + (size_t)parts * sizeof p->helpers[0]);
+    if (!p) return NULL;
+    begin_mutex(&p->lock);
+    begin_condition(&p->changed);
+    for (p->parts = 1; p->parts < parts; p->parts++) {
+        struct helper *next = &p->helpers[p->parts];
+        next->of = p;
+        next->part = p->parts;
+        if (!start_thread(&next->handle, help, next)) break;
+    }
+    if (p->parts > 1) return p;
+    xpnn_pool_end(p);
+    return NULL;
+}
+
+XPNN_EXPORT int64_t xpnn_pool_parts(const pool *p) { return p ? p->parts : 1; }

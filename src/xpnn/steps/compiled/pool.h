@@ -1,0 +1,17 @@
+/* A few threads that share one fit's steps. */
+#ifndef XPNN_POOL_H
+#define XPNN_POOL_H
+
+#include <stdint.h>
+
+typedef struct pool pool;
+typedef void pool_work(void *argument, int64_t part);
+
+/* Let each of the pool's threads, the caller as part 0, do its part; return when all have.
+   Without a pool the caller does the only part. */
+void pool_run(pool *p, pool_work *work, void *argument);
+
+/* Within pool_run: wait until all threads have come here. */
+void pool_meet(pool *p);
+
+#endif

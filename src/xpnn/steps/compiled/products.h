@@ -1,0 +1,78 @@
+/* Matrix products of row-major matrices, by BLAS: it reads them as their column-major transposes.
+
+   Where a matrix is a vector, a loop is faster. */
+#ifndef XPNN_PRODUCTS_H
+#define XPNN_PRODUCTS_H
+
+#include "plan.h"
+
+static void multiply_matrices(gemm *product, char of_a, char of_b, int64_t m, int64_t n, int64_t k,
+                              const real *a, int64_t lda, const real *b, int64_t ldb, real *c,
+                              int64_t ldc) {
+    int im = (int)m, in = (int)n, ik = (int)k, ia = (int)lda, ib = (int)ldb, ic = (int)ldc;
+    real one = 1, zero = 0;
+    product(&of_a, &of_b, &im, &in, &ik, &one, a, &ia, b, &ib, &zero, c, &ic);
+}
+
+WIDE static void add_scaled(real *restrict y, const real *restrict x, real factor, int64_t n) {
+    for (int64_t j = 0; j < n; j++) y[j] += factor * x[j];
+}
+
+/* z = X w */
+WIDE static void matrix_times_vector(const real *restrict x, int64_t ld, const real *restrict w,
+                                     real *restrict z, int64_t rows, int64_t n) {
+    const int64_t whole = n - n % 16;
+    for (int64_t i = 0; i < rows; i++, x += ld) {
+        real s[16] = {0}, rest = 0;
+        for (int64_t j = 0; j < whole; j += 16)
+            for (int k = 0; k < 16; k++) s[k] += x[j + k] * w[j + k];
+        for (int64_t j = whole; j < n; j++) rest += x[j] * w[j];
+        for (int k = 8; k; k /= 2)
+            for (int l = 0; l < k; l++) s[l] += s[l + k];
+        z[i] = s[0] + rest;
+    }
+}
+
+/* X = z w^T */
+WIDE static void vector_times_vector(const real *restrict z, const real *restrict w,
+                                     real *restrict x, int64_t rows, int64_t n) {
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < n; j++) x[i * n + j] = z[i] * w[j];
+}
+
+/* Z = X W of (rows, n_in) and (n_in, n_out) */
+static void product(const plan *p, const real *x, int64_t ld, const real *w, real *z, int64_t rows,
+                    int64_t n_in, int64_t n_out) {
+    if (n_out == 1) {
+        matrix_times_vector(x, ld, w, z, rows, n_in);
+    } else if (rows == 1) {
+        memset(z, 0, (size_t)n_out * sizeof *z);
+        for (int64_t i = 0; i < n_in; i++) add_scaled(z, w + i * n_out, x[i], n_out);
+    } else if (rows > 0) {
+        multiply_matrices(p->product, 'N', 'N', n_out, rows, n_in, w, n_out, x, ld, z, n_out);
+    }
+}
+
+/* DX = DZ W^T */
+static void product_with_transposed(const plan *p, const real *dz, const real *w, real *dx,
+                                    int64_t rows, int64_t n_in, int64_t n_out) {
+    if (n_out == 1)
+        vector_times_vector(dz, w, dx, rows, n_in);
+    else if (rows > 0)
+        multiply_matrices(p->product, 'T', 'N', n_in, rows, n_out, w, n_out, dz, n_out, dx, n_in);
+}
+
+/* DW = X[:, :count]^T DZ */
+static void product_of_columns(const plan *p, const real *x, int64_t ld, const real *dz, real *dw,
+                               int64_t rows, int64_t count, int64_t n_out) {
+    if (rows <= 1 || n_out == 1) memset(dw, 0, (size_t)(count * n_out) * sizeof *dw);
+    if (n_out == 1) {
+        for (int64_t i = 0; i < rows; i++) add_scaled(dw, x + i * ld, dz[i], count);
+    } else if (rows == 1) {
+        for (int64_t i = 0; i < count; i++) add_scaled(dw + i * n_out, dz, x[i], n_out);
+    } else if (rows > 1) {
+        multiply_matrices(p->product, 'N', 'T', n_out, count, rows, dz, n_out, x, ld, dw, n_out);
+    }
+}
+
+#endif

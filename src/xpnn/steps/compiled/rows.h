@@ -1,0 +1,211 @@
+/* Some rows of a batch, forward and back. Each thread does its own. */
+#ifndef XPNN_ROWS_H
+#define XPNN_ROWS_H
+
+#include "activations.h"
+#include "losses.h"
+#include "normalization.h"
+#include "products.h"
+#include "room.h"
+
+/* The rows of a step's batch that one thread does. */
+typedef struct {
+    const room *r;
+    thread_room *mine;
+    int64_t part, begin, n; /* the batch's first row in the call, and its number of rows */
+    int64_t first, count;   /* the thread's rows within the batch */
+    const uint32_t *keys;   /* of the step, or NULL */
+    double over;            /* the sum of the batch's weights */
+} task;
+
+static drop drop_of(const task *t, int64_t index, int64_t kept, int64_t first) {
+    drop d = {kept, {0, 0}, t->first + first};
+    if (t->keys) memcpy(d.key, t->keys + 2 * index, sizeof d.key);
+    return d;
+}
+
+/* Whether features are read where they lie: nobody shuffles or changes them. */
+INLINE int reads_in_place(const plan *p) { return !p->order && p->input_kept == KEEP_ALL; }
+
+/* What layer k takes in, from the batch's row `first` on; and how far apart its rows are. */
+static const real *inputs_of(const room *r, int64_t k, int64_t begin, int64_t first, int64_t *ld) {
+    const plan *p = r->p;
+    *ld = k == 0 && reads_in_place(p) ? p->x_stride : p->layer[k].n_in;
+    if (k > 0) return r->layer[k - 1].y + first * *ld;
+    return reads_in_place(p) ? p->x + row_of(p, begin + first) * *ld : r->x + first * *ld;
+}
+
+/* Copy the thread's rows of the features, and drop some. */
+static void gather_features(const task *t) {
+    const plan *p = t->r->p;
+    const int64_t n_in = p->layer[0].n_in;
+    real *x = t->r->x + t->first * n_in;
+    for (int64_t i = 0; i < t->count; i++) {
+        const real *row = p->x + row_of(p, t->begin + t->first + i) * p->x_stride;
+        memcpy(x + i * n_in, row, (size_t)n_in * sizeof *x);
+    }
+    if (p->input_kept < KEEP_ALL) {
+        const drop d = drop_of(t, 0, p->input_kept, 0);
+        drop_rows(x, NULL, t->count, n_in, &d, t->mine->draws);
+    }
+}
+
+/* Sums over the whole batch of columns of this thread's rows: first(u), second(u) for each column.
+
+   Two places take turns: whoever writes one has met all others since they read it. */
+static double *place_for_sums(const task *t) {
+    return t->mine->sums + (t->mine->exchanges++ % 2) * 2 * widest(t->r->p);
+}
+
+static const double *sum_over_threads(const task *t, const double *place, int64_t count) {
+    const plan *p = t->r->p;
+    const int64_t at = place - t->mine->sums;
+    pool_meet(p->pool);
+    double *into = t->mine->totals;
+    for (int64_t j = 0; j < count; j++) {
+        into[j] = 0;
+        for (int64_t i = 0; i < p->parts; i++) into[j] += t->r->thread[i].sums[at + j];
+    }
+    return into;
+}
+
+/* The running statistics take in those of a batch of n rows. */
+static void remember_statistic(real *old, const double *total, int64_t units, double divisor) {
+    for (int64_t j = 0; j < units; j++)
+        old[j] = (1 - RUNNING) * old[j] + RUNNING * NUMBER(total[j] / divisor);
+}
+
+/* unit in place of u, by the statistics of all threads' rows. */
+static void normalize_batch(const task *t, const layer *l, real *u, real *inverse) {
+    const int64_t units = l->n_out, n = t->n;
+    const int remembers = t->part == 0 && n > 1 && l->statistics >= 0 && t->r->p->buffers;
+    real *running = remembers ? t->r->p->buffers + l->statistics : NULL;
+    double *place = place_for_sums(t);
+    columns_in_double(u, NULL, place, t->count, units);
+    const double *total = sum_over_threads(t, place, units);
+    for (int64_t j = 0; j < units; j++) t->mine->factors[j] = NUMBER(total[j] / (double)n);
+    if (running) remember_statistic(running, total, units, (double)n);
+    subtract_from_rows(u, t->mine->factors, t->count, units);
+    place = place_for_sums(t);
+    columns_in_double(u, u, place, t->count, units);
+    total = sum_over_threads(t, place, units);
+    for (int64_t j = 0; j < units; j++)
+        inverse[j] = 1 / ROOT(NUMBER(total[j] / (double)n) + EPSILON);
+    if (running) remember_statistic(running + units, total, units, (double)(n - 1));
+    multiply_rows(u, inverse, t->count, units);
+}
+
+/* du in place of dz, of batch normalization. */
+static void normalized_batch_back(const task *t, real *g, const real *unit, const real *scale,
+                                  const real *inverse, int64_t units) {
+    multiply_rows(g, scale, t->count, units);
+    double *place = place_for_sums(t);
+    columns_in_double(g, NULL, place, t->count, units);
+    columns_in_double(g, unit, place + units, t->count, units);
+    const double *total = sum_over_threads(t, place, 2 * units);
+    real *mean = t->mine->factors;
+    for (int64_t j = 0; j < 2 * units; j++) mean[j] = NUMBER(total[j] / (double)t->n);
+    normalized_columns_back(g, unit, mean, mean + units, inverse, t->count, units);
+}
+
+/* y = dropout(f(z + b)) of the thread's rows, in blocks that stay in the cache. */
+static void activate_rows(const task *t, int64_t k, real *y, const real *b) {
+    const layer *l = &t->r->p->layer[k];
+    real *saved = t->r->layer[k].saved;
+    const int64_t units = l->n_out, most = rows_of_block(units);
+    if (saved) saved += t->first * units;
+    for (int64_t i = 0; i < t->count; i += most) {
+        const int64_t rows = smaller(most, t->count - i);
+        real *here = y + i * units, *slope = saved ? saved + i * units : NULL;
+        if (b) add_to_rows(here, b, rows, units);
+        activate(l->activation, here, slope, rows, units);
+        if (l->kept < KEEP_ALL) {
+            const drop d = drop_of(t, k + 1, l->kept, i);
+            drop_rows(here, saves_slope(l->activation) ? slope : NULL, rows, units, &d,
+                      t->mine->draws);
+        }
+    }
+}
+
+/* Layer k's outputs of the thread's rows. */
+static void layer_forward(const task *t, int64_t k) {
+    const plan *p = t->r->p;
+    const layer *l = &p->layer[k];
+    const layer_room *r = &t->r->layer[k];
+    const int64_t units = l->n_out, at = t->first * units;
+    int64_t ld;
+    const real *x = inputs_of(t->r, k, t->begin, t->first, &ld);
+    real *y = r->y + at, *u = l->normalization ? r->unit + at : y;
+    const real *b = l->bias >= 0 ? p->theta + l->bias : NULL;
+    product(p, x, ld, p->theta + l->weight, u, t->count, l->n_in, units);
+    if (l->normalization == OF_BATCH)
+        normalize_batch(t, l, u, r->inverse + t->part * units);
+    else if (l->normalization == OF_LAYER)
+        normalize_rows(u, r->inverse + t->first, t->count, units);
+    if (l->normalization) scale_rows(u, p->theta + l->scale, y, t->count, units);
+    activate_rows(t, k, y, b);
+}
+
+/* The gradient before activation and dropout, in place of the one after; its columns' sums. */
+static void pull_back_rows(const task *t, int64_t k, real *g, real *db) {
+    const layer *l = &t->r->p->layer[k];
+    const layer_room *r = &t->r->layer[k];
+    const int64_t units = l->n_out, most = rows_of_block(units), code = l->activation;
+    const real unscale = NUMBER((double)l->kept / 65536);
+    for (int64_t i = 0; i < t->count; i += most) {
+        const int64_t rows = smaller(most, t->count - i), at = (t->first + i) * units;
+        real *here = g + i * units;
+        if (l->kept < KEEP_ALL && code == RELU) { /* a dropped unit is a 0, so it needs no draw */
+            scale_all(here, rows * units, 1 / unscale);
+        } else if (l->kept < KEEP_ALL && !saves_slope(code)) {
+            const drop d = drop_of(t, k + 1, l->kept, i);
+            drop_rows(here, NULL, rows, units, &d, t->mine->draws);
+        }
+        pull_back(code, here, r->y + at, r->saved ? r->saved + at : NULL, rows, units, unscale);
+        if (db) add_columns(here, db, rows, units);
+    }
+}
+
+/* The gradient with respect to layer k's affine map, in place of that of its outputs. */
+static void layer_backward(const task *t, int64_t k) {
+    const plan *p = t->r->p;
+    const layer *l = &p->layer[k];
+    const layer_room *r = &t->r->layer[k];
+    const int64_t units = l->n_out, at = t->first * units;
+    real *g = r->gradient + at, *vectors = t->mine->vectors;
+    pull_back_rows(t, k, g, l->bias >= 0 ? vectors + (l->bias - p->weights) : NULL);
+    if (!l->normalization) return;
+    const real *unit = r->unit + at, *scale = p->theta + l->scale;
+    add_columns_of_products(g, unit, vectors + (l->scale - p->weights), t->count, units);
+    if (l->normalization == OF_BATCH)
+        normalized_batch_back(t, g, unit, scale, r->inverse + t->part * units, units);
+    else
+        normalized_rows_back(g, unit, scale, r->inverse + t->first, t->count, units);
+}
+
+/* The thread's rows forward and back: their share of the loss, and all layers' gradients but
+   those of the weights. */
+static double forward_and_back(const task *t) {
+    const plan *p = t->r->p;
+    const int64_t last = p->layers - 1, outputs = p->layer[last].n_out;
+    const layer_room *end = &t->r->layer[last];
+    real *o = end->y + t->first * outputs, *g = end->gradient + t->first * outputs;
+    if (!reads_in_place(p)) gather_features(t);
+    for (int64_t k = 0; k <= last; k++) layer_forward(t, k);
+    const double divisor = loss_divisor(p->loss, t->over, outputs);
+    const double value = loss_of_rows(p, t->begin + t->first, t->count, o, g, divisor,
+                                      t->mine->scratch);
+    memset(t->mine->vectors, 0, (size_t)(p->parameters - p->weights) * sizeof *g);
+    for (int64_t k = last; k >= 0; k--) {
+        const layer *l = &p->layer[k];
+        layer_backward(t, k);
+        if (k > 0)
+            product_with_transposed(p, t->r->layer[k].gradient + t->first * l->n_out,
+                                    p->theta + l->weight,
+                                    t->r->layer[k - 1].gradient + t->first * l->n_in, t->count,
+                                    l->n_in, l->n_out);
+    }
+    return value;
+}
+
+#endif

@@ -1,0 +1,162 @@
+"""Training steps compiled from C, many in one call: `Steps` on NumPy arrays.
+
+What is built in runs compiled. Data that do not fit the network go to the NumPy steps, which have
+the words for it.
+"""
+
+import ctypes
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from xpnn.arrays.typing import Array
+from xpnn.steps import threads
+from xpnn.steps.compiled import library
+from xpnn.steps.compiled.plan import (
+    SUFFIXES,
+    Plan,
+    address,
+    fill_loss,
+    fill_network,
+    fill_optimizer,
+    function,
+    product_address,
+    rows_in_one_piece,
+)
+from xpnn.steps.compiled.pool import Pool
+from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
+
+_SECONDS_APART = 4e9  # multiplications between two looks at Ctrl-C: about a twentieth of a second
+_FEWEST_PRODUCTS = 1_000_000  # multiplications of a thread's share: with less it mostly waits
+_FEWEST_ROWS = 32  # of its share
+
+
+class CompiledSteps:
+    """`Steps` of one call of fit, of built-in parts.
+
+    Parameters
+    ----------
+    rules : Rules
+        With `known_rules`.
+    otherwise : callable
+        Makes the steps for data that do not fit.
+    """
+
+    def __init__(self, rules: Rules, otherwise: Callable[[], Steps]) -> None:
+        self.rules, self.make_others = rules, otherwise
+        self.others: Steps | None = None
+        layers = rules.network.layers
+        self.n_in, self.n_out = layers[0].n_in, layers[-1].n_out
+        self.per_row = 3 * sum(d.n_in * d.n_out for d in layers) + 1
+        self.known: tuple[Any, ...] = ()  # the arrays that the plan has the addresses of
+        self.suits = False  # whether compiled steps can work on them
+        self.plan = Plan()
+        self.held: dict[str, Any] = {}  # what the plan's addresses point to
+        self.pool: Pool | None = None
+        self.gradient: np.ndarray | None = None  # takes the sum of gradients; nothing is learned
+
+    def stride(self, batch: int) -> int:
+        """How many steps one call takes, so that Ctrl-C is seen soon."""
+        return int(max(1, min(1024, _SECONDS_APART / (self.per_row * batch + 1e5))))
+
+    def words(self, keys: np.ndarray) -> Any:
+        """Dropout keys, a uint32 array (steps, layers + 1, 2), as `on_rows` takes them."""
+        return keys
+
+    def on_batch(self, carry: Carry, batch: Batch, key: Any, coefficients: Coefficients) -> Carry:
+        """One step on a batch, which is not written into."""
+        rows = Rows(batch, None, 0, batch.x.shape[0])
+        return self.on_rows(carry, rows, None if key is None else key[None], [coefficients])
+
+    def on_rows(
+        self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
+    ) -> Carry:
+        """As many steps on consecutive batches as there are coefficients."""
+        if not self._knows(carry, rows):
+            others = self.others = self.others or self.make_others()
+            words = None if keys is None else others.words(keys)
+            return others.on_rows(carry, rows, words, coefficients)
+        plan, factors = self.plan, np.asarray(coefficients, dtype=np.float64)
+        self.held["call"] = factors, keys, rows.order
+        plan.coefficients, plan.coefficients_of_step = address(factors), factors.shape[1]
+        plan.start, plan.steps = rows.start, len(factors)
+        plan.order, plan.keys = address(rows.order), address(keys)
+        self._call()
+        return carry._replace(total=carry.total + carry.theta.dtype.type(plan.total))
+
+    def _call(self) -> None:
+        """The plan's steps, in as many threads as it says."""
+        if self.plan.parts == 1:
+            self.steps(self.at)
+            return
+        with threads.one_blas_thread():
+            self.steps(self.at)
+
+    def _knows(self, carry: Carry, rows: Rows) -> bool:
+        """Whether compiled steps can work on these arrays; the plan is made anew for new ones."""
+        known = (carry.theta, carry.buffers, *carry.moments, *rows.data, rows.size)
+        same = len(known) == len(self.known) and all(map(operator.is_, known, self.known))
+        if same and (self.pool is None or self.pool.alive):
+            return self.suits
+        self.known, self.suits = known, self.suitable(carry.theta, *rows.data)
+        if self.suits:
+            self._prepare(carry, rows)
+        return self.suits
+
+    def suitable(self, theta: Array, x: Array, y: Array, weight: Array | None) -> bool:
+        """Whether shapes and class numbers are right: what is not, the reference has to tell."""
+        n = x.shape[0]
+        if theta.dtype not in SUFFIXES or not isinstance(x, np.ndarray):
+            return False
+        if x.shape != (n, self.n_in) or (weight is not None and weight.shape != (n,)):
+            return False
+        if self.rules.loss.name != "softmax_cross_entropy" or y.ndim == 2:
+            return bool(y.shape == (n, self.n_out))
+        if y.shape != (n,) or y.dtype.kind not in "iu":
+            return False
+        return n == 0 or bool(y.min() >= 0 and y.max() < self.n_out)
+
+    def _prepare(self, carry: Carry, rows: Rows) -> None:
+        """Fill the plan in, once for all calls with the same arrays."""
+        plan, held, dtype = self.plan, self.held, carry.theta.dtype
+        self._describe(carry)
+        n = rows.data.x.shape[0]
+        plan.rows, plan.batch = n, min(rows.size, max(n, 1))
+        x = rows_in_one_piece(rows.data.x, dtype)
+        plan.labels = int(rows.data.y.ndim == 1)
+        y = np.ascontiguousarray(rows.data.y, dtype=np.int64 if plan.labels else dtype)
+        weight = rows.data.weight
+        if weight is not None:
+            weight = np.ascontiguousarray(weight, dtype=dtype)
+        held["data"] = x, y, weight
+        plan.x, plan.y, plan.weight = address(x), address(y), address(weight)
+        plan.x_stride = x.strides[0] // x.itemsize
+        parts = self.threads(plan.batch)
+        if self.pool is None or not self.pool.alive or self.pool.parts != parts:
+            self.pool = Pool(library(), parts)
+        plan.pool, plan.parts = self.pool.handle, self.pool.parts
+        self.steps, self.at = function("steps", dtype), ctypes.addressof(plan)
+        held["room"] = np.empty(function("room", dtype)(self.at), dtype=np.uint8)
+        plan.room = address(held["room"])
+
+    def _describe(self, carry: Carry) -> None:
+        """The network, the rules and what is learned."""
+        plan, held, rules = self.plan, self.held, self.rules
+        held["layers"] = fill_network(plan, rules.network, rules.limits)
+        fill_loss(plan, rules.loss)
+        fill_optimizer(plan, rules.optimizer)
+        plan.l1, plan.l2 = rules.l1, rules.l2
+        plan.clip = rules.clip_norm or 0.0
+        held["segments"] = np.asarray(rules.segments, dtype=np.float64)
+        plan.segments, plan.segment = len(held["segments"]), address(held["segments"])
+        plan.product = product_address(carry.theta.dtype)
+        plan.theta, plan.buffers = address(carry.theta), address(carry.buffers)
+        plan.gradient, plan.over = address(self.gradient), 1.0
+        plan.moments[:] = [address(m) for m in (*carry.moments, None, None)[:2]]
+
+    def threads(self, rows: int) -> int:
+        """How many threads share a step of so many rows."""
+        most = min(rows // _FEWEST_ROWS, self.per_row * rows // _FEWEST_PRODUCTS)
+        return 1 if most < 2 else max(1, min(threads.blas_threads(), most))

@@ -1,0 +1,61 @@
+"""The loss and the gradient alone, compiled from C: what L-BFGS asks for."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from xpnn.arrays.typing import Array
+from xpnn.parts.optimizers import SGD
+from xpnn.steps.compiled import library
+from xpnn.steps.compiled.plan import SUFFIXES, known_rules
+from xpnn.steps.compiled.steps import CompiledSteps
+from xpnn.steps.rules import Batch, Carry, Rows, Rules
+
+_BLOCK = 2048  # rows whose layers stay in the cache
+
+Sums = Callable[[Array, Array, Any], tuple[Array, Array, Array]]
+
+
+class CompiledSums:
+    """Sums over the rows of a batch of losses and gradients.
+
+    Parameters
+    ----------
+    network : Network
+    loss : Loss
+    otherwise : callable
+        The same for what is not built in or does not fit: (theta, buffers, (x, y, weight)) ->
+        (loss and gradient in one vector, sum of weights, buffers).
+    """
+
+    def __init__(self, network: Any, loss: Any, otherwise: Sums) -> None:
+        self.rules, self.otherwise = Rules(network, loss, SGD()), otherwise
+        self.steps = CompiledSteps(self.rules, _no_others)
+        self.known = known_rules(self.rules) and library() is not None
+        self.whole = bool(network.buffer_layout.entries)  # statistics are of all rows
+
+    def __call__(self, theta: Array, buffers: Array, batch: Any) -> tuple[Array, Array, Array]:
+        """The sums of a batch, as `otherwise` gives them."""
+        data, steps = Batch(*batch), self.steps
+        known = self.known and theta.dtype in SUFFIXES
+        if not (known and steps.suitable(theta, *data)):
+            return self.otherwise(theta, buffers, batch)
+        if steps.gradient is None:
+            self.theta, self.buffers = np.empty_like(theta), np.empty_like(buffers)
+            self.vector = np.empty(1 + theta.size, dtype=theta.dtype)
+            steps.gradient = self.vector[1:]
+        self.theta[...], self.buffers[...], self.vector[...] = theta, buffers, 0.0
+        n = data.x.shape[0]
+        size = n if self.whole else min(n, _BLOCK)
+        carry = Carry(self.theta, self.buffers, (), np.zeros((), dtype=theta.dtype))
+        steps.on_rows(carry, Rows(data, None, 0, size), None, [(0.0,)] * -(-n // max(size, 1)))
+        self.vector[0] = steps.plan.total
+        share = theta.dtype.type(n) if data.weight is None else data.weight.sum()
+        if self.rules.loss.name == "sum_squared_error":  # a sum, which others divide to a mean
+            self.vector *= share
+        return self.vector.copy(), share, self.buffers.copy()
+
+
+def _no_others() -> Any:
+    raise AssertionError("data that do not fit have gone elsewhere")

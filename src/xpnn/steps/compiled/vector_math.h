@@ -1,0 +1,166 @@
+/* Elementary functions without a branch or a call, so that a loop over them is vectorized.
+
+   Each is within 4 units in the last place of the exact value over the whole range, and takes and
+   gives infinity, NaN and subnormal numbers (tests/test_vector_math.py). */
+#ifndef XPNN_VECTOR_MATH_H
+#define XPNN_VECTOR_MATH_H
+
+#include "real.h"
+
+#if XPNN_BITS == 32
+#define SHIFT 12582912.0f /* 1.5 * 2^23: what is added to it is rounded to a whole number */
+#define LN2_HIGH 0.693359375f /* few bits, so that a whole number times it is exact */
+#define LN2_LOW -2.12194440e-4f
+#define EXP_LOWEST -104.0f /* where exp is 0 and infinite */
+#define EXP_HIGHEST 89.0f
+#define EXP_HELD 88.0f /* arrays/numeric.py, largest_exponent */
+#define TANH_FAR 20.0f /* where tanh(x / 2) is 1 */
+#define ROOT_HALF 0x3f3504f3u
+#define ONE_BITS 0x3f800000u
+#define LOG_LN2_HIGH 6.9313812256e-01f
+#define LOG_LN2_LOW 9.0580006145e-06f
+#define SMALLEST 1.17549435e-38f
+#else
+#define SHIFT 6755399441055744.0
+#define LN2_HIGH 6.93147180369123816490e-01
+#define LN2_LOW 1.90821492927058770002e-10
+#define EXP_LOWEST -746.0
+#define EXP_HIGHEST 710.0
+#define EXP_HELD 709.0
+#define TANH_FAR 40.0
+#define ROOT_HALF 0x3fe6a09e00000000u
+#define ONE_BITS 0x3ff0000000000000u
+#define LOG_LN2_HIGH LN2_HIGH
+#define LOG_LN2_LOW LN2_LOW
+#define SMALLEST 2.2250738585072014e-308
+#endif
+
+INLINE real nearest(real x) { return (x + SHIFT) - SHIFT; }
+
+/* 2^n of a whole number n. */
+INLINE real power_of_two(real n) {
+    return to_real((to_bits(n + SHIFT) - to_bits(SHIFT) + BIAS) << MANTISSA);
+}
+
+/* exp(r) - 1 = r + r^2 q(r) for |r| <= ln(2) / 2; q is the polynomial of least largest error. */
+INLINE real expm1_near(real r) {
+#if XPNN_BITS == 32
+    real q = 1.3926213466e-3f;
+    q = q * r + 8.3632029716e-3f;
+    q = q * r + 4.1666554438e-2f;
+    q = q * r + 1.6666576846e-1f;
+    q = q * r + 0.5f;
+#else
+    real q = 2.5100424157005067e-08;
+    q = q * r + 2.7620138719733994e-07;
+    q = q * r + 2.7557268378684192e-06;
+    q = q * r + 2.480152119021773e-05;
+    q = q * r + 0.00019841269863105968;
+    q = q * r + 0.0013888888917281794;
+    q = q * r + 0.008333333333330051;
+    q = q * r + 0.04166666666662399;
+    q = q * r + 0.16666666666666669;
+    q = q * r + 0.5;
+#endif
+    return r * r * q + r;
+}
+
+/* exp(x) = 2^n exp(r), with x = n ln(2) + r. 2^n is multiplied in halves: it may be too small. */
+INLINE real exp_of(real x) {
+    x = at_most(at_least(x, EXP_LOWEST), EXP_HIGHEST);
+    const real n = nearest(x * NUMBER(1.44269504088896341));
+    const real r = (x - n * LN2_HIGH) - n * LN2_LOW;
+    const real half = nearest(n * NUMBER(0.5));
+    return (1 + expm1_near(r)) * power_of_two(half) * power_of_two(n - half);
+}
+
+/* exp(x), held at the largest power that arrays/numeric.py lets through. */
+INLINE real exp_held(real x) { return exp_of(at_most(x, EXP_HELD)); }
+
+/* exp(x) - 1 = 2 (2^(n-1) (exp(r) - 1) + 2^(n-1) - 1/2). */
+INLINE real expm1_of(real x) {
+    x = at_most(at_least(x, -TANH_FAR * 2), EXP_HIGHEST);
+    const real n = nearest(x * NUMBER(1.44269504088896341));
+    const real r = (x - n * LN2_HIGH) - n * LN2_LOW;
+    const real s = power_of_two(n - 1);
+    return 2 * (s * expm1_near(r) + (s - NUMBER(0.5)));
+}
+
+/* tanh|x| = e / (e + 2), with e = exp(2|x|) - 1. */
+INLINE real tanh_of(real x) {
+    const real e = expm1_of(at_most(2 * size_of(x), TANH_FAR)), t = e / (e + 2);
+    return to_real(to_bits(t) | (to_bits(x) & ((word)1 << (XPNN_BITS - 1))));
+}
+
+/* 1 / (1 + exp(-x)): accurate relative to its value also where that is tiny. */
+INLINE real sigmoid_of(real x) { return 1 / (1 + exp_held(-x)); }
+
+/* log(1 + f) = f - f^2/2 + s (f^2/2 + R(s^2)), with s = f / (2 + f) (FreeBSD's msun). */
+INLINE real log_near(real f, real k) {
+    const real s = f / (2 + f), z = s * s, w = z * z, half = NUMBER(0.5) * f * f;
+#if XPNN_BITS == 32
+    const real even = w * (0.40000972152f + w * 0.24279078841f);
+    const real odd = z * (0.66666662693f + w * 0.28498786688f);
+#else
+    const real even = w * (0.3999999999940941908 + w * (0.2222219843214978396 +
+                      w * 0.1531383769920937332));
+    const real odd = z * (0.6666666666666735130 + w * (0.2857142874366239149 +
+                     w * (0.1818357216161805012 + w * 0.1479819860511658591)));
+#endif
+    const real p = odd + even;
+    return k * LOG_LN2_HIGH - ((half - (s * (half + p) + k * LOG_LN2_LOW)) - f);
+}
+
+/* log(x) = k ln(2) + log(m), with x = 2^k m and m within [sqrt(1/2), sqrt(2)]. */
+INLINE real log_of(real x) {
+    const int tiny = x < SMALLEST;
+    const real scaled = tiny ? x * (real)((uint64_t)1 << (MANTISSA + 1)) : x;
+    const word bits = to_bits(scaled) + (ONE_BITS - ROOT_HALF);
+    const real above = to_real(to_bits(SHIFT) + (bits >> MANTISSA)) - SHIFT;
+    const real k = above - (tiny ? (real)(BIAS + MANTISSA + 1) : (real)BIAS);
+    const real m = to_real((bits & (((word)1 << MANTISSA) - 1)) + ROOT_HALF);
+    const real found = log_near(m - 1, k);
+    const real special = x == 0 ? -NUMBER(INFINITY) : x > 0 ? x : NUMBER(NAN);
+    return x > 0 && x < NUMBER(INFINITY) ? found : special;
+}
+
+/* log(1 + x) = log(u) + (x - (u - 1)) / u, with u = 1 + x rounded. */
+INLINE real log1p_of(real x) {
+    const real u = 1 + x, lost = (x - (u - 1)) / u;
+    return log_of(u) + (u > 0 && u < NUMBER(INFINITY) ? lost : 0);
+}
+
+/* The functions over rows. */
+#define OVER_ROWS(name)                                          \
+    WIDE UNUSED static void name##_rows(real *x, int64_t n) {    \
+        for (int64_t i = 0; i < n; i++) x[i] = name##_of(x[i]);  \
+    }
+OVER_ROWS(exp)
+OVER_ROWS(expm1)
+OVER_ROWS(tanh)
+OVER_ROWS(sigmoid)
+OVER_ROWS(log)
+OVER_ROWS(log1p)
+
+/* Sums that no order of addition is promised for: eight at a time, in double precision. */
+#define SUM_OVER(name, arguments, term)                       \
+    WIDE UNUSED static double name arguments {                \
+        double s[8] = {0};                                    \
+        const int64_t whole = n - n % 8;                      \
+        for (int64_t i = 0; i < whole; i += 8)                \
+            for (int k = 0; k < 8; k++) s[k] += term(i + k);  \
+        for (int64_t i = whole; i < n; i++) s[0] += term(i);  \
+        return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7])); \
+    }
+#define ITSELF(i) (double)x[i]
+#define SQUARE(i) (double)x[i] * (double)x[i]
+#define SCALED_SQUARE(i) ((double)x[i] * by) * ((double)x[i] * by)
+#define SIZE(i) fabs((double)x[i])
+#define PRODUCT(i) (double)x[i] * (double)y[i]
+SUM_OVER(sum, (const real *x, int64_t n), ITSELF)
+SUM_OVER(sum_of_squares, (const real *x, int64_t n), SQUARE)
+SUM_OVER(sum_of_scaled_squares, (const real *x, int64_t n, double by), SCALED_SQUARE)
+SUM_OVER(sum_of_sizes, (const real *x, int64_t n), SIZE)
+SUM_OVER(sum_of_products, (const real *x, const real *y, int64_t n), PRODUCT)
+
+#endif

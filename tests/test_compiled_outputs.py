@@ -1,0 +1,121 @@
+"""Compiled predictions against the network's own methods."""
+
+import numpy as np
+import pytest
+from test_kernels import CUBE, network
+
+from xpnn.activations import ACTIVATIONS
+from xpnn.losses import get_loss
+from xpnn.network import Dense, Network
+from xpnn.steps import threads
+from xpnn.steps.compiled import library, outputs, sums
+from xpnn.steps.compiled.outputs import compiled_outputs
+from xpnn.steps.compiled.steps import CompiledSteps
+from xpnn.steps.compiled.sums import CompiledSums
+
+pytestmark = pytest.mark.skipif(library() is None, reason="the compiled steps are not there")
+
+
+def parameters(net, dtype):
+    """Parameters and running statistics that training might have left."""
+    rng, (theta, buffers) = np.random.default_rng(0), net.init(1)
+    theta += rng.normal(size=theta.size) / 10
+    return theta.astype(dtype), (buffers + rng.uniform(size=buffers.size)).astype(dtype)
+
+
+def check(net, rows, x=None):
+    for dtype, tol in ((np.float32, 1e-4), (np.float64, 1e-11)):
+        theta, buffers = parameters(net, dtype)
+        given = np.random.default_rng(2).normal(size=(rows, net.n_in)) if x is None else x
+        for link in (False, True):
+            found = compiled_outputs(net, theta, buffers, given.astype(dtype), link)
+            method = net.predict if link else net.forward
+            with np.errstate(all="ignore"):
+                expected = method(theta, buffers, given.astype(dtype), np)
+            assert found.dtype == dtype
+            scale = np.abs(expected).max(initial=1e-30)
+            np.testing.assert_allclose(found, expected, rtol=tol, atol=tol * scale)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 65, 3000])
+@pytest.mark.parametrize("sizes", [(4, 3), (7, 130, 5), (64, 100, 1), (1, 1, 1), (3, 5000, 2)])
+def test_any_number_of_rows_and_units(sizes, rows):
+    check(network("tanh", sizes=sizes), rows)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_and_link(name):
+    check(Network((Dense(7, 33, name), Dense(33, 5)), link=name), 70)
+
+
+@pytest.mark.parametrize("kind", ["batch", "layer"])
+def test_normalization_and_layers_without_biases(kind):
+    layers = Dense(7, 33, "gelu", normalization=kind), Dense(33, 9, "relu", bias=False)
+    last = Dense(9, 5, "tanh", normalization=kind, bias=False)
+    check(Network((*layers, last), link="softmax"), 70)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_threads_share_the_rows(monkeypatch, parts):
+    monkeypatch.setattr(outputs, "_FEWEST_PRODUCTS", 1)
+    monkeypatch.setattr(threads, "blas_threads", lambda: parts)
+    for rows in (1, 2, 5, 3000):
+        check(network("relu"), rows)
+
+
+def test_any_memory_layout_and_number_type():
+    net = network("relu")
+    theta, buffers = parameters(net, np.float64)
+    x = np.random.default_rng(0).normal(size=(40, 7))
+    expected = net.forward(theta, buffers, x, np)
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    layouts = [np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2], x[::-1][::-1], frozen]
+    for given in (*layouts, np.repeat(x, 2, axis=1)[:, ::2]):
+        found = compiled_outputs(net, theta, buffers, given, False)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    found = compiled_outputs(net, theta, buffers, x.astype(np.float32), False)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_not_built_in_is_left_to_the_network():
+    net = network(CUBE)
+    theta, buffers = parameters(net, np.float64)
+    assert compiled_outputs(net, theta, buffers, np.ones((2, 7)), True) is None
+    plain = network("relu")
+    theta, buffers = parameters(plain, np.float64)
+    assert compiled_outputs(plain, theta, buffers, np.ones((2, 6)), True) is None
+    assert compiled_outputs(plain, theta.astype(np.float16), buffers, np.ones((2, 7)), True) is None
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize(
+    "name", ["softmax_cross_entropy", "squared_error", "sum_squared_error", "poisson"]
+)
+def test_sums_of_losses_and_gradients(name, parts, normalization, weighted, monkeypatch):
+    """What L-BFGS asks for, in blocks of rows, on any number of threads."""
+    monkeypatch.setattr(sums, "_BLOCK", 30)
+    monkeypatch.setattr(CompiledSteps, "threads", lambda self, rows: parts)
+    net = Network((Dense(7, 33, "tanh", normalization=normalization), Dense(33, 5)))
+    loss, rng = get_loss(name), np.random.default_rng(0)
+    for dtype, tol in ((np.float32, 1e-4), (np.float64, 1e-11)):
+        theta, buffers = parameters(net, dtype)
+        x, labels = rng.normal(size=(100, 7)).astype(dtype), rng.integers(0, 5, 100)
+        y = labels if name[:7] == "softmax" else rng.uniform(size=(100, 5)).astype(dtype)
+        weight = rng.uniform(size=100).astype(dtype) if weighted else None
+        compiled = CompiledSums(net, loss, None)
+        for _ in range(2):
+            vector, share, seen = compiled(theta, buffers, (x, y, weight))
+            value, gradient, expected = net.loss_and_gradient(
+                theta, buffers, x, y, weight, loss, np
+            )
+            total = 100 if weight is None else weight.sum()
+            np.testing.assert_allclose(share, total, rtol=tol)
+            np.testing.assert_allclose(vector[0], value * total, rtol=tol)
+            scale = tol * np.abs(gradient * total).max()
+            np.testing.assert_allclose(vector[1:], gradient * total, rtol=tol, atol=scale)
+            np.testing.assert_allclose(seen, expected, rtol=tol, atol=tol)
+            theta = theta + dtype(0.1)
