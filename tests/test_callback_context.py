@@ -308,3 +308,18 @@ def test_ctrl_c_in_a_child_forked_in_a_callback_is_the_childs():
     model = classifier(callbacks=[callback]).fit(*rows())
     assert exit_status(pids[0]) == 0
     assert model.n_iter_ == 3
+
+
+def test_a_handler_of_ctrl_c_that_a_callback_sets_stays():
+    def mine(signum, frame):
+        pass
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        classifier(callbacks=[lambda end: signal.signal(signal.SIGINT, mine) and None]).fit(*rows())
+        assert signal.getsignal(signal.SIGINT) is mine
+        signal.signal(signal.SIGINT, before)
+        classifier().fit(*rows())
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, before)

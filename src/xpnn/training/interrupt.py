@@ -32,4 +32,5 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: bool(seen)
     finally:
-        signal.signal(signal.SIGINT, previous)
+        if signal.getsignal(signal.SIGINT) is note:  # else a callback has set its own, which stays
+            signal.signal(signal.SIGINT, previous)
