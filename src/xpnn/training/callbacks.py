@@ -80,6 +80,8 @@ class Callbacks:
 
     def epoch(self, end: EpochEnd) -> bool:
         """After an epoch; whether any callback asks to stop (all are called)."""
+        if not self._callbacks:
+            return False
         with self._outside():
             answers = [callback(end) for callback in self._callbacks]
         return any(isinstance(a, bool | np.bool_) and bool(a) for a in answers)
