@@ -233,6 +233,18 @@ def test_pocket_keeps_the_best() -> None:
     assert kept == [max(scores[: n + 1]) for n in range(12)]
 
 
+def test_the_pocket_keeps_the_first_of_equals() -> None:
+    x, y = (a[:60] for a in DATA["noisy"])
+    scores = epoch_accuracies(x, y, 12)
+    best = [epoch for epoch, score in enumerate(scores, 1) if score == max(scores)]
+    assert len(best) > 1  # else this tests nothing
+    params = {"tol": None, "shuffle": False}
+    kept = Perceptron(max_iter=best[-1], pocket=True, **params).fit(x, y)
+    first = Perceptron(max_iter=best[0], **params).fit(x, y)
+    np.testing.assert_array_equal(kept.coef_, first.coef_)
+    np.testing.assert_array_equal(kept.intercept_, first.intercept_)
+
+
 def test_pocket_with_rows_held_out() -> None:
     x, y = DATA["noisy"]
     params = {"max_iter": 12, "tol": None, "early_stopping": True, "validation_fraction": 0.4}
