@@ -1,9 +1,11 @@
 import asyncio
 import copy
+import gc
 import importlib.util
 import pickle
 import threading
 import warnings
+import weakref
 
 import array_api_compat
 import numpy as np
@@ -225,6 +227,8 @@ def test_a_missing_library_says_how_to_install_it(fresh, monkeypatch, spec, cure
     monkeypatch.setattr(LIBRARIES[name], "distributions", ("no-such-distribution",))
     with pytest.raises(DeviceError, match=f"'{spec}': {name} is not installed: {cure}"):
         get_backend(spec)
+    for other in set(LIBRARIES) - {name, "numpy"}:
+        monkeypatch.delitem(LIBRARIES, other)  # whose imports take seconds
     row = next(row for row in devices() if row.library == name)
     assert (row.spec, row.version, row.usable) == (name, "", False)
     assert row.reason.startswith("not installed: pip install 'xpnn[")
@@ -560,6 +564,41 @@ def test_an_unknown_library_of_the_standard_works_where_it_is(monkeypatch):
     np.testing.assert_array_equal(get_backend("numpy").asarray(Mine()), [1, 1])
     with pytest.raises(DeviceError):
         get_backend("json:elsewhere")
+
+
+def test_two_threads_that_ask_first_get_the_same_backend(monkeypatch):
+    """Estimators compare backends by `is`."""
+    from xpnn.arrays import backend as module
+    from xpnn.arrays.libraries.host import NumPy
+
+    others = []
+
+    class Slow(NumPy):
+        name = "slow"
+
+        def load(self):
+            if not others:  # meanwhile, another thread gets as far
+                others.append(None)
+                others[0] = module._register(self, "cpu", "slow")
+            return np
+
+    monkeypatch.setattr(module, "_backends", {})
+    mine = module._register(Slow(), "cpu", "slow")
+    assert mine is others[0]
+    assert module.get_backend("slow") is mine
+
+
+def test_types_that_were_seen_are_forgotten_with_their_program():
+    def seen():
+        class Mine(list):
+            pass
+
+        backend_of(Mine())
+        return weakref.ref(Mine)
+
+    types = [seen() for _ in range(400)]  # array-api-compat remembers the last 100
+    gc.collect()
+    assert sum(known() is not None for known in types) < 200
 
 
 # ---- moving -----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import sklearn
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from xpnn import Activation, MLPClassifier, MLPRegressor, Perceptron, get_backend, to_numpy
@@ -289,6 +290,25 @@ def test_bad_parameters(name, value, match):
         assert_as_before(fresh, lambda m=fresh, y=y: m.fit(features(), y), match=match)
         model = make().fit(features(), y).set_params(**{name: value})
         assert_as_before(model, lambda m=model, y=y: m.fit(features(), y), match=match)
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf, np.float32(-1), "0.1", None, 1j])
+def test_a_parameter_changed_between_two_partial_fits_is_checked(value):
+    for make, y in ((classifier, labels()), (regressor, values()), (Perceptron, labels() > 0)):
+        model = make().fit(features(), y).set_params(alpha=value)
+        text = rf"'alpha' parameter of \w+ must be a float in the range \[0.0, inf\).*Got {value!r}"
+        text = text.replace("(-1.0)", r"\(-1.0\)")
+        for error in (ValueError, TypeError):  # one may expect either, as of scikit-learn's
+            action = lambda m=model, y=y: m.partial_fit(features(), y)  # noqa: E731
+            assert_as_before(model, action, error, text)
+
+
+def test_scikit_learns_setting_turns_the_check_off():
+    model = classifier(alpha=np.True_, shuffle="yes")
+    with pytest.raises(ValueError, match=r"'alpha' .* Got np.True_"):
+        model.fit(features(), labels())
+    with sklearn.config_context(skip_parameter_validation=True):
+        assert model.fit(features(), labels()).n_iter_ == 3
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """The `xpnn` command, as a person meets it."""
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +103,7 @@ def test_quiet_says_nothing():
     assert Path("here", run.MODEL).is_file()
 
 
-def test_a_terminal_shows_a_live_bar():
+def test_a_terminal_shows_a_live_bar(monkeypatch):
     pty = pytest.importorskip("pty", reason="a terminal needs a POSIX system")
     import fcntl
     import struct
@@ -109,19 +111,22 @@ def test_a_terminal_shows_a_live_bar():
 
     parent, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
-    process = subprocess.Popen(
-        [*COMMAND, "train", "iris", *QUICK], stdout=subprocess.DEVNULL, stderr=child
-    )
-    os.close(child)
-    shown = b""
-    while True:
-        try:
-            shown += os.read(parent, 4096)
-        except OSError:
-            break  # the other end is closed
-    assert process.wait() == 0
+    shown = []
+
+    def read():
+        with contextlib.suppress(OSError):  # the other end is closed
+            while piece := os.read(parent, 4096):
+                shown.append(piece)
+
+    reader = threading.Thread(target=read)  # a terminal takes little that nobody reads
+    reader.start()
+    with open(child, "w", encoding="utf-8") as terminal, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", terminal)
+        app(["train", "iris", *QUICK], standalone_mode=False)
+    reader.join()
     os.close(parent)
-    assert re.search(r"100%\|█+\| 4/4 .*epoch/s, loss=\d.*val_score=\d", shown.decode())
+    text = b"".join(shown).decode()
+    assert re.search(r"100%\|█+\| 4/4 .*epoch/s, loss=\d.*val_score=\d", text)
 
 
 def test_the_seed_decides_and_the_split_stays():

@@ -1,5 +1,6 @@
 """The package as it is installed: version, extras, types, documentation, the scripts of CI."""
 
+import ast
 import doctest
 import importlib
 import importlib.metadata
@@ -10,6 +11,7 @@ import pkgutil
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -44,6 +46,26 @@ def test_extras():
     # ci/lowest.sh reads each lower bound: a requirement without one would not be tested
     for requirement in itertools.chain(PYPROJECT["project"]["dependencies"], *extras.values()):
         assert re.fullmatch(r"xpnn\[[\w,]+\]|[\w-]+(\[ctk\])?>=[\d.]+", requirement), requirement
+
+
+PROJECT_OF = {"sklearn": "scikit-learn", "cupy": "cupy-cuda12x", "cupyx": "cupy-cuda12x"}
+PROJECT_OF |= {"llvmlite": "numba"}  # which needs it, in one version alone
+
+
+def test_what_is_imported_is_declared():
+    project = PYPROJECT["project"]
+    declared = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
+    names = {re.split(r"[\[>]", requirement)[0] for requirement in declared}
+    found = set()
+    for path in Path(xpnn.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(node.module.partition(".")[0])
+    found -= {"xpnn", *sys.stdlib_module_names}
+    assert {"scipy", "sklearn"} <= found
+    assert {PROJECT_OF.get(name, name).replace("_", "-") for name in found} <= names
 
 
 def test_types_are_shipped():

@@ -1,4 +1,4 @@
-"""Perceptron epochs: the reference against the formulas, and every kernel against it, bit by bit."""
+"""Perceptron epochs: the reference against formulas, every kernel against it bit by bit."""
 
 import importlib
 from dataclasses import replace

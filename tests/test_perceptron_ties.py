@@ -1,7 +1,7 @@
 """Sums that are zero in exact arithmetic: every library decides them as scikit-learn does.
 
-0.1 + 0.2 - 0.3 is 5.6e-17, 0 or -2.8e-17, by the order of the additions, and whether it is a mistake
-decides all that follows. So weights are compared bit for bit.
+With b = -(0.1 + 0.1 + 0.1), the sum 0.2 + 0.1 + b is 0 from left to right and not from right to
+left, and whether it is a mistake decides all that follows. So weights are compared bit for bit.
 """
 
 import warnings
@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Perceptron as Theirs
 from targets import Target
 
+import xpnn
 from xpnn import Perceptron
 from xpnn.neurons import perceptron_rule
 from xpnn.steps import compiled
@@ -81,9 +82,10 @@ def assert_theirs(target: Target, x: np.ndarray, y: Any, *, sparse: bool, **para
     else:
         ours = Perceptron(**params)
     fitted(ours, host if sparse else target.asarray(x), y)
-    np.testing.assert_array_equal(target.to_numpy(ours.coef_), theirs.coef_)
-    intercept = np.asarray(theirs.intercept_, target.dtype_name)  # theirs is a float64 anyway
-    np.testing.assert_array_equal(target.to_numpy(ours.intercept_), intercept)
+    coef, intercept = (xpnn.to_numpy(a) for a in (ours.coef_, ours.intercept_))
+    np.testing.assert_array_equal(coef, theirs.coef_)
+    # theirs is a float64 for float32 rows too
+    np.testing.assert_array_equal(intercept, np.asarray(theirs.intercept_, target.dtype_name))
     assert ours.n_iter_ == theirs.n_iter_
 
 

@@ -73,8 +73,7 @@ def test_warmup_rises_straight_then_falls_as_cosine():
     np.testing.assert_allclose(drawn[20:], rates("cosine", 80, final=0.5), rtol=1e-12)
 
 
-def test_one_cycle_is_torchs():
-    torch = pytest.importorskip("torch", reason="torch is not installed")
+def test_one_cycle_is_torchs(torch):
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
     theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=TOTAL)
     expected = []

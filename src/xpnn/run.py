@@ -7,20 +7,20 @@ import math
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from xpnn._version import __version__
 from xpnn.estimators import MLPClassifier, MLPRegressor
 from xpnn.files.atomic import write_atomic
 from xpnn.files.model import save
 from xpnn.parts.losses import get_loss
+from xpnn.steps.threads import one_blas_thread
 from xpnn.tables.preprocessing import Preprocessing
 from xpnn.tables.problem import Problem, split_rows
 from xpnn.tables.read import Columns, as_text, parse_numbers
@@ -151,12 +151,12 @@ def train_on(
 
 
 def _few_threads(batch_size: int, widths: Sequence[int]) -> AbstractContextManager[Any]:
-    """One BLAS thread for small products: more are no faster, and far slower on a busy machine."""
+    """One BLAS thread for small products: more are no faster, and far slower on a busy machine.
+
+    Compiled steps have threads of their own, and know that this limit is xpnn's.
+    """
     operations = max(2 * batch_size * a * b for a, b in pairwise((*widths, 1)))
-    limits: AbstractContextManager[Any] = threadpool_limits(
-        1 if operations < _SMALL_PRODUCT else None, user_api="blas"
-    )
-    return limits
+    return one_blas_thread() if operations < _SMALL_PRODUCT else nullcontext()
 
 
 def write_results(folder: Path, estimator: Any, report: Report, **about: Any) -> None:

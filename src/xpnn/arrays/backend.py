@@ -384,8 +384,8 @@ def _resolve(library: Library, rest: str) -> Backend:
 
 def _register(library: Library, device: Device, key: Any) -> Backend:
     name = library.spec(library.suffix(device))
-    if name not in _backends:
-        _backends[name] = Backend(name, library.load(), device, library)
+    if name not in _backends:  # another thread may come between: the first is everybody's
+        _backends.setdefault(name, Backend(name, library.load(), device, library))
     _backends[key] = backend = _backends[name]
     return backend
 

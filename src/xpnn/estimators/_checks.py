@@ -1,5 +1,6 @@
 """What a parameter may be: a table of checks, and one error with scikit-learn's words."""
 
+import operator
 from collections.abc import Callable, Collection
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -22,16 +23,13 @@ class Check(NamedTuple):
 def number(kind: Any, low: float, high: float = np.inf, *, closed: str = "") -> Check:
     """A number between two bounds, of which those named in `closed` ("low", "high") count."""
     name, bound = ("an int", int) if kind is Integral else ("a float", float)
-    ends = ("[" if "low" in closed else "(", "]" if "high" in closed else ")")
+    left, above = ("[", operator.ge) if "low" in closed else ("(", operator.gt)
+    right, below = ("]", operator.le) if "high" in closed else (")", operator.lt)
     top = bound(high) if high < np.inf else "inf"
-
-    def holds(value: Any) -> bool:
-        if not isinstance(value, kind):
-            return False
-        above = value >= low if "low" in closed else value > low  # NaN is neither
-        return bool(above and (value <= high if "high" in closed else value < high))
-
-    return Check(f"{name} in the range {ends[0]}{bound(low)}, {top}{ends[1]}", holds)
+    return Check(
+        f"{name} in the range {left}{bound(low)}, {top}{right}",
+        lambda v: isinstance(v, kind) and bool(above(v, low) and below(v, high)),  # NaN is neither
+    )
 
 
 def among(names: Collection[str]) -> Check:

@@ -84,16 +84,17 @@ class OnDevice(BaseEstimator):
     def _commit(self: Fitted, work: Callable[[Any], None]) -> Fitted:
         """Do `work` on a twin and take over its attributes only when it went well.
 
-        Fitted arrays are replaced, never written into, so the twin may share them.
+        Fitted arrays are replaced, never written into, so the twin may share them. What callbacks
+        set on the estimator meanwhile stays, but where the work has set the same.
         """
-        new = copy(self)
+        new, before = copy(self), dict(self.__dict__)
         try:
             work(new)
         except DivergedError as error:
             if error.state is not None:
-                self.__dict__ = new.__dict__
+                self.__dict__ = _merged(before, self.__dict__, new.__dict__)
             raise
-        self.__dict__ = new.__dict__
+        self.__dict__ = _merged(before, self.__dict__, new.__dict__)
         return self
 
     def _check_place(self, source: Backend, method: str = "predict") -> None:
@@ -184,6 +185,19 @@ def to_device(estimator: Any, device: str | Backend) -> Any:
     if not hasattr(estimator, "to_device"):
         raise ValueError(f"Only estimators of xpnn can be moved, got {estimator!r}.")
     return estimator.to_device(device)
+
+
+def _merged(before: dict[str, Any], users: dict[str, Any], fits: dict[str, Any]) -> dict[str, Any]:
+    """Attributes as a fit has changed them, and where it has not, as the user has meanwhile."""
+    absent = object()
+    for name in [*fits, *users]:
+        was, now = before.get(name, absent), users.get(name, absent)
+        if now is not was and fits.get(name, absent) is was:
+            if now is absent:
+                del fits[name]
+            else:
+                fits[name] = now
+    return fits
 
 
 class _Packed(NamedTuple):

@@ -19,6 +19,7 @@ from xpnn.estimators._inputs import (
 )
 from xpnn.parts.losses import Loss
 from xpnn.training.data import Dataset, predict_in_chunks
+from xpnn.training.work import Work
 
 _BUILT_IN = ("loss", "val_loss", "val_score")
 
@@ -137,13 +138,14 @@ def make_validation(
     x = held.arrays[0]
     truth = held.move(est._scored(rows.target))
     target, weight = held.move(rows.target), held.move(weight)
-    score_with = _scorer_of(est, rows, monitor)
+    score_with, work = _scorer_of(est, rows, monitor), Work(backend)
 
     def measure(theta: Array, buffers: Array) -> dict[str, float]:
-        output = predict_in_chunks(network, theta, buffers, x, backend, "forward")
-        value, _ = loss(output, target, weight, xp)
-        score = est._device_score(output, truth, weight, xp)
-        pair = backend.to_numpy(xp.stack([xp.astype(value, score.dtype), score]))
+        with work.inside():
+            output = predict_in_chunks(network, theta, buffers, x, backend, "forward")
+            value, _ = loss(output, target, weight, xp)
+            score = est._device_score(output, truth, weight, xp)
+            pair = backend.to_numpy(xp.stack([xp.astype(value, score.dtype), score]))
         return {
             "val_loss": float(pair[0]),
             "val_score": float(pair[1]),

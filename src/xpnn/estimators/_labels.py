@@ -39,6 +39,9 @@ class Labels:
     def of(cls, y: np.ndarray, classes: Any = None) -> "Labels":
         """The labels of a target, or of the classes that later targets will have."""
         y = flat(y)
+        found = _whole_numbers(y) if classes is None else None
+        if found is not None:
+            return cls("binary" if len(found) <= 2 else "multiclass", found)
         check_classification_targets(y)
         if type_of_target(y).startswith("multilabel"):
             return cls("multilabel", np.arange(y.shape[1]))
@@ -81,6 +84,10 @@ class Labels:
             return (y != 0).astype(np.int64)
         if y.ndim != 1:
             raise ValueError(f"y should be a 1d array, got an array of shape {y.shape} instead.")
+        if _plain(y) and _plain(self.classes):
+            codes = np.searchsorted(self.classes, y).astype(np.int64, copy=False)
+            if (np.take(self.classes, codes, mode="clip") == y).all():
+                return codes
         check_classification_targets(y)
         found = unique_labels(y)
         if len(np.setdiff1d(found, self.classes)):
@@ -202,3 +209,19 @@ class Labels:
 def flat(y: np.ndarray) -> np.ndarray:
     """A column as a vector, with scikit-learn's warning; other targets unchanged."""
     return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def _plain(y: np.ndarray) -> bool:
+    """Whether a target is a column of whole numbers."""
+    return y.ndim == 1 and y.dtype.kind in "biu"
+
+
+def _whole_numbers(y: np.ndarray) -> np.ndarray | None:
+    """The classes of a column of whole numbers, found in one pass where scikit-learn makes eight.
+
+    None for any other target, and for one with so many classes that scikit-learn has a warning.
+    """
+    if not _plain(y) or not len(y):
+        return None
+    found = np.unique(y)
+    return found if 2 * len(found) <= len(y) else None

@@ -263,7 +263,9 @@ class BasePerceptron(OnDevice):
 
     def _class_weight(self, y: np.ndarray) -> np.ndarray:
         """Weights of negative and positive samples in each problem, (2, K)."""
-        weights = compute_class_weight(self.class_weight, classes=self._labels.classes, y=y)
+        weights = np.ones(len(self._labels.classes))
+        if self.class_weight is not None:
+            weights = compute_class_weight(self.class_weight, classes=self._labels.classes, y=y)
         if len(weights) == 2:
             return np.asarray(weights, dtype=np.float64)[:, None]
         return np.stack([np.ones(len(weights)), weights])

@@ -14,6 +14,7 @@ from xpnn.arrays.typing import Array, Namespace
 from xpnn.perceptron.reference import Data, Rule, State, Stop, never, scale_floor
 from xpnn.steps.compiled import library
 
+_KEPT = 8  # KEPT in perceptron.c
 _AT_ONCE = 1 << 21  # weights that one call visits: some milliseconds, then Ctrl-C is looked at
 
 
@@ -26,6 +27,9 @@ class _Problem(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("features", "problems")),
         *((name, ctypes.c_void_p) for name in ("coef", "intercept", "norms", "clipped")),
         *((name, ctypes.c_void_p) for name in ("mean", "mean_intercept", "sums", "update")),
+        *(("products", ctypes.c_void_p), ("kept", ctypes.c_int64)),
+        ("of_problem", ctypes.c_int64 * _KEPT),
+        *((name, ctypes.c_double * _KEPT) for name in ("with_sign", "with_intercept")),
         *((name, ctypes.c_double) for name in ("scale", "clip", "t", "drift", "share")),
         *((name, ctypes.c_double) for name in ("eta", "shrink", "l2", "l1", "l1_step", "bias")),
         ("floor", ctypes.c_double),
@@ -64,8 +68,9 @@ def epoch(
         visit(ctypes.byref(problem), ctypes.c_void_p(address), count)
     if rule.average:
         weights["mean"] = (weights["mean"] + problem.drift * weights["coef"]) / problem.share
-    sums, _ = weights.pop("sums"), weights.pop("update")
-    return State(**weights, scale=problem.scale, clip=problem.clip, t=problem.t), sums
+    found = {name: array for name, array in weights.items() if name in State._fields}
+    found |= {name: getattr(problem, name) for name in ("scale", "clip", "t")}
+    return State(**found), weights["sums"]
 
 
 def permutation(n: int, seed: int) -> np.ndarray:
@@ -82,8 +87,9 @@ def _weights(state: State) -> dict[str, Array]:
     dtypes = {"coef": real, "intercept": np.float64, "norms": real, "clipped": real}
     dtypes |= {"mean": np.float64, "mean_intercept": np.float64}
     found = {name: np.array(getattr(state, name), t, order="C") for name, t in dtypes.items()}
-    k = found["coef"].shape[0]
-    return found | {"sums": np.zeros((3, k)), "update": np.empty(k)}
+    k, d = found["coef"].shape
+    found |= {"sums": np.zeros((3, k)), "update": np.empty(k)}
+    return found | {"products": np.zeros((_KEPT, d), real)}
 
 
 def _rows(data: Data, real: Any) -> dict[str, Array]:

@@ -132,7 +132,7 @@ def fit_problems(
         for number in range(1, plan.max_iter + 1):
             if step is not None or number == 1:
                 order = order if step is None else order[step]
-                chosen = order[learned[order]]
+                chosen = order if learned.all() else order[learned[order]]
                 visit = chosen if rule.sparse else backend.asarray(chosen)
             met = state.t
             state, sums = epoch(state, data, visit, rule, xp, interrupted)

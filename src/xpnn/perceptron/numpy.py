@@ -23,9 +23,10 @@ from xpnn.perceptron import reference
 from xpnn.perceptron.reference import Data, Rule, State, Stop, Walk, in_order, never
 
 BLOCK = 32
-CHUNK = 2048
+CHUNK = 2048  # rows made ready at a time, fewer of wide ones
+CACHE = 1 << 20  # bytes of them that stay near
 RARE = 0.02  # mistakes a row, below which scoring again is cheaper than a Gram matrix
-PENDING = 8  # blocks whose mistakes are kept, with the weights that each met
+PENDING = 8  # blocks of which the weights that mistakes met are kept
 AGAIN = 256  # rows scored at a time where mistakes are rare
 
 
@@ -36,16 +37,17 @@ def epoch(
     if rule.alpha > 0.0 or state.scale != 1.0:
         return reference.epoch(state, data, order, rule, xp, stop)
     walk, n, rare = Walk(state, data, replace(rule, average=False)), int(order.shape[0]), False
-    for first in range(0, n, CHUNK):
+    rows = min(CHUNK, max(1, CACHE // (8 * BLOCK * walk.coef.shape[1])) * BLOCK)
+    for first in range(0, n, rows):
         if stop():
             break
         before = walk.coef.astype(np.float64), walk.intercept.copy()
-        chunk = _Chunk(walk, order[first : first + CHUNK])
+        chunk = _Chunk(walk, order[first : first + rows])
         if rare:
             chunk.score_again()
         else:
             chunk.by_blocks()
-        rare = np.count_nonzero(chunk.taken) < RARE * len(chunk.rows)
+        rare = bool(np.count_nonzero(chunk.taken) < RARE * len(chunk.rows))
         if rule.average:
             chunk.average(*before, state.t - 1.0 + first)
         walk.t = state.t + first + len(chunk.rows)
@@ -61,19 +63,25 @@ class _Chunk:
     def __init__(self, walk: Walk, rows: Array) -> None:
         self.walk, self.rows = walk, rows.tolist()
         data, rule = walk.data, walk.rule
-        x = data.x[rows].toarray() if rule.sparse else np.take(data.x, rows, axis=0)
-        self.x = x.astype(np.float64, copy=False)
+        if rule.sparse:
+            x = data.x[rows].toarray()
+        elif (np.diff(rows) == 1).all():  # in the order given: no copy
+            x = data.x[rows[0] : rows[0] + len(rows)]
+        else:
+            x = np.take(data.x, rows, axis=0)
+        self.x = np.ascontiguousarray(x, np.float64)
         positive = data.y[rows][:, None] == data.labels
         self.sign = np.where(positive, 1.0, -1.0)
         of_class = np.where(positive, data.class_weight[1], data.class_weight[0])
         self.update = rule.eta * self.sign * (of_class * data.weight[rows][:, None])
         self.step = self.update.astype(walk.real).astype(np.float64)
         self.taken = np.zeros_like(self.step)  # the updates of the rows that were mistakes
-        self.length = np.sqrt(np.einsum("ij,ij->i", self.x, self.x))
-        self.pending: list[tuple[Array, ...]] = []  # mistakes whose loss is not counted yet
+        # Mistakes of some blocks whose loss is not counted yet: problem, rows, and what was wrong.
+        self.pending: list[tuple[int, Array, Array, Array]] = []
         # A sum of n products is off by n eps / 2 times that of their absolute values (Higham 2002,
         # 3.1), which the lengths bound; in float32 each product and each new weight is rounded.
         n, eps = x.shape[1] + BLOCK, float(np.finfo(np.float64).eps)
+        self.tiny = float(np.finfo(walk.real).tiny)
         self.apart = 2.0 * n * eps + 2.0 * BLOCK * float(np.finfo(walk.real).eps)
 
     def score_again(self) -> None:
@@ -81,7 +89,8 @@ class _Chunk:
         walk, n = self.walk, len(self.rows)
         for first in range(0, n, AGAIN):
             at, last = first, min(n, first + AGAIN)
-            longest = float(self.length[first:last].max())
+            x = self.x[first:last]
+            longest = math.sqrt(np.einsum("ij,ij->i", x, x).max())
             while at < last:
                 score = self.x[at:last] @ walk.coef.T + walk.intercept
                 unsure = ~(self.sign[at:last] * score > self._bound(longest)).all(axis=1)
@@ -90,20 +99,13 @@ class _Chunk:
 
     def by_blocks(self) -> None:
         """Decide block by block; a block that rounding could change is visited row by row."""
-        n, k = self.step.shape
-        of_one = (lambda a: a[:, 0]) if k == 1 else (lambda a: a)
-        sign, step = of_one(self.sign), of_one(self.step)
-        for first, x, pull in self._grams():
-            rows = slice(first, first + len(x))
-            wrong = self._decide(x, pull, sign[rows], step[rows], rows)
+        for first, wrong in self._blocks():
             if wrong is None:
                 self._count()
-                for i in range(rows.start, rows.stop):
+                for i in range(first, min(first + BLOCK, len(self.rows))):
                     self._visit(i)
-            elif wrong.any():
-                self._learn(first, wrong.reshape(-1, k))
-            if len(self.pending) == PENDING:
-                self._count()
+            else:
+                self._learn(first, wrong)
         self._count()
 
     def average(self, coef: Array, intercept: Array, seen: float) -> None:
@@ -115,8 +117,8 @@ class _Chunk:
         walk.mean = (walk.mean * seen + n * coef + moved) / (seen + n)
         walk.mean_intercept = (walk.mean_intercept * seen + n * intercept + moved_b) / (seen + n)
 
-    def _grams(self) -> Iterator[tuple[int, Array, Array]]:
-        """First row, rows and pulls of each block; the matrices of many come from one call."""
+    def _blocks(self) -> Iterator[tuple[int, Array | None]]:
+        """First row and mistakes of each block that has any; None if rounding could tell."""
         n, d = self.x.shape
         whole = n - n % BLOCK
         for start, stop, size in ((0, whole, BLOCK), (whole, n, n - whole)):
@@ -125,24 +127,43 @@ class _Chunk:
             x = self.x[start:stop].reshape(-1, size, d)
             # Not x @ x.T: of one array NumPy makes a symmetric product, slower for ones this small.
             pull = x @ np.ascontiguousarray(x.transpose(0, 2, 1))
+            longest = np.sqrt(np.diagonal(pull, 0, 1, 2).max(axis=1)).tolist()
             pull += self.walk.rule.bias
             pull *= np.tri(size, k=-1)
-            yield from zip(range(start, stop, size), x, pull, strict=True)
+            step = self.step[start:stop].reshape(len(x), size, -1)
+            sign = self.sign[start:stop].reshape(step.shape)
+            reach = np.abs(step).sum(axis=1).max(axis=1).tolist()
+            if step.shape[2] == 1:  # a pull on margins: no sign to multiply by later
+                pull *= sign
+                step, sign = step[:, :, 0], sign[:, :, 0]
+            parts = zip(x, pull, sign, step, longest, reach, strict=True)
+            for first, part in zip(range(start, stop, size), parts, strict=True):
+                wrong, sure = self._decide(*part)
+                if not sure:
+                    yield first, None
+                elif wrong.any():
+                    yield first, wrong
 
-    def _decide(self, x: Array, pull: Array, sign: Array, step: Array, rows: slice) -> Array | None:
-        """Which rows of a block are mistakes; None where the order of summing could tell."""
-        walk = self.walk
-        one = sign.ndim == 1
-        w, b = (walk.coef[0], float(walk.intercept[0])) if one else (walk.coef.T, walk.intercept)
-        score = first = np.dot(x, w) + b
-        wrong = sign * score <= 0
-        before = bytes(wrong.size)
+    def _decide(
+        self, x: Array, pull: Array, sign: Array, step: Array, longest: float, reach: float
+    ) -> tuple[Array, bool]:
+        """Which rows of a block are mistakes, and whether no order of summing tells otherwise."""
+        walk, several = self.walk, sign.ndim == 2
+        if several:
+            first = np.dot(x, walk.coef.T) + walk.intercept
+        else:
+            first = np.dot(x, walk.coef[0])
+            first += walk.intercept[0]
+            first *= sign
+        margin = first * sign if several else first.copy()
+        wrong, before = margin <= 0, b""
         while (now := wrong.tobytes()) != before:
-            score = first + np.dot(pull, wrong * step)
-            wrong, before = sign * score <= 0, now
-        longest = float(self.length[rows].max())
-        reach = float(np.abs(step).sum(axis=0).max()) if before.strip(b"\0") else 0.0
-        return wrong if np.abs(score).min() > self._bound(longest, reach) else None
+            np.dot(pull, wrong * step, out=margin)
+            margin += first
+            if several:
+                margin *= sign
+            wrong, before = margin <= 0, now
+        return wrong, bool(np.abs(margin, out=margin).min() > self._bound(longest, reach))
 
     def _bound(self, longest: float, reach: float = 0.0) -> float:
         """What no order of summing moves a score by, of rows no longer than `longest`.
@@ -150,8 +171,9 @@ class _Chunk:
         `reach` is the sum of the steps that the weights may still take.
         """
         w, b = self.walk.coef.ravel(), max(map(abs, self.walk.intercept.tolist()))
-        length = math.sqrt(float(np.dot(w, w))) + reach * longest
-        return self.apart * (longest * length + b + reach) + float(np.finfo(w.dtype).tiny)
+        length = math.sqrt(np.dot(w, w)) + reach * longest
+        bound: float = self.apart * (longest * length + b + reach) + self.tiny
+        return bound
 
     def _visit(self, i: int) -> bool:
         """Visit row `i` of the chunk; whether that changed the weights."""
@@ -161,30 +183,36 @@ class _Chunk:
     def _learn(self, first: int, wrong: Array) -> None:
         """Add the steps of a block's mistakes to the weights one by one, in order."""
         walk = self.walk
-        i, k = wrong.nonzero()
-        rows = first + i
-        x, update = self.x[rows], self.update[rows, k]
-        moved = x * self.step[rows, k][:, None]
-        self.taken[rows, k] = update
-        met, met_b = np.empty(x.shape, walk.real), np.empty(len(k))
-        pairs = zip(k.tolist(), moved, update.tolist(), strict=True)
-        for at, (problem, m, u) in enumerate(pairs):
-            w = walk.coef[problem]
-            met[at], met_b[at] = w, walk.intercept[problem]
-            np.add(w, m, out=w, casting="same_kind")
-            walk.intercept[problem] += u * walk.rule.bias
-        self.pending.append((met, met_b, x, self.sign[rows, k], k))
+        for k, of_k in enumerate(wrong.reshape(len(wrong), -1).T):
+            rows = first + of_k.nonzero()[0]
+            met = np.empty((len(rows) + 1, self.x.shape[1]), walk.real)
+            met[0], intercept = walk.coef[k], np.empty(len(met))
+            for w, step, after in zip(met, self._steps(rows, k), met[1:], strict=False):
+                np.add(w, step, out=after)  # in float64, and rounded to the dtype of the weights
+            intercept[0] = walk.intercept[k]
+            np.multiply(self.update[rows, k], walk.rule.bias, out=intercept[1:])
+            np.add.accumulate(intercept, out=intercept)
+            walk.coef[k], walk.intercept[k] = met[-1], intercept[-1]
+            self.pending.append((k, rows, met[:-1], intercept[:-1]))
+        if len(self.pending) >= PENDING * len(walk.coef):
+            self._count()
+
+    def _steps(self, rows: Array, k: int) -> Array:
+        moved: Array = self.x.take(rows, axis=0)
+        moved *= self.step[rows, k][:, None]
+        return moved
 
     def _count(self) -> None:
         """Add the losses of the mistakes to the sums in order, by the weights that each met."""
         if not self.pending:
             return
         walk = self.walk
-        met, met_b, x, sign, k = (
-            np.concatenate(parts) for parts in zip(*self.pending, strict=True)
-        )
+        problems, *parts = zip(*self.pending, strict=True)
         self.pending.clear()
-        scores = in_order(met * x.astype(walk.real, copy=False)).astype(walk.real) + met_b
-        for sums in walk.sums[:2]:
-            np.add.at(sums, k, -sign * scores)
-        np.add.at(walk.sums[2], k, 1.0)
+        rows, met, intercept = (np.concatenate(part) for part in parts)
+        k = np.repeat(problems, [len(part) for part in parts[0]])
+        scores = in_order(met * self.x[rows].astype(walk.real, copy=False)).astype(walk.real)
+        loss = -self.sign[rows, k] * (scores + intercept)
+        for sums, terms in zip(walk.sums, (loss, loss, np.ones_like(loss)), strict=True):
+            np.add.at(sums, k, terms)
+        self.taken[rows, k] = self.update[rows, k]

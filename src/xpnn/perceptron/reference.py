@@ -187,7 +187,7 @@ class Walk:
             self._shrink()
         of_class = np.where(positive, data.class_weight[1], data.class_weight[0])
         update = np.where(missed, rule.eta * sign * (of_class * data.weight[row]), 0.0)
-        for k in np.flatnonzero(update):
+        for k in np.flatnonzero(update).tolist():
             self._learn(k, x, at, update[k])
         if rule.l1_step > 0.0:
             self._clip(at)

@@ -1,4 +1,13 @@
-"""BLAS's threads, for kernels that share a step among threads of their own."""
+"""BLAS's threads, for kernels that share a step among threads of their own.
+
+Such a kernel asks `blas_threads` how many threads it may use, and makes each call inside
+`blas_turn`; where that says False it works in one thread. What is held does not outlive the call.
+
+BLAS's number of threads is the process's. threadpoolctl (from 3.8 on) lets one thread at a time
+change it, and others' limits do nothing, silently. So there is one limit of ours at a time; the
+thread that has set it takes it back and gives up control; and who needs it looks whether it is
+there. A child process begins without any.
+"""
 
 import os
 import threading
@@ -7,75 +16,150 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-_lock = threading.Lock()
-_inside = 0
-_before: list[int] = []
+# Guards the three below and each use of threadpoolctl: a process that is forked while another
+# thread looks for libraries, or calls one by ctypes, may not get as far as that itself.
+_state = threading.RLock()
+_limit: Any = None  # ours, where one is in force
+_owner = 0  # the thread that has set it
+_before = 0  # how many threads there were
+_queue, _turn = threading.RLock(), threading.RLock()
 
 
 @cache
-def _libraries() -> list[Any]:
+def _blas() -> Any:
     """The BLAS libraries in this process; finding them takes milliseconds."""
     import scipy.linalg.cython_blas  # noqa: F401  # the one whose products we use is loaded by now
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-    found: list[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
-    return found
+    return ThreadpoolController().select(user_api="blas")
+
+
+def _numbers() -> list[int]:
+    """How many threads each library uses now."""
+    return [int(library["num_threads"] or 1) for library in _blas().info()]
+
+
+def _of_the_process(library: dict[str, Any]) -> bool:
+    """Whether a limit holds in all threads: MKL's and OpenMP's are of the thread that sets them."""
+    name, layer = library["internal_api"], library.get("threading_layer")
+    return name in ("openblas", "blis") and layer != "openmp"
 
 
 def blas_threads() -> int:
-    """How many threads a product may use: the least of the BLAS libraries, and of the processors.
+    """How many threads may share a step, each with products of its own.
 
-    What `one_blas_thread` has set meanwhile does not count.
+    Returns
+    -------
+    int
+        The least of the BLAS libraries' threads, and of the processors. A limit of xpnn does not
+        count. 1 where there is no BLAS whose products can be kept to the thread that asks.
+
+    Examples
+    --------
+    >>> blas_threads() >= 1
+    True
     """
     from joblib import cpu_count  # type: ignore[import-untyped]  # it knows a container's share
 
-    with _lock:
-        now = list(_before) if _inside else [int(b.get_num_threads()) for b in _libraries()]
-    return min([*now, int(cpu_count())]) if now else 1
+    with _state:
+        libraries = _blas().info()
+        if not libraries or not all(map(_of_the_process, libraries)):
+            return 1
+        return min(int(cpu_count()), _before if _limit is not None else min(_numbers()))
 
 
 @contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """A product runs in the thread that asks for it.
+def one_blas_thread() -> Iterator[bool]:
+    """Have products run in the thread that asks for them.
 
-    The setting is the process's: the first of several fits at a time makes it, the last undoes it,
-    but for libraries that somebody else has set to another number in between.
+    Yields
+    ------
+    bool
+        Whether it is so. It is not where another thread has a limit of its own in force, or where
+        a BLAS has a limit for each thread and this thread's is not ours.
+
+    Notes
+    -----
+    Of several at a time the first sets the limit, and takes it back when it ends.
+
+    Examples
+    --------
+    >>> before = blas_threads()
+    >>> with one_blas_thread():
+    ...     blas_threads() == before
+    True
     """
-    _enter()
+    mine, alone = _set()
     try:
-        yield
+        yield alone
     finally:
-        _leave()
+        if mine:
+            _take_back()
 
 
-def _enter() -> None:
-    global _inside
-    with _lock:
-        if _inside == 0:
-            _before[:] = [int(b.get_num_threads()) for b in _libraries()]
-        _inside += 1
-        for b in _libraries():
-            b.set_num_threads(1)
+@contextmanager
+def blas_turn() -> Iterator[bool]:
+    """`one_blas_thread` for a short call that uses all processors: one such call at a time.
+
+    A limit that another fit takes back would end in the middle of this one's call.
+
+    Yields
+    ------
+    bool
+        As `one_blas_thread`.
+
+    Examples
+    --------
+    >>> with blas_turn() as alone:
+    ...     threads = blas_threads() if alone else 1
+    """
+    turn = _turn  # after a fork there is another
+    with _queue:  # who waits comes before who has just been
+        turn.acquire()
+    try:
+        with one_blas_thread() as alone:
+            yield alone
+    finally:
+        turn.release()
 
 
-def _leave() -> None:
-    global _inside
-    with _lock:
-        _inside = max(0, _inside - 1)
-        if _inside == 0:
-            for b, n in zip(_libraries(), _before, strict=True):
-                if b.get_num_threads() == 1:
-                    b.set_num_threads(n)
+def _set() -> tuple[bool, bool]:
+    """Set a limit, unless there is one or no need of one; whether it is ours, and in force."""
+    global _limit, _owner, _before
+    with _state:
+        numbers = _numbers()
+        alone = max(numbers, default=1) == 1
+        if alone or _limit is not None:
+            return False, alone
+        limit = _blas().limit(limits=1, user_api="blas")
+        limit.__enter__()
+        if max(_numbers()) != 1:  # another thread's limit is in force
+            limit.__exit__(None, None, None)
+            return False, False
+        _limit, _owner, _before = limit, threading.get_ident(), min(numbers)
+        return True, True
+
+
+def _take_back() -> None:
+    global _limit
+    with _state:
+        limit, _limit = _limit, None
+        if limit is not None:
+            limit.__exit__(None, None, None)
 
 
 def _after_fork() -> None:
     """In the child there are no other fits, whatever was going on in the parent."""
-    global _lock, _inside
-    _lock = threading.Lock()
-    if _inside:
-        _inside = 1
-        _leave()
+    global _state, _queue, _turn
+    _state, _queue, _turn = threading.RLock(), threading.RLock(), threading.RLock()
+    if _limit is not None and _owner != threading.get_ident():
+        _limit.__enter__()  # its thread is gone: this one takes control, and gives it up
+        _take_back()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=lambda: _state.acquire(),
+        after_in_parent=lambda: _state.release(),
+        after_in_child=_after_fork,
+    )

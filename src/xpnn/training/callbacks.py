@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TextIO, TypeAlias
 
@@ -45,29 +46,49 @@ Callback: TypeAlias = Callable[[EpochEnd], Any]
 
 
 class Callbacks:
-    """Calls each of some callbacks, with the hooks that it has."""
+    """Calls each of some callbacks, with the hooks that it has, outside of the training's context.
 
-    def __init__(self, callbacks: Iterable[Callback]) -> None:
-        self._callbacks, self._begun = tuple(callbacks), 0
+    Parameters
+    ----------
+    callbacks : iterable of callables
+    outside : callable, default=nullcontext
+        Makes a context in which the caller's functions run; see `Work.outside`.
+
+    Examples
+    --------
+    >>> calls = Callbacks([lambda end: end.epoch == 2])
+    >>> [calls.epoch(EpochEnd(epoch, 3, {})) for epoch in (1, 2)]
+    [False, True]
+    """
+
+    def __init__(
+        self,
+        callbacks: Iterable[Callback],
+        outside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._callbacks, self._begun, self._outside = tuple(callbacks), 0, outside
         for callback in self._callbacks:
             if not callable(callback):
                 raise ValueError(f"A callback must be callable with an EpochEnd, got {callback!r}.")
 
     def begin(self, epochs: int) -> None:
         """Before the first epoch."""
-        for callback in self._callbacks:
-            getattr(callback, "on_begin", lambda _: None)(epochs)
-            self._begun += 1
+        with self._outside():
+            for callback in self._callbacks:
+                getattr(callback, "on_begin", lambda _: None)(epochs)
+                self._begun += 1
 
     def epoch(self, end: EpochEnd) -> bool:
         """After an epoch; whether any callback asks to stop (all are called)."""
-        answers = [callback(end) for callback in self._callbacks]
+        with self._outside():
+            answers = [callback(end) for callback in self._callbacks]
         return any(isinstance(a, bool | np.bool_) and bool(a) for a in answers)
 
     def end(self) -> None:
         """After the last epoch, also after an error."""
-        for callback in self._callbacks[: self._begun]:
-            getattr(callback, "on_end", lambda: None)()
+        with self._outside():
+            for callback in self._callbacks[: self._begun]:
+                getattr(callback, "on_end", lambda: None)()
 
 
 class ProgressBar:

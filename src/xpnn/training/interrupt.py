@@ -1,5 +1,6 @@
 """Ctrl-C acts between steps, not in the middle of one."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -11,10 +12,11 @@ from typing import Any
 def interruptible() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C into a flag that is looked at between two steps.
 
-    A second one acts as it would have outside. Only the main thread gets signals, and a signal
-    that is ignored stays ignored.
+    A second one acts as it would have outside, and so does the first in a child process that a
+    callback forks. Only the main thread gets signals, and a signal that is ignored stays ignored.
     """
     seen: list[int] = []
+    process = os.getpid()
     main = threading.current_thread() is threading.main_thread()
     previous = signal.getsignal(signal.SIGINT) if main else None
     if not callable(previous):
@@ -22,7 +24,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         return
 
     def note(signum: int, frame: Any) -> None:
-        if seen:
+        if seen or os.getpid() != process:
             previous(signum, frame)
         seen.append(signum)
 
@@ -30,4 +32,5 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: bool(seen)
     finally:
-        signal.signal(signal.SIGINT, previous)
+        if signal.getsignal(signal.SIGINT) is note:  # else a callback has set its own, which stays
+            signal.signal(signal.SIGINT, previous)

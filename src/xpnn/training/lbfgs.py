@@ -24,6 +24,7 @@ from xpnn.training.data import CHUNK_ELEMENTS, Dataset
 from xpnn.training.interrupt import interruptible
 from xpnn.training.loop import Validation
 from xpnn.training.state import DivergedError, TrainingConfig, TrainingState
+from xpnn.training.work import Work
 
 
 def train_lbfgs(
@@ -71,12 +72,10 @@ def train_lbfgs(
     """
     from scipy.optimize import minimize
 
-    calls = Callbacks(callbacks)
-    with (
-        data.backend.device_context(),
-        np.errstate(all="ignore"),  # a divergence is reported once, by name
-        interruptible() as interrupted,
-    ):
+    work = Work(data.backend)
+    calls = Callbacks(callbacks, work.outside)
+    measure = None if validation is None else work.outside()(validation)
+    with work, interruptible() as interrupted:
         run = _Run(network, state.copy(data.backend.xp), data, config, interrupted)
         calls.begin(config.epochs)
         result = None
@@ -86,7 +85,7 @@ def train_lbfgs(
                 run.start,
                 method="L-BFGS-B",
                 jac=True,
-                callback=lambda x: run.iteration(x, validation, calls),
+                callback=lambda x: run.iteration(x, measure, calls, work),
                 options={"maxfun": max_fun, "maxiter": config.epochs, "gtol": config.tol},
             )
         except _Stopped:
@@ -165,7 +164,9 @@ class _Run:
         self.last = x.copy(), theta, loss
         return loss, host[1:]
 
-    def iteration(self, x: np.ndarray, validation: Validation | None, calls: Callbacks) -> None:
+    def iteration(
+        self, x: np.ndarray, validation: Validation | None, calls: Callbacks, work: Work
+    ) -> None:
         """After SciPy has accepted a point."""
         if self.last is None or not np.array_equal(self.last[0], x):
             self.evaluate(x)
@@ -178,7 +179,8 @@ class _Run:
             self.settle()
             metrics |= validation(s.theta, s.buffers)
         s.record(metrics)
-        end = EpochEnd(self.n_iterations, self.config.epochs, metrics, "", lambda: s.copy(self.xp))
+        snapshot = work.inside()(lambda: s.copy(self.xp))
+        end = EpochEnd(self.n_iterations, self.config.epochs, metrics, "", snapshot)
         if calls.epoch(end):
             self.state.outcome = "stopped"
             raise _Stopped

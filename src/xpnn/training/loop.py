@@ -30,6 +30,7 @@ from xpnn.training.state import (
     Weights,
     copied,
 )
+from xpnn.training.work import Work
 
 _KEYS_AHEAD = 2048  # steps
 
@@ -73,17 +74,16 @@ def train(
     DivergedError
         When the loss or a weight becomes NaN or infinite; its `state` is of the last good epoch.
     """
-    calls, xp = Callbacks(callbacks), data.backend.xp
-    with (
-        data.backend.device_context(),
-        np.errstate(all="ignore"),  # a divergence is reported once, by name
-        interruptible() as interrupted,
-    ):
+    work, xp = Work(data.backend), data.backend.xp
+    calls = Callbacks(callbacks, work.outside)
+    measure = None if validation is None else work.outside()(validation)
+    with work, interruptible() as interrupted:
         start = state if consume else state.copy(xp)
         if start.monitor != config.monitor:  # values of another metric don't compare
             start.monitor, start.best, start.stale = config.monitor, -math.inf, 0
             start.best_weights = None
-        run = _Run(network, start, data, config, validation)
+        run = _Run(network, start, data, config, measure)
+        snapshot = work.inside()(run.snapshot)
         try:
             calls.begin(config.epochs)
             for epoch in range(1, config.epochs + 1):
@@ -91,7 +91,7 @@ def train(
                     run.outcome = "interrupted"
                     break
                 metrics = run.read_metrics()
-                end = EpochEnd(epoch, config.epochs, metrics, run.message, run.snapshot)
+                end = EpochEnd(epoch, config.epochs, metrics, run.message, snapshot)
                 if calls.epoch(end) or interrupted():
                     run.outcome = "interrupted" if interrupted() else "stopped"
                 if run.outcome != "finished":

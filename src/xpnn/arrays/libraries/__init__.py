@@ -6,6 +6,7 @@ one class and one entry in `LIBRARIES`; the rest of the package goes through `xp
 
 import difflib
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import array_api_compat
 
@@ -49,7 +50,8 @@ _HABITS = {
     "pytorch": "torch",
     "strict": "array_api_strict",
 }
-_types: dict[type, Library] = {}
+# Weak: a program may make types without end, and each holds its module.
+_types: WeakKeyDictionary[type, Library] = WeakKeyDictionary()
 
 
 def library_of(x: Any) -> Library:

@@ -8,6 +8,8 @@
 #include <float.h>
 #include <math.h>
 
+enum { KEPT = 8 }; /* mistakes whose sums are made at once */
+
 /* One epoch under way; perceptron/compiled.py has the same fields. REAL is float or double. */
 typedef struct {
     /* samples: dense rows where `columns` is NULL, else CSR */
@@ -28,6 +30,10 @@ typedef struct {
     double *mean, *mean_intercept;
     double *sums;   /* (3, K): loss, loss plus penalty, mistakes */
     double *update; /* (K,), of one sample */
+    /* mistakes that are not in the sums yet */
+    void *products; /* REAL (KEPT, features) */
+    int64_t kept, of_problem[KEPT];
+    double with_sign[KEPT], with_intercept[KEPT];
     /* the mean of the weights is (mean + drift coef) / share (Bottou 2012, 5.1) */
     double scale, clip, t, drift, share;
     /* the rule */

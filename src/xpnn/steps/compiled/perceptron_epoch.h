@@ -15,7 +15,8 @@ XPNN_INLINE double NAME(score)(const REAL *w, const REAL *x, const int32_t *at, 
     return (REAL)(sum * scale) + intercept;
 }
 
-/* Whether a dense row is answered rightly, in whatever order the products are added.
+/* Whether a dense row is answered rightly (1) or wrongly (-1), in whatever order the products are
+   added; 0 where the order could tell.
 
    Two sums of d products differ by 2 d u times the sum of their absolute values at most (Higham
    2002, 3.1); twice that covers the rounding of the bound. A product by a scale below the least
@@ -23,8 +24,8 @@ XPNN_INLINE double NAME(score)(const REAL *w, const REAL *x, const int32_t *at, 
 
    On the way the row `next` is asked for, bit by bit, for rows in random order are what takes the
    time: a long one into the second cache, as the first cannot ask for many lines at once. */
-XPNN_INLINE int NAME(surely_right)(const REAL *w, const REAL *x, const REAL *next, int64_t size,
-                                   double sign, REAL scale, double intercept)
+XPNN_INLINE int NAME(sure)(const REAL *w, const REAL *x, const REAL *next, int64_t size, double sign,
+                           REAL scale, double intercept)
 {
     enum { LINE = 64 / sizeof(REAL), CHUNK = 16 * LINE };
     const double apart = 4.0 * (double)(size + 1) * EPSILON;
@@ -43,8 +44,41 @@ XPNN_INLINE int NAME(surely_right)(const REAL *w, const REAL *x, const REAL *nex
             absolute += product < 0 ? -product : product;
         }
     }
-    double least = (sign * about - apart * absolute) * scale + sign * intercept;
-    return least > apart * fabs(intercept) + LEAST;
+    double margin = sign * about * scale + sign * intercept;
+    double reach = apart * (absolute * scale + fabs(intercept)) + LEAST;
+    return margin > reach ? 1 : margin < -reach ? -1 : 0;
+}
+
+/* Count the mistakes kept, in order. Each sum waits for its last addition: several at once. */
+XPNN_INLINE void NAME(count)(xpnn_perceptron *p)
+{
+    const REAL *products = p->products;
+    double sums[KEPT] = {0};
+    for (int64_t j = 0; p->kept && j < p->features; j++)
+        for (int i = 0; i < KEPT; i++)
+            sums[i] += products[i * p->features + j];
+    for (int i = 0; i < p->kept; i++) {
+        int64_t k = p->of_problem[i];
+        double margin = p->with_sign[i] * ((REAL)(sums[i] * (REAL)p->scale) + p->with_intercept[i]);
+        p->sums[k] -= margin;
+        p->sums[p->problems + k] -= margin;
+    }
+    p->kept = 0;
+}
+
+/* Keep a mistake of problem k, to be counted later: the products are those of the weights now. */
+XPNN_INLINE void NAME(keep)(xpnn_perceptron *p, const REAL *x, int64_t k, double sign)
+{
+    int64_t d = p->features;
+    const REAL *w = (const REAL *)p->coef + k * d;
+    REAL *products = (REAL *)p->products + p->kept * d;
+    for (int64_t j = 0; j < d; j++)
+        products[j] = w[j] * x[j];
+    p->of_problem[p->kept] = k;
+    p->with_sign[p->kept] = sign;
+    p->with_intercept[p->kept] = p->intercept[k];
+    if (++p->kept == KEPT)
+        NAME(count)(p);
 }
 
 /* Meet a sample: how far each problem is wrong, and the steps that follow. Whether any does. */
@@ -60,17 +94,24 @@ XPNN_INLINE int NAME(meet)(xpnn_perceptron *p, const REAL *x, const int32_t *at,
         double sign = positive ? 1.0 : -1.0, intercept = p->intercept[k];
         REAL scale = (REAL)p->scale;
         p->update[k] = 0.0;
-        if (!at && NAME(surely_right)(w, x, k ? NULL : next, size, sign, scale, intercept))
+        int sure = at ? 0 : NAME(sure)(w, x, k ? NULL : next, size, sign, scale, intercept);
+        if (sure > 0)
             continue;
-        double margin = sign * NAME(score)(w, x, at, size, scale, intercept);
-        if (margin < 0.0 || (margin == 0.0 && !(positive && p->zero_is_positive))) {
-            REAL of_sample = class_weight[positive * problems + k] * weight[row];
-            p->update[k] = p->eta * sign * of_sample;
+        if (sure < 0 && !p->penalized) {
+            NAME(keep)(p, x, k, sign);
+        } else {
+            double margin = sign * NAME(score)(w, x, at, size, scale, intercept);
+            int tie = margin == 0.0 && !(positive && p->zero_is_positive);
+            if (!(margin < 0.0 || tie))
+                continue;
+            NAME(count)(p);
             p->sums[k] -= margin;
             p->sums[problems + k] -= margin;
-            p->sums[2 * problems + k] += 1.0;
-            any |= p->update[k] != 0.0;
         }
+        p->sums[2 * problems + k] += 1.0;
+        REAL of_sample = class_weight[positive * problems + k] * weight[row];
+        p->update[k] = p->eta * sign * of_sample;
+        any |= p->update[k] != 0.0;
     }
     return any;
 }
@@ -192,6 +233,7 @@ XPNN_EXPORT XPNN_CLONES void NAME(xpnn_perceptron_rows)(xpnn_perceptron *p, cons
     for (int64_t i = 0; i < n; i++) {
         int64_t row = order[i], soon = order[i + ahead < n ? i + ahead : n - 1];
         XPNN_PREFETCH(p->y + soon);
+        XPNN_PREFETCH((const REAL *)p->weight + soon);
         if (p->columns) {
             int64_t start = p->starts[row];
             NAME(visit)(p, x + start, p->columns + start, p->starts[row + 1] - start, NULL, row);
@@ -199,6 +241,7 @@ XPNN_EXPORT XPNN_CLONES void NAME(xpnn_perceptron_rows)(xpnn_perceptron *p, cons
             NAME(visit)(p, x + row * d, NULL, d, x + soon * d, row);
         }
     }
+    NAME(count)(p);
 }
 
 #undef AT

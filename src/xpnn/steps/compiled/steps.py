@@ -55,6 +55,7 @@ class CompiledSteps:
         self.plan = Plan()
         self.held: dict[str, Any] = {}  # what the plan's addresses point to
         self.pool: Pool | None = None
+        self.most_threads = 1 << 30
         self.gradient: np.ndarray | None = None  # takes the sum of gradients; nothing is learned
 
     def stride(self, batch: int) -> int:
@@ -78,21 +79,32 @@ class CompiledSteps:
             others = self.others = self.others or self.make_others()
             words = None if keys is None else others.words(keys)
             return others.on_rows(carry, rows, words, coefficients)
-        plan, factors = self.plan, np.asarray(coefficients, dtype=np.float64)
+        factors = np.asarray(coefficients, dtype=np.float64)
+        self._aim(rows, keys, factors)
+        if not self._call():  # not in several threads now
+            self.most_threads, self.known = 1, ()
+            self._knows(carry, rows)
+            self._aim(rows, keys, factors)
+            self._call()
+        return carry._replace(total=carry.total + carry.theta.dtype.type(self.plan.total))
+
+    def _aim(self, rows: Rows, keys: Any, factors: np.ndarray) -> None:
+        """Say which steps the next call does."""
+        plan = self.plan
         self.held["call"] = factors, keys, rows.order
         plan.coefficients, plan.coefficients_of_step = address(factors), factors.shape[1]
         plan.start, plan.steps = rows.start, len(factors)
         plan.order, plan.keys = address(rows.order), address(keys)
-        self._call()
-        return carry._replace(total=carry.total + carry.theta.dtype.type(plan.total))
 
-    def _call(self) -> None:
-        """The plan's steps, in as many threads as it says."""
+    def _call(self) -> bool:
+        """The plan's steps, in as many threads as it says; False if several cannot be had now."""
         if self.plan.parts == 1:
             self.steps(self.at)
-            return
-        with threads.one_blas_thread():
-            self.steps(self.at)
+            return True
+        with threads.blas_turn() as alone:
+            if alone:
+                self.steps(self.at)
+        return alone
 
     def _knows(self, carry: Carry, rows: Rows) -> bool:
         """Whether compiled steps can work on these arrays; the plan is made anew for new ones."""
@@ -133,7 +145,7 @@ class CompiledSteps:
         held["data"] = x, y, weight
         plan.x, plan.y, plan.weight = address(x), address(y), address(weight)
         plan.x_stride = x.strides[0] // x.itemsize
-        parts = self.threads(plan.batch)
+        parts = min(self.most_threads, self.threads(plan.batch))
         if self.pool is None or not self.pool.alive or self.pool.parts != parts:
             self.pool = Pool(library(), parts)
         plan.pool, plan.parts = self.pool.handle, self.pool.parts
