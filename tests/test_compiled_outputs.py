@@ -6,7 +6,7 @@ from test_kernels import CUBE, network
 
 from xpnn.activations import ACTIVATIONS
 from xpnn.losses import get_loss
-from xpnn.network import Dense, Network
+from xpnn.network import Dense, Network, PeriodicEmbedding, Scale
 from xpnn.steps import threads
 from xpnn.steps.compiled import library, outputs, sums
 from xpnn.steps.compiled.outputs import compiled_outputs
@@ -53,6 +53,24 @@ def test_normalization_and_layers_without_biases(kind):
     layers = Dense(7, 33, "gelu", normalization=kind), Dense(33, 9, "relu", bias=False)
     last = Dense(9, 5, "tanh", normalization=kind, bias=False)
     check(Network((*layers, last), link="softmax"), 70)
+
+
+@pytest.mark.parametrize("rows", [1, 70])
+def test_layers_of_the_tabular_model(rows):
+    layers = Scale(7), PeriodicEmbedding(7, 50, 2), Dense(21, 13, "silu"), Scale(13), Dense(13, 5)
+    check(Network(layers, link="softmax"), rows)
+
+
+@pytest.mark.parametrize("turns", [1e3, 1e5, 1e7, np.inf])
+def test_an_embedding_of_large_numbers(turns):
+    """What a turn of so many loses in digits is in the tolerance."""
+    net = Network((PeriodicEmbedding(3),))
+    theta, buffers = parameters(net, np.float64)
+    x = np.random.default_rng(0).normal(size=(20, 3)) * turns
+    found = compiled_outputs(net, theta, buffers, x, False)
+    with np.errstate(all="ignore"):
+        expected = net.forward(theta, buffers, x, np)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=min(1e-15 * turns, 1.0))
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])

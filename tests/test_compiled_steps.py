@@ -13,10 +13,11 @@ from xpnn import get_backend
 from xpnn.activations import ACTIVATIONS
 from xpnn.losses import LOSSES, get_loss
 from xpnn.model.layout import Group, make_groups
-from xpnn.network import Dense, Network
+from xpnn.network import Dense, Network, PeriodicEmbedding, Scale
 from xpnn.optimizers import OPTIMIZERS, get_optimizer
 from xpnn.random import step_keys
 from xpnn.steps.compiled import library
+from xpnn.steps.compiled.members import CompiledMembers
 from xpnn.steps.compiled.plan import (
     ACTIVATION_CODES,
     LOSS_CODES,
@@ -49,23 +50,41 @@ def taken(kind, rules, dtype, data, order, batch, count):
     theta, buffers = (a.astype(dtype) for a in net.init(1))
     theta += np.random.default_rng(2).normal(size=theta.size).astype(dtype) / 10
     reference = ReferenceSteps(rules, NUMPY, dtype)
-    steps = reference if kind == "reference" else CompiledSteps(rules, lambda: reference)
+    cls = CompiledSteps if net.members == 1 else CompiledMembers
+    steps = reference if kind == "reference" else cls(rules, lambda: reference)
+    single = getattr(steps, "members", [steps])
     if kind not in ("reference", 0):
-        steps.threads = lambda rows: kind
+        for each in single:
+            each.threads = lambda rows: kind
     keys = steps.words(step_keys(5, 0, count, len(net.layers) + 1)) if net.draws else None
     rates = [rules.optimizer.coefficients(0.01, k + 1) for k in range(count)]
     carry = Carry(theta, buffers, rules.optimizer.init(theta, np), dtype(0))
     with np.errstate(all="ignore"):
         carry = steps.on_rows(carry, Rows(data, order, 0, batch), keys, rates)
-    assert kind == "reference" or (steps.suits and steps.plan.parts == max(kind, 1))
+    if kind != "reference":
+        assert steps.others is None
+        assert all(s.suits and s.plan.parts == max(kind, 1) for s in single)
     return [carry.theta, carry.buffers, carry.total, *carry.moments]
 
 
-def check(rules, *, rows=50, batch=16, parts=(0, 2, 3), weight=None, shuffled=True, seed=4, x=None):
+def check(
+    rules,
+    *,
+    rows=50,
+    batch=16,
+    parts=(0, 2, 3),
+    weight=None,
+    shuffled=True,
+    seed=4,
+    x=None,
+    own=False,
+):
     """Compiled steps leave what the reference leaves, in both number types, on any threads."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(rows, rules.network.n_in)) if x is None else x
     y, order = targets(rules, rows, rng), rng.permutation(rows) if shuffled else None
+    if own:
+        order = np.stack([rng.permutation(rows) for _ in range(rules.network.members)], axis=1)
     for dtype in (np.float32, np.float64):
         given_y = y if y.dtype.kind in "iu" else y.astype(dtype)
         given_w = None if weight is None else weight.astype(dtype)
@@ -174,6 +193,33 @@ def test_normalization(kind, dropout):
     layers += [Dense(9, 8, "gelu", dropout, normalization=kind), Dense(8, 5)]
     check(Rules(Network(tuple(layers)), LOSS, get_optimizer("adam"), 0.0, 0.1))
     check(Rules(Network(tuple(layers)), LOSS, get_optimizer("sgd")), rows=50, batch=49)
+
+
+TABULAR = (Scale(7, 0.3), PeriodicEmbedding(7, 5, 2), Dense(21, 13, "silu", 0.2, group="wide"))
+TABULAR += (Scale(13), Dense(13, 5))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("layers", [TABULAR, TABULAR[1:], TABULAR[:1]], ids=len)
+def test_layers_of_the_tabular_model(layers, rule):
+    net = Network(layers, 0.1)
+    loss = LOSS if len(layers) > 1 else get_loss("half_squared_error")
+    groups = {"embedding": Group(0.5, 0.1, 0.3, 1.5, by_fan_in=True)} if len(layers) > 1 else {}
+    check(Rules(net, loss, get_optimizer("adamw"), *rule, make_groups(groups, net.layout)))
+
+
+def test_an_embedding_with_more_weights_than_numbers_of_a_batch():
+    net = Network((PeriodicEmbedding(7, 40, 9), Dense(70, 5)))
+    check(Rules(net, LOSS, get_optimizer("adam"), 0.0, 0.1), batch=2, rows=11)
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("rule", RULES)
+def test_members(rule, own):
+    layers = (Dense(7, 13, "tanh", 0.2, normalization="batch"), Dense(13, 5))
+    net = Network(layers, 0.1, members=3)
+    weight = np.random.default_rng(0).uniform(size=(50, 3)) if own else WEIGHT
+    check(Rules(net, LOSS, get_optimizer("adam"), *rule), weight=weight, parts=(0, 2), own=own)
 
 
 def test_layers_without_biases_and_a_last_one_that_is_not_linear():

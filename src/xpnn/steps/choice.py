@@ -11,6 +11,7 @@ from array_api_compat import is_cupy_namespace, is_numpy_namespace, is_torch_nam
 
 from xpnn.arrays.backend import Backend
 from xpnn.steps.compiled import library
+from xpnn.steps.compiled.members import CompiledMembers
 from xpnn.steps.compiled.plan import SUFFIXES, known_rules
 from xpnn.steps.compiled.steps import CompiledSteps
 from xpnn.steps.inplace import InPlaceSteps
@@ -50,7 +51,8 @@ def _steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
         return ReferenceSteps(rules, *place)
     if is_numpy_namespace(xp):
         if runs_compiled(rules, fit):
-            return CompiledSteps(rules, lambda: InPlaceSteps(rules, NumpyOps(xp), *place))
+            kind = CompiledSteps if rules.network.members == 1 else CompiledMembers
+            return kind(rules, lambda: InPlaceSteps(rules, NumpyOps(xp), *place))
         return InPlaceSteps(rules, NumpyOps(xp), *place)
     if is_cupy_namespace(xp):
         from xpnn.steps.cupy import CupyOps

@@ -31,7 +31,7 @@ XPNN_EXPORT int64_t EXPORTED(outputs)(const plan *p, const real *theta, const re
     const int64_t wide = widest(p), block = smaller(block_of_rows(wide), larger(rows, 1));
     request q = {p, theta, buffers, x, x_stride, rows, outputs, link, block, p->parts, NULL};
     double nearby[1024]; /* enough for a row of a small network */
-    const size_t needed = (size_t)(numbers_of_part(wide, block) * p->parts) * sizeof(real);
+    const size_t needed = (size_t)(numbers_of_part(p, block) * p->parts) * sizeof(real);
     q.room = needed <= sizeof nearby ? (char *)nearby : malloc(needed);
     if (!q.room) return 0;
     pool_run(p->pool, outputs_of_part, &q);

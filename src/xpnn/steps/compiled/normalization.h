@@ -26,10 +26,10 @@ WIDE static void normalize_rows(real *u, real *inverse, int64_t rows, int64_t un
 }
 
 /* z = unit scale; the shift is added as a bias is. */
-WIDE static void scale_rows(const real *restrict unit, const real *restrict scale,
+WIDE static void scale_rows(const real *restrict x, int64_t ld, const real *restrict scale,
                             real *restrict z, int64_t rows, int64_t units) {
-    for (int64_t i = 0; i < rows; i++, unit += units, z += units)
-        for (int64_t j = 0; j < units; j++) z[j] = unit[j] * scale[j];
+    for (int64_t i = 0; i < rows; i++, x += ld, z += units)
+        for (int64_t j = 0; j < units; j++) z[j] = x[j] * scale[j];
 }
 
 /* Sums of each column in double precision: of u, or of u times another matrix. */
@@ -52,10 +52,11 @@ WIDE static void add_columns(const real *restrict g, real *restrict sums, int64_
         for (int64_t j = 0; j < units; j++) sums[j] += g[j];
 }
 
-WIDE static void add_columns_of_products(const real *restrict g, const real *restrict unit,
-                                         real *restrict sums, int64_t rows, int64_t units) {
-    for (int64_t i = 0; i < rows; i++, g += units, unit += units)
-        for (int64_t j = 0; j < units; j++) sums[j] += g[j] * unit[j];
+WIDE static void add_columns_of_products(const real *restrict g, const real *restrict x,
+                                         int64_t ld, real *restrict sums, int64_t rows,
+                                         int64_t units) {
+    for (int64_t i = 0; i < rows; i++, g += units, x += ld)
+        for (int64_t j = 0; j < units; j++) sums[j] += g[j] * x[j];
 }
 
 WIDE static void subtract_from_rows(real *restrict u, const real *restrict mean, int64_t rows,

@@ -3,6 +3,7 @@
 #define XPNN_OUTPUTS_H
 
 #include "activations.h"
+#include "embedding.h"
 #include "normalization.h"
 #include "products.h"
 #include "room.h"
@@ -20,9 +21,14 @@ typedef struct {
 
 INLINE int64_t block_of_rows(int64_t width) { return smaller(1024, larger(64, 65536 / width)); }
 
-/* Numbers that a part works in: two blocks of outputs, and one for what `activate` saves. */
-INLINE int64_t numbers_of_part(int64_t width, int64_t block) {
-    return 2 * block * width + larger(BLOCK, width);
+/* Numbers that a part works in: two blocks of outputs, and one for what `activate` saves or for
+   the waves of a row. */
+static int64_t numbers_of_part(const plan *p, int64_t block) {
+    const int64_t wide = widest(p);
+    int64_t spare = larger(BLOCK, wide);
+    for (int64_t k = 0; k < p->layers; k++)
+        spare = larger(spare, 2 * p->layer[k].n_in * p->layer[k].frequencies);
+    return 2 * block * wide + spare;
 }
 
 /* unit of batch normalization by its running statistics, in place of u. */
@@ -46,6 +52,14 @@ static void activate_block(int64_t code, real *y, const real *b, real *spare, in
 static void outputs_of_layer(const request *q, const layer *l, const real *x, int64_t ld, real *y,
                              real *spare, int64_t rows) {
     const int64_t units = l->n_out;
+    if (l->kind == SCALE) {
+        scale_rows(x, ld, q->theta + l->scale, y, rows, units);
+        return;
+    }
+    if (l->kind == EMBEDDING) {
+        embed_rows(l, q->theta, x, ld, y, spare, NULL, rows);
+        return;
+    }
     product(q->p, x, ld, q->theta + l->weight, y, rows, l->n_in, units);
     if (l->normalization == OF_BATCH)
         normalize_by_running(q->buffers + l->statistics, y, spare, rows, units);
@@ -74,7 +88,7 @@ static void outputs_of_block(const request *q, int64_t first, int64_t rows, real
 static void outputs_of_part(void *argument, int64_t part) {
     const request *q = argument;
     const int64_t wide = widest(q->p);
-    real *mine = (real *)q->room + part * numbers_of_part(wide, q->block);
+    real *mine = (real *)q->room + part * numbers_of_part(q->p, q->block);
     real *places[2] = {mine, mine + q->block * wide}, *spare = mine + 2 * q->block * wide;
     const int64_t stop = q->rows * (part + 1) / q->parts;
     for (int64_t i = q->rows * part / q->parts; i < stop; i += q->block)

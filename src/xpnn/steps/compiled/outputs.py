@@ -62,8 +62,8 @@ def compiled_outputs(
     if parts < 2:
         done = call(ctypes.addressof(plan), *where)
     else:
-        with threads.one_blas_thread():
-            done = _shared(call, plan, parts, where)
+        with threads.blas_turn() as alone:
+            done = _shared(call, plan, parts if alone else 1, where)
     if not done:
         raise MemoryError(f"There is no memory for the outputs of {rows} rows.")
     return out
@@ -83,10 +83,8 @@ def _known(network: Any, dtype: np.dtype) -> _Known:
     if known is not None and known[0]() is network:
         return known
     plan, table, work = None, None, 0
-    if (
-        known_network(network, training=False)
-        and ACTIVATIONS.get(network.link.name) is network.link
-    ):
+    known_link = ACTIVATIONS.get(network.link.name) == network.link
+    if network.members == 1 and known_link and known_network(network, training=False):
         plan = Plan(parts=1, product=product_address(dtype))
         table = fill_network(plan, network, {})
         work = sum(d.n_in * d.n_out for d in network.layers)

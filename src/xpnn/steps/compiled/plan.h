@@ -7,9 +7,14 @@
 
 #define BLOCK 4096 /* numbers that stay in the first cache while several loops pass over them */
 
+enum kind { DENSE, SCALE, EMBEDDING };
+
 typedef struct {
+    int64_t kind;
     int64_t n_in, n_out;
-    int64_t weight, bias, scale; /* where in theta; -1: there is none */
+    int64_t row;         /* weights of an input: n_out of a dense layer */
+    int64_t frequencies; /* of an embedding */
+    int64_t weight, bias, scale, phase; /* where in theta; -1: there is none */
     int64_t activation;
     int64_t kept; /* of 65,536 draws of dropout */
     int64_t normalization;

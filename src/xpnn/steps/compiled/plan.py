@@ -9,6 +9,8 @@ import numpy as np
 
 from xpnn.arrays.random import keep_count
 from xpnn.model.dense import Dense
+from xpnn.model.embedding import PeriodicEmbedding
+from xpnn.model.scale import Scale
 from xpnn.parts.activations import ACTIVATIONS
 from xpnn.parts.losses import built_in
 from xpnn.parts.optimizers import OPTIMIZERS
@@ -64,6 +66,7 @@ OPTIMIZER_CODES = {
         ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
     )
 }
+_KINDS = (Dense, Scale, PeriodicEmbedding)  # in the order of plan.h
 _NORMALIZATIONS = {None: 0, "batch": 1, "layer": 2}
 SUFFIXES = {np.dtype(np.float32): "f32", np.dtype(np.float64): "f64"}
 
@@ -108,39 +111,38 @@ def product_address(dtype: np.dtype) -> int:
     return int(pointer(capsule, name(capsule)))
 
 
-_WHOLE = [
-    "n_in",
-    "n_out",
-    "weight",
-    "bias",
-    "scale",
-    "activation",
-    "kept",
-    "normalization",
-    "statistics",
-]
-_LAYER = np.dtype([*((name, np.int64) for name in _WHOLE), ("limit", np.float64)])
+_WHOLE = "kind n_in n_out row frequencies weight bias scale phase activation kept"
+_NUMBERS = [*_WHOLE.split(), "normalization", "statistics"]
+_LAYER = np.dtype([*((name, np.int64) for name in _NUMBERS), ("limit", np.float64)])
 
 
 def layer_table(network: Any, limits: Mapping[str, float]) -> np.ndarray:
     """A row a layer, as the structure `layer` of plan.h has them."""
     place = {e.name: e.offset for e in network.layout.entries}
     statistics = {e.name: e.offset for e in network.buffer_layout.entries}
-    rows = [
-        (
-            layer.n_in,
-            layer.n_out,
-            place[f"weight_{i}"],
-            place.get(f"bias_{i}", -1),
-            place.get(f"scale_{i}", -1),
-            ACTIVATION_CODES[layer.activation.name],
-            kept(layer.dropout),
-            _NORMALIZATIONS[layer.normalization],
-            statistics.get(f"mean_{i}", -1),
-            limits.get(f"weight_{i}", 0.0),
+    rows = []
+    for i, layer in enumerate(network.layers):
+        waves = getattr(layer, "frequencies", 0)
+        activation = getattr(layer, "activation", None)
+        rows.append(
+            (
+                _KINDS.index(type(layer)),
+                layer.n_in,
+                layer.n_out,
+                sum(e.size for e in network.layout.entries if e.name == f"weight_{i}")
+                // layer.n_in,
+                waves,
+                place.get(f"weight_{i}", -1),
+                place.get(f"bias_{i}", -1),
+                place.get(f"frequency_{i}" if waves else f"scale_{i}", -1),
+                place.get(f"phase_{i}", -1),
+                0 if activation is None else ACTIVATION_CODES[activation.name],
+                kept(layer.dropout),
+                _NORMALIZATIONS[getattr(layer, "normalization", None)],
+                statistics.get(f"mean_{i}", -1),
+                limits.get(f"weight_{i}", 0.0),
+            )
         )
-        for i, layer in enumerate(network.layers)
-    ]
     return np.asarray(rows, dtype=_LAYER)
 
 
@@ -151,12 +153,10 @@ def kept(rate: float) -> int:
 
 def known_network(network: Any, training: bool = True) -> bool:
     """Whether all layers and activations are built in (and can be trained)."""
-    return network.members == 1 and all(
-        type(layer) is Dense
-        and ACTIVATIONS.get(layer.activation.name) == layer.activation
-        and (layer.activation.differentiable or not training)
-        for layer in network.layers
-    )
+    if not all(type(layer) in _KINDS for layer in network.layers):
+        return False
+    used = [layer.activation for layer in network.layers if type(layer) is Dense]
+    return all(ACTIVATIONS.get(a.name) == a and (a.differentiable or not training) for a in used)
 
 
 def known_rules(rules: Any) -> bool:

@@ -12,8 +12,8 @@
 /* What is kept of a layer's forward pass and made in its backward one, for a batch's rows. */
 typedef struct {
     real *y;        /* outputs */
-    real *saved;    /* the activation's, see activations.h; or NULL */
-    real *unit;     /* of a normalization, or NULL */
+    real *saved;    /* the activation's, see activations.h, or an embedding's cosines; or NULL */
+    real *unit;     /* of a normalization, or an embedding's sines; or NULL */
     real *inverse;  /* of the standard deviations: of rows; or of neurons, a copy a thread */
     real *gradient; /* with respect to the outputs, then to the affine map's */
 } layer_room;
@@ -53,7 +53,8 @@ static void *take(dispenser *d, int64_t count, size_t size) {
 
 static int64_t widest(const plan *p) {
     int64_t found = p->layer[0].n_in;
-    for (int64_t k = 0; k < p->layers; k++) found = larger(found, p->layer[k].n_out);
+    for (int64_t k = 0; k < p->layers; k++)
+        found = larger(found, larger(p->layer[k].n_out, p->layer[k].row));
     return found;
 }
 
@@ -69,7 +70,7 @@ static int64_t weights_at_once(const plan *p, const room *r) {
     int64_t most = 0;
     for (int64_t k = 0; k < p->layers; k++) {
         const layer *l = &p->layer[k];
-        most = larger(most, (l->n_in + p->parts - 1) / p->parts * l->n_out);
+        most = larger(most, (l->n_in + p->parts - 1) / p->parts * l->row);
     }
     return smaller(most, larger(LEARNED_AT_ONCE, widest(p)));
 }
@@ -77,10 +78,12 @@ static int64_t weights_at_once(const plan *p, const room *r) {
 static void take_layer(const plan *p, const layer *l, int64_t rows, layer_room *r, dispenser *d) {
     const int64_t inverses = l->normalization == OF_BATCH ? p->parts * l->n_out : rows;
     const int keeps = saves_slope(l->activation) || of_whole_rows(l->activation);
+    const int64_t waves = l->kind == EMBEDDING ? rows * l->n_in * l->frequencies : 0;
     r->y = take(d, rows * l->n_out, sizeof(real));
     r->gradient = take(d, rows * l->n_out, sizeof(real));
-    r->saved = keeps ? take(d, rows * l->n_out, sizeof(real)) : NULL;
-    r->unit = l->normalization ? take(d, rows * l->n_out, sizeof(real)) : NULL;
+    r->saved = keeps || waves ? take(d, waves ? waves : rows * l->n_out, sizeof(real)) : NULL;
+    r->unit = l->normalization || waves ? take(d, waves ? waves : rows * l->n_out, sizeof(real))
+                                        : NULL;
     r->inverse = l->normalization ? take(d, inverses, sizeof(real)) : NULL;
 }
 

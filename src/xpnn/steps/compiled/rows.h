@@ -3,6 +3,7 @@
 #define XPNN_ROWS_H
 
 #include "activations.h"
+#include "embedding.h"
 #include "losses.h"
 #include "normalization.h"
 #include "products.h"
@@ -127,14 +128,12 @@ static void activate_rows(const task *t, int64_t k, real *y, const real *b) {
     }
 }
 
-/* Layer k's outputs of the thread's rows. */
-static void layer_forward(const task *t, int64_t k) {
+/* A dense layer's outputs of the thread's rows. */
+static void dense_forward(const task *t, int64_t k, const real *x, int64_t ld) {
     const plan *p = t->r->p;
     const layer *l = &p->layer[k];
     const layer_room *r = &t->r->layer[k];
     const int64_t units = l->n_out, at = t->first * units;
-    int64_t ld;
-    const real *x = inputs_of(t->r, k, t->begin, t->first, &ld);
     real *y = r->y + at, *u = l->normalization ? r->unit + at : y;
     const real *b = l->bias >= 0 ? p->theta + l->bias : NULL;
     product(p, x, ld, p->theta + l->weight, u, t->count, l->n_in, units);
@@ -142,8 +141,27 @@ static void layer_forward(const task *t, int64_t k) {
         normalize_batch(t, l, u, r->inverse + t->part * units);
     else if (l->normalization == OF_LAYER)
         normalize_rows(u, r->inverse + t->first, t->count, units);
-    if (l->normalization) scale_rows(u, p->theta + l->scale, y, t->count, units);
+    if (l->normalization) scale_rows(u, units, p->theta + l->scale, y, t->count, units);
     activate_rows(t, k, y, b);
+}
+
+/* Layer k's outputs of the thread's rows. */
+static void layer_forward(const task *t, int64_t k) {
+    const plan *p = t->r->p;
+    const layer *l = &p->layer[k];
+    const layer_room *r = &t->r->layer[k];
+    real *y = r->y + t->first * l->n_out;
+    int64_t ld;
+    const real *x = inputs_of(t->r, k, t->begin, t->first, &ld);
+    if (l->kind == DENSE) {
+        dense_forward(t, k, x, ld);
+    } else if (l->kind == SCALE) {
+        scale_rows(x, ld, p->theta + l->scale, y, t->count, l->n_out);
+        activate_rows(t, k, y, NULL);
+    } else {
+        const int64_t at = t->first * l->n_in * l->frequencies;
+        embed_rows(l, p->theta, x, ld, y, r->saved + at, r->unit + at, t->count);
+    }
 }
 
 /* The gradient before activation and dropout, in place of the one after; its columns' sums. */
@@ -166,21 +184,45 @@ static void pull_back_rows(const task *t, int64_t k, real *g, real *db) {
     }
 }
 
-/* The gradient with respect to layer k's affine map, in place of that of its outputs. */
-static void layer_backward(const task *t, int64_t k) {
+/* The gradient with respect to a dense layer's affine map, in place of that of its outputs; and
+   that with respect to its inputs, where somebody asks. */
+static void dense_backward(const task *t, int64_t k, real *dx) {
     const plan *p = t->r->p;
     const layer *l = &p->layer[k];
     const layer_room *r = &t->r->layer[k];
     const int64_t units = l->n_out, at = t->first * units;
     real *g = r->gradient + at, *vectors = t->mine->vectors;
     pull_back_rows(t, k, g, l->bias >= 0 ? vectors + (l->bias - p->weights) : NULL);
-    if (!l->normalization) return;
     const real *unit = r->unit + at, *scale = p->theta + l->scale;
-    add_columns_of_products(g, unit, vectors + (l->scale - p->weights), t->count, units);
+    if (l->normalization)
+        add_columns_of_products(g, unit, units, vectors + (l->scale - p->weights), t->count,
+                                units);
     if (l->normalization == OF_BATCH)
         normalized_batch_back(t, g, unit, scale, r->inverse + t->part * units, units);
-    else
+    else if (l->normalization == OF_LAYER)
         normalized_rows_back(g, unit, scale, r->inverse + t->first, t->count, units);
+    if (dx) product_with_transposed(p, g, p->theta + l->weight, dx, t->count, l->n_in, units);
+}
+
+/* All of layer k's gradients but its weights'. */
+static void layer_backward(const task *t, int64_t k) {
+    const plan *p = t->r->p;
+    const layer *l = &p->layer[k];
+    const layer_room *r = &t->r->layer[k];
+    real *dx = k > 0 ? t->r->layer[k - 1].gradient + t->first * l->n_in : NULL;
+    real *g = r->gradient + t->first * l->n_out, *vectors = t->mine->vectors;
+    int64_t ld;
+    const real *x = inputs_of(t->r, k, t->begin, t->first, &ld);
+    if (l->kind == DENSE) {
+        dense_backward(t, k, dx);
+    } else if (l->kind == SCALE) {
+        pull_back_rows(t, k, g, NULL);
+        add_columns_of_products(g, x, ld, vectors + (l->scale - p->weights), t->count, l->n_out);
+        if (dx) scale_rows(g, l->n_out, p->theta + l->scale, dx, t->count, l->n_out);
+    } else {
+        const int64_t at = t->first * l->n_in * l->frequencies;
+        embedding_back(l, p->theta, x, ld, g, r->unit + at, dx, vectors - p->weights, t->count);
+    }
 }
 
 /* The thread's rows forward and back: their share of the loss, and all layers' gradients but
@@ -196,15 +238,7 @@ static double forward_and_back(const task *t) {
     const double value = loss_of_rows(p, t->begin + t->first, t->count, o, g, divisor,
                                       t->mine->scratch);
     memset(t->mine->vectors, 0, (size_t)(p->parameters - p->weights) * sizeof *g);
-    for (int64_t k = last; k >= 0; k--) {
-        const layer *l = &p->layer[k];
-        layer_backward(t, k);
-        if (k > 0)
-            product_with_transposed(p, t->r->layer[k].gradient + t->first * l->n_out,
-                                    p->theta + l->weight,
-                                    t->r->layer[k - 1].gradient + t->first * l->n_in, t->count,
-                                    l->n_in, l->n_out);
-    }
+    for (int64_t k = last; k >= 0; k--) layer_backward(t, k);
     return value;
 }
 

@@ -17,7 +17,11 @@ static void weight_gradient(const room *r, int64_t k, int64_t begin, int64_t fir
     int64_t ld;
     const real *x = inputs_of(r, k, begin, first, &ld);
     const real *dz = r->layer[k].gradient + first * l->n_out;
-    product_of_columns(r->p, x + from, ld, dz, dw, rows, inputs, l->n_out);
+    if (l->kind == EMBEDDING)
+        embedding_weights(l, r->layer[k].saved + first * l->n_in * l->frequencies, dz, dw, rows,
+                          from, inputs);
+    else if (l->row)
+        product_of_columns(r->p, x + from, ld, dz, dw, rows, inputs, l->n_out);
 }
 
 /* What a step multiplies each thing by. */
@@ -33,13 +37,13 @@ static void learn_in_pieces(const task *t, const push *by) {
     for (int64_t k = p->layers - 1; k >= 0; k--) {
         const layer *l = &p->layer[k];
         const int64_t stop = l->n_in * (t->part + 1) / p->parts;
-        const int64_t most = larger(1, LEARNED_AT_ONCE / l->n_out);
+        const int64_t most = larger(1, LEARNED_AT_ONCE / larger(1, l->row));
         for (int64_t i = l->n_in * t->part / p->parts; i < stop; i += most) {
-            const int64_t count = smaller(most, stop - i), at = l->weight + i * l->n_out;
+            const int64_t count = smaller(most, stop - i), at = l->weight + i * l->row;
             weight_gradient(r, k, t->begin, 0, t->n, i, count, t->mine->weights);
-            t->mine->value += penalty_of(p, at, count * l->n_out) / by->over;
-            if (p->l1 > 0) add_penalty(p, at, t->mine->weights, count * l->n_out, by->over);
-            learn(p, by->coefficients, at, t->mine->weights, count * l->n_out, 1, by->l2);
+            t->mine->value += penalty_of(p, at, count * l->row) / by->over;
+            if (p->l1 > 0) add_penalty(p, at, t->mine->weights, count * l->row, by->over);
+            learn(p, by->coefficients, at, t->mine->weights, count * l->row, 1, by->l2);
         }
     }
 }
@@ -59,7 +63,7 @@ static void gradient_of_weights(const task *t) {
         const layer *l = &p->layer[k];
         const int64_t i = l->n_in * t->part / p->parts, stop = l->n_in * (t->part + 1) / p->parts;
         weight_gradient(t->r, k, t->begin, 0, t->n, i, stop - i,
-                        t->r->thread[0].weights + l->weight + i * l->n_out);
+                        t->r->thread[0].weights + l->weight + i * l->row);
     }
     pool_meet(p->pool);
 }
@@ -124,12 +128,21 @@ static void sum_vectors(const task *t) {
     if (p->l1 > 0 || p->clip > 0) add_penalty(p, p->weights, t->mine->vectors, n, t->over);
 }
 
+/* The same of an embedding, whose every input has a matrix of its own. */
+static void limit_embedding(const layer *l, real *w, int64_t part, int64_t parts, real *factors) {
+    const int64_t f = l->frequencies, d = l->row / f;
+    for (int64_t j = l->n_in * part / parts; j < l->n_in * (part + 1) / parts; j++)
+        limit_columns(w + j * l->row, f, d, 0, d, NUMBER(l->limit), factors);
+}
+
 static void hold_norms(const task *t) {
     const plan *p = t->r->p;
     pool_meet(p->pool);
     for (int64_t k = 0; k < p->layers; k++) {
         const layer *l = &p->layer[k];
-        if (l->limit > 0)
+        if (l->limit > 0 && l->kind == EMBEDDING)
+            limit_embedding(l, p->theta + l->weight, t->part, p->parts, t->mine->factors);
+        else if (l->limit > 0)
             limit_columns(p->theta + l->weight, l->n_in, l->n_out, l->n_out * t->part / p->parts,
                           l->n_out * (t->part + 1) / p->parts, NUMBER(l->limit),
                           t->mine->factors);

@@ -32,7 +32,8 @@ class CompiledSums:
     def __init__(self, network: Any, loss: Any, otherwise: Sums) -> None:
         self.rules, self.otherwise = Rules(network, loss, SGD()), otherwise
         self.steps = CompiledSteps(self.rules, _no_others)
-        self.known = known_rules(self.rules) and library() is not None
+        single = network.members == 1
+        self.known = single and known_rules(self.rules) and library() is not None
         self.whole = bool(network.buffer_layout.entries)  # statistics are of all rows
 
     def __call__(self, theta: Array, buffers: Array, batch: Any) -> tuple[Array, Array, Array]:

@@ -130,6 +130,77 @@ INLINE real log1p_of(real x) {
     return log_of(u) + (u > 0 && u < NUMBER(INFINITY) ? lost : 0);
 }
 
+#if XPNN_BITS == 32
+#define QUARTER_1 1.5703125f /* a quarter of a turn in three parts */
+#define QUARTER_2 4.837512969970703125e-4f
+#define QUARTER_3 7.54978995489188216e-8f
+#define TURNS_FAR 8192.0f /* beyond this the parts are too few */
+#else
+#define QUARTER_1 1.570796251296997070312
+#define QUARTER_2 7.54978941586159635335e-8
+#define QUARTER_3 5.39030285815811905290e-15
+#define TURNS_FAR 1e6
+#endif
+
+/* cos and sin of r with |r| <= pi / 4 (Cephes, Moshier). */
+INLINE real sin_near(real r, real z) {
+#if XPNN_BITS == 32
+    real q = -1.9515295891e-4f;
+    q = q * z + 8.3321608736e-3f;
+    q = q * z - 1.6666654611e-1f;
+#else
+    real q = 1.58962301576546568060e-10;
+    q = q * z - 2.50507477628578072866e-8;
+    q = q * z + 2.75573136213857245213e-6;
+    q = q * z - 1.98412698295895385996e-4;
+    q = q * z + 8.33333333332211858878e-3;
+    q = q * z - 1.66666666666666307295e-1;
+#endif
+    return q * z * r + r;
+}
+
+INLINE real cos_near(real z) {
+#if XPNN_BITS == 32
+    real q = 2.443315711809948e-5f;
+    q = q * z - 1.388731625493765e-3f;
+    q = q * z + 4.166664568298827e-2f;
+#else
+    real q = -1.13585365213876817300e-11;
+    q = q * z + 2.08757008419747316778e-9;
+    q = q * z - 2.75573141792967388112e-7;
+    q = q * z + 2.48015872888517045348e-5;
+    q = q * z - 1.38888888888730564116e-3;
+    q = q * z + 4.16666666666665929218e-2;
+#endif
+    return q * z * z - NUMBER(0.5) * z + 1;
+}
+
+/* cos(x), and sin(x) in place of x; x = n pi / 2 + r turns one into the other. */
+WIDE UNUSED static void cos_and_sin_near(real *x, real *cosine, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        const real n = nearest(x[i] * NUMBER(0.63661977236758134308));
+        const real r = ((x[i] - n * QUARTER_1) - n * QUARTER_2) - n * QUARTER_3;
+        const word quarter = to_bits(n + SHIFT) & 3;
+        const real s = sin_near(r, r * r), c = cos_near(r * r);
+        const real first = quarter & 1 ? s : c, second = quarter & 1 ? c : s;
+        cosine[i] = quarter == 1 || quarter == 2 ? -first : first;
+        x[i] = quarter >= 2 ? -second : second;
+    }
+}
+
+UNUSED static void cos_and_sin(real *x, real *cosine, int64_t count) {
+    real most = 0;
+    for (int64_t i = 0; i < count; i++) most = size_of(x[i]) <= most ? most : size_of(x[i]);
+    if (most <= TURNS_FAR) {
+        cos_and_sin_near(x, cosine, count);
+        return;
+    }
+    for (int64_t i = 0; i < count; i++) { /* the C library's, for any number */
+        cosine[i] = NUMBER(cos((double)x[i]));
+        x[i] = NUMBER(sin((double)x[i]));
+    }
+}
+
 /* The functions over rows. */
 #define OVER_ROWS(name)                                          \
     WIDE UNUSED static void name##_rows(real *x, int64_t n) {    \

@@ -1,0 +1,126 @@
+"""Training steps of several networks of one shape, each compiled as a single network's are."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from xpnn.arrays.typing import Array
+from xpnn.model.layout import Layout
+from xpnn.steps.compiled.steps import CompiledSteps
+from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
+
+
+class CompiledMembers:
+    """`Steps` of one call of fit, of several members.
+
+    Each member has vectors of its own for the time of a call: its parameters lie apart in those
+    that all share.
+
+    Parameters
+    ----------
+    rules : Rules
+        With `known_rules`, for one member.
+    otherwise : callable
+        Makes the steps for data that do not fit.
+    """
+
+    def __init__(self, rules: Rules, otherwise: Callable[[], Steps]) -> None:
+        self.rules, self.make_others = rules, otherwise
+        self.others: Steps | None = None
+        self.single = one_member(rules)
+        self.members = [
+            CompiledSteps(self.single, _no_others) for _ in range(rules.network.members)
+        ]
+        self.own: list[Carry] = []
+
+    def stride(self, batch: int) -> int:
+        """How many steps one call takes, so that Ctrl-C is seen soon."""
+        return max(1, self.members[0].stride(batch) // len(self.members))
+
+    def words(self, keys: np.ndarray) -> Any:
+        """Dropout keys, a uint32 array (steps, layers + 1, 2), as `on_rows` takes them."""
+        return keys
+
+    def on_batch(self, carry: Carry, batch: Batch, key: Any, coefficients: Coefficients) -> Carry:
+        """One step on a batch, which is not written into."""
+        rows = Rows(batch, None, 0, batch.x.shape[-2])
+        return self.on_rows(carry, rows, None if key is None else key[None], [coefficients])
+
+    def on_rows(
+        self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
+    ) -> Carry:
+        """As many steps on consecutive batches as there are coefficients."""
+        if not self._suitable(carry.theta, rows.data):
+            others = self.others = self.others or self.make_others()
+            words = None if keys is None else others.words(keys)
+            return others.on_rows(carry, rows, words, coefficients)
+        layout, statistics = self.rules.network.layout, self.rules.network.buffer_layout
+        vectors = [(layout, v) for v in (carry.theta, *carry.moments)]
+        vectors.append((statistics, carry.buffers))
+        own = [_apart(where, v, len(self.members)) for where, v in vectors]
+        found = 0.0
+        for m, steps in enumerate(self.members):
+            theta, *moments = (a[m] for a in own[:-1])
+            zero = np.zeros((), dtype=theta.dtype)
+            mine = Carry(theta, own[-1][m], tuple(moments), zero)
+            done = steps.on_rows(mine, _rows_of(rows, m), _keys_of(keys, m), coefficients)
+            found += float(done.total)
+        for (where, v), a in zip(vectors, own, strict=True):
+            _together(where, v, a)
+        total = carry.total + carry.theta.dtype.type(found / len(self.members))
+        return carry._replace(total=total)
+
+    def _suitable(self, theta: Array, data: Batch) -> bool:
+        """Whether compiled steps can work on these arrays."""
+        x, y, weight = data
+        if not isinstance(x, np.ndarray) or x.ndim != 2:
+            return False  # each member's own rows, gathered by others
+        one = weight if weight is None or weight.ndim == 1 else weight[:, 0]
+        return self.members[0].suitable(theta, x, y, one)
+
+
+def one_member(rules: Rules) -> Rules:
+    """The rules of a member by itself."""
+    return replace(rules, network=replace(rules.network, members=1))
+
+
+def _rows_of(rows: Rows, m: int) -> Rows:
+    """A member's own rows and weights."""
+    (x, y, weight), order = rows.data, rows.order
+    if weight is not None and weight.ndim > 1:
+        weight = np.ascontiguousarray(weight[:, m])
+    if order is not None and order.ndim > 1:
+        order = np.ascontiguousarray(order[:, m])
+    return rows._replace(data=Batch(x, y, weight), order=order)
+
+
+def _keys_of(keys: np.ndarray | None, m: int) -> np.ndarray | None:
+    """A member's keys: its number is added to the low word, see `member_key`."""
+    return None if keys is None else keys + np.asarray([0, m], dtype=np.uint32)
+
+
+def _apart(layout: Layout, v: np.ndarray, members: int) -> np.ndarray:
+    """A row a member of what lies together by its entries."""
+    found = np.empty((members, v.size // members), dtype=v.dtype)
+    for at, piece, e in _pieces(layout, members):
+        found[:, at:piece] = v[e.offset : e.offset + e.size].reshape(members, -1)
+    return found
+
+
+def _together(layout: Layout, v: np.ndarray, own: np.ndarray) -> None:
+    """The inverse of `_apart`, in place."""
+    for at, piece, e in _pieces(layout, len(own)):
+        v[e.offset : e.offset + e.size].reshape(len(own), -1)[...] = own[:, at:piece]
+
+
+def _pieces(layout: Layout, members: int) -> Any:
+    at = 0
+    for e in layout.entries:
+        yield at, at + e.size // members, e
+        at += e.size // members
+
+
+def _no_others() -> Any:
+    raise AssertionError("data that do not fit have gone elsewhere")
