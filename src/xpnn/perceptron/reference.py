@@ -6,8 +6,8 @@ differs changes all that follow. So the order of every addition is part of the r
 scikit-learn: products in the dtype of the weights, summed feature after feature in float64; steps
 added to the weights one by one; the intercept in float64, for float32 too.
 
-This file is the definition, in NumPy; `numpy`, `compiled` and `cupy` give its bits faster. Arrays of
-other libraries come to the host for it (see `choice.place`). Batches of several rows are in
+This file is the definition, in NumPy; `numpy`, `compiled` and `cupy` give its bits faster. Arrays
+of other libraries come to the host for it (see `choice.place`). Batches of several rows are in
 `batches`.
 """
 
