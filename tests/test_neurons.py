@@ -118,6 +118,29 @@ def test_a_sum_equal_to_the_threshold_fires() -> None:
     assert ThresholdUnit((1,), 2)(np.asarray([[2.0], [1.9]])).tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("eta", [0.1, 0.3, 0.7])
+def test_the_unit_of_a_report_answers_as_it_learned(target: Target, eta: float) -> None:
+    """Sums that are the threshold in exact arithmetic; the weights are tenths and the like."""
+    rng = np.random.default_rng(0)
+    converged = 0
+    for d in (5, 12, 20):
+        x = rng.integers(-1, 2, (150, d)).astype(target.dtype_name)
+        y = (x @ rng.integers(-2, 3, d) >= 0).astype(int)
+        report = perceptron_rule(target.asarray(x), y, eta=eta, max_epochs=500)
+        found = target.to_numpy(report.unit(target.asarray(x)))
+        expected = [
+            sum((w * v for w, v in zip(report.weights[1:], row, strict=True)), start=0.0)
+            + report.weights[0] >= 0.0
+            for row in x.astype(np.float64).tolist()
+        ]  # fmt: skip
+        if target.dtype_name == "float64":
+            assert found.tolist() == expected
+        if report.converged and "float64" in target.backend.dtypes:
+            converged += 1
+            assert found.tolist() == y.tolist()
+    assert converged or "float64" not in target.backend.dtypes
+
+
 def test_relu_unit(target: Target) -> None:
     neuron = Neuron((1, -1, 5), activation="relu")
     target.assert_close(neuron(target.asarray([[2.0, 3, 4], [-2, 3, -4]])), [19.0, 0])

@@ -101,10 +101,17 @@ class ThresholdUnit:
     def __call__(self, x: Array) -> Array:
         """Outputs, shape (n,), of inputs of shape (n, n_inputs), in x's library, on its device."""
         low, high = self.coding
-        return low + (high - low) * Neuron(self.weights, -self.threshold, "step")(x)
+        sums, backend = self.sums(x), backend_of(x)
+        with backend.device_context():
+            xp = backend.xp
+            fires = _wide(sums, backend) >= self.threshold
+            return xp.where(fires, xp.full_like(sums, high), xp.full_like(sums, low))
 
     def sums(self, x: Array) -> Array:
         """Weighted sums of the inputs, without the threshold.
+
+        Added input after input, as the perceptron rule adds them, on every library: a sum that is
+        the threshold in exact arithmetic reaches it, or not, by the order of the additions.
 
         Parameters
         ----------
@@ -114,10 +121,16 @@ class ThresholdUnit:
         -------
         array of shape (n,)
         """
-        return Neuron(self.weights).sums(x)
+        backend = backend_of(x)
+        with backend.device_context():
+            x = _checked(floating(x, backend), len(self.weights))
+            total = backend.xp.zeros_like(_wide(x[:, 0], backend))
+            for j, weight in enumerate(self.weights):
+                total = total + _wide(x[:, j] * weight, backend)
+            return backend.xp.astype(total, x.dtype)
 
     def with_bias_trick(self) -> ThresholdUnit:
-        """The same decisions on inputs that begin with a constant 1 (see `add_constant`).
+        """The same unit on inputs that begin with a constant 1 (see `add_constant`).
 
         Returns
         -------
@@ -160,16 +173,26 @@ def layer_of(neurons: Sequence[Neuron]) -> Any:
     def outputs(x: Array) -> Array:
         backend = backend_of(x)
         with backend.device_context():
-            x = floating(x, backend)
-            if x.ndim != 2 or int(x.shape[1]) != n_in:
-                raise ValueError(
-                    f"inputs must have the shape (n, {n_in}), one column for each weight, got "
-                    f"{tuple(x.shape)}"
-                )
+            x = _checked(floating(x, backend), n_in)
             own = backend.asarray(theta, dtype=dtype_name(x.dtype))
             return network.forward(own, own[:0], x, backend.xp)
 
     return outputs
+
+
+def _checked(x: Array, n_in: int) -> Array:
+    if x.ndim != 2 or int(x.shape[1]) != n_in:
+        raise ValueError(
+            f"inputs must have the shape (n, {n_in}), one column for each weight, got "
+            f"{tuple(x.shape)}"
+        )
+    return x
+
+
+def _wide(x: Array, backend: Backend) -> Array:
+    """In the widest float that the device has."""
+    wide = "float64" if "float64" in backend.dtypes else "float32"
+    return backend.xp.astype(x, backend.float_dtype(wide))
 
 
 def floating(x: Any, backend: Backend) -> Array:

@@ -79,7 +79,8 @@ def permutation(n: int, seed: int) -> np.ndarray:
     array([3, 4, 1, 2, 0])
     """
     if library() is not None:
-        return import_module("xpnn.perceptron.compiled").permutation(n, seed)
+        quick: np.ndarray = import_module("xpnn.perceptron.compiled").permutation(n, seed)
+        return quick
     order = list(range(n))
     word = seed or 1
     for i in range(n - 1):

@@ -58,7 +58,7 @@ def epoch(
         averaged=rule.average,
         zero_is_positive=rule.zero_is_positive,
     )
-    visit = getattr(library(), f"xpnn_perceptron_rows_f{8 * real.itemsize}")
+    visit = getattr(_library(), f"xpnn_perceptron_rows_f{8 * real.itemsize}")
     order = np.ascontiguousarray(order, np.int64)
     for first, last in _parts(len(order), state.coef.size, data.x):
         if stop():
@@ -77,8 +77,14 @@ def permutation(n: int, seed: int) -> np.ndarray:
     """`choice.permutation`."""
     order = np.empty(n, np.int64)
     address = ctypes.c_void_p(order.ctypes.data)
-    library().xpnn_permutation(address, ctypes.c_int64(n), ctypes.c_uint32(seed))
+    _library().xpnn_permutation(address, ctypes.c_int64(n), ctypes.c_uint32(seed))
     return order
+
+
+def _library() -> ctypes.CDLL:
+    found = library()
+    assert found is not None, "chosen where there is one"
+    return found
 
 
 def _weights(state: State) -> dict[str, Array]:
