@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import xpnn
 from xpnn import run
 from xpnn.cli import app
+from xpnn.files.model import VERSION
 from xpnn.tables import read_table
 from xpnn.tables.problem import make_problem
 
@@ -370,8 +371,8 @@ def test_a_bad_model_is_refused_in_one_line():
     assert refused("predict", "m", "iris", code=1).startswith("m is")
     Path("m").write_bytes(whole[:-9] + b"\x00" * 9)
     assert refused("predict", "m", "iris", code=1) == "m is damaged: its checksum is wrong."
-    Path("m").write_bytes(whole.replace(b'"version":"1"', b'"version":"9"'))
-    assert "format version 9, this xpnn reads up to 1; upgrade" in refused(
+    Path("m").write_bytes(whole.replace(b'"version":"%d"' % VERSION, b'"version":"9"'))
+    assert f"format version 9, this xpnn reads up to {VERSION}; upgrade" in refused(
         "predict", "m", "iris", code=1
     )
     call("train", "diabetes", *QUICK, "-q", "--out", "r")

@@ -103,7 +103,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         `early_stopping`, else the loss.
     callbacks : list of callables, default=None
         Each is called with an `EpochEnd` after every epoch; True stops training. For callbacks
-        of `sklearn.callback`, use `set_callbacks`.
+        of `sklearn.callback`, use `set_callbacks` (scikit-learn 1.9).
     device : str, default=None
         Where to work, such as "cupy:0"; None follows `X`. Predictions come back to X's device.
     dtype : {"float32", "float64"}, default=None
