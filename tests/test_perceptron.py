@@ -307,7 +307,7 @@ def test_every_device(target: Target, name: str, options: dict[str, Any]) -> Non
 
 @pytest.mark.own_context
 @pytest.mark.parametrize("penalty", [None, "elasticnet"])
-def test_sparse_rows_become_dense_block_by_block(target_any: Target, penalty: str | None) -> None:
+def test_sparse_rows_on_every_device(target_any: Target, penalty: str | None) -> None:
     x, y = DATA["noisy"]
     x = scipy.sparse.csr_matrix(x * (x > 0))
     params = {"max_iter": 2, "tol": None, "penalty": penalty, "dtype": target_any.dtype_name}

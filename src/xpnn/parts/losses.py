@@ -84,7 +84,7 @@ class Loss(TableEntry):
         self, output: Array, target: Array, weight: Array | None, xp: Namespace
     ) -> Result:
         """A user's own function, which knows of no members, called for each."""
-        own = target.ndim > 1 and target.shape[0] == output.shape[0] != output.shape[1]
+        own = target.ndim > 1 and target.shape != output.shape[1:]
         results = []
         for m in range(output.shape[0]):
             w = weight[m, ...] if weight is not None and weight.ndim > 1 else weight

@@ -30,7 +30,7 @@ __device__ REAL moved(const REAL w, const REAL x, const REAL step)
     return REAL(double(w) + double(x) * double(step));
 }
 
-// The score of row i of a tile, summed feature after feature, by the weights that it meets.
+// The score of row i of a tile, summed feature after feature, by the weights before it.
 __device__ double in_order(
     const REAL* rows, const REAL* w, const REAL* step, const int i, const int d, const int lane)
 {

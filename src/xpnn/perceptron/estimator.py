@@ -35,13 +35,13 @@ class Perceptron(ClassifierMixin, BasePerceptron):
 
     Every parameter of scikit-learn's `Perceptron` has the same meaning and default here. In the
     order of the data (``shuffle=False``) and for two classes in any order, the weights are those
-    of scikit-learn. The classes of one-versus-rest are learned side by side, in one order of the
-    samples, where scikit-learn shuffles anew for each.
+    of scikit-learn, on every library bit for bit. The classes of one-versus-rest are learned side
+    by side, in one order of the samples, where scikit-learn shuffles anew for each.
 
     Parameters
     ----------
     penalty : {"l2", "l1", "elasticnet"}, default=None
-        "l1" and "elasticnet" go sample by sample; where nothing is compiled that is slow.
+        Goes sample by sample; where nothing is compiled that is slow.
     alpha : float, default=0.0001
         Strength of the penalty.
     l1_ratio : float, default=0.15
@@ -77,7 +77,8 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         batch, which fills a GPU.
     device : str, default=None
         Where to work, such as "cupy:0"; None follows `X`. Fitted arrays and predictions come
-        back to X's library and device.
+        back to X's library and device. The rule itself, one sample after the other, runs on the
+        host, but for CuPy without a penalty; batches and predictions run on the device.
     dtype : {"float32", "float64"}, default=None
         None follows `X`.
 

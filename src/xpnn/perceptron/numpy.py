@@ -26,7 +26,7 @@ BLOCK = 32
 CHUNK = 2048  # rows made ready at a time, fewer of wide ones
 CACHE = 1 << 20  # bytes of them that stay near
 RARE = 0.02  # mistakes a row, below which scoring again is cheaper than a Gram matrix
-PENDING = 8  # blocks of which the weights that mistakes met are kept
+PENDING = 8  # blocks of which the weights before each mistake are kept
 AGAIN = 256  # rows scored at a time where mistakes are rare
 
 
@@ -185,15 +185,15 @@ class _Chunk:
         walk = self.walk
         for k, of_k in enumerate(wrong.reshape(len(wrong), -1).T):
             rows = first + of_k.nonzero()[0]
-            met = np.empty((len(rows) + 1, self.x.shape[1]), walk.real)
-            met[0], intercept = walk.coef[k], np.empty(len(met))
-            for w, step, after in zip(met, self._steps(rows, k), met[1:], strict=False):
+            path = np.empty((len(rows) + 1, self.x.shape[1]), walk.real)
+            path[0], intercept = walk.coef[k], np.empty(len(path))
+            for w, step, after in zip(path, self._steps(rows, k), path[1:], strict=False):
                 np.add(w, step, out=after)  # in float64, and rounded to the dtype of the weights
             intercept[0] = walk.intercept[k]
             np.multiply(self.update[rows, k], walk.rule.bias, out=intercept[1:])
             np.add.accumulate(intercept, out=intercept)
-            walk.coef[k], walk.intercept[k] = met[-1], intercept[-1]
-            self.pending.append((k, rows, met[:-1], intercept[:-1]))
+            walk.coef[k], walk.intercept[k] = path[-1], intercept[-1]
+            self.pending.append((k, rows, path[:-1], intercept[:-1]))
         if len(self.pending) >= PENDING * len(walk.coef):
             self._count()
 
@@ -203,15 +203,15 @@ class _Chunk:
         return moved
 
     def _count(self) -> None:
-        """Add the losses of the mistakes to the sums in order, by the weights that each met."""
+        """Add the losses of the mistakes to the sums in order, by the weights before each."""
         if not self.pending:
             return
         walk = self.walk
         problems, *parts = zip(*self.pending, strict=True)
         self.pending.clear()
-        rows, met, intercept = (np.concatenate(part) for part in parts)
+        rows, path, intercept = (np.concatenate(part) for part in parts)
         k = np.repeat(problems, [len(part) for part in parts[0]])
-        scores = in_order(met * self.x[rows].astype(walk.real, copy=False)).astype(walk.real)
+        scores = in_order(path * self.x[rows].astype(walk.real, copy=False)).astype(walk.real)
         loss = -self.sign[rows, k] * (scores + intercept)
         for sums, terms in zip(walk.sums, (loss, loss, np.ones_like(loss)), strict=True):
             np.add.at(sums, k, terms)

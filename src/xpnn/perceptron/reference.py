@@ -1,10 +1,10 @@
 """One epoch of the perceptron rule, sample by sample, as scikit-learn computes it.
 
-The rule is sequential: each sample meets the weights that the samples before it left. A score that
-is zero in exact arithmetic is a mistake or none by the rounding of its sum, and one decision that
-differs changes all that follow. So the order of every addition is part of the rule, and is that of
-scikit-learn: products in the dtype of the weights, summed feature after feature in float64; steps
-added to the weights one by one; the intercept in float64, for float32 too.
+The rule is sequential: each sample is scored by the weights that the samples before it left. A
+score that is zero in exact arithmetic is a mistake or none by the rounding of its sum, and one
+decision that differs changes all that follow. So the order of every addition is part of the rule,
+and is that of scikit-learn: products in the dtype of the weights, summed feature after feature in
+float64; steps added to the weights one by one; the intercept in float64, for float32 too.
 
 This file is the definition, in NumPy; `numpy`, `compiled` and `cupy` give its bits faster. Arrays
 of other libraries come to the host for it (see `choice.place`). Batches of several rows are in
@@ -136,7 +136,7 @@ def epoch(
     -------
     state : State
     sums : array of shape (3, K)
-        Over the samples, each met before it is learned: loss ``max(0, -y score)``, loss plus
+        Over the samples, each scored before it is learned: loss ``max(0, -y score)``, loss plus
         penalty, and the number of mistakes.
     """
     walk = Walk(state, data, rule)
@@ -164,7 +164,7 @@ class Walk:
         self.sums = np.zeros((3, self.coef.shape[0]))
 
     def visit(self, row: int) -> Array:
-        """Meet one sample and learn it.
+        """Score one sample and learn it.
 
         Parameters
         ----------
