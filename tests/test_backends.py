@@ -44,6 +44,12 @@ def fresh(monkeypatch):
     backends._numpy.cache_clear()
 
 
+def only(monkeypatch, name):
+    """Leave one library beside NumPy: the imports of the others take seconds."""
+    for other in set(LIBRARIES) - {name, "numpy"}:
+        monkeypatch.delitem(LIBRARIES, other)
+
+
 class FakeLibrary(_libraries.Library):
     """Stands in for CuPy or torch on machines that have other GPUs than this one."""
 
@@ -227,8 +233,7 @@ def test_a_missing_library_says_how_to_install_it(fresh, monkeypatch, spec, cure
     monkeypatch.setattr(LIBRARIES[name], "distributions", ("no-such-distribution",))
     with pytest.raises(DeviceError, match=f"'{spec}': {name} is not installed: {cure}"):
         get_backend(spec)
-    for other in set(LIBRARIES) - {name, "numpy"}:
-        monkeypatch.delitem(LIBRARIES, other)  # whose imports take seconds
+    only(monkeypatch, name)
     row = next(row for row in devices() if row.library == name)
     assert (row.spec, row.version, row.usable) == (name, "", False)
     assert row.reason.startswith("not installed: pip install 'xpnn[")
@@ -265,6 +270,7 @@ def test_a_gpu_that_does_not_compute_is_not_used(fresh, monkeypatch, fault, mess
     monkeypatch.setitem(LIBRARIES, "cupy", FakeLibrary("cupy", ["0"], **fault))
     with pytest.raises(DeviceError, match=f"'cupy:0': .*{message}"):
         get_backend("cupy")
+    only(monkeypatch, "cupy")
     row = next(row for row in devices() if row.spec == "cupy:0")
     assert not row.usable
     assert row.reason

@@ -244,7 +244,7 @@ def test_shards_of_a_batch_add_up(target_any):
     theta = parameters(net)
     whole = numpy_gradient(net, theta, x, y, None, loss)[1]
     total = np.zeros_like(theta)
-    for first, last in ((0, 2), (2, 3), (3, N)):
+    for first, last in ((0, 2), (2, N)):
         rows = slice(first, last)
         _, g, _ = gradient_on(t, net, theta, x[rows], y[rows], None, loss, first_row=first)
         total += t.to_numpy(g).astype(np.float64) * (last - first) / N
