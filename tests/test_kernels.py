@@ -385,11 +385,15 @@ def test_kernel_follows_from_shapes_and_settings_alone(monkeypatch, caplog):
         with caplog.at_level("DEBUG", logger="xpnn"):
             assert type(training_steps(rules, fit, numpy)) is kinds[there]
         assert caplog.messages.pop().startswith(f"training steps: {kinds[there].__name__}")
+    sparse = fit._replace(sparse=True, resident=False)
+    assert type(training_steps(rules, sparse, numpy)) is (
+        CompiledSteps if there else ReferenceSteps
+    )
     own = Rules(network(CUBE), LOSS, get_optimizer("adam"))
     assert type(training_steps(own, fit, numpy)) is InPlaceSteps
     monkeypatch.setenv("XPNN_COMPILED", "0")
     assert type(training_steps(rules, fit, numpy)) is InPlaceSteps
-    assert type(training_steps(rules, fit._replace(sparse=True), numpy)) is ReferenceSteps
+    assert type(training_steps(rules, sparse, numpy)) is ReferenceSteps
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from array_api_compat import is_cupy_namespace, is_numpy_namespace, is_torch_namespace
 
 from xpnn.arrays.backend import Backend
+from xpnn.arrays.typing import Namespace
+from xpnn.model.dense import Dense
 from xpnn.steps.compiled import library
 from xpnn.steps.compiled.members import CompiledMembers
 from xpnn.steps.compiled.plan import SUFFIXES, known_rules
@@ -47,10 +49,12 @@ def training_steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
 
 def _steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
     xp, place = backend.xp, (backend, fit.dtype)
-    if fit.sparse:
+    if fit.sparse and not runs_compiled(rules, fit, xp):
         return ReferenceSteps(rules, *place)
     if is_numpy_namespace(xp):
-        if runs_compiled(rules, fit):
+        if fit.sparse:
+            return CompiledSteps(rules, lambda: ReferenceSteps(rules, *place), sparse=True)
+        if runs_compiled(rules, fit, xp):
             kind = CompiledSteps if rules.network.members == 1 else CompiledMembers
             return kind(rules, lambda: InPlaceSteps(rules, NumpyOps(xp), *place))
         return InPlaceSteps(rules, NumpyOps(xp), *place)
@@ -65,6 +69,12 @@ def _steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
     return ReferenceSteps(rules, *place)
 
 
-def runs_compiled(rules: Rules, fit: Fit) -> bool:
-    """Whether there are compiled steps for a fit on NumPy arrays."""
-    return fit.dtype in SUFFIXES and known_rules(rules) and library() is not None
+def runs_compiled(rules: Rules, fit: Fit, xp: Namespace) -> bool:
+    """Whether there are compiled steps for a fit."""
+    if not is_numpy_namespace(xp) or fit.dtype not in SUFFIXES or library() is None:
+        return False
+    network = rules.network
+    takes_sparse = (
+        type(network.layers[0]) is Dense and network.members == 1 and not network.input_dropout
+    )
+    return known_rules(rules) and (takes_sparse or not fit.sparse)

@@ -133,7 +133,8 @@ class _Run:
         rules = Rules(network, c.loss, c.optimizer, c.l1, c.l2, c.clip_norm, c.max_norm, groups)
         fit = Fit(data.n, c.batch_size, c.epochs, data.resident, data.sparse, state.theta.dtype)
         self.steps: Steps = training_steps(rules, fit, data.backend)
-        self.stride = self.steps.stride(c.batch_size) if data.resident else 1
+        self.resident = data.resident or bool(getattr(self.steps, "takes_sparse", False))
+        self.stride = self.steps.stride(c.batch_size) if self.resident else 1
 
     def progress(self, plateaus: int = 0) -> Progress:
         """Where the run stands, after so many more plateaus."""
@@ -159,7 +160,7 @@ class _Run:
             words = None if keys is None else keys[i : i + stride]
             start = i * c.batch_size
             carry = Carry(s.theta, s.buffers, s.moments, self.total)
-            if data.resident:
+            if self.resident:
                 rows = Rows(Batch(*data.arrays), order, start, c.batch_size)
                 carry = self.steps.on_rows(carry, rows, words, rates)
             else:

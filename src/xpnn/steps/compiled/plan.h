@@ -47,7 +47,8 @@ typedef struct {
     int64_t rows, batch; /* of the data; of a step */
     const real *x;
     int64_t x_stride; /* numbers from a row to the next */
-    const int64_t *row_starts, *columns; /* of CSR data, whose numbers are x; else NULL */
+    const int64_t *row_starts; /* of CSR data, whose numbers are x; else NULL */
+    const int32_t *columns;
     const void *y;
     const real *weight; /* or NULL */
     void *room;

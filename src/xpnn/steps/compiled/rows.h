@@ -8,6 +8,7 @@
 #include "normalization.h"
 #include "products.h"
 #include "room.h"
+#include "sparse.h"
 
 /* The rows of a step's batch that one thread does. */
 typedef struct {
@@ -25,14 +26,17 @@ static drop drop_of(const task *t, int64_t index, int64_t kept, int64_t first) {
     return d;
 }
 
-/* Whether features are read where they lie: nobody shuffles or changes them. */
-INLINE int reads_in_place(const plan *p) { return !p->order && p->input_kept == KEEP_ALL; }
+/* Whether features are read where they lie: nobody shuffles or changes them, or they are CSR. */
+INLINE int reads_in_place(const plan *p) {
+    return p->row_starts || (!p->order && p->input_kept == KEEP_ALL);
+}
 
 /* What layer k takes in, from the batch's row `first` on; and how far apart its rows are. */
 static const real *inputs_of(const room *r, int64_t k, int64_t begin, int64_t first, int64_t *ld) {
     const plan *p = r->p;
     *ld = k == 0 && reads_in_place(p) ? p->x_stride : p->layer[k].n_in;
     if (k > 0) return r->layer[k - 1].y + first * *ld;
+    if (p->row_starts) return NULL;
     return reads_in_place(p) ? p->x + row_of(p, begin + first) * *ld : r->x + first * *ld;
 }
 
@@ -136,7 +140,10 @@ static void dense_forward(const task *t, int64_t k, const real *x, int64_t ld) {
     const int64_t units = l->n_out, at = t->first * units;
     real *y = r->y + at, *u = l->normalization ? r->unit + at : y;
     const real *b = l->bias >= 0 ? p->theta + l->bias : NULL;
-    product(p, x, ld, p->theta + l->weight, u, t->count, l->n_in, units);
+    if (x)
+        product(p, x, ld, p->theta + l->weight, u, t->count, l->n_in, units);
+    else
+        sparse_product(p, t->begin + t->first, t->count, p->theta + l->weight, u, units);
     if (l->normalization == OF_BATCH)
         normalize_batch(t, l, u, r->inverse + t->part * units);
     else if (l->normalization == OF_LAYER)

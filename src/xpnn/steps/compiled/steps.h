@@ -20,6 +20,8 @@ static void weight_gradient(const room *r, int64_t k, int64_t begin, int64_t fir
     if (l->kind == EMBEDDING)
         embedding_weights(l, r->layer[k].saved + first * l->n_in * l->frequencies, dz, dw, rows,
                           from, inputs);
+    else if (l->row && !x)
+        sparse_gradient(r->p, begin + first, rows, dz, dw, from, inputs, l->n_out);
     else if (l->row)
         product_of_columns(r->p, x + from, ld, dz, dw, rows, inputs, l->n_out);
 }

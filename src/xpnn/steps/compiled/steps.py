@@ -42,9 +42,12 @@ class CompiledSteps:
         With `known_rules`.
     otherwise : callable
         Makes the steps for data that do not fit.
+    sparse : bool, default=False
+        Whether the features are a SciPy CSR matrix, which is resident, too.
     """
 
-    def __init__(self, rules: Rules, otherwise: Callable[[], Steps]) -> None:
+    def __init__(self, rules: Rules, otherwise: Callable[[], Steps], sparse: bool = False) -> None:
+        self.takes_sparse = sparse
         self.rules, self.make_others = rules, otherwise
         self.others: Steps | None = None
         layers = rules.network.layers
@@ -76,9 +79,7 @@ class CompiledSteps:
     ) -> Carry:
         """As many steps on consecutive batches as there are coefficients."""
         if not self._knows(carry, rows):
-            others = self.others = self.others or self.make_others()
-            words = None if keys is None else others.words(keys)
-            return others.on_rows(carry, rows, words, coefficients)
+            return self._by_others(carry, rows, keys, coefficients)
         factors = np.asarray(coefficients, dtype=np.float64)
         self._aim(rows, keys, factors)
         if not self._call():  # not in several threads now
@@ -87,6 +88,21 @@ class CompiledSteps:
             self._aim(rows, keys, factors)
             self._call()
         return carry._replace(total=carry.total + carry.theta.dtype.type(self.plan.total))
+
+    def _by_others(
+        self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
+    ) -> Carry:
+        """The same by the other steps, which take CSR in single batches."""
+        others = self.others = self.others or self.make_others()
+        words = None if keys is None else others.words(keys)
+        if not self.takes_sparse:
+            return others.on_rows(carry, rows, words, coefficients)
+        for k, c in enumerate(coefficients):
+            at: Any = slice(rows.start + k * rows.size, rows.start + (k + 1) * rows.size)
+            at = at if rows.order is None else rows.order[at]
+            batch = Batch(*(None if a is None else a[at] for a in rows.data))
+            carry = others.on_batch(carry, batch, None if words is None else words[k], c)
+        return carry
 
     def _aim(self, rows: Rows, keys: Any, factors: np.ndarray) -> None:
         """Say which steps the next call does."""
@@ -120,9 +136,11 @@ class CompiledSteps:
     def suitable(self, theta: Array, x: Array, y: Array, weight: Array | None) -> bool:
         """Whether shapes and class numbers are right: what is not, the reference has to tell."""
         n = x.shape[0]
-        if theta.dtype not in SUFFIXES or not isinstance(x, np.ndarray):
+        if theta.dtype not in SUFFIXES or isinstance(x, np.ndarray) == self.takes_sparse:
             return False
         if x.shape != (n, self.n_in) or (weight is not None and weight.shape != (n,)):
+            return False
+        if self.takes_sparse and x.nnz and not 0 <= x.indices.min() <= x.indices.max() < self.n_in:
             return False
         if self.rules.loss.name != "softmax_cross_entropy" or y.ndim == 2:
             return bool(y.shape == (n, self.n_out))
@@ -136,15 +154,14 @@ class CompiledSteps:
         self._describe(carry)
         n = rows.data.x.shape[0]
         plan.rows, plan.batch = n, min(rows.size, max(n, 1))
-        x = rows_in_one_piece(rows.data.x, dtype)
+        self._place_features(rows.data.x, dtype)
         plan.labels = int(rows.data.y.ndim == 1)
         y = np.ascontiguousarray(rows.data.y, dtype=np.int64 if plan.labels else dtype)
         weight = rows.data.weight
         if weight is not None:
             weight = np.ascontiguousarray(weight, dtype=dtype)
-        held["data"] = x, y, weight
-        plan.x, plan.y, plan.weight = address(x), address(y), address(weight)
-        plan.x_stride = x.strides[0] // x.itemsize
+        held["targets"] = y, weight
+        plan.y, plan.weight = address(y), address(weight)
         parts = min(self.most_threads, self.threads(plan.batch))
         if self.pool is None or not self.pool.alive or self.pool.parts != parts:
             self.pool = Pool(library(), parts)
@@ -152,6 +169,20 @@ class CompiledSteps:
         self.steps, self.at = function("steps", dtype), ctypes.addressof(plan)
         held["room"] = np.empty(function("room", dtype)(self.at), dtype=np.uint8)
         plan.room = address(held["room"])
+
+    def _place_features(self, x: Any, dtype: np.dtype) -> None:
+        """Say where the features are."""
+        plan = self.plan
+        if not self.takes_sparse:
+            x = self.held["features"] = rows_in_one_piece(x, dtype)
+            plan.x, plan.x_stride = address(x), x.strides[0] // x.itemsize
+            return
+        kinds = (("data", dtype), ("indices", np.int32), ("indptr", np.int64))
+        parts = [np.ascontiguousarray(getattr(x, name), dtype=kind) for name, kind in kinds]
+        # a row without numbers has an address, too
+        parts[:2] = [a if a.size else np.zeros(1, dtype=a.dtype) for a in parts[:2]]
+        self.held["features"] = parts
+        plan.x, plan.columns, plan.row_starts = (address(a) for a in parts)
 
     def _describe(self, carry: Carry) -> None:
         """The network, the rules and what is learned."""
