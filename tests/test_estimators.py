@@ -713,3 +713,26 @@ def test_divergence_under_early_stopping_warns_and_restores():
     assert np.isnan(model.validation_scores_[-1])
     assert np.isfinite(model.validation_scores_[:-1]).all()
     assert len(model.validation_scores_) == 2
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int32", "int64", "uint64"])
+@pytest.mark.parametrize("classes", [1, 2, 5])
+def test_whole_numbers_are_the_labels_that_scikit_learn_finds(dtype, classes):
+    from sklearn.utils.multiclass import type_of_target, unique_labels
+
+    from xpnn.estimators._labels import Labels
+
+    y = (np.arange(20) % classes * 3 % 7).astype(dtype)
+    labels, expected = Labels.of(y), unique_labels(y)
+    np.testing.assert_array_equal(labels.classes, expected)
+    assert labels.classes.dtype == expected.dtype
+    assert labels.kind == type_of_target(y)
+    codes = labels.encode(y)
+    assert codes.dtype == np.int64
+    np.testing.assert_array_equal(labels.classes[codes], y)
+    if dtype != "bool":
+        for unknown in (0, 50, 100):
+            with pytest.raises(ValueError, match="classes not in"):
+                Labels.of(y + 1).encode(np.where(y == y[0], unknown, y + 1).astype(dtype))
+    with pytest.warns(UserWarning, match="more than 50%|greater than 50%"):
+        Labels.of(np.arange(30))

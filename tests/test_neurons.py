@@ -128,11 +128,13 @@ def test_the_unit_of_a_report_answers_as_it_learned(target: Target, eta: float) 
         y = (x @ rng.integers(-2, 3, d) >= 0).astype(int)
         report = perceptron_rule(target.asarray(x), y, eta=eta, max_epochs=500)
         found = target.to_numpy(report.unit(target.asarray(x)))
-        expected = [
-            sum((w * v for w, v in zip(report.weights[1:], row, strict=True)), start=0.0)
-            + report.weights[0] >= 0.0
-            for row in x.astype(np.float64).tolist()
-        ]  # fmt: skip
+        bias, *weights = report.weights
+        expected = []
+        for row in x.astype(np.float64).tolist():
+            total = 0.0  # not `sum`, which compensates for rounding from Python 3.12 on
+            for w, v in zip(weights, row, strict=True):
+                total += w * v
+            expected.append(total + bias >= 0.0)
         if target.dtype_name == "float64":
             assert found.tolist() == expected
         if report.converged and "float64" in target.backend.dtypes:

@@ -5,6 +5,7 @@ import inspect
 import pickle
 import signal
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -431,6 +432,29 @@ def test_verbose_prints_epochs(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert out.count("average loss") == 2
     assert "Epoch 2" in out
+
+
+@pytest.mark.filterwarnings("ignore:Training interrupted:UserWarning")
+def test_ctrl_c_acts_within_an_epoch(monkeypatch):
+    """The weights of the rows met so far are kept, and the loss is their mean."""
+    import xpnn.perceptron.compiled as compiled
+    import xpnn.perceptron.numpy as numpy
+    from xpnn.perceptron import fit as _perceptron_fit
+
+    monkeypatch.setattr(compiled, "_AT_ONCE", 32 * 3)
+    monkeypatch.setattr(numpy, "CHUNK", 32)
+    asked = iter([False, False, False, True])  # before the first rows, the next, ...
+    monkeypatch.setattr(
+        _perceptron_fit, "interruptible", lambda: nullcontext(lambda: next(asked, True))
+    )
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 3)), rng.integers(0, 2, 200)
+    model = Perceptron(max_iter=50, tol=None, shuffle=False).fit(X, y)
+    monkeypatch.undo()
+    once = Perceptron(max_iter=1, tol=None, shuffle=False).fit(X[:96], y[:96])
+    np.testing.assert_array_equal(model.coef_, once.coef_)
+    assert model.history_ == once.history_
+    assert model.n_iter_ == 1
 
 
 @pytest.mark.filterwarnings("ignore:Training interrupted:UserWarning")
