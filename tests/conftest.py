@@ -49,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "dtypes(*names): run on these dtypes of a target only")
     config.addinivalue_line("markers", "targets(*names): run on these targets only")
     config.addinivalue_line("markers", "own_context: the code tested makes the device current")
+    config.addinivalue_line("markers", "draws: the command draws its learning curve")
     words = config.getoption("--device") or [os.environ.get("XPNN_TEST_DEVICES", "")]
     named = [name.strip() for word in words for name in word.split(",") if name.strip()]
     config.stash[SKIPPED] = {}

@@ -16,7 +16,7 @@ from targets import TABLE
 from typer.testing import CliRunner
 
 import xpnn
-from xpnn import run
+from xpnn import cli, run
 from xpnn.cli import app
 from xpnn.files.model import VERSION
 from xpnn.tables import read_table
@@ -31,6 +31,13 @@ COMMAND = (sys.executable, "-c", "from xpnn.cli import main; main()")
 def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("XPNN_DEVICE", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _undrawn(request, monkeypatch):
+    """No picture, which takes longer than a short training, but where one is looked at."""
+    if request.node.get_closest_marker("draws") is None:
+        monkeypatch.setattr(cli, "_draw", lambda path, *about: f"wrote   {path}")
 
 
 def call(*args, code=0):
@@ -70,6 +77,7 @@ def houses(path="houses.csv", n=120, seed=0, *, task="regression"):
 # -- train --------------------------------------------------------------------------------------
 
 
+@pytest.mark.draws
 def test_train_leaves_a_model_a_history_and_a_picture():
     pytest.importorskip("matplotlib")
     result = call("train", "iris", "--epochs", "30", "--device", "numpy")
@@ -142,6 +150,7 @@ def test_the_seed_decides_and_the_split_stays():
     assert p == q == r  # the same training rows, so the same means
 
 
+@pytest.mark.draws
 def test_without_matplotlib_a_line_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     out = call("train", "iris", *QUICK).stdout

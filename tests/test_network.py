@@ -183,15 +183,16 @@ def test_dropout_acts_in_training_only():
 
 
 # A gradient is a product: an activation meets a loss by way of one array, whatever either is. So
-# each of them is tried once, in a network that is tried with each option.
+# each of them is tried once, with dropout and without.
 PAIRS = [(name, "softmax_cross_entropy") for name in DIFFERENTIABLE]
 PAIRS += [("tanh", name) for name in LOSSES if name != "softmax_cross_entropy"]
+CASES = [(*pair, options) for pair in PAIRS for options in ("plain", "dropout")]
+CASES += [(*pair, "no bias") for pair in (PAIRS[0], PAIRS[-1])]
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-@pytest.mark.parametrize(("activation", "loss"), PAIRS)
+@pytest.mark.parametrize(("activation", "loss", "options"), CASES)
 def test_gradient_equals_central_differences(activation, loss, options):
-    net, loss = network(activation, **options), LOSSES[loss]
+    net, loss = network(activation, **OPTIONS[options]), LOSSES[loss]
     x, y, weight = problem(loss)
     theta = 0.5 * parameters(net)
     _, gradient = numpy_gradient(net, theta, x, y, weight, loss)
