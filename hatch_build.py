@@ -35,9 +35,10 @@ NAME = "_xpnn.lib.dll" if sys.platform == "win32" else "_xpnn.lib.so"
 # No contraction to fused multiply-adds, so that all processors round alike; no errno and no
 # traps, which nobody reads, so that loops are vectorized. Never -ffast-math: it removes the
 # additions and subtractions that round.
-UNIX = "-std=gnu99 -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden"
-UNIX += " -fPIC -shared -pthread -fopenmp-simd"  # the pragma, not the library
-WINDOWS = "/nologo /std:c11 /O2 /fp:precise /LD"
+GNU = "-std=gnu99 -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden"
+GNU += " -shared -fopenmp-simd"  # the pragma, not the library
+POSIX = "-fPIC -pthread"  # Windows has threads of its own
+MICROSOFT = "/nologo /std:c11 /O2 /fp:precise /LD"
 
 
 def asked(variable: str) -> bool:
@@ -60,9 +61,13 @@ def command_line(compiler: list[str], sources: list[Path], library: Path) -> lis
     files = [str(source) for source in sources]
     cflags, ldflags = (shlex.split(os.environ.get(name, "")) for name in ("CFLAGS", "LDFLAGS"))
     if Path(compiler[0]).stem.lower() in ("cl", "clang-cl"):
-        return [*compiler, *WINDOWS.split(), *cflags, *files, f"/Fe:{library}", *ldflags]
-    flags = [*UNIX.split(), *(macos()[1] if sys.platform == "darwin" else [])]
-    return [*compiler, *flags, *cflags, *files, "-o", str(library), *ldflags, "-lm"]
+        return [*compiler, *MICROSOFT.split(), *cflags, *files, f"/Fe:{library}", *ldflags]
+    flags, libraries = GNU.split(), []
+    if sys.platform != "win32":
+        flags, libraries = [*flags, *POSIX.split()], ["-lm"]
+    if sys.platform == "darwin":
+        flags += macos()[1]
+    return [*compiler, *flags, *cflags, *files, "-o", str(library), *ldflags, *libraries]
 
 
 def macos() -> tuple[str, list[str]]:
