@@ -56,8 +56,8 @@ def problems() -> dict[str, Callable[[], Problem]]:
         "breast cancer": real("MLPClassifier", datasets.load_breast_cancer),
         "digits": real("MLPClassifier", datasets.load_digits),
         "diabetes": real("MLPRegressor", datasets.load_diabetes),
-        "20,000 x 8, regression": made("MLPRegressor", 20_000, 8, 0),
-        "50,000 x 54, 7 classes": made("MLPClassifier", 50_000, 54, 7),
+        "regression 20k x 8": made("MLPRegressor", 20_000, 8, 0),
+        "7 classes 50k x 54": made("MLPClassifier", 50_000, 54, 7),
     }
 
 
@@ -94,7 +94,7 @@ def compared(once: Callable[[str], float], rounds: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", help="names of problems, with commas")
+    parser.add_argument("--only", help=f"with commas: {', '.join(problems())}")
     parser.add_argument("--cold", action="store_true", help="new processes, iris")
     parser.add_argument("--json", help="a file for the figures")
     args = parser.parse_args()
