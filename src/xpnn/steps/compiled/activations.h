@@ -29,7 +29,8 @@ enum activation { /* steps.py has the same order */
     }
 /* g times the derivative, from y = a / unscale: dropout has scaled the values. */
 #define SLOPE(name, slope)                                                              \
-    WIDE static void name##_slope(real *g, const real *y, int64_t n, real unscale) {    \
+    WIDE static void name##_slope(real *restrict g, const real *restrict y, int64_t n,  \
+                                  real unscale) {                                       \
         for (int64_t i = 0; i < n; i++) {                                               \
             const real a = y[i] * unscale;                                              \
             g[i] *= slope;                                                              \

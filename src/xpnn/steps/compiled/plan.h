@@ -5,7 +5,8 @@
 #include "pool.h"
 #include "real.h"
 
-#define BLOCK 4096 /* numbers that stay in the first cache while several loops pass over them */
+/* Numbers that stay in the first cache while several loops pass over them. */
+#define BLOCK ((int64_t)(16384 / sizeof(real)))
 
 enum kind { DENSE, SCALE, EMBEDDING };
 
