@@ -75,11 +75,11 @@ BOTH(softsign, const real r = 1 / (1 + size_of(x));, x / (1 + size_of(x)), r * r
 BOTH(hard_sigmoid, const real a = at_most(at_least(x / 6 + NUMBER(0.5), 0), 1);,
      a, (a > 0 && a < 1 ? NUMBER(1) : 0) / 6)
 
-/* z - max(z) of each row: its exponentials don't overflow. */
+/* z - max(z) of each row: its exponentials don't overflow. A NaN stays one, whatever the top. */
 WIDE static void below_top(real *z, int64_t rows, int64_t units) {
     for (int64_t i = 0; i < rows; i++, z += units) {
         real top = z[0];
-        for (int64_t j = 1; j < units; j++) top = z[j] > top || z[j] != z[j] ? z[j] : top;
+        for (int64_t j = 1; j < units; j++) top = z[j] > top ? z[j] : top;
         for (int64_t j = 0; j < units; j++) z[j] -= top;
     }
 }
