@@ -53,7 +53,7 @@ MUTANTS = (
     Mutant(
         "softmax without subtracting the maximum",
         "parts/losses.py",
-        "z = output - xp.max(output, axis=1, keepdims=True)",
+        "z = output - xp.max(output, axis=-1, keepdims=True)",
         "z = output",
         "losses",
     ),
@@ -67,8 +67,8 @@ MUTANTS = (
     Mutant(
         "momentum pulls back",
         "parts/optimizers.py",
-        "velocity = self.momentum * state[0] - lr * gradient",
-        "velocity = -self.momentum * state[0] - lr * gradient",
+        "velocity = self.momentum * state[0] - step * gradient",
+        "velocity = -self.momentum * state[0] - step * gradient",
         "optimizers",
     ),
     Mutant(
@@ -81,15 +81,15 @@ MUTANTS = (
     Mutant(
         "AdamW decays biases too",
         "parts/optimizers.py",
-        "(shrink if decay is None else shrink * decay)",
-        "shrink",
+        "shrink = shrink if decay is None else shrink * decay",
+        "pass",
         "optimizers",
     ),
     Mutant(
         "the gradient is clipped by its largest entry",
-        "parts/optimizers.py",
-        "xp.sqrt(xp.sum(unit * unit))",
-        "xp.max(xp.abs(unit))",
+        "parts/regularization.py",
+        "xp.sqrt(xp.sum(unit * unit, axis=-1, keepdims=True))",
+        "xp.max(xp.abs(unit), axis=-1, keepdims=True)",
         "optimizers",
     ),
     Mutant(
@@ -138,37 +138,37 @@ MUTANTS = (
     # -- model
     Mutant(
         "the bias has no gradient",
-        "model/reference.py",
-        "return dx, cache.x.T @ dz, xp.sum(dz, axis=0)",
-        "return dx, cache.x.T @ dz, 0.0 * xp.sum(dz, axis=0)",
+        "model/dense.py",
+        '{"bias": xp.sum(dz, axis=-2)}',
+        '{"bias": 0.0 * xp.sum(dz, axis=-2)}',
         "network",
     ),
     Mutant(
         "the gradient goes through dropped units",
-        "model/reference.py",
-        "        g = g * cache.mask\n",
-        "        g = g * 1.0\n",
+        "model/dense.py",
+        "            g = g * saved.mask\n",
+        "            g = g * 1.0\n",
         "network",
     ),
     Mutant(
         "layer normalization over the batch",
         "model/normalization.py",
-        'u, axis, batch = x @ w, 0 if kind == "batch" else 1, None',
-        "u, axis, batch = x @ w, 0, None",
+        'axis = -2 if kind == "batch" else -1\n        mean = xp.mean(u,',
+        "axis = -2\n        mean = xp.mean(u,",
         "normalization",
     ),
     Mutant(
         "the running variance lacks n / (n - 1)",
         "model/normalization.py",
-        "variance[0, ...] * (n / (n - 1))",
-        "variance[0, ...]",
+        "variance[..., 0, :] * (n / (n - 1))",
+        "variance[..., 0, :]",
         "normalization",
     ),
     Mutant(
         "a step waits for the device",
-        "model/reference.py",
-        "    dz = activation.backward(cache.z, cache.a, g, xp)\n",
-        "    dz = activation.backward(cache.z, cache.a, g, xp)\n    float(xp.sum(dz))\n",
+        "model/dense.py",
+        "backward(saved.z, saved.a, g, xp)\n",
+        "backward(saved.z, saved.a, g, xp)\n        float(xp.sum(dz))\n",
         "network transfers",
         STRICT,
     ),
@@ -176,8 +176,8 @@ MUTANTS = (
     Mutant(
         "the reference doubles the L2 penalty's gradient",
         "steps/rules.py",
-        "gradient = gradient + penalty_gradient / over",
-        "gradient = gradient + 2.0 * penalty_gradient / over",
+        "return cost / over, push / over",
+        "return cost / over, 2.0 * push / over",
         "training kernels",
     ),
     Mutant(
@@ -196,45 +196,45 @@ MUTANTS = (
     ),
     Mutant(
         "a last short batch counts as a full one in the epoch's loss",
-        "steps/inplace.py",
+        "steps/operations.py",
         "(value if penalty is None else value + penalty) * n",
         "(value if penalty is None else value + penalty) * (n if n > 9 else 16)",
         "kernels training",
     ),
     Mutant(
         "a last short batch's penalty is over a full one",
-        "steps/fused.py",
-        "rules.l2 / (n if weight is None",
-        "rules.l2 / (self.room if weight is None",
+        "steps/inplace.py",
+        "rules.l2 / rules.over(n, weight, self.xp)",
+        "rules.l2 / rules.over(n if n > 9 else 16, weight, self.xp)",
         "kernels",
     ),
     Mutant(
         "weights of one compiled loss are left out of its value",
-        "steps/numba_losses.py",
-        "total += w * found",
-        "total += found",
-        "shared_steps",
+        "steps/compiled/losses.h",
+        "found += (double)share[i] * (double)of_row[i];",
+        "found += (double)share[0] * (double)of_row[i];",
+        "compiled_steps",
     ),
     Mutant(
         "a helping thread's biases are left out",
-        "steps/numba_steps.py",
-        "for other in range(1, parts):\n                    for j in range(sums.shape[0])",
-        "for other in range(2, parts):\n                    for j in range(sums.shape[0])",
+        "steps/compiled/steps.h",
+        "for (int64_t i = 1; i < p->parts; i++)\n        add_scaled(t->mine->vectors",
+        "for (int64_t i = 2; i < p->parts; i++)\n        add_scaled(t->mine->vectors",
         "shared_steps",
     ),
     Mutant(
         "compiled tanh forgets that its output was scaled by dropout",
-        "steps/numba_loops.py",
-        "a = y[i, j] * unscale\n                    g[i, j] *= one - a * a",
-        "a = y[i, j]\n                    g[i, j] *= one - a * a",
-        "kernels",
+        "steps/compiled/activations.h",
+        "SLOPE(tanh, 1 - a * a)",
+        "SLOPE(tanh, 1 - y[i] * y[i])",
+        "compiled_steps",
     ),
     Mutant(
         "a compiled cross-entropy does not subtract the maximum",
-        "steps/numba_losses.py",
-        "z[i, j] -= top",
-        "z[i, j] -= zero",
-        "kernels",
+        "steps/compiled/losses.h",
+        "    below_top(g, s->rows, s->classes);\n",
+        "",
+        "compiled_steps",
     ),
     Mutant(
         "predictions in blocks forget the last layer's bias",
@@ -384,23 +384,27 @@ def run_tests(tree: Path, mutant: Mutant, chosen: list[str]) -> str:
     raise RuntimeError(f"pytest itself: {done.stdout[-500:]}{done.stderr[-500:]}")
 
 
+def compile_again(tree: Path, mutant: Mutant) -> None:
+    """Build the library of a tree anew where the mutant is in C."""
+    if mutant.file.endswith((".h", ".c")):
+        subprocess.run(
+            [sys.executable, "hatch_build.py"], cwd=tree, check=True, capture_output=True
+        )
+
+
 def finder(tree: Path, mutant: Mutant) -> str:
     """The test that finds a mutant in a tree that is as it was before and after, or ""."""
     path = tree / "src/xpnn" / mutant.file
     original = path.read_bytes()
-    if mutant.file.startswith("steps/numba"):  # numba's cache knows no callees
-        for cached in path.parent.glob("__pycache__/*.nb?"):
-            cached.unlink()
     path.write_text(path.read_text("utf-8").replace(mutant.old, mutant.new), "utf-8")
+    compile_again(tree, mutant)
     likely = [f"tests/test_{name}.py" for name in mutant.tests.split()]
     try:
         known = [name for name in likely if (tree / name).is_file()]
         return (known and run_tests(tree, mutant, known)) or run_tests(tree, mutant, [])
     finally:
         path.write_bytes(original)
-        if mutant.file.startswith("steps/numba"):
-            for cached in path.parent.glob("__pycache__/*.nb?"):
-                cached.unlink()
+        compile_again(tree, mutant)
 
 
 def main(words: list[str]) -> int:
