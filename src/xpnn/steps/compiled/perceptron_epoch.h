@@ -81,8 +81,8 @@ XPNN_INLINE void NAME(keep)(xpnn_perceptron *p, const REAL *x, int64_t k, double
         NAME(count)(p);
 }
 
-/* Meet a sample: how far each problem is wrong, and the steps that follow. Whether any does. */
-XPNN_INLINE int NAME(meet)(xpnn_perceptron *p, const REAL *x, const int32_t *at, int64_t size,
+/* Judge a sample: how far each problem is wrong, and the steps that follow. Whether any does. */
+XPNN_INLINE int NAME(judge)(xpnn_perceptron *p, const REAL *x, const int32_t *at, int64_t size,
                            const REAL *next, int64_t row)
 {
     const REAL *w = p->coef, *weight = p->weight, *class_weight = p->class_weight;
@@ -211,7 +211,7 @@ XPNN_INLINE void NAME(average)(xpnn_perceptron *p)
 XPNN_INLINE void NAME(visit)(xpnn_perceptron *p, const REAL *x, const int32_t *at, int64_t size,
                              const REAL *next, int64_t row)
 {
-    int learns = NAME(meet)(p, x, at, size, next, row);
+    int learns = NAME(judge)(p, x, at, size, next, row);
     if (p->penalized)
         NAME(shrink)(p);
     for (int64_t k = 0; learns && k < p->problems; k++)

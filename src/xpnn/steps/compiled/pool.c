@@ -2,7 +2,7 @@
 
    A step of a small network takes less time than the system needs to wake a thread, so whoever
    waits looks first; but an idle pool takes no processor. Everything waits for one number to
-   change: that of the work given, or that of the meetings held. */
+   change: that of the work given, or that of the barriers passed. */
 #include "pool.h"
 
 #include <stdlib.h>
@@ -13,13 +13,13 @@
 #define LOOKS 2000 /* before sleeping: 20 to 100 microseconds */
 
 struct pool {
-    shared_number given, held, arrived, sleepers;
+    shared_number given, passed, arrived, sleepers;
     int64_t parts;
-    pool_work *work; /* NULL: go home */
+    pool_work *work; /* NULL: end */
     void *argument;
     mutex lock;
     condition changed;
-    struct helper { pool *of; int64_t part; thread handle; } helpers[];
+    struct worker { pool *of; int64_t part; thread handle; } workers[];
 };
 
 /* Wait until a number is no longer `old`. */
@@ -43,25 +43,25 @@ static void change(pool *p, shared_number *number) {
     unlock_mutex(&p->lock);
 }
 
-void pool_meet(pool *p) {
+void pool_barrier(pool *p) {
     if (!p) return;
-    const int64_t meeting = look(&p->held);
+    const int64_t passed = look(&p->passed);
     if (add_to(&p->arrived, 1) == p->parts) {
         add_to(&p->arrived, -p->parts);
-        change(p, &p->held);
+        change(p, &p->passed);
     } else {
-        wait_for_change(p, &p->held, meeting);
+        wait_for_change(p, &p->passed, passed);
     }
 }
 
 static thread_result THREAD_CALL help(void *argument) {
-    struct helper *me = argument;
+    struct worker *me = argument;
     pool *p = me->of;
     for (int64_t seen = 0;; seen++) {
         wait_for_change(p, &p->given, seen);
         if (!p->work) break;
         p->work(p->argument, me->part);
-        pool_meet(p);
+        pool_barrier(p);
     }
     return 0;
 }
@@ -75,14 +75,14 @@ void pool_run(pool *p, pool_work *work, void *argument) {
     p->argument = argument;
     change(p, &p->given);
     work(argument, 0);
-    pool_meet(p);
+    pool_barrier(p);
 }
 
 /* End the threads and free the pool. Not in a forked child: there are no such threads there. */
 XPNN_EXPORT void xpnn_pool_end(pool *p) {
     p->work = NULL;
     change(p, &p->given);
-    for (int64_t i = 1; i < p->parts; i++) join_thread(p->helpers[i].handle);
+    for (int64_t i = 1; i < p->parts; i++) join_thread(p->workers[i].handle);
     end_condition(&p->changed);
     end_mutex(&p->lock);
     free(p);
@@ -92,12 +92,12 @@ XPNN_EXPORT void xpnn_pool_end(pool *p) {
    that is one. */
 XPNN_EXPORT pool *xpnn_pool_begin(int64_t parts) {
     if (parts < 2) return NULL;
-    pool *p = calloc(1, sizeof *p + (size_t)parts * sizeof p->helpers[0]);
+    pool *p = calloc(1, sizeof *p + (size_t)parts * sizeof p->workers[0]);
     if (!p) return NULL;
     begin_mutex(&p->lock);
     begin_condition(&p->changed);
     for (p->parts = 1; p->parts < parts; p->parts++) {
-        struct helper *next = &p->helpers[p->parts];
+        struct worker *next = &p->workers[p->parts];
         next->of = p;
         next->part = p->parts;
         if (!start_thread(&next->handle, help, next)) break;

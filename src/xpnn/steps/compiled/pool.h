@@ -12,6 +12,6 @@ typedef void pool_work(void *argument, int64_t part);
 void pool_run(pool *p, pool_work *work, void *argument);
 
 /* Within pool_run: wait until all threads have come here. */
-void pool_meet(pool *p);
+void pool_barrier(pool *p);
 
 #endif

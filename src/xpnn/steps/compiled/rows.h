@@ -57,7 +57,7 @@ static void gather_features(const task *t) {
 
 /* Sums over the whole batch of columns of this thread's rows: first(u), second(u) for each column.
 
-   Two places take turns: whoever writes one has met all others since they read it. */
+   Two places take turns: between two writes into one lies a barrier. */
 static double *place_for_sums(const task *t) {
     return t->mine->sums + (t->mine->exchanges++ % 2) * 2 * widest(t->r->p);
 }
@@ -65,7 +65,7 @@ static double *place_for_sums(const task *t) {
 static const double *sum_over_threads(const task *t, const double *place, int64_t count) {
     const plan *p = t->r->p;
     const int64_t at = place - t->mine->sums;
-    pool_meet(p->pool);
+    pool_barrier(p->pool);
     double *into = t->mine->totals;
     for (int64_t j = 0; j < count; j++) {
         into[j] = 0;

@@ -1,6 +1,6 @@
 /* Training steps, shared by threads.
 
-   Each thread takes some of the batch's rows forward and back. Then they meet, and each learns some
+   Each thread takes some of the batch's rows forward and back. After a barrier each learns some
    of the weights. A large layer's gradient is made then, of all rows; where the weights are fewer
    than the batch's numbers, each thread has made that of its rows before, as less has to travel
    between processors. So the number of threads changes rounding alone. */
@@ -67,7 +67,7 @@ static void gradient_of_weights(const task *t) {
         weight_gradient(t->r, k, t->begin, 0, t->n, i, stop - i,
                         t->r->thread[0].weights + l->weight + i * l->row);
     }
-    pool_meet(p->pool);
+    pool_barrier(p->pool);
 }
 
 /* The sum of squares of all threads' entries of the gradient over `unit`. */
@@ -78,9 +78,9 @@ static double squares_over(const task *t, const real *g, int64_t n, double unit)
     t->mine->squares = sum_of_scaled_squares(g, n, by);
     if (t->part == 0)
         t->mine->squares += sum_of_scaled_squares(t->mine->vectors, p->parameters - p->weights, by);
-    pool_meet(p->pool);
+    pool_barrier(p->pool);
     for (int64_t i = 0; i < p->parts; i++) found += t->r->thread[i].squares;
-    pool_meet(p->pool); /* the place is free again */
+    pool_barrier(p->pool); /* the place is free again */
     return found;
 }
 
@@ -139,7 +139,7 @@ static void limit_embedding(const layer *l, real *w, int64_t part, int64_t parts
 
 static void hold_norms(const task *t) {
     const plan *p = t->r->p;
-    pool_meet(p->pool);
+    pool_barrier(p->pool);
     for (int64_t k = 0; k < p->layers; k++) {
         const layer *l = &p->layer[k];
         if (l->limit > 0 && l->kind == EMBEDDING)
@@ -164,7 +164,7 @@ static void one_step(const task *t, const double *coefficients) {
     push by = {coefficients, t->over, 1, p->l1 > 0 ? 0 : p->l2 / t->over};
     t->mine->value = forward_and_back(t);
     if (t->r->by_rows) gradient_of_rows(t);
-    pool_meet(p->pool);
+    pool_barrier(p->pool);
     if (t->r->whole && !t->r->by_rows) gradient_of_weights(t);
     if (t->part == 0) sum_vectors(t);
     if (t->r->whole)
@@ -174,7 +174,7 @@ static void one_step(const task *t, const double *coefficients) {
     if (t->part == 0)
         use_gradient(p, &by, p->weights, t->mine->vectors, p->parameters - p->weights);
     if (p->limits) hold_norms(t);
-    pool_meet(p->pool);
+    pool_barrier(p->pool);
 }
 
 /* One thread's part of a call's steps. */

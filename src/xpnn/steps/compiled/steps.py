@@ -28,7 +28,7 @@ from xpnn.steps.compiled.plan import (
 from xpnn.steps.compiled.pool import Pool
 from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
 
-_SECONDS_APART = 4e9  # multiplications between two looks at Ctrl-C: about a twentieth of a second
+_MULTIPLICATIONS_APART = 4e9  # between two looks at Ctrl-C: about a twentieth of a second
 _FEWEST_PRODUCTS = 1_000_000  # multiplications of a thread's share: with less it mostly waits
 _FEWEST_ROWS = 32  # of its share
 
@@ -63,7 +63,7 @@ class CompiledSteps:
 
     def stride(self, batch: int) -> int:
         """How many steps one call takes, so that Ctrl-C is seen soon."""
-        return int(max(1, min(1024, _SECONDS_APART / (self.per_row * batch + 1e5))))
+        return int(max(1, min(1024, _MULTIPLICATIONS_APART / (self.per_row * batch + 1e5))))
 
     def words(self, keys: np.ndarray) -> Any:
         """Dropout keys, a uint32 array (steps, layers + 1, 2), as `on_rows` takes them."""
