@@ -1,13 +1,19 @@
 #!/usr/bin/env bash
 # The compiled steps under gcc's sanitizers: a wrong address, undefined behaviour, a data race.
 #
-#     bash ci/sanitize.sh [address|thread]...     # both, if none is named
+#     bash ci/sanitize.sh [--install] [address|thread]...     # both, if none is named
 #
-# PYTHON   an interpreter with what the tests need (python3); the library in the checkout is built
-#          anew with each sanitizer, and without one at the end.
+# --install   in a new environment; else PYTHON (python3) has what the tests need. The library in
+#             the checkout is built anew with each sanitizer, and without one at the end.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 python=${PYTHON:-python3}
+if [ "${1:-}" = --install ]; then
+    shift
+    new_environment "$scratch/venv"
+    python=$scratch/venv/bin/python
+    "$python" -m pip install -q -e ".[test]"
+fi
 export PYTHONPATH=$root/src PYTHONMALLOC=malloc XPNN_REQUIRE_COMPILED=1 OPENBLAS_NUM_THREADS=1
 kernels=(tests/test_vector_math.py tests/test_compiled_steps.py tests/test_compiled_outputs.py tests/test_perceptron_kernels.py)
 
