@@ -15,6 +15,7 @@ from xpnn.arrays.backend import Backend
 from xpnn.arrays.typing import Array, DType
 from xpnn.model.dense import Dense
 from xpnn.model.layer import Drop, Layer, Pass
+from xpnn.parts.losses import built_in
 from xpnn.steps.operations import Ops, Update
 from xpnn.steps.reference import gather
 from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules
@@ -140,6 +141,8 @@ class InPlaceSteps:
         else:
             weight = weight if weight is None or weight.ndim == 1 else weight.T
             value, g = loss(x, y, weight, self.xp)
+            if built_in(loss) is None:  # a user's own gradient may be the targets themselves
+                g = self.xp.asarray(g, copy=True)
         for i in range(ends - 1, -1, -1):
             g = layers[i].backward(g, i > 0)
         return value

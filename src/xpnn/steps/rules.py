@@ -205,12 +205,10 @@ class Rules:
         xp: Namespace,
     ) -> tuple[Array, tuple[Array, ...]]:
         """The optimizer's step, with each group's rate."""
-        known = (theta, gradient, moments, coefficients, factors.decay, xp)
-        if factors.rate is None:
-            new, moments = self.optimizer.update(*known)
-        elif type(self.optimizer) in OPTIMIZERS.values():
-            new, moments = self.optimizer.update(*known, rate=factors.rate)
-        else:  # a user's own rule knows of no groups
-            new, moments = self.optimizer.update(*known)
-            new = theta + factors.rate * (new - theta)
-        return new, moments
+        rest = (moments, coefficients, factors.decay, xp)
+        if type(self.optimizer) in OPTIMIZERS.values():
+            return self.optimizer.update(theta, gradient, *rest, rate=factors.rate)
+        # a user's own rule may keep what it is given, and knows of no groups
+        given = (xp.asarray(a, copy=True) for a in (theta, gradient))
+        new, moments = self.optimizer.update(*given, *rest)
+        return (new if factors.rate is None else theta + factors.rate * (new - theta)), moments

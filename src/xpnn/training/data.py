@@ -53,20 +53,23 @@ class Dataset:
         self.resident = not (self.sparse or (_too_big(x, backend) if stream is None else stream))
         self.arrays: tuple[Any, ...] = (x, y, weight)
         if self.resident:
-            self.arrays = tuple(self.move(a) for a in self.arrays)
+            self.arrays = self._moved(*self.arrays)
         else:  # batches are gathered on the host
             host = (a if a is None or is_sparse(a) else to_numpy(a) for a in self.arrays)
             self.arrays = tuple(host)
 
-    def move(self, a: Any) -> Array | None:
-        """An array on the device, in the dtype of the work if it is floating."""
+    def _moved(self, x: Any, y: Any, weight: Any) -> tuple[Array | None, ...]:
+        return self.move(x, real=True), self.move(y), self.move(weight, real=True)
+
+    def move(self, a: Any, real: bool = False) -> Array | None:
+        """An array on the device, in the dtype of the work if it is floating or is to be `real`."""
         if a is None:
             return None
         if is_sparse(a):
             if self.backend.name == "numpy":
                 return a.astype(self.dtype, copy=False)
             a = a.toarray()
-        return self.backend.asarray(a, dtype=self.dtype if _is_floating(a) else None)
+        return self.backend.asarray(a, dtype=self.dtype if real or _is_floating(a) else None)
 
     def place(self, order: np.ndarray | None) -> Array | None:
         """An epoch's order where batches are gathered: the one transfer of an epoch."""
@@ -102,8 +105,17 @@ class Dataset:
 
     def fetch(self, order: np.ndarray | None, start: int, size: int) -> tuple[Array | None, ...]:
         """One streamed batch, gathered on the host and moved."""
-        rows = slice(start, start + size) if order is None else order[start : start + size]
-        return tuple(None if a is None else self.move(a[rows]) for a in self.arrays)
+        if order is None or order.ndim < 2:
+            rows = slice(start, start + size) if order is None else order[start : start + size]
+            return self._moved(*(None if a is None else a[rows] for a in self.arrays))
+        x, y, weight = self.arrays  # rows of each member's own
+        at = order[start : start + size]
+        own = [x[at[:, m]] for m in range(at.shape[1])]
+        own = [a.toarray() if is_sparse(a) else a for a in own]
+        if weight is not None:
+            weight = weight[at] if weight.ndim < 2 else np.take_along_axis(weight, at, 0)
+        targets = np.stack([y[at[:, m]] for m in range(at.shape[1])])
+        return self._moved(np.stack(own), targets, weight)
 
 
 def is_sparse(x: Any) -> bool:

@@ -13,7 +13,7 @@ from xpnn._warnings import warn_user
 from xpnn.arrays.compiling import compiled, remembered
 from xpnn.arrays.numeric import positive_sum
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.model.network import Network
+from xpnn.model.network import Network, make_groups
 from xpnn.model.normalization import MOMENTUM
 from xpnn.parts.losses import Loss
 from xpnn.parts.regularization import penalty
@@ -118,7 +118,19 @@ class _Run:
         network.check_activations(state.theta, self.xp)
         self.dtype = state.theta.dtype
         data.check_labels(config.loss, network.n_out)
-        rules = Rules(network, config.loss, None, config.l1, config.l2)
+        if network.members > 1:
+            raise ValueError(
+                f"the network has {network.members} members, which one line search cannot serve: "
+                "use a stochastic solver, such as 'adam'."
+            )
+        groups = make_groups(config.groups, network.layout)
+        slow = [name for name, group in groups if group.rate != 1.0 or group.by_fan_in]
+        if slow:
+            raise ValueError(
+                f"groups[{slow[0]!r}] has a learning rate of its own, and L-BFGS has none: use a "
+                "stochastic solver, such as 'adam', or Group(rate=1.0)."
+            )
+        rules = Rules(network, config.loss, None, config.l1, config.l2, groups=groups)
         self.factor = rules.factors(self.backend, self.dtype).penalty
         self.zeros = self.xp.zeros_like(state.buffers)
         on_batch, self.on_weights = _functions(network, config.loss, config.l1, config.l2, self.xp)

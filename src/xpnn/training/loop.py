@@ -128,6 +128,7 @@ class _Run:
         self.rate = config.learning_rate
         self.drawn: tuple[int, np.ndarray] = (0, np.empty((0, 0, 2), dtype=np.uint32))
         self.first = state.step, state.epoch
+        state.moments = _apart(state.theta, state.moments, self.xp)
         c = config
         groups = make_groups(c.groups, network.layout)
         rules = Rules(network, c.loss, c.optimizer, c.l1, c.l2, c.clip_norm, c.max_norm, groups)
@@ -288,3 +289,12 @@ class _Run:
             theta, buffers, _ = self.best  # the optimizer's moments are the last, as scikit-learn's
             s = s.with_weights((theta, buffers, s.moments), best_weights=None)
         return s
+
+
+def _apart(theta: Array, moments: tuple[Array, ...], xp: Any) -> tuple[Array, ...]:
+    """Moments that share no array with theta or each other: a user's rule may begin with theta."""
+    found: list[Array] = []
+    for m in moments:
+        shared = any(m is a for a in (theta, *found))
+        found.append(xp.asarray(m, copy=True) if shared else m)
+    return tuple(found)

@@ -45,7 +45,11 @@ class CompiledMembers:
 
     def on_batch(self, carry: Carry, batch: Batch, key: Any, coefficients: Coefficients) -> Carry:
         """One step on a batch, which is not written into."""
-        rows = Rows(batch, None, 0, batch.x.shape[-2])
+        if not self._suitable(carry.theta, batch):
+            others = self.others = self.others or self.make_others()
+            words = None if key is None else others.words(key[None])[0]
+            return others.on_batch(carry, batch, words, coefficients)
+        rows = Rows(batch, None, 0, batch.x.shape[0])
         return self.on_rows(carry, rows, None if key is None else key[None], [coefficients])
 
     def on_rows(
