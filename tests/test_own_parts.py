@@ -28,7 +28,7 @@ def config(loss=SQUARES, optimizer=None, **options):
 
 def start(t, net, optimizer):
     with t.backend.device_context():
-        theta, buffers = (t.asarray(a) for a in net.init(0))
+        theta, buffers = (t.backend.asarray(a, t.dtype_name, copy=True) for a in net.init(0))
         return TrainingState(theta, buffers, optimizer.init(theta, t.xp), seed=1)
 
 
