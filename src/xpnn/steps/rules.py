@@ -207,7 +207,8 @@ class Rules:
         """The optimizer's step, with each group's rate."""
         rest = (moments, coefficients, factors.decay, xp)
         if type(self.optimizer) in OPTIMIZERS.values():
-            new, moments = self.optimizer.update(theta, gradient, *rest, rate=factors.rate)
+            rate = {} if factors.rate is None else {"rate": factors.rate}
+            new, moments = self.optimizer.update(theta, gradient, *rest, **rate)
             return new, moments
         # a user's own rule may keep what it is given, and knows of no groups
         given = (xp.asarray(a, copy=True) for a in (theta, gradient))
