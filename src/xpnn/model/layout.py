@@ -89,6 +89,11 @@ GROUPS = {"weight": Group(1.0, 1.0, 1.0, 1.0), "bias": Group(), "scale": Group()
 Groups = tuple[tuple[str, Group], ...]
 
 
+def group_named(name: str, given: Mapping[str, Group]) -> Group:
+    """A group as it was given, else as `GROUPS` has it, else one that only learns."""
+    return given.get(name) or GROUPS.get(name, Group())
+
+
 def make_groups(given: Mapping[str, Group] | Groups | None, layout: "Layout") -> Groups:
     """Groups by name, those of `GROUPS` where none is given, as a hashable tuple.
 
@@ -107,7 +112,7 @@ def make_groups(given: Mapping[str, Group] | Groups | None, layout: "Layout") ->
             )
         if not isinstance(group, Group):
             raise ValueError(f"groups[{name!r}] is {group!r}, expected a Group: pass Group(...)")
-    return tuple((name, named.get(name) or GROUPS.get(name, Group())) for name in used)
+    return tuple((name, group_named(name, named)) for name in used)
 
 
 class Segment(NamedTuple):
@@ -204,7 +209,7 @@ class Layout:
         """The factors of each stretch of the flat vector: the one place that says them."""
         known, found = dict(groups), list[Segment]()
         for e in self.entries:
-            group = known.get(e.group) or GROUPS.get(e.group, Group())
+            group = group_named(e.group, known)
             rate = group.rate / math.sqrt(e.fan_in) if group.by_fan_in else group.rate
             new = Segment(e.offset, e.offset + e.size, rate, group.decay, group.penalty)
             if found and found[-1][2:] == new[2:]:

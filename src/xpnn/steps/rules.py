@@ -10,7 +10,7 @@ import numpy as np
 from xpnn.arrays.backend import Backend
 from xpnn.arrays.numeric import positive_sum
 from xpnn.arrays.typing import Array, DType, Namespace
-from xpnn.model.layout import Groups, Segment
+from xpnn.model.layout import Groups, Segment, group_named
 from xpnn.model.network import Network
 from xpnn.parts.losses import Loss
 from xpnn.parts.optimizers import OPTIMIZERS
@@ -127,10 +127,9 @@ class Rules:
         """The largest norm of a neuron's incoming weights, by the matrix's name."""
         if self.limit is None:
             return {}
-        factors = {name: group.max_norm for name, group in self.groups}
-        found = {}
+        known, found = dict(self.groups), {}
         for e in self.network.layout.entries:
-            factor = factors.get(e.group, 1.0 if e.group == "weight" else 0.0)
+            factor = group_named(e.group, known).max_norm
             if e.role == "weight" and factor:
                 found[e.name] = factor * self.limit
         return found
