@@ -198,7 +198,11 @@ def test_normalization(kind, dropout):
     check(Rules(Network(tuple(layers)), LOSS, get_optimizer("sgd")), rows=50, batch=49)
 
 
-TABULAR = (Scale(7, 0.3), PeriodicEmbedding(7, 5, 2), Dense(21, 13, "silu", 0.2, group="wide"))
+TABULAR = (
+    Scale(7, 0.3),
+    PeriodicEmbedding(7, 5, 2, passed=3),
+    Dense(15, 13, "silu", 0.2, group="wide"),
+)
 TABULAR += (Scale(13), Dense(13, 5))
 
 

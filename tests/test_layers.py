@@ -25,6 +25,7 @@ KINDS = {
     "scale": Scale(N_IN),
     "scale, dropout": Scale(N_IN, dropout=0.4),
     "periodic_embedding": PeriodicEmbedding(N_IN, 4, 2, deviation=0.5),
+    "periodic_embedding of some": PeriodicEmbedding(N_IN, 4, 2, deviation=0.5, passed=1),
 }
 
 

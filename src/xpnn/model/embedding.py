@@ -24,10 +24,14 @@ class Saved(NamedTuple):
 class PeriodicEmbedding:
     """Each number and a few linear functions of its waves: [x, cos(2 pi f x + c) V + b].
 
+    The last features may pass as they are.
+
     Parameters
     ----------
     n_in : int
         Number of features, at least 1.
+    passed : int, default=0
+        How many of them, the last ones, pass as they are: a table's words, say.
     frequencies : int, default=16
         Waves of each feature; they are learned.
     size : int, default=3
@@ -45,8 +49,8 @@ class PeriodicEmbedding:
 
     Examples
     --------
-    >>> PeriodicEmbedding(5).n_out
-    20
+    >>> PeriodicEmbedding(5).n_out, PeriodicEmbedding(5, passed=3).n_out
+    (20, 11)
     """
 
     kind: ClassVar[str] = "periodic_embedding"
@@ -57,21 +61,36 @@ class PeriodicEmbedding:
     size: int = 3
     deviation: float = 0.1
     group: str = "embedding"
+    passed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("n_in", "frequencies", "size"):
             object.__setattr__(self, name, check_size(getattr(self, name), name))
         number = check_number("deviation", self.deviation, 0.0, math.inf, closed="neither")
         object.__setattr__(self, "deviation", number)
+        passed = self.passed
+        if isinstance(passed, bool) or not isinstance(passed, int | np.integer):
+            passed = -1
+        if not 0 <= passed < self.n_in:
+            raise ValueError(
+                f"passed must be a whole number of at least 0 and below n_in={self.n_in}, got "
+                f"{self.passed!r}."
+            )
+        object.__setattr__(self, "passed", int(passed))
 
     @property
     def n_out(self) -> int:
-        """The number itself and `size` functions of each feature."""
-        return self.n_in * (1 + self.size)
+        """The number itself and `size` functions of each feature, and those that pass."""
+        return self.embedded * (1 + self.size) + self.passed
+
+    @property
+    def embedded(self) -> int:
+        """Number of features that are embedded."""
+        return self.n_in - self.passed
 
     def parameters(self) -> tuple[Parameter, ...]:
         """Frequencies and phases of the waves, and the functions' weights and constants."""
-        n, f, d = self.n_in, self.frequencies, self.size
+        n, f, d = self.embedded, self.frequencies, self.size
         shapes = {"frequency": (n, f), "phase": (n, f), "weight": (n, f, d), "bias": (n, d)}
         roles: dict[str, Role] = {"frequency": "scale", "weight": "weight"}
         return tuple(
@@ -97,7 +116,8 @@ class PeriodicEmbedding:
         self, p: Parts, state: Parts, x: Array, how: Pass, xp: Namespace
     ) -> tuple[Array, Saved, dict[str, Array]]:
         """Outputs (..., n, n_out) of inputs (..., n, n_in)."""
-        x = (x.toarray() if hasattr(x, "tocsr") else x)[..., None]
+        x = x.toarray() if hasattr(x, "tocsr") else x
+        rest, x = x[..., self.embedded :], x[..., : self.embedded, None]
         f, c, v, b = (p[k] for k in ("frequency", "phase", "weight", "bias"))
         if f.ndim > 2:  # a member's own waves
             f, c, b = f[:, None, ...], c[:, None, ...], b[:, None, ...]
@@ -106,14 +126,19 @@ class PeriodicEmbedding:
         y = _contract(cosine, v, xp) + b
         x = xp.broadcast_to(x, (*y.shape[:-1], 1))
         y = xp.concat([x, y], axis=-1)
-        return xp.reshape(y, (*y.shape[:-2], self.n_out)), Saved(x, cosine, sine), {}
+        y = xp.reshape(y, (*y.shape[:-2], self.n_out - self.passed))
+        if self.passed:
+            rest = xp.broadcast_to(rest, (*y.shape[:-1], self.passed))
+            y = xp.concat([y, rest], axis=-1)
+        return y, Saved(x, cosine, sine), {}
 
     def backward(
         self, p: Parts, saved: Saved, g: Array, xp: Namespace, need_dx: bool
     ) -> tuple[Array | None, dict[str, Array]]:
         """Gradients with respect to the input and each parameter; `g` is that of the output."""
         x, cosine, sine = saved
-        g = xp.reshape(g, (*g.shape[:-1], self.n_in, 1 + self.size))
+        rest, g = g[..., self.n_out - self.passed :], g[..., : self.n_out - self.passed]
+        g = xp.reshape(g, (*g.shape[:-1], self.embedded, 1 + self.size))
         dv = g[..., 1:]
         dturn = -sine * _contract(dv, xp.matrix_transpose(p["weight"]), xp)
         grads = {
@@ -126,14 +151,15 @@ class PeriodicEmbedding:
             return None, grads
         f = p["frequency"]
         f = f[:, None, ...] if f.ndim > 2 else f
-        return g[..., 0] + (2.0 * math.pi) * xp.sum(dturn * f, axis=-1), grads
+        dx = g[..., 0] + (2.0 * math.pi) * xp.sum(dturn * f, axis=-1)
+        return (xp.concat([dx, rest], axis=-1) if self.passed else dx), grads
 
     def check(self, like: Array, xp: Namespace) -> None:
         """Nothing in it is the user's own."""
 
     def to_dict(self) -> dict[str, Any]:
         """The arguments that make it."""
-        names = ("n_in", "frequencies", "size", "deviation", "group")
+        names = ("n_in", "frequencies", "size", "deviation", "group", "passed")
         return {name: getattr(self, name) for name in names}
 
 

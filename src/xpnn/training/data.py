@@ -35,6 +35,13 @@ class Dataset:
         Whether batches are moved one by one; None decides by the device's free memory.
     checked : bool, default=False
         Whether class numbers are known to be right, so that nobody has to look at them.
+    rows : ndarray of int, shape (n, members), default=None
+        The rows that each member of a network learns from; None is all of them, for each.
+
+    Attributes
+    ----------
+    n : int
+        Rows of an epoch, of each member.
     """
 
     def __init__(
@@ -47,8 +54,10 @@ class Dataset:
         *,
         stream: bool | None = None,
         checked: bool = False,
+        rows: np.ndarray | None = None,
     ) -> None:
-        self.backend, self.dtype, self.n, self.checked = backend, dtype, int(x.shape[0]), checked
+        self.backend, self.dtype, self.checked, self.rows = backend, dtype, checked, rows
+        self.n = int((x if rows is None else rows).shape[0])
         self.sparse = is_sparse(x)
         self.resident = not (self.sparse or (_too_big(x, backend) if stream is None else stream))
         self.arrays: tuple[Any, ...] = (x, y, weight)

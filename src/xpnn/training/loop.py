@@ -148,7 +148,7 @@ class _Run:
     def epoch(self, interrupted: Callable[[], bool]) -> bool:
         """All batches once; False when Ctrl-C ended it between two steps."""
         s, c, data, xp = self.state, self.config, self.data, self.xp
-        order = data.place(self._shuffled()) if c.shuffle else None
+        order = data.place(self._shuffled() if c.shuffle else data.rows)
         n_steps = -(-data.n // c.batch_size)
         keys = self._keys(n_steps)
         self.total = xp.zeros((), dtype=s.theta.dtype, device=device(s.theta))
@@ -173,13 +173,14 @@ class _Run:
         return True
 
     def _shuffled(self) -> np.ndarray:
-        """An epoch's order of the rows; with `own_rows`, one a member, shape (n, members)."""
-        s, n = self.state, self.data.n
-        if not self.config.own_rows or self.network.members == 1:
+        """An epoch's order of the rows; of each member's own, one a member: (n, members)."""
+        s, n, rows = self.state, self.data.n, self.data.rows
+        if rows is None and (not self.config.own_rows or self.network.members == 1):
             return host_generator(s.seed, SHUFFLE, s.epoch).permutation(n)
         members = range(self.network.members)
         draws = [host_generator(s.seed, SHUFFLE, s.epoch, m).permutation(n) for m in members]
-        return np.stack(draws, axis=1)
+        orders = np.stack(draws, axis=1)
+        return orders if rows is None else np.take_along_axis(rows, orders, axis=0)
 
     def _coefficients(self, first: int, count: int) -> list[tuple[float, ...]]:
         """The optimizer's scalars of the epoch's steps from `first` on; these count as done."""

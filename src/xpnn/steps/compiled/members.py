@@ -1,5 +1,6 @@
 """Training steps of several networks of one shape, each compiled as a single network's are."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,8 +9,11 @@ import numpy as np
 
 from xpnn.arrays.typing import Array
 from xpnn.model.layout import Layout
+from xpnn.steps import threads
 from xpnn.steps.compiled.steps import CompiledSteps
 from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
+
+_FEWEST_PRODUCTS = 5_000_000  # multiplications of a member's call: starting a thread takes its time
 
 
 class CompiledMembers:
@@ -64,17 +68,26 @@ class CompiledMembers:
         vectors = [(layout, v) for v in (carry.theta, *carry.moments)]
         vectors.append((statistics, carry.buffers))
         own = [_apart(where, v, len(self.members)) for where, v in vectors]
-        found = 0.0
-        for m, steps in enumerate(self.members):
+
+        def train(m: int) -> float:
             theta, *moments = (a[m] for a in own[:-1])
             zero = np.zeros((), dtype=theta.dtype)
             mine = Carry(theta, own[-1][m], tuple(moments), zero)
-            done = steps.on_rows(mine, _rows_of(rows, m), _keys_of(keys, m), coefficients)
-            found += float(done.total)
+            steps, about = self.members[m], (_rows_of(rows, m), _keys_of(keys, m), coefficients)
+            return float(steps.on_rows(mine, *about).total)
+
+        found = sum(in_threads(train, len(self.members), self._workers(rows, len(coefficients))))
         for (where, v), a in zip(vectors, own, strict=True):
             _together(where, v, a)
         total = carry.total + carry.theta.dtype.type(found / len(self.members))
         return carry._replace(total=total)
+
+    def _workers(self, rows: Rows, steps: int) -> int:
+        """How many members learn at a time: one where its steps are shared by threads already."""
+        one, batch = self.members[0], min(rows.size, len(rows.data.y))
+        if one.threads(batch) > 1 or one.per_row * batch * steps < _FEWEST_PRODUCTS:
+            return 1
+        return min(threads.blas_threads(), len(self.members))
 
     def _suitable(self, theta: Array, data: Batch) -> bool:
         """Whether compiled steps can work on these arrays."""
@@ -83,6 +96,35 @@ class CompiledMembers:
             return False  # each member's own rows, gathered by others
         one = weight if weight is None or weight.ndim == 1 else weight[:, 0]
         return self.members[0].suitable(theta, x, y, one)
+
+
+def in_threads(work: Callable[[int], float], count: int, workers: int) -> list[float]:
+    """The results of work(0), work(1), ..., by some threads that take turns.
+
+    Each has its products to itself; where that cannot be had now, one thread does all.
+    """
+    found: list[Any] = [None] * count
+    left = iter(range(count))
+
+    def take() -> None:
+        try:
+            for i in left:
+                found[i] = work(i)
+        except BaseException as error:  # told where all of it is waited for
+            found[0] = error
+
+    if workers < 2:
+        return [work(i) for i in range(count)]
+    with threads.blas_turn() as alone:
+        others = [threading.Thread(target=take) for _ in range((workers - 1) * alone)]
+        for t in others:
+            t.start()
+        take()
+        for t in others:
+            t.join()
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found
 
 
 def one_member(rules: Rules) -> Rules:

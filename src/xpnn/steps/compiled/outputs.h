@@ -27,7 +27,7 @@ static int64_t numbers_of_part(const plan *p, int64_t block) {
     const int64_t wide = widest(p);
     int64_t spare = larger(BLOCK, wide);
     for (int64_t k = 0; k < p->layers; k++)
-        spare = larger(spare, 2 * p->layer[k].n_in * p->layer[k].frequencies);
+        spare = larger(spare, 2 * weighted_inputs(&p->layer[k]) * p->layer[k].frequencies);
     return 2 * block * wide + spare;
 }
 

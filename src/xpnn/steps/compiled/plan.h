@@ -15,6 +15,7 @@ typedef struct {
     int64_t n_in, n_out;
     int64_t row;         /* weights of an input: n_out of a dense layer */
     int64_t frequencies; /* of an embedding */
+    int64_t passed;      /* its last inputs, which pass as they are */
     int64_t weight, bias, scale, phase; /* where in theta; -1: there is none */
     int64_t activation;
     int64_t kept; /* of 65,536 draws of dropout */
@@ -22,6 +23,9 @@ typedef struct {
     int64_t statistics; /* where in buffers the mean begins; the variance follows */
     double limit;       /* of the norm of a neuron's incoming weights; 0: none */
 } layer;
+
+/* Inputs that have weights. */
+INLINE int64_t weighted_inputs(const layer *l) { return l->n_in - l->passed; }
 
 /* Consecutive entries of theta whose factors are the same (steps/rules.py). */
 typedef struct {

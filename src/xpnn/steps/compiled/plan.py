@@ -111,7 +111,7 @@ def product_address(dtype: np.dtype) -> int:
     return int(pointer(capsule, name(capsule)))
 
 
-_WHOLE = "kind n_in n_out row frequencies weight bias scale phase activation kept"
+_WHOLE = "kind n_in n_out row frequencies passed weight bias scale phase activation kept"
 _NUMBERS = [*_WHOLE.split(), "normalization", "statistics"]
 _LAYER = np.dtype([*((name, np.int64) for name in _NUMBERS), ("limit", np.float64)])
 
@@ -122,7 +122,7 @@ def layer_table(network: Any, limits: Mapping[str, float]) -> np.ndarray:
     statistics = {e.name: e.offset for e in network.buffer_layout.entries}
     rows = []
     for i, layer in enumerate(network.layers):
-        waves = getattr(layer, "frequencies", 0)
+        waves, passed = getattr(layer, "frequencies", 0), getattr(layer, "passed", 0)
         activation = getattr(layer, "activation", None)
         rows.append(
             (
@@ -130,8 +130,9 @@ def layer_table(network: Any, limits: Mapping[str, float]) -> np.ndarray:
                 layer.n_in,
                 layer.n_out,
                 sum(e.size for e in network.layout.entries if e.name == f"weight_{i}")
-                // layer.n_in,
+                // (layer.n_in - passed),
                 waves,
+                passed,
                 place.get(f"weight_{i}", -1),
                 place.get(f"bias_{i}", -1),
                 place.get(f"frequency_{i}" if waves else f"scale_{i}", -1),

@@ -70,7 +70,7 @@ static int64_t weights_at_once(const plan *p, const room *r) {
     int64_t most = 0;
     for (int64_t k = 0; k < p->layers; k++) {
         const layer *l = &p->layer[k];
-        most = larger(most, (l->n_in + p->parts - 1) / p->parts * l->row);
+        most = larger(most, (weighted_inputs(l) + p->parts - 1) / p->parts * l->row);
     }
     return smaller(most, larger(LEARNED_AT_ONCE, widest(p)));
 }
@@ -78,7 +78,7 @@ static int64_t weights_at_once(const plan *p, const room *r) {
 static void take_layer(const plan *p, const layer *l, int64_t rows, layer_room *r, dispenser *d) {
     const int64_t inverses = l->normalization == OF_BATCH ? p->parts * l->n_out : rows;
     const int keeps = saves_slope(l->activation) || of_whole_rows(l->activation);
-    const int64_t waves = l->kind == EMBEDDING ? rows * l->n_in * l->frequencies : 0;
+    const int64_t waves = l->kind == EMBEDDING ? rows * weighted_inputs(l) * l->frequencies : 0;
     r->y = take(d, rows * l->n_out, sizeof(real));
     r->gradient = take(d, rows * l->n_out, sizeof(real));
     r->saved = keeps || waves ? take(d, waves ? waves : rows * l->n_out, sizeof(real)) : NULL;

@@ -166,7 +166,7 @@ static void layer_forward(const task *t, int64_t k) {
         scale_rows(x, ld, p->theta + l->scale, y, t->count, l->n_out);
         activate_rows(t, k, y, NULL);
     } else {
-        const int64_t at = t->first * l->n_in * l->frequencies;
+        const int64_t at = t->first * weighted_inputs(l) * l->frequencies;
         embed_rows(l, p->theta, x, ld, y, r->saved + at, r->unit + at, t->count);
     }
 }
@@ -227,7 +227,7 @@ static void layer_backward(const task *t, int64_t k) {
         add_columns_of_products(g, x, ld, vectors + (l->scale - p->weights), t->count, l->n_out);
         if (dx) scale_rows(g, l->n_out, p->theta + l->scale, dx, t->count, l->n_out);
     } else {
-        const int64_t at = t->first * l->n_in * l->frequencies;
+        const int64_t at = t->first * weighted_inputs(l) * l->frequencies;
         embedding_back(l, p->theta, x, ld, g, r->unit + at, dx, vectors - p->weights, t->count);
     }
 }

@@ -18,7 +18,7 @@ static void weight_gradient(const room *r, int64_t k, int64_t begin, int64_t fir
     const real *x = inputs_of(r, k, begin, first, &ld);
     const real *dz = r->layer[k].gradient + first * l->n_out;
     if (l->kind == EMBEDDING)
-        embedding_weights(l, r->layer[k].saved + first * l->n_in * l->frequencies, dz, dw, rows,
+        embedding_weights(l, r->layer[k].saved + first * weighted_inputs(l) * l->frequencies, dz, dw, rows,
                           from, inputs);
     else if (l->row && !x)
         sparse_gradient(r->p, begin + first, rows, dz, dw, from, inputs, l->n_out);
@@ -38,9 +38,9 @@ static void learn_in_pieces(const task *t, const push *by) {
     const plan *p = r->p;
     for (int64_t k = p->layers - 1; k >= 0; k--) {
         const layer *l = &p->layer[k];
-        const int64_t stop = l->n_in * (t->part + 1) / p->parts;
+        const int64_t n_in = weighted_inputs(l), stop = n_in * (t->part + 1) / p->parts;
         const int64_t most = larger(1, LEARNED_AT_ONCE / larger(1, l->row));
-        for (int64_t i = l->n_in * t->part / p->parts; i < stop; i += most) {
+        for (int64_t i = n_in * t->part / p->parts; i < stop; i += most) {
             const int64_t count = smaller(most, stop - i), at = l->weight + i * l->row;
             weight_gradient(r, k, t->begin, 0, t->n, i, count, t->mine->weights);
             t->mine->value += penalty_of(p, at, count * l->row) / by->over;
@@ -54,7 +54,7 @@ static void learn_in_pieces(const task *t, const push *by) {
 static void gradient_of_rows(const task *t) {
     const plan *p = t->r->p;
     for (int64_t k = p->layers - 1; k >= 0; k--)
-        weight_gradient(t->r, k, t->begin, t->first, t->count, 0, p->layer[k].n_in,
+        weight_gradient(t->r, k, t->begin, t->first, t->count, 0, weighted_inputs(&p->layer[k]),
                         t->mine->weights + p->layer[k].weight);
 }
 
@@ -63,7 +63,8 @@ static void gradient_of_weights(const task *t) {
     const plan *p = t->r->p;
     for (int64_t k = p->layers - 1; k >= 0; k--) {
         const layer *l = &p->layer[k];
-        const int64_t i = l->n_in * t->part / p->parts, stop = l->n_in * (t->part + 1) / p->parts;
+        const int64_t n_in = weighted_inputs(l), i = n_in * t->part / p->parts;
+        const int64_t stop = n_in * (t->part + 1) / p->parts;
         weight_gradient(t->r, k, t->begin, 0, t->n, i, stop - i,
                         t->r->thread[0].weights + l->weight + i * l->row);
     }
@@ -132,8 +133,8 @@ static void sum_vectors(const task *t) {
 
 /* The same of an embedding, whose every input has a matrix of its own. */
 static void limit_embedding(const layer *l, real *w, int64_t part, int64_t parts, real *factors) {
-    const int64_t f = l->frequencies, d = l->row / f;
-    for (int64_t j = l->n_in * part / parts; j < l->n_in * (part + 1) / parts; j++)
+    const int64_t f = l->frequencies, d = l->row / f, n_in = weighted_inputs(l);
+    for (int64_t j = n_in * part / parts; j < n_in * (part + 1) / parts; j++)
         limit_columns(w + j * l->row, f, d, 0, d, NUMBER(l->limit), factors);
 }
 

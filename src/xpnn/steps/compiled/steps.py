@@ -110,6 +110,7 @@ class CompiledSteps:
         self.held["call"] = factors, keys, rows.order
         plan.coefficients, plan.coefficients_of_step = address(factors), factors.shape[1]
         plan.start, plan.steps = rows.start, len(factors)
+        plan.rows = len(rows.data.y) if rows.order is None else len(rows.order)
         plan.order, plan.keys = address(rows.order), address(keys)
 
     def _call(self) -> bool:
@@ -153,7 +154,8 @@ class CompiledSteps:
         plan, held, dtype = self.plan, self.held, carry.theta.dtype
         self._describe(carry)
         n = rows.data.x.shape[0]
-        plan.rows, plan.batch = n, min(rows.size, max(n, 1))
+        plan.rows = n if rows.order is None else len(rows.order)
+        plan.batch = min(rows.size, max(plan.rows, 1))
         self._place_features(rows.data.x, dtype)
         plan.labels = int(rows.data.y.ndim == 1)
         y = np.ascontiguousarray(rows.data.y, dtype=np.int64 if plan.labels else dtype)
