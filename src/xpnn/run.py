@@ -21,9 +21,10 @@ from xpnn.files.atomic import write_atomic
 from xpnn.files.model import save
 from xpnn.parts.losses import get_loss
 from xpnn.steps.threads import one_blas_thread
+from xpnn.tables.columns import Columns, as_text
 from xpnn.tables.preprocessing import Preprocessing
 from xpnn.tables.problem import Problem, split_rows
-from xpnn.tables.read import Columns, as_text, parse_numbers
+from xpnn.tables.read import parse_numbers
 
 MODEL, HISTORY, PICTURE = "model.safetensors", "history.json", "learning_curve.png"
 _ESTIMATORS: dict[str, Any] = {"classification": MLPClassifier, "regression": MLPRegressor}

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.tables.read import Columns, TableError, as_text, hint, parse_numbers, words_in
+from xpnn.tables.columns import Columns, TableError, as_text, hint
+from xpnn.tables.read import parse_numbers, words_in
 
 TASKS = ("classification", "regression")
 

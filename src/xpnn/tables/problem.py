@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xpnn.tables.columns import Columns, TableError, hint
 from xpnn.tables.preprocessing import Preprocessing, Target, fit_preprocessing
-from xpnn.tables.read import Columns, Table, TableError, hint, parse_numbers, words_in
+from xpnn.tables.read import Table, parse_numbers, words_in
 
 TARGETS = ("target", "label", "class", "y")
 """Names that are taken for the target when none is given; else it is the last column."""

@@ -8,16 +8,12 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from xpnn.parts.entries import nearest_first
-
-Columns = dict[str, np.ndarray]
+from xpnn.tables.columns import Columns, TableError, hint, objects
 
 BUNDLED = {
     "digits": "classification",
@@ -30,10 +26,6 @@ BUNDLED = {
 
 _MISSING = frozenset(("", "?", "na", "n/a", "#n/a", "nan", "null"))
 _NOT_A_NUMBER = frozenset(("none", "-"))  # may be words: missing only in a column of numbers
-
-
-class TableError(ValueError):
-    """A table that cannot be read or used; the message names what and the cure."""
 
 
 @dataclass(frozen=True)
@@ -109,29 +101,6 @@ def read_table(source: str | os.PathLike[str]) -> Table:
     return table
 
 
-def hint(word: str, known: Iterable[str]) -> str:
-    """Suggest the nearest of some names.
-
-    Parameters
-    ----------
-    word : str
-    known : iterable of str
-
-    Returns
-    -------
-    str
-        To go at the end of a message.
-
-    Examples
-    --------
-    >>> hint("digit", ["iris", "digits"])
-    "; did you mean 'digits'? There are, nearest first: digits, iris"
-    """
-    names = nearest_first(word, known)
-    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    return f"; did you mean {names[0]!r}? There are, nearest first: {shown}"
-
-
 def _bundled(name: str) -> Table:
     from sklearn import datasets
 
@@ -176,7 +145,7 @@ def _read_csv(path: Path) -> Columns:
     columns = {}
     for i, name in enumerate(names):
         values = (row[i].strip() for row in cells)
-        columns[name] = _objects([None if v.lower() in _MISSING else v for v in values])
+        columns[name] = objects([None if v.lower() in _MISSING else v for v in values])
     return columns
 
 
@@ -199,10 +168,10 @@ def _read_parquet(path: Path) -> Columns:
             column = column.cast(kind.value_type)
             kind = column.type
         if pa.types.is_temporal(kind):
-            columns[name] = _objects([None if v is None else str(v) for v in column.to_pylist()])
+            columns[name] = objects([None if v is None else str(v) for v in column.to_pylist()])
         elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
             values = ((v or "").strip() for v in column.to_pylist())
-            columns[name] = _objects([None if v.lower() in _MISSING else v for v in values])
+            columns[name] = objects([None if v.lower() in _MISSING else v for v in values])
         elif any(f(kind) for f in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal,
                                    pa.types.is_boolean, pa.types.is_null)):  # fmt: skip
             numbers = [math.nan if v is None else float(v) for v in column.to_pylist()]
@@ -210,12 +179,6 @@ def _read_parquet(path: Path) -> Columns:
         else:
             raise TableError(f"{path}: column {name!r} holds {kind}, not numbers or text.")
     return columns
-
-
-def _objects(values: Sequence[Any]) -> np.ndarray:
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
 
 
 def parse_numbers(column: np.ndarray) -> np.ndarray:
@@ -252,29 +215,6 @@ def _number(value: str | None) -> float | None:
         return float(value) if "_" not in value else None  # Python takes 1_000 for a number
     except ValueError:
         return {"true": 1.0, "false": 0.0}.get(value.lower())
-
-
-def as_text(column: np.ndarray) -> np.ndarray:
-    """A column as text: whole numbers without a point.
-
-    Parameters
-    ----------
-    column : ndarray of shape (n,)
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Of str, and None where missing.
-
-    Examples
-    --------
-    >>> as_text(np.array([1.0, 2.5, np.nan])).tolist()
-    ['1', '2.5', None]
-    """
-    if column.dtype == object:
-        return column
-    texts = (str(int(v)) if v.is_integer() else repr(v) for v in column.tolist())
-    return _objects([None if t == "nan" else t for t in texts])
 
 
 def words_in(column: np.ndarray) -> list[str]:

@@ -1,0 +1,90 @@
+"""What a table is made of: columns as arrays, their text, and the error for all that is wrong.
+
+A column is a NumPy array: float64 with NaN where a value is missing, datetime64[us] with NaT, or
+objects that are str, or None where missing.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from xpnn.parts.entries import nearest_first
+
+Columns = dict[str, np.ndarray]
+
+
+class TableError(ValueError):
+    """A table that cannot be read or used; the message names what and the cure."""
+
+
+def hint(word: str, known: Iterable[str]) -> str:
+    """Suggest the nearest of some names.
+
+    Parameters
+    ----------
+    word : str
+    known : iterable of str
+
+    Returns
+    -------
+    str
+        To go at the end of a message.
+
+    Examples
+    --------
+    >>> hint("digit", ["iris", "digits"])
+    "; did you mean 'digits'? There are, nearest first: digits, iris"
+    """
+    names = nearest_first(word, known)
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return f"; did you mean {names[0]!r}? There are, nearest first: {shown}"
+
+
+def objects(values: Sequence[Any]) -> np.ndarray:
+    """Put values into an array of objects, whatever they are.
+
+    Parameters
+    ----------
+    values : sequence
+
+    Returns
+    -------
+    ndarray of object, shape (n,)
+
+    Examples
+    --------
+    >>> objects(["a", None])
+    array(['a', None], dtype=object)
+    """
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def as_text(column: np.ndarray) -> np.ndarray:
+    """A column as text: whole numbers without a point, times in ISO's form.
+
+    Parameters
+    ----------
+    column : ndarray of shape (n,)
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Of str, and None where missing.
+
+    Examples
+    --------
+    >>> as_text(np.array([1.0, 2.5, np.nan])).tolist()
+    ['1', '2.5', None]
+    """
+    if column.dtype == object:
+        return column
+    if column.dtype.kind == "M":
+        moments = np.datetime_as_string(column).tolist()
+        return objects([None if t == "NaT" else t for t in moments])
+    if column.dtype.kind in "iub":
+        return objects([str(v) for v in column.tolist()])
+    texts = (str(int(v)) if v.is_integer() else repr(v) for v in column.tolist())
+    return objects([None if t == "nan" else t for t in texts])

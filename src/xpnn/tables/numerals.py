@@ -1,0 +1,194 @@
+"""Numbers as people write them: currencies, percents, thousands, decimal commas, units.
+
+All of it works on the different texts of a column, so that a long column costs little.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_SIGNS = "$€£¥₹₽₩₺₪฿₫₴₦"
+_CODES = (
+    *("AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "INR", "JPY"),
+    *("KRW", "MXN", "NOK", "NZD", "PLN", "RUB", "SEK", "SGD", "TRY", "USD", "ZAR", "Rs", "Rs."),
+    *("R$", "US$", "A$", "C$", "kr", "kr.", "zł", "Fr.", "Kč", "Ft"),
+)
+_MONEY = "|".join(re.escape(c) for c in sorted((*_CODES, *_SIGNS), key=len, reverse=True))
+_SPACES = " \u00a0\u202f\u2009"
+_NUMBER = re.compile(
+    rf"(?P<open>\()?[{_SPACES}]*(?P<a>[-+\u2212\u2013])?[{_SPACES}]*"
+    rf"(?P<pre>{_MONEY})?[{_SPACES}]*(?P<b>[-+\u2212\u2013])?[{_SPACES}]*"
+    rf"(?P<core>[0-9](?:[0-9.,'\u2019{_SPACES}]*[0-9])?[.,]?|[.,][0-9]+)(?P<exp>[eE][-+]?[0-9]+)?"
+    rf"[{_SPACES}]*(?P<suf>%|‰|{_MONEY})?(?P<unit>(?<=[0-9{_SPACES}])[A-Za-z°µ²³/]{{1,6}})?"
+    rf"[{_SPACES}]*(?P<close>\))?",
+    re.ASCII,
+)
+_PLAIN = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
+_TRUTH = {"true": 1.0, "false": 0.0}
+_GROUPED = {  # digits in groups: 1,234,567 or India's 12,34,567; a group is never 0 alone
+    mark: re.compile(
+        rf"(?!0)[0-9]{{1,3}}(?:[{c}][0-9]{{3}})+"
+        rf"|(?!0)[0-9]{{1,2}}(?:[{c}][0-9]{{2}})+[{c}][0-9]{{3}}"
+    )
+    for mark, c in {",": ",", ".": ".", "'": "'\u2019", " ": _SPACES}.items()
+}
+
+
+@dataclass(frozen=True)
+class NumberStyle:
+    """How a column writes its numbers.
+
+    Attributes
+    ----------
+    decimal : {".", ","}
+    marks : tuple of str
+        Currencies and percent signs that stand at numbers.
+    unit : str
+        A word that stands behind every number, such as kg; empty for none.
+    grouped : bool
+        Whether a mark of thousands was seen.
+    """
+
+    decimal: str = "."
+    marks: tuple[str, ...] = ()
+    unit: str = ""
+    grouped: bool = False
+
+
+def find_style(texts: Sequence[str], decimal: str | None = None) -> NumberStyle:
+    """Tell how numbers are written, from a column's different texts.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Words among them tell nothing.
+    decimal : {".", ","}, default=None
+        The decimal mark where it is known; None tells it by the texts.
+
+    Returns
+    -------
+    NumberStyle
+
+    Examples
+    --------
+    >>> find_style(["€ 1.234,5", "€ 7"])
+    NumberStyle(decimal=',', marks=('€',), unit='', grouped=True)
+    """
+    parts = [m for m in map(_NUMBER.fullmatch, texts) if m]
+    marks = sorted({m[k] for m in parts for k in ("pre", "suf") if m[k]})
+    units = {m["unit"] or "" for m in parts}
+    unit = units.pop() if len(units) == 1 else ""
+    cores = [m["core"] for m in parts]
+    decimal = decimal or _decimal_mark(cores, any(m not in "%‰" for m in marks))
+    grouped = any(not c.partition(decimal)[0].isdigit() for c in cores if _digits(c, decimal))
+    return NumberStyle(decimal, tuple(marks), unit, grouped)
+
+
+def _decimal_mark(cores: Sequence[str], money: bool) -> str:
+    """Count what can only be a decimal comma or a decimal point; English where nothing tells.
+
+    Amounts of money such as 1.234 and 15.300 have no three decimals: those points group.
+    """
+    votes: Counter[str] = Counter(filter(None, map(_vote, cores)))
+    if not votes:
+        if any("," in core for core in cores):
+            # 12,345 beside 12345: who groups thousands groups all, so that comma is a decimal's.
+            return "," if any(core.isdigit() and len(core) > 3 for core in cores) else "."
+        pointed = ["." in core for core in cores]
+        return "," if money and len(cores) > 2 and sum(pointed) * 2 > len(cores) else "."
+    return "," if votes[","] > votes["."] else "."
+
+
+def _vote(core: str) -> str | None:
+    """The decimal mark that a number must have, None where it may have either."""
+    comma, point = core.count(","), core.count(".")
+    if comma and point:
+        return "," if core.rindex(",") > core.rindex(".") else "."
+    if comma > 1 or point > 1:
+        return "." if comma else ","
+    if comma or point:
+        mark = "," if comma else "."
+        return None if _GROUPED[mark].fullmatch(core) else mark
+    return None
+
+
+def read_numbers(texts: Sequence[str], style: NumberStyle) -> np.ndarray:
+    """Read numbers in a style; what is unmistakable in another style is read too.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    style : NumberStyle
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        NaN for what is no number.
+
+    Examples
+    --------
+    >>> read_numbers(["1.234,5", "(7)", "a"], NumberStyle(decimal=","))
+    array([1234.5,   -7. ,    nan])
+    """
+    return np.array([_read(text, style) for text in texts], dtype=np.float64)
+
+
+def _read(text: str, style: NumberStyle) -> float:
+    if style.decimal == "." and _PLAIN.fullmatch(text):
+        return _finite(text)
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return _TRUTH.get(text.lower(), math.nan)
+    if (match["unit"] or style.unit) != style.unit or bool(match["open"]) != bool(match["close"]):
+        return math.nan
+    if (match["a"] and match["b"]) or (match["pre"] and match["suf"] not in (None, "%")):
+        return math.nan
+    digits = _digits(match["core"], style.decimal)
+    if digits is None:
+        digits = _digits(match["core"], "," if style.decimal == "." else ".")
+    if digits is None:
+        return math.nan
+    value = _finite(digits + (match["exp"] or ""))
+    sign = match["a"] or match["b"] or "+"
+    return -value if bool(match["open"]) != (sign != "+") else value
+
+
+def _digits(core: str, decimal: str) -> str | None:
+    """The number with a decimal point alone, or None where its groups are not of three."""
+    whole, mark, part = core.rpartition(decimal) if decimal in core else (core, "", "")
+    if part and not part.isdigit():
+        return None
+    if whole and not whole.isdigit():
+        grouped = (g for m, g in _GROUPED.items() if m != decimal)
+        if not any(g.fullmatch(whole) for g in grouped):
+            return None
+        whole = re.sub(r"[^0-9]", "", whole)
+    return f"{whole}.{part}" if mark else whole
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    return value if math.isfinite(value) else math.nan
+
+
+def all_plain(texts: Sequence[str]) -> bool:
+    """Whether each text is a number in a programming language's own form, or empty.
+
+    Parameters
+    ----------
+    texts : sequence of str
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> all_plain(["1", "-2.5e3", ""]), all_plain(["1_000"]), all_plain(["inf"])
+    (True, False, False)
+    """
+    return all(not t or _PLAIN.fullmatch(t) for t in texts)

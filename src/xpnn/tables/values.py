@@ -1,0 +1,349 @@
+"""Which values a column of text holds: numbers, times or words, and which of them are gaps.
+
+These are the only rules for that: of features and targets, in training and in prediction.
+"""
+
+import datetime as dt
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from xpnn.tables.columns import TableError, as_text, objects
+from xpnn.tables.dates import find_order, read_dates, read_spans
+from xpnn.tables.numerals import NumberStyle, find_style, read_numbers
+
+KINDS = ("numeric", "datetime", "words")
+
+GAPS = frozenset((
+    *("", "?", "na", "n/a", "n.a.", "n.a", "#n/a", "#n/a n/a", "#na", "nan", "-nan", "null"),
+    *("(null)", "<null>", "<na>", "nat", "\\n", "#value!", "#div/0!", "#ref!", "#name?", "#num!"),
+    *("#null!", "1.#qnan", "-1.#ind", "1.#ind"),
+))  # fmt: skip
+"""Lower case texts that count as missing in every column."""
+
+NUMBER_GAPS = GAPS.union((
+    *("none", "-", "--", "---", ".", "..", "...", "*", "**", "/", "x", "\u2013", "\u2014"),
+    *("missing", "unknown", "unk", "undefined", "unspecified", "not available", "not known"),
+    *("not applicable", "no data", "nodata", "nil", "void", "empty", "blank"),
+    *("inf", "-inf", "+inf", "infinity", "-infinity", "+infinity", "\u221e", "-\u221e"),
+))  # fmt: skip
+"""Lower case texts that may be words, and count as missing among numbers and times."""
+
+_MOST_STRAYS = 0.05
+_SAMPLE = 1000
+_SENTINEL = re.compile(r"-?9{2,}(\.9+|\.25)?|-?8{3,}|-?1e\+?3\d|-32768|-2147483648")
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A column as it was read.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n,)
+        float64, datetime64[us], or objects that are str or None.
+    kind : {"numeric", "datetime", "words"}
+    style : dict
+        How it was read, as JSON holds it; `parse_as` takes it.
+    notes : tuple of str
+        What was decided, each with its count, for people.
+    """
+
+    values: np.ndarray
+    kind: str
+    style: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def parse_column(column: np.ndarray, *, decimal: str | None = None) -> Parsed:
+    """Tell what a column holds, and read it.
+
+    Numbers with a few strays (5 % at most) are numbers, and the strays are missing.
+
+    Parameters
+    ----------
+    column : ndarray of shape (n,)
+        Of numbers, times, or objects: text, None, and what frames hold beside them.
+    decimal : {".", ","}, default=None
+        The decimal mark where it is known; None tells it by the column.
+
+    Returns
+    -------
+    Parsed
+
+    Examples
+    --------
+    >>> price = parse_column(np.array(["$1,172", "$950", "unknown"], dtype=object))
+    >>> price.values, price.kind
+    (array([1172.,  950.,   nan]), 'numeric')
+    >>> for note in price.notes:
+    ...     print(note)
+    1 of 3 values are no numbers ('unknown') and count as missing
+    numbers written with '$' and thousands separators
+    """
+    if column.dtype.kind in "biufmM":
+        return _typed(column)
+    texts, codes = different_texts(column)
+    counts = np.bincount(codes + 1, minlength=len(texts) + 1)[1:]
+    known = [i for i, t in enumerate(texts) if t.lower() not in NUMBER_GAPS]
+    for reader in (_as_numbers, _as_spans, _as_dates):
+        found = reader([texts[i] for i in known], counts[known], decimal)
+        if found is not None:
+            break
+    else:
+        return Parsed(_words(texts, codes), "words")
+    read, kind, style, notes = found
+    missing = np.datetime64("NaT", "us") if kind == "datetime" else math.nan
+    values = np.full(len(texts) + 1, missing, dtype=read.dtype)
+    values[known] = read
+    unread = np.flatnonzero(np.isnan(values[:-1])).tolist()
+    gaps = [i for i in unread if texts[i].lower() not in GAPS]
+    if gaps:
+        style["gaps"] = sorted(texts[i] for i in gaps)
+        what = "dates" if kind == "datetime" else "numbers"
+        notes = [_missing_note(int(counts[gaps].sum()), len(codes), what, style["gaps"]), *notes]
+    values = values[codes]
+    return _without_sentinels(Parsed(values, kind, style, tuple(notes)))
+
+
+def parse_as(column: np.ndarray, kind: str, style: Mapping[str, Any], name: str) -> np.ndarray:
+    """Read a column in the way that was found in training.
+
+    Parameters
+    ----------
+    column : ndarray of shape (n,)
+        As `parse_column` takes it.
+    kind : {"numeric", "datetime", "words"}
+    style : mapping
+        Both as `parse_column` found them.
+    name : str
+        How errors name the column.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        float64, datetime64[us], or objects that are str or None.
+
+    Raises
+    ------
+    TableError
+        For a word among numbers or times that was no gap in training, with its row.
+
+    Examples
+    --------
+    >>> parse_as(np.array(["€ 1.234", "-"], dtype=object), "numeric", {"decimal": ","}, "price")
+    array([1234.,   nan])
+    """
+    if kind == "words":
+        if column.dtype.kind in "biufmM":
+            return as_text(column)
+        texts, codes = different_texts(column)
+        return _words(texts, codes)
+    if column.dtype.kind in "biufmM":
+        parsed = _typed(column, sentinels=False)
+        if parsed.kind != kind and not np.isnan(parsed.values).all():
+            raise _unlike(name, kind, as_text(column), ~np.isnan(parsed.values))
+        values = parsed.values if parsed.kind == kind else np.full(len(column), "NaT", "M8[us]")
+        return _drop(values, style.get("sentinels", ())) if kind == "numeric" else values
+    texts, codes = different_texts(column)
+    gaps = NUMBER_GAPS | {gap.lower() for gap in style.get("gaps", ())}
+    values = _read_styled(texts, kind, style)
+    stray = np.isnan(values) & np.array([t.lower() not in gaps for t in texts], dtype=bool)
+    if stray.any():
+        raise _unlike(name, kind, column, np.append(stray, False)[codes])
+    values = np.append(values, np.array([np.nan]).astype(values.dtype))[codes]
+    return _drop(values, style.get("sentinels", ())) if kind == "numeric" else values
+
+
+def different_texts(column: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """A column's different texts without the spaces around them, and which each row has.
+
+    Parameters
+    ----------
+    column : ndarray of shape (n,)
+        Of objects or text.
+
+    Returns
+    -------
+    texts : list of str
+        In the order of the column; never an empty one.
+    codes : ndarray of int64, shape (n,)
+        Places in `texts`, -1 for a missing value or an empty text.
+
+    Examples
+    --------
+    >>> different_texts(np.array(["b", None, "a ", "b"], dtype=object))
+    (['b', 'a'], array([ 0, -1,  1,  0]))
+    """
+    raw: dict[Any, int] = {}
+    try:
+        codes = np.fromiter((raw.setdefault(v, len(raw)) for v in column.tolist()), np.int64)
+    except TypeError as error:
+        kind = next(type(v).__name__ for v in column if getattr(v, "__hash__", 1) is None)
+        raise TableError(f"A column holds values of type {kind}, not numbers or text.") from error
+    places: dict[str, int] = {}
+    again = [-1 if not t else places.setdefault(t, len(places)) for t in map(_text, raw)]
+    return list(places), np.array(again or [-1], dtype=np.int64)[codes]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    if value is None or type(value).__name__ in ("NAType", "NaTType") or value != value:
+        return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace").strip()
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _typed(column: np.ndarray, sentinels: bool = True) -> Parsed:
+    """Numbers and times that need no reading."""
+    if column.dtype.kind == "M":
+        return Parsed(column.astype("datetime64[us]"), "datetime")
+    if column.dtype.kind == "m":
+        seconds = column.astype("timedelta64[us]").astype(np.float64) / 1e6
+        return Parsed(np.where(np.isnat(column), np.nan, seconds), "numeric", {"form": "time"})
+    values = column.astype(np.float64)
+    infinite = np.isinf(values)
+    notes: tuple[str, ...] = ()
+    if infinite.any():
+        values = np.where(infinite, np.nan, values)
+        notes = (f"{infinite.sum():,} of {len(values):,} values are infinite and count as missing",)
+    parsed = Parsed(values, "numeric", {}, notes)
+    return _without_sentinels(parsed) if sentinels else parsed
+
+
+_Found = tuple[np.ndarray, str, dict[str, Any], list[str]]
+
+
+def _as_numbers(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> _Found | None:
+    sample = _sample(texts)
+    if not texts or np.isnan(read_numbers(sample, find_style(sample, decimal))).mean() > 0.5:
+        return None
+    style = find_style(texts, decimal)
+    values = read_numbers(texts, style)
+    if not _few_strays(values, texts, counts):
+        return None
+    default = asdict(NumberStyle())
+    plain = {k: v for k, v in asdict(style).items() if v != default[k]}
+    if "marks" in plain:
+        plain["marks"] = list(plain["marks"])
+    return values, "numeric", plain, _style_notes(style)
+
+
+def _as_spans(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> _Found | None:
+    if not texts or np.isnan(read_spans(_sample(texts))).mean() > 0.5:
+        return None
+    values = read_spans(texts)
+    if not _few_strays(values, texts, counts):
+        return None
+    return values, "numeric", {"form": "time"}, ["times such as " + repr(texts[0]) + " in seconds"]
+
+
+def _as_dates(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> _Found | None:
+    if not texts or np.isnat(read_dates(_sample(texts), "mdy")).mean() > 0.95:
+        return None
+    order, sure = find_order(texts)
+    values = read_dates(texts, order)
+    if not _few_strays(values, texts, counts):
+        return None
+    how = {"dmy": " read as day/month/year", "mdy": " read as month/day/year"}.get(order, "")
+    doubt = "" if sure else ", which nothing in them tells"
+    notes = [f"dates such as {texts[0]!r}{how}{doubt}"]
+    return values, "datetime", {"order": order}, notes
+
+
+def _sample(texts: Sequence[str]) -> Sequence[str]:
+    return texts[:: max(1, len(texts) // _SAMPLE)]
+
+
+def _few_strays(values: np.ndarray, texts: Sequence[str], counts: np.ndarray) -> bool:
+    """Whether all but a few values were read. A stray with a digit, such as 3+, may be a class."""
+    stray = np.isnan(values)
+    part = counts[stray].sum() / max(1, counts.sum())
+    if part == 0 or part > _MOST_STRAYS:
+        return bool(part == 0)
+    digits = any(re.search(r"\d", texts[i]) for i in np.flatnonzero(stray).tolist())
+    return bool(part < 0.005 or (stray.sum() <= 5 and not digits))
+
+
+def _style_notes(style: NumberStyle) -> list[str]:
+    marks = [repr(m) for m in (*style.marks, style.unit) if m]
+    how = [f"{', '.join(marks)}"] if marks else []
+    how += ["a decimal comma"] if style.decimal == "," else []
+    how += ["thousands separators"] if style.grouped else []
+    return [f"numbers written with {' and '.join(how)}"] if how else []
+
+
+def _missing_note(count: int, rows: int, what: str, gaps: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, gaps[:3])) + (" and others" if len(gaps) > 3 else "")
+    return f"{count:,} of {rows:,} values are no {what} ({shown}) and count as missing"
+
+
+def _words(texts: Sequence[str], codes: np.ndarray) -> np.ndarray:
+    different = objects([*(None if t.lower() in GAPS else t for t in texts), None])
+    words: np.ndarray = different[codes]
+    return words
+
+
+def _read_styled(texts: Sequence[str], kind: str, style: Mapping[str, Any]) -> np.ndarray:
+    if kind == "datetime":
+        return read_dates(texts, style.get("order", "ymd"))
+    if style.get("form") == "time":
+        spans = read_spans(texts)
+        return np.where(np.isnan(spans), read_numbers(texts, NumberStyle()), spans)
+    unit = style.get("unit", "")
+    return read_numbers(texts, NumberStyle(style.get("decimal", "."), unit=unit))
+
+
+def _unlike(name: str, kind: str, column: Iterable[Any], stray: np.ndarray) -> TableError:
+    row = int(np.flatnonzero(stray)[0])
+    value = list(column)[row]
+    what = "dates" if kind == "datetime" else "numbers"
+    return TableError(
+        f"Column {name!r} should be {what}, got {value!r} in row {row + 1:,}; correct it, leave it "
+        f"empty, or name it as a gap with --na."
+    )
+
+
+def _drop(values: np.ndarray, sentinels: Sequence[float]) -> np.ndarray:
+    return np.where(np.isin(values, sentinels), np.nan, values) if len(sentinels) else values
+
+
+def _without_sentinels(parsed: Parsed) -> Parsed:
+    """Take -9999 and its like for gaps where it is repeated and far from all other numbers."""
+    values = parsed.values
+    if parsed.kind != "numeric" or len(values) == 0 or np.isnan(values).all():
+        return parsed
+    notes, found = list(parsed.notes), []
+    for extreme in (float(np.nanmin(values)), float(np.nanmax(values))):
+        text = f"{extreme:.10g}"
+        if not (_SENTINEL.fullmatch(text) and _is_far(values, extreme)):
+            continue
+        count = int((values == extreme).sum())
+        what = f"{text} stands in {count:,} of {len(values):,} values, far from the others"
+        if count > 1:
+            found.append(extreme)
+            notes.append(f"{what}, and counts as missing")
+        else:
+            notes.append(f"{what}; if it is a gap, say --na {text}")
+    style = {**parsed.style, "sentinels": found} if found else parsed.style
+    return Parsed(_drop(values, found), parsed.kind, style, tuple(notes))
+
+
+def _is_far(values: np.ndarray, extreme: float) -> bool:
+    """Whether a number lies beyond twice the range of the others, or is the only negative one."""
+    rest = values[(values != extreme) & ~np.isnan(values)]
+    if len(rest) == 0:
+        return False
+    low, high = float(rest.min()), float(rest.max())
+    alone = extreme <= -99 and low >= 0
+    return alone or max(low - extreme, extreme - high) > 2 * (high - low) > 0
