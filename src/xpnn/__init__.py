@@ -29,7 +29,15 @@ from xpnn.training.callbacks import EpochEnd, ProgressBar
 from xpnn.training.state import DivergedError
 
 if TYPE_CHECKING:
-    from xpnn.estimators import MLPClassifier, MLPRegressor, Perceptron, load, to_device
+    from xpnn.estimators import (
+        MLPClassifier,
+        MLPRegressor,
+        Perceptron,
+        TabularClassifier,
+        TabularRegressor,
+        load,
+        to_device,
+    )
 
 __all__ = [
     "Activation",
@@ -48,6 +56,8 @@ __all__ = [
     "Perceptron",
     "ProgressBar",
     "Schedule",
+    "TabularClassifier",
+    "TabularRegressor",
     "__version__",
     "backend_of",
     "devices",

@@ -1,6 +1,7 @@
 """Estimators with scikit-learn's interface."""
 
 import os
+from importlib import import_module
 from typing import Any
 
 from xpnn.estimators._device import to_device
@@ -8,15 +9,27 @@ from xpnn.estimators.classifier import MLPClassifier
 from xpnn.estimators.regressor import MLPRegressor
 from xpnn.files.model import load_as
 
-__all__ = ["MLPClassifier", "MLPRegressor", "Perceptron", "load", "to_device"]
+__all__ = [
+    "MLPClassifier",
+    "MLPRegressor",
+    "Perceptron",
+    "TabularClassifier",
+    "TabularRegressor",
+    "load",
+    "to_device",
+]
+
+_ELSEWHERE = {
+    "Perceptron": "xpnn.perceptron.estimator",
+    "TabularClassifier": "xpnn.tabular.classifier",
+    "TabularRegressor": "xpnn.tabular.regressor",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the perceptron when it is asked for: it stands on this package's files."""
-    if name == "Perceptron":
-        from xpnn.perceptron.estimator import Perceptron
-
-        return Perceptron
+    """Import what stands on this package's files when it is asked for."""
+    if name in _ELSEWHERE:
+        return getattr(import_module(_ELSEWHERE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -52,7 +65,6 @@ def load(path: str | os.PathLike[str]) -> Any:
     >>> bool((again.predict(np.eye(3)) == model.predict(np.eye(3))).all())
     True
     """
-    from xpnn.perceptron.estimator import Perceptron
-
-    known = (MLPClassifier, MLPRegressor, Perceptron)
-    return load_as(path, {cls.__name__: cls for cls in known})
+    known: dict[str, Any] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
+    known |= {name: getattr(import_module(where), name) for name, where in _ELSEWHERE.items()}
+    return load_as(path, known)

@@ -188,7 +188,7 @@ class Layout:
             return xp.reshape(theta, (1, -1))
         rows = (self.members, -1)
         parts = [xp.reshape(theta[e.offset : e.offset + e.size], rows) for e in self.entries]
-        return xp.concat(parts, axis=1)
+        return xp.concat(parts, axis=1) if parts else xp.reshape(theta, (self.members, 0))
 
     def from_members(self, rows: Array, xp: Namespace) -> Array:
         """The flat vector of such rows; the inverse of `by_member`."""

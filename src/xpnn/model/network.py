@@ -5,7 +5,7 @@ take the training step, a test compare devices, and one optimizer call update ev
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -123,6 +123,11 @@ class Network:
     def widest(self) -> int:
         """Most units of a layer, over all members: what bounds the memory that a row takes."""
         return self.members * max(int(v) for d in self.layers for v in (d.n_in, d.n_out))
+
+    @cached_property
+    def one_member(self) -> "Network":
+        """The network that each member is."""
+        return self if self.members == 1 else replace(self, members=1)
 
     @cached_property
     def rates(self) -> tuple[float, ...]:

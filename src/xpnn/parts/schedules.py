@@ -18,6 +18,7 @@ _RANGES = {
     "initial": (0.0, 1.0, "right"),
     "factor": (0.0, 1.0, "neither"),
     "minimum": (0.0, math.inf, "left"),
+    "cycles": (0.0, math.inf, "neither"),
 }
 
 
@@ -165,6 +166,20 @@ def warmup(
     return _cosine(base_lr, final * base_lr, (progress.step - rising) / max(total - rising, 1))
 
 
+def coslog(base_lr: float, progress: Progress, *, cycles: float = 4.0) -> float:
+    """Rise to the base rate and fall to 0 so many times, each cycle twice as long as the last.
+
+    With t from 0 to 1, it is base (1 - cos(2 pi log2(1 + (2**cycles - 1) t))) / 2.
+
+    References
+    ----------
+    D. Holzmüller, L. Grinsztajn and I. Steinwart (2024), "Better by default: Strong pre-tuned
+    MLPs and boosted trees on tabular data".
+    """
+    t = min((progress.step + 0.5) / max(progress.total_steps, 1), 1.0)
+    return base_lr * 0.5 * (1.0 - math.cos(2.0 * math.pi * math.log2(1.0 + (2.0**cycles - 1.0) * t)))
+
+
 def adaptive(
     base_lr: float, progress: Progress, *, factor: float = 0.2, minimum: float = 1e-6
 ) -> float:
@@ -186,6 +201,7 @@ SCHEDULES: dict[str, Schedule] = {
         Schedule("cosine", cosine),
         Schedule("one_cycle", one_cycle),
         Schedule("warmup", warmup),
+        Schedule("coslog", coslog),
         Schedule("adaptive", adaptive, per="epoch"),
     )
 }

@@ -49,11 +49,28 @@ def host_outputs(
     network: Any, theta: np.ndarray, buffers: np.ndarray, x: np.ndarray, method: str
 ) -> Array | None:
     """What a network's `predict` or `forward` gives; None for what only these can."""
+    if network.members > 1:
+        return _by_member(network, theta, buffers, x, method)
     found = compiled_outputs(network, theta, buffers, x, method == "predict")
     if found is not None:
         return found
     raw = host_forward(network, theta, x)
     return raw if raw is None or method == "forward" else network.linked(raw, np)
+
+
+def _by_member(
+    network: Any, theta: np.ndarray, buffers: np.ndarray, x: np.ndarray, method: str
+) -> Array | None:
+    """The same of several members, each computed as a network of its own."""
+    one, found = network.one_member, []
+    each = network.layout.by_member(theta, np), network.buffer_layout.by_member(buffers, np)
+    if not x.ndim == 2:
+        return None
+    for weights, state in zip(*each, strict=True):
+        found.append(host_outputs(one, weights, state, x, method))
+        if found[-1] is None:
+            return None
+    return np.mean(found, axis=0) if method == "predict" else np.stack(found)
 
 
 def host_forward(network: Any, theta: np.ndarray, x: np.ndarray) -> Array | None:

@@ -129,7 +129,7 @@ def in_threads(work: Callable[[int], float], count: int, workers: int) -> list[f
 
 def one_member(rules: Rules) -> Rules:
     """The rules of a member by itself."""
-    return replace(rules, network=replace(rules.network, members=1))
+    return replace(rules, network=rules.network.one_member)
 
 
 def _rows_of(rows: Rows, m: int) -> Rows:

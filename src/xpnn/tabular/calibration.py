@@ -1,0 +1,142 @@
+"""Probabilities that mean what they say, and intervals that hold what they promise."""
+
+import math
+
+import numpy as np
+
+_HALVINGS = 60
+
+
+def fit_temperature(
+    probability: np.ndarray, codes: np.ndarray, weight: np.ndarray | None = None
+) -> float:
+    """The temperature that makes probabilities out of fold most likely.
+
+    Parameters
+    ----------
+    probability : ndarray of shape (n, n_classes)
+    codes : ndarray of int, shape (n,)
+        The true classes.
+    weight : ndarray of shape (n,), default=None
+
+    Returns
+    -------
+    float
+        Between 0.2 and 5; above 1 for probabilities that are too sure.
+
+    References
+    ----------
+    C. Guo, G. Pleiss, Y. Sun and K. Weinberger (2017), "On calibration of modern neural
+    networks".
+
+    Examples
+    --------
+    >>> sure = np.array([[0.99, 0.01]] * 4)
+    >>> fit_temperature(sure, np.array([0, 0, 0, 1])) > 1
+    True
+    """
+    from scipy.optimize import minimize_scalar
+
+    logs = np.log(np.maximum(probability, 1e-12))
+    rows = np.arange(len(codes))
+
+    def loss(log_temperature: float) -> float:
+        z = logs / math.exp(log_temperature)
+        z = z - z.max(axis=1, keepdims=True)
+        true = z[rows, codes] - np.log(np.exp(z).sum(axis=1))
+        return float(-np.average(true, weights=weight))
+
+    if probability.shape[1] < 2:
+        return 1.0
+    found = minimize_scalar(loss, bounds=(math.log(0.2), math.log(5.0)), method="bounded")
+    return math.exp(float(found.x)) if loss(float(found.x)) < loss(0.0) else 1.0
+
+
+def tempered(probability: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities at another temperature.
+
+    Parameters
+    ----------
+    probability : ndarray of shape (n, n_classes)
+    temperature : float
+
+    Returns
+    -------
+    ndarray of shape (n, n_classes)
+
+    Examples
+    --------
+    >>> tempered(np.array([[0.8, 0.2]]), 2.0).round(4)
+    array([[0.6667, 0.3333]])
+    """
+    z = np.log(np.maximum(probability, 1e-12)) / temperature
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    scaled: np.ndarray = e / e.sum(axis=1, keepdims=True)
+    return scaled
+
+
+def cross_conformal_interval(
+    residuals: list[np.ndarray], predictions: list[np.ndarray], level: float
+) -> np.ndarray:
+    """Intervals by the plus form of cross-conformal prediction.
+
+    The bounds are quantiles, over all training rows, of the prediction by the member that has not
+    seen the row, minus or plus the row's absolute residual.
+
+    Parameters
+    ----------
+    residuals : list of ndarray
+        Of each member: absolute residuals of the rows of its fold, at least 0.
+    predictions : list of ndarray of shape (n,)
+        Of each member, for the new rows.
+    level : float
+        Between 0 and 1, such as 0.9.
+
+    Returns
+    -------
+    ndarray of shape (n, 2)
+        Infinite where there are too few training rows for the level.
+
+    Notes
+    -----
+    For exchangeable rows the coverage is at least ``2 level - 1`` less a term that vanishes with
+    the number of rows, whatever the model and the data; in practice it is about `level`.
+
+    References
+    ----------
+    R. Barber, E. Candès, A. Ramdas and R. Tibshirani (2021), "Predictive inference with the
+    jackknife+", Annals of Statistics 49.
+
+    Examples
+    --------
+    >>> residuals = [np.array([1.0, 2.0]), np.array([1.0, 3.0])]
+    >>> cross_conformal_interval(residuals, [np.zeros(1), np.zeros(1)], 0.6)
+    array([[-2.,  2.]])
+    """
+    n = sum(map(len, residuals))
+    rank = math.ceil(level * (n + 1) - 1e-9)
+    spreads = [np.sort(r) for r in residuals]
+    high = _smallest(spreads, predictions, rank, n)
+    low = -_smallest(spreads, [-p for p in predictions], rank, n)
+    return np.stack([low, high], axis=1)
+
+
+def _smallest(
+    spreads: list[np.ndarray], predictions: list[np.ndarray], rank: int, n: int
+) -> np.ndarray:
+    """The `rank`-th smallest of prediction + residual over all members' rows, for each new row.
+
+    Found by halving: how many are at most v is a sum of searches in sorted residuals.
+    """
+    shape = predictions[0].shape
+    if rank > n:
+        return np.full(shape, np.inf)
+    low = np.min([p + s[0] for p, s in zip(predictions, spreads, strict=True) if len(s)], axis=0)
+    high = np.max([p + s[-1] for p, s in zip(predictions, spreads, strict=True) if len(s)], axis=0)
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        pairs = zip(predictions, spreads, strict=True)
+        count = sum(np.searchsorted(s, middle - p, side="right") for p, s in pairs)
+        enough = count >= rank
+        high, low = np.where(enough, middle, high), np.where(enough, low, middle)
+    return high

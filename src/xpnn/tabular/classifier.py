@@ -1,0 +1,172 @@
+"""`TabularClassifier`: classes of the rows of any table."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils import compute_sample_weight
+
+from xpnn.arrays.typing import Array
+from xpnn.estimators._checks import NONE, Checks, among, instance
+from xpnn.estimators._inputs import read_target
+from xpnn.estimators._labels import Labels
+from xpnn.parts.losses import Loss, get_loss
+from xpnn.tabular.base import BaseTabular
+from xpnn.tabular.calibration import fit_temperature, tempered
+from xpnn.tabular.training import Task, log_loss
+
+
+class TabularClassifier(ClassifierMixin, BaseTabular):
+    """Classes of the rows of any table, good without tuning.
+
+    Parameters
+    ----------
+    n_members : int, default=None
+        Networks that are trained as one, each without the rows of its fold; None is 5.
+    hidden : int or array-like of int, default=None
+        Neurons of each hidden layer; None goes by the number of rows.
+    embedding : {"periodic"} or None, default="periodic"
+        What numbers become before the first layer.
+    class_weight : "balanced", dict or None, default=None
+        Factors of the rows' weights by class.
+    epochs : int, default=None
+        Most epochs; None goes by the number of rows.
+    time_limit : float, default=None
+        Seconds of training at most; the best network within them is kept.
+    random_state : int, RandomState or None, default=None
+        The same seed gives the same network on every device.
+    verbose : bool or int, default=False
+        Whether to show a progress bar.
+    callbacks : callable or list of callables, default=None
+        Called after each epoch with an `EpochEnd`; training stops after one returns True.
+    device : str or Backend, default=None
+        Where to work; None is where X is.
+    dtype : {"float32", "float64"}, default="float32"
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    oof_prediction_ : ndarray of shape (n_samples, n_classes)
+        Probabilities for each training row by a member that has not seen it.
+    validation_score_ : float
+        Accuracy out of fold.
+    temperature_ : float
+        What calibrates probabilities; fitted out of fold.
+    encoding_ : Encoding
+        What was done with each column.
+    network_ : Network
+    recipe_ : Recipe
+    history_ : dict of str to list of float
+
+    See Also
+    --------
+    MLPClassifier : drop-in for scikit-learn's; takes numbers that are scaled already.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpnn import TabularClassifier
+    >>> X = {"weight": np.arange(40.0), "colour": ["red", "green"] * 20}
+    >>> y = ["light"] * 20 + ["heavy"] * 20
+    >>> model = TabularClassifier(random_state=0).fit(X, y)
+    >>> model.predict({"weight": [3.0, 35.0], "colour": ["red", None]}).tolist()
+    ['light', 'heavy']
+    """
+
+    classes_: np.ndarray
+    class_weight: Any
+    _labels: Labels
+
+    _checks: ClassVar[Checks] = {
+        **BaseTabular._checks,
+        "class_weight": (among({"balanced"}), instance(dict), NONE),
+    }
+
+    def __init__(
+        self,
+        n_members: int | None = None,
+        hidden: Any = None,
+        *,
+        embedding: str | None = "periodic",
+        class_weight: Any = None,
+        epochs: int | None = None,
+        time_limit: float | None = None,
+        random_state: Any = None,
+        verbose: Any = False,
+        callbacks: Any = None,
+        device: Any = None,
+        dtype: str = "float32",
+    ) -> None:
+        self._store(locals())
+
+    def _read_task(self, y: Any, n: int, weight: np.ndarray | None) -> tuple[Any, ...]:
+        y = read_target(self, y, np.empty((n, 0)), numeric=False)
+        labels = Labels.of(y)
+        if labels.kind == "multilabel":
+            raise ValueError(
+                "y has several labels a row, which a TabularClassifier does not predict: fit one "
+                "for each, with sklearn.multioutput.MultiOutputClassifier, or an MLPClassifier."
+            )
+        self._labels, self.classes_ = labels, labels.classes
+        self._n_out = len(labels.classes)
+        codes = labels.encode(y)
+        if self.class_weight is not None:
+            of_class = compute_sample_weight(self.class_weight, labels.names(codes))
+            weight = of_class if weight is None else of_class * weight
+        return codes, weight, codes, self._loss()
+
+    def _loss(self) -> Loss:
+        return get_loss("softmax_cross_entropy")
+
+    def _adopt_outputs(self, probability: np.ndarray, task: Task) -> None:
+        codes, weight = task.target, task.weight
+        self.temperature_ = fit_temperature(probability, codes, weight)
+        self.oof_prediction_ = tempered(probability, self.temperature_)
+        right = self.oof_prediction_.argmax(axis=1) == codes
+        self.validation_score_ = float(np.average(right, weights=weight))
+        self.validation_log_loss_ = log_loss(self.oof_prediction_, codes, weight)
+
+    def predict_proba(self, X: Any) -> Array:
+        """Predict the probability of each class, calibrated out of fold.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+            In X's library and on its device where X is an array, else NumPy.
+        """
+        probability, source = self._mean_prediction(X)
+        return source.asarray(tempered(probability, self.temperature_))
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Predict the logarithm of each class's probability.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+        """
+        probability, source = self._mean_prediction(X)
+        return source.asarray(np.log(tempered(probability, self.temperature_)))
+
+    def predict(self, X: Any) -> Any:
+        """Predict classes.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,)
+            In X's library and on its device; on the host where labels are no numbers.
+        """
+        probability, source = self._mean_prediction(X)
+        names = self.classes_[probability.argmax(axis=1)]
+        return source.asarray(names) if self._labels.numeric else names

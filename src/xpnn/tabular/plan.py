@@ -1,0 +1,121 @@
+"""When the learning rate rises and falls, and which of its valleys is kept."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpnn.parts.schedules import Progress
+from xpnn.training.callbacks import EpochEnd
+
+_CYCLES = 4
+
+
+class Valley(NamedTuple):
+    """What was found where the learning rate is zero."""
+
+    epoch: int
+    score: float  # out of fold; the lower the better
+    state: Any  # of training
+    raw: np.ndarray  # outputs out of fold, (repeats, n, n_out)
+
+
+def valley_epochs(epochs: int) -> list[int]:
+    """Ends of cycles, each twice as long as the one before.
+
+    Parameters
+    ----------
+    epochs : int
+        Of all cycles.
+
+    Returns
+    -------
+    list of int
+        In rising order; the last is `epochs`.
+
+    Examples
+    --------
+    >>> valley_epochs(60), valley_epochs(3)
+    ([4, 12, 28, 60], [1, 3])
+    """
+    whole = 2**_CYCLES - 1
+    ends = (round(epochs * (2 ** (i + 1) - 1) / whole) for i in range(_CYCLES))
+    return sorted({max(1, end) for end in ends})
+
+
+class Plan:
+    """The schedule of one training, and the callback that looks at its valleys.
+
+    Parameters
+    ----------
+    epochs : int
+    look : callable (state) -> (score, raw)
+        Scores the rows out of fold.
+    limit : float, default=None
+        Seconds from now on. Where all epochs would take longer, the cycles still to come are
+        shortened.
+    clock : callable, default=time.monotonic
+    """
+
+    def __init__(
+        self,
+        epochs: int,
+        look: Callable[[Any], tuple[float, np.ndarray]],
+        limit: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.look, self.limit, self.clock = look, limit, clock
+        self.began = clock()
+        self.ends = valley_epochs(epochs)
+        self.done = 0  # epochs
+        self.from_epoch = 0  # of the cycle
+        self.valleys: list[Valley] = []
+
+    def rate(self, base: float, progress: Progress) -> float:
+        """One hump a cycle, whose first half is the shorter.
+
+        With r from 0 to 1 over a cycle it is base (1 - cos(2 pi log2(1 + r))) / 2: that of
+        `xpnn.schedules` "coslog", with cycles that end where epochs do.
+        """
+        per_epoch = progress.total_steps / max(progress.total_epochs, 1)
+        length = (self.ends[0] - self.from_epoch) * per_epoch if self.ends else 1.0
+        r = (progress.step + 0.5 - self.from_epoch * per_epoch) / length
+        return base * 0.5 * (1.0 - math.cos(2.0 * math.pi * math.log2(1.0 + min(max(r, 0.0), 1.0))))
+
+    def __call__(self, end: EpochEnd) -> bool:
+        """After an epoch; True when nothing more is to come."""
+        self.done = end.epoch
+        if self.limit is not None:
+            self._shorten()
+        if self.ends and end.epoch >= self.ends[0]:
+            self._keep(end.epoch, end.state())
+            self.from_epoch = self.ends.pop(0)
+        return not self.ends
+
+    def _keep(self, epoch: int, state: Any) -> None:
+        score, raw = self.look(state)
+        if math.isfinite(score):
+            self.valleys.append(Valley(epoch, score, state, raw))
+
+    def _shorten(self) -> None:
+        """Fewer epochs, if those that are left would take longer than the time that is left."""
+        spent = self.clock() - self.began
+        left = int((self.limit - spent) / (spent / self.done)) if spent > 0 else self.ends[-1]
+        last = max(self.done + left, self.done)
+        if self.ends and last < self.ends[-1]:
+            self.ends = [end for end in valley_epochs(last) if end > self.done] or [self.done]
+
+    def best(self, state: Any) -> Valley:
+        """The valley with the best score; of none, what `state` gives.
+
+        Parameters
+        ----------
+        state : TrainingState
+            With which training ended.
+        """
+        if not self.valleys:
+            score, raw = self.look(state)
+            return Valley(self.done, score, state, raw)
+        return min(self.valleys, key=lambda valley: valley.score)

@@ -1,0 +1,143 @@
+"""`TabularRegressor`: numbers for the rows of any table."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import RegressorMixin
+
+from xpnn.arrays.backend import to_numpy
+from xpnn.arrays.typing import Array
+from xpnn.estimators._checks import Checks, among, instance, number
+from xpnn.estimators._inputs import read_target
+from xpnn.estimators._labels import flat
+from xpnn.parts.losses import Loss, get_loss
+from xpnn.tabular.base import BaseTabular
+from xpnn.tabular.calibration import cross_conformal_interval
+from xpnn.tabular.training import Task
+
+LOSSES = ("squared_error", "absolute_error", "huber", "log_cosh")
+"""What a regressor's loss may be; all of the standardized target."""
+
+
+class TabularRegressor(RegressorMixin, BaseTabular):
+    """Numbers for the rows of any table, good without tuning.
+
+    Parameters
+    ----------
+    n_members : int, default=None
+        Networks that are trained as one, each without the rows of its fold; None is 5.
+    hidden : int or array-like of int, default=None
+        Neurons of each hidden layer; None goes by the number of rows.
+    embedding : {"periodic"} or None, default="periodic"
+        What numbers become before the first layer.
+    loss : {"squared_error", "absolute_error", "huber", "log_cosh"}, default="squared_error"
+        Of the target in units of its standard deviation.
+    epochs : int, default=None
+        Most epochs; None goes by the number of rows.
+    time_limit : float, default=None
+        Seconds of training at most; the best network within them is kept.
+    random_state : int, RandomState or None, default=None
+        The same seed gives the same network on every device.
+    verbose : bool or int, default=False
+        Whether to show a progress bar.
+    callbacks : callable or list of callables, default=None
+        Called after each epoch with an `EpochEnd`; training stops after one returns True.
+    device : str or Backend, default=None
+        Where to work; None is where X is.
+    dtype : {"float32", "float64"}, default="float32"
+
+    Attributes
+    ----------
+    oof_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        For each training row by a member that has not seen it.
+    validation_score_ : float
+        R2 out of fold; of several outputs the mean.
+    encoding_ : Encoding
+        What was done with each column.
+    network_ : Network
+    recipe_ : Recipe
+    history_ : dict of str to list of float
+
+    See Also
+    --------
+    MLPRegressor : drop-in for scikit-learn's; takes numbers that are scaled already.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpnn import TabularRegressor
+    >>> X = {"size": np.linspace(0, 1, 60), "kind": ["flat", "house"] * 30}
+    >>> y = 100.0 + 50.0 * np.linspace(0, 1, 60)
+    >>> model = TabularRegressor(random_state=0).fit(X, y)
+    >>> bool(abs(model.predict({"size": [0.5], "kind": ["flat"]})[0] - 125.0) < 5.0)
+    True
+    """
+
+    loss: str
+
+    _checks: ClassVar[Checks] = {**BaseTabular._checks, "loss": (among(LOSSES),)}
+
+    def __init__(
+        self,
+        n_members: int | None = None,
+        hidden: Any = None,
+        *,
+        embedding: str | None = "periodic",
+        loss: str = "squared_error",
+        epochs: int | None = None,
+        time_limit: float | None = None,
+        random_state: Any = None,
+        verbose: Any = False,
+        callbacks: Any = None,
+        device: Any = None,
+        dtype: str = "float32",
+    ) -> None:
+        self._store(locals())
+
+    def _read_task(self, y: Any, n: int, weight: np.ndarray | None) -> tuple[Any, ...]:
+        y = np.asarray(to_numpy(read_target(self, y, np.empty((n, 0)), numeric=True)), np.float64)
+        y = flat(y)
+        self._vector = y.ndim == 1
+        columns = y[:, None] if self._vector else y
+        self._n_out = columns.shape[1]
+        self._center = np.average(columns, axis=0, weights=weight)
+        spread = np.sqrt(np.average((columns - self._center) ** 2, axis=0, weights=weight))
+        # what is nothing but rounding is no spread
+        flat_ = spread <= 1e-12 * (1.0 + np.abs(columns).max(axis=0))
+        self._spread = np.where(flat_, 1.0, spread)
+        self._range = columns.min(axis=0), columns.max(axis=0)
+        target = (columns - self._center) / self._spread
+        return target, weight, target[:, 0], self._loss()
+
+    def _loss(self) -> Loss:
+        return get_loss(self.loss)
+
+    def _in_units(self, output: np.ndarray) -> np.ndarray:
+        """Outputs as the target's numbers, within the range that was seen."""
+        values = np.clip(output * self._spread + self._center, *self._range)
+        return values[:, 0] if self._vector else values
+
+    def _adopt_outputs(self, output: np.ndarray, task: Task) -> None:
+        self.oof_prediction_ = self._in_units(output)
+        prediction = self.oof_prediction_.reshape(len(output), -1)
+        truth = task.target * self._spread + self._center
+        mean = np.average(truth, axis=0, weights=task.weight)
+        left = np.average((truth - prediction) ** 2, axis=0, weights=task.weight)
+        there = np.average((truth - mean) ** 2, axis=0, weights=task.weight)
+        explained = np.where(there > 0, 1.0 - left / np.where(there > 0, there, 1.0), 0.0)
+        self.validation_score_ = float(explained.mean())
+
+    def predict(self, X: Any) -> Array:
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,) or (n_samples, n_outputs)
+            In X's library and on its device where X is an array, else NumPy.
+        """
+        output, source = self._mean_prediction(X)
+        return source.asarray(self._in_units(output))
