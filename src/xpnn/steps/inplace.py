@@ -64,11 +64,10 @@ class InPlaceSteps:
         self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
     ) -> Carry:
         """Steps on consecutive batches of resident data."""
-        n = rows.data.x.shape[0]
         self._bind(carry.theta)
         for k, c in enumerate(coefficients):
             start = rows.start + k * rows.size
-            here, size = rows._replace(start=start), min(rows.size, n - start)
+            here, size = rows._replace(start=start), min(rows.size, rows.count - start)
             batch, owned = self._gathered(here, size)
             carry = self._step(carry, batch, None if keys is None else keys[k], c, owned)
         return carry

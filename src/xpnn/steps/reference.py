@@ -35,10 +35,9 @@ class ReferenceSteps:
         self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
     ) -> Carry:
         """Steps on consecutive batches of resident data."""
-        n = rows.data.x.shape[0]
         for k, c in enumerate(coefficients):
             start = rows.start + k * rows.size
-            size, key = min(rows.size, n - start), None if keys is None else keys[k]
+            size, key = min(rows.size, rows.count - start), None if keys is None else keys[k]
             given = (rows.data, rows.order, start, key, c, self.factors, size)
             carry = Carry(*self._on_rows(*carry, *given))
         return carry

@@ -43,7 +43,12 @@ class Rows(NamedTuple):
     data: Batch
     order: Array | None  # row numbers, or (n, members) of them; None: as the rows lie
     start: int
-    size: int  # of a batch; the data's last may be shorter
+    size: int  # of a batch; an epoch's last may be shorter
+
+    @property
+    def count(self) -> int:
+        """Rows of an epoch, of each member."""
+        return int((self.data.x if self.order is None else self.order).shape[0])
 
 
 class Factors(NamedTuple):

@@ -193,6 +193,18 @@ class Encoding:
         pairs = [c.inputs for c in self.columns]
         return [name for side in zip(*pairs, strict=True) for names in side for name in names]
 
+    @property
+    def places(self) -> dict[str, list[int]]:
+        """Which inputs each column has become."""
+        found: dict[str, list[int]] = {c.name: [] for c in self.columns}
+        at = 0
+        for side in (0, 1):
+            for c in self.columns:
+                width = len(c.inputs[side])
+                found[c.name] += range(at, at + width)
+                at += width
+        return found
+
     def transform(self, frame: Frame) -> np.ndarray:
         """A network's inputs.
 

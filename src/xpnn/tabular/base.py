@@ -28,13 +28,25 @@ from xpnn.estimators._checks import (
 from xpnn.estimators._device import OnDevice
 from xpnn.estimators._inputs import NUMPY, is_foreign, read_target, read_weight
 from xpnn.estimators._settings import hidden_sizes
+from xpnn.model.network import Network
 from xpnn.parts.losses import Loss
 from xpnn.tables.encoding import Encoding, fit_encoding
 from xpnn.tables.frames import Frame, read_frame
+from xpnn.tabular.importance import permutation_importance
 from xpnn.tabular.recipe import Recipe, make_network, make_recipe
-from xpnn.tabular.training import Fitted, Task, fit_members, mean_prediction
+from xpnn.tabular.record import from_record, to_record
+from xpnn.tabular.training import (
+    Fitted,
+    Task,
+    fit_members,
+    held_outputs,
+    mean_prediction,
+    score_of,
+)
 from xpnn.training.callbacks import ProgressBar
 from xpnn.training.data import predict_in_chunks
+
+_MOST_ROWS = 10_000  # that importances are computed from
 
 
 class BaseTabular(OnDevice):
@@ -51,6 +63,15 @@ class BaseTabular(OnDevice):
     callbacks: Any
 
     encoding_: Encoding
+    network_: Network
+    valleys_: dict[int, tuple[float, float]]
+    validation_score_: float
+    fit_time_: float
+    _n_out: int
+    _folds: np.ndarray
+    _raw: np.ndarray
+    _weights: list[float]
+    _arrays: dict[str, Array]
     recipe_: Recipe
     n_features_in_: int
 
@@ -77,6 +98,12 @@ class BaseTabular(OnDevice):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the training rows."""
+        state = super().__getstate__()
+        state.pop("_task", None)
+        return state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -139,8 +166,8 @@ class BaseTabular(OnDevice):
         self.network_ = make_network(
             self.recipe_, x.shape[1], n_numbers, self._n_out, loss.link
         )
-        seed = draw_seed(self.random_state)
-        task = Task(x, target, weight, strata, loss, classes)
+        self._seed = seed = draw_seed(self.random_state)
+        self._task = task = Task(x, target, weight, strata, loss, classes)
         fitted = fit_members(
             self.network_,
             self.recipe_,
@@ -164,28 +191,86 @@ class BaseTabular(OnDevice):
         return [*chosen, ProgressBar()] if self.verbose else chosen
 
     def _adopt(self, fitted: Fitted, task: Task) -> None:
-        self._theta, self._buffers = fitted.theta, fitted.buffers
+        self._weights = [k.weight for k in fitted.kept]
+        self._arrays = {}
+        for i, k in enumerate(fitted.kept):
+            self._arrays |= {f"theta_{i}": k.theta, f"buffers_{i}": k.buffers}
         self._folds, self._raw = fitted.folds, fitted.raw
-        self.valley_, self.valley_scores_ = fitted.valley, dict(fitted.scores)
+        self.valleys_ = dict(fitted.valleys)
         self.history_ = {name: list(curve) for name, curve in fitted.history.items()}
-        self._adopt_outputs(mean_prediction(fitted.raw, task, self.network_), task)
+        self._adopt_outputs(fitted.prediction, task)
 
     # -- predicting -----------------------------------------------------------------------------
 
     def _mean_prediction(self, X: Any) -> tuple[np.ndarray, Backend]:
         """The members' mean prediction, as trained, on the host; and where X is."""
-        check_is_fitted(self)
-        frame = self._read_frame(X)
-        source = backend_of(X) if is_foreign(X) else NUMPY
-        return self._predict_inputs(self._inputs(self.encoding_.transform(frame))), source
+        x, source = self._read_inputs(X)
+        return self._predict_inputs(x), source
 
-    def _predict_inputs(self, x: np.ndarray) -> np.ndarray:
-        backend, theta, buffers = self._backend, self._theta, self._buffers
-        if backend is NUMPY:  # a row's prediction does not depend on those beside it
-            theta, buffers = (a.astype(np.float64) for a in (theta, buffers))
-        with backend.device_context(), np.errstate(all="ignore"):
-            out = predict_in_chunks(self.network_, theta, buffers, x, backend)
-            return np.asarray(backend.to_numpy(out), dtype=np.float64)
+    def _read_inputs(self, X: Any) -> tuple[np.ndarray, Backend]:
+        """The network's inputs of a table, on the host; and where X is."""
+        check_is_fitted(self)
+        source = backend_of(X) if is_foreign(X) else NUMPY
+        return self._inputs(self.encoding_.transform(self._read_frame(X))), source
+
+    def _by_member(self, values: np.ndarray) -> list[np.ndarray]:
+        """Of each member, the values of the rows that it has not seen; of shape (repeats, n, ...)."""
+        folds = range(self.recipe_.folds)
+        return [own[f == k] for own, f in zip(values, self._folds, strict=True) for k in folds]
+
+    def feature_importance(self, n_repeats: int = 5) -> dict[str, tuple[float, float]]:
+        """How much worse the training rows are predicted out of fold when a column is permuted.
+
+        Parameters
+        ----------
+        n_repeats : int, default=5
+            Permutations of each column.
+
+        Returns
+        -------
+        dict of str to (mean, standard deviation)
+            Rise of the loss (log-loss of classes, else that of training, of a target with the
+            variance 1), the most important column first.
+
+        Raises
+        ------
+        ValueError
+            For an estimator that was loaded or unpickled: training rows are not kept in files.
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "_task"):
+            raise ValueError(
+                "The training rows are not there: an estimator from a file has none. Call "
+                "feature_importance() before you save it, or fit again."
+            )
+        task, places = self._task, self.encoding_.places
+        rows = np.arange(len(task.x))
+        if len(rows) > _MOST_ROWS:
+            rows = np.linspace(0, len(rows) - 1, _MOST_ROWS).astype(np.int64)
+        some = task.of_rows(rows)
+
+        def loss(x: np.ndarray) -> float:
+            prediction = 0.0
+            for i, weight in enumerate(self._weights):
+                theta, buffers = self._arrays[f"theta_{i}"], self._arrays[f"buffers_{i}"]
+                about = self._folds[:, rows], self._backend
+                raw = held_outputs(self.network_, theta, buffers, x, *about)
+                prediction = prediction + weight * mean_prediction(raw, some, self.network_)
+            return score_of(np.asarray(prediction), some)
+
+        return permutation_importance(some.x, places, loss, n_repeats, self._seed)
+
+    def _predict_inputs(self, x: np.ndarray, kind: str = "predict") -> np.ndarray:
+        """The mean prediction of all members, (n, n_out); or each one's outputs, members first."""
+        backend, found = self._backend, 0.0
+        for i, weight in enumerate(self._weights):
+            theta, buffers = self._arrays[f"theta_{i}"], self._arrays[f"buffers_{i}"]
+            if backend is NUMPY:  # a row's prediction does not depend on those beside it
+                theta, buffers = (a.astype(np.float64) for a in (theta, buffers))
+            with backend.device_context(), np.errstate(all="ignore"):
+                out = predict_in_chunks(self.network_, theta, buffers, x, backend, kind)
+                found = found + weight * np.asarray(backend.to_numpy(out), dtype=np.float64)
+        return np.asarray(found)
 
     def _read_frame(self, X: Any) -> Frame:
         """A table with the columns of fit."""
@@ -201,7 +286,16 @@ class BaseTabular(OnDevice):
         return frame
 
     def _move(self, target: Backend) -> None:
-        self._theta, self._buffers = (
-            target.asarray(self._backend.to_numpy(a), dtype=self._dtype)
-            for a in (self._theta, self._buffers)
-        )
+        to_host = self._backend.to_numpy
+        self._dtype = self._working_dtype(to_host(self._arrays["theta_0"]), target)
+        self._arrays = {
+            name: target.asarray(to_host(a), dtype=self._dtype) for name, a in self._arrays.items()
+        }
+
+    def _to_record(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        check_is_fitted(self)
+        return to_record(self)
+
+    @classmethod
+    def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Any:
+        return from_record(cls, header, arrays)

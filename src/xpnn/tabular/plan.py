@@ -1,4 +1,4 @@
-"""When the learning rate rises and falls, and which of its valleys is kept."""
+"""When the learning rate rises and falls, and what was found in its valleys."""
 
 import math
 import time
@@ -107,8 +107,8 @@ class Plan:
         if self.ends and last < self.ends[-1]:
             self.ends = [end for end in valley_epochs(last) if end > self.done] or [self.done]
 
-    def best(self, state: Any) -> Valley:
-        """The valley with the best score; of none, what `state` gives.
+    def finish(self, state: Any) -> list[Valley]:
+        """All valleys; where there are none, what training ended with.
 
         Parameters
         ----------
@@ -117,5 +117,5 @@ class Plan:
         """
         if not self.valleys:
             score, raw = self.look(state)
-            return Valley(self.done, score, state, raw)
-        return min(self.valleys, key=lambda valley: valley.score)
+            self.valleys.append(Valley(self.done, score, state, raw))
+        return self.valleys

@@ -12,6 +12,7 @@ from xpnn.arrays.typing import Array
 from xpnn.model.network import Network
 from xpnn.parts.losses import Loss
 from xpnn.parts.schedules import Schedule
+from xpnn.tabular.blend import blend_weights
 from xpnn.tabular.folds import make_folds, member_rows
 from xpnn.tabular.plan import Plan, Valley
 from xpnn.tabular.recipe import Recipe, groups_of, initial_parameters, make_optimizer
@@ -30,16 +31,29 @@ class Task(NamedTuple):
     loss: Loss
     averages: bool  # whether predictions are averaged (classes), or outputs
 
+    def of_rows(self, rows: np.ndarray) -> "Task":
+        """The same of some rows."""
+        weight = None if self.weight is None else self.weight[rows]
+        x, target, strata = self.x[rows], self.target[rows], self.strata[rows]
+        return self._replace(x=x, target=target, weight=weight, strata=strata)
+
+
+class Kept(NamedTuple):
+    """A valley that counts: its parameters, on the device, and how much."""
+
+    theta: Array
+    buffers: Array
+    weight: float
+
 
 class Fitted(NamedTuple):
     """What training has found."""
 
-    theta: Array
-    buffers: Array
+    kept: list[Kept]
     folds: np.ndarray  # (repeats, n)
-    raw: np.ndarray  # outputs out of fold, (repeats, n, n_out)
-    valley: int  # the epoch whose weights these are
-    scores: dict[int, float]  # of each valley
+    raw: np.ndarray  # outputs out of fold of those that count, (repeats, n, n_out)
+    prediction: np.ndarray  # their mean out of fold, (n, n_out)
+    valleys: dict[int, tuple[float, float]]  # epoch: score out of fold, weight
     history: dict[str, list[float]]
 
 
@@ -54,7 +68,7 @@ def fit_members(
     callbacks: Iterable[Any] = (),
     time_limit: float | None = None,
 ) -> Fitted:
-    """Train all members at once, and keep the valley whose outputs out of fold are best.
+    """Train all members at once, and blend the valleys by their outputs out of fold.
 
     Parameters
     ----------
@@ -89,7 +103,7 @@ def fit_members(
         checked=True,
         rows=rows,
     )
-    held = Held(network, task, data, folds, recipe)
+    held = Held(network, task, data, folds)
     plan = Plan(recipe.epochs, held.look, time_limit)
     config = TrainingConfig(
         loss=task.loss,
@@ -113,68 +127,79 @@ def fit_members(
         if error.state is None or not plan.valleys:
             raise
         end = error.state
-    best = plan.best(end)
-    return _fitted(best, plan, folds, end)
+    return _blended(network, task, plan.finish(end), folds, end)
 
 
-def _fitted(best: Valley, plan: Plan, folds: np.ndarray, end: TrainingState) -> Fitted:
-    scores = {valley.epoch: valley.score for valley in plan.valleys}
-    state = best.state
-    return Fitted(state.theta, state.buffers, folds, best.raw, best.epoch, scores, end.history)
+def _blended(
+    network: Network, task: Task, valleys: list[Valley], folds: np.ndarray, end: TrainingState
+) -> Fitted:
+    predictions = [mean_prediction(v.raw, task, network) for v in valleys]
+    weights = blend_weights(predictions, lambda p: score_of(p, task)).tolist()
+    found = list(zip(valleys, weights, strict=True))
+    kept = [Kept(v.state.theta, v.state.buffers, w) for v, w in found if w]
+    raw = np.asarray(sum(w * v.raw for v, w in found))
+    prediction = np.asarray(sum(w * p for p, w in zip(predictions, weights, strict=True)))
+    scores = {v.epoch: (v.score, w) for v, w in found}
+    return Fitted(kept, folds, raw, prediction, scores, end.history)
 
 
 class Held:
-    """Outputs of each member for the rows of its fold.
+    """Looks at a state by the rows that each member has not seen."""
 
-    With one fold there is nothing to hold out: each member is asked for all rows.
-    """
-
-    def __init__(
-        self, network: Network, task: Task, data: Dataset, folds: np.ndarray, recipe: Recipe
-    ) -> None:
-        self.network, self.task, self.data = network, task, data
-        self.folds, self.count = folds, recipe.folds
+    def __init__(self, network: Network, task: Task, data: Dataset, folds: np.ndarray) -> None:
+        self.network, self.task, self.data, self.folds = network, task, data, folds
 
     def look(self, state: TrainingState) -> tuple[float, np.ndarray]:
         """The score of a state, the lower the better, and the raw outputs out of fold."""
-        raw = self.outputs(state.theta, state.buffers, self.data.arrays[0])
-        return self.score(raw), raw
-
-    def outputs(self, theta: Array, buffers: Array, x: Any) -> np.ndarray:
-        """Raw outputs out of fold, on the host, (repeats, n, n_out)."""
-        backend, network = self.data.backend, self.network
-        xp, one = backend.xp, network.one_member
-        with backend.device_context():
-            each = network.layout.by_member(theta, xp), network.buffer_layout.by_member(buffers, xp)
-            found = np.empty((*self.folds.shape, network.n_out), dtype=np.float64)
-            for m in range(network.members):
-                repeat, fold = divmod(m, self.count)
-                at = np.flatnonzero(self.folds[repeat] == fold)
-                some = x[at] if isinstance(x, np.ndarray) else _taken(x, at, backend)
-                own = (a[m, ...] for a in each)
-                out = predict_in_chunks(one, *own, some, backend, "forward")
-                found[repeat, at] = backend.to_numpy(out)
-        return found
-
-    def score(self, raw: np.ndarray) -> float:
-        """The loss of the repeats' mean: of their probabilities, or of their outputs."""
-        return mean_score(raw, self.task, self.network)
+        x, backend = self.data.arrays[0], self.data.backend
+        raw = held_outputs(self.network, state.theta, state.buffers, x, self.folds, backend)
+        with np.errstate(all="ignore"):
+            return score_of(mean_prediction(raw, self.task, self.network), self.task), raw
 
 
-def mean_score(raw: np.ndarray, task: Task, network: Network) -> float:
-    """The loss of `mean_prediction`.
+def held_outputs(
+    network: Network, theta: Array, buffers: Array, x: Any, folds: np.ndarray, backend: Backend
+) -> np.ndarray:
+    """Raw outputs of each member for the rows of its fold.
 
     Parameters
     ----------
-    raw : ndarray of shape (repeats, n, n_out)
-    task : Task
     network : Network
+    theta, buffers : arrays on the backend's device
+    x : array of shape (n, n_in)
+        There, or on the host.
+    folds : ndarray of int, shape (repeats, n)
+    backend : Backend
+
+    Returns
+    -------
+    ndarray of float64, shape (repeats, n, n_out)
     """
-    with np.errstate(all="ignore"):
-        prediction = mean_prediction(raw, task, network)
-        if task.averages:
-            return log_loss(prediction, task.target, task.weight)
-        return float(task.loss(prediction, task.target, task.weight, np)[0])
+    xp, one = backend.xp, network.one_member
+    found = np.empty((*folds.shape, network.n_out), dtype=np.float64)
+    with backend.device_context():
+        each = network.layout.by_member(theta, xp), network.buffer_layout.by_member(buffers, xp)
+        for m in range(network.members):
+            repeat, fold = divmod(m, network.members // len(folds))
+            at = np.flatnonzero(folds[repeat] == fold)
+            some = x[at] if isinstance(x, np.ndarray) else _taken(x, at, backend)
+            own = (a[m, ...] for a in each)
+            out = predict_in_chunks(one, *own, some, backend, "forward")
+            found[repeat, at] = backend.to_numpy(out)
+    return found
+
+
+def score_of(prediction: np.ndarray, task: Task) -> float:
+    """The loss of probabilities, or of outputs; the lower the better.
+
+    Parameters
+    ----------
+    prediction : ndarray of shape (n, n_out)
+    task : Task
+    """
+    if task.averages:
+        return log_loss(prediction, task.target, task.weight)
+    return float(task.loss(prediction, task.target, task.weight, np)[0])
 
 
 def mean_prediction(raw: np.ndarray, task: Task, network: Network) -> np.ndarray:

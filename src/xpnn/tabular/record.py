@@ -1,0 +1,130 @@
+"""A fitted tabular estimator as plain data and NumPy arrays, and back: what a model file holds."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from xpnn.arrays.backend import get_backend
+from xpnn.estimators import _record as record
+from xpnn.estimators._labels import Labels
+from xpnn.model.network import Network
+from xpnn.tables.encoding import Encoding
+from xpnn.tabular.recipe import Recipe
+
+_ATTRIBUTES = ("n_features_in_", "feature_names_in_", "valleys_", "history_", "fit_time_")
+_OF_CLASSES = ("temperature_", "validation_score_", "validation_log_loss_")
+_OF_NUMBERS = ("validation_score_", "_vector")
+_TARGET = ("_center", "_spread", "_low", "_high")
+
+
+def to_record(estimator: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and host arrays of a fitted tabular estimator.
+
+    Parameters
+    ----------
+    estimator : fitted TabularClassifier or TabularRegressor
+    """
+    classes = hasattr(estimator, "_labels")
+    names = _ATTRIBUTES + (_OF_CLASSES if classes else _OF_NUMBERS)
+    header = {
+        "params": record.plain_params(estimator),
+        "encoding": estimator.encoding_.to_dict(),
+        "recipe": asdict(estimator.recipe_),
+        "network": estimator.network_.to_dict(),
+        "dtype": estimator._dtype,
+        "weights": estimator._weights,
+        "attributes": record.attributes_of(estimator, names),
+    }
+    to_numpy = estimator._backend.to_numpy
+    arrays = {name: to_numpy(a) for name, a in estimator._arrays.items()}
+    arrays |= {"folds": estimator._folds, "raw": estimator._raw}
+    arrays["oof_prediction"] = estimator.oof_prediction_
+    if classes:
+        header["labels"] = vars(estimator._labels)
+    else:
+        arrays |= {name: getattr(estimator, name) for name in _TARGET}
+        arrays["residuals"] = estimator._residuals
+    return header, arrays
+
+
+def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+    """A fitted tabular estimator of NumPy arrays, working on its `device` if that is here.
+
+    Raises
+    ------
+    ValueError, LookupError, TypeError
+        For a header or arrays that do not fit together.
+    """
+    estimator = record.unfitted(cls, header["params"])
+    attributes = header["attributes"]
+    classes = "labels" in header
+    _check_attributes(attributes, _OF_CLASSES if classes else _OF_NUMBERS)
+    for name, value in attributes.items():
+        setattr(estimator, name, value)
+    given = dict(header["recipe"])
+    estimator.recipe_ = Recipe(**{**given, "hidden": tuple(given["hidden"])})
+    estimator.encoding_ = Encoding.from_dict(header["encoding"])
+    network = estimator.network_ = Network.from_dict(header["network"])
+    estimator._n_out = network.n_out
+    estimator._weights = header["weights"]
+    _check_arrays(estimator, header, arrays, classes)
+    if classes:
+        estimator._labels = Labels(**header["labels"])
+        estimator.classes_ = estimator._labels.classes
+        if not isinstance(estimator.classes_, np.ndarray):
+            raise ValueError("its classes are no labels")
+        if estimator.classes_.shape != (network.n_out,):
+            raise ValueError("it has not one output for each class")
+    else:
+        for name in _TARGET:
+            setattr(estimator, name, arrays[name])
+        estimator._residuals = arrays["residuals"]
+    estimator._folds, estimator._raw = arrays["folds"], arrays["raw"]
+    estimator.oof_prediction_ = arrays["oof_prediction"]
+    names = [n for n in arrays if n.startswith(("theta_", "buffers_"))]
+    estimator._source = get_backend("numpy")
+    estimator._backend = backend = record.work_place(estimator)
+    estimator._dtype = header["dtype"]
+    backend.float_dtype(header["dtype"])  # DeviceError where it has none
+    estimator._arrays = {n: backend.asarray(arrays[n], dtype=header["dtype"]) for n in names}
+    return estimator
+
+
+def _check_attributes(given: dict[str, Any], more: tuple[str, ...]) -> None:
+    known = {*_ATTRIBUTES, *more}
+    if not known - {"feature_names_in_"} <= set(given) <= known:
+        raise ValueError(f"its attributes are {', '.join(map(str, given))}")
+    if type(given["n_features_in_"]) is not int or given["n_features_in_"] < 1:
+        raise ValueError(f"its n_features_in_ is {given['n_features_in_']!r}")
+    record.check_feature_names(given, given["n_features_in_"])
+    record.check_history(given["history_"])
+
+
+def _check_arrays(
+    estimator: Any, header: dict[str, Any], arrays: dict[str, np.ndarray], classes: bool
+) -> None:
+    """Raise a ValueError unless the arrays have the shapes of the network and the rows."""
+    network, weights = estimator.network_, header["weights"]
+    numbers = isinstance(weights, list) and all(type(w) is float and w > 0 for w in weights)
+    if not (numbers and weights) or network.members != estimator.recipe_.members:
+        raise ValueError(f"its weights are {weights!r}")
+    n_in = max(1, len(estimator.encoding_.names))
+    if network.n_in != n_in:
+        raise ValueError(f"its network has {network.n_in} inputs, its table {n_in}")
+    repeats, n, out = estimator.recipe_.repeats, arrays["folds"].shape[-1], network.n_out
+    wanted: dict[str, tuple[int, ...]] = {"folds": (repeats, n), "raw": (repeats, n, out)}
+    for i in range(len(weights)):
+        wanted |= {f"theta_{i}": (network.layout.size,)}
+        wanted |= {f"buffers_{i}": (network.buffer_layout.size,)}
+    if classes:
+        wanted["oof_prediction"] = (n, out)
+    else:
+        vector = header["attributes"]["_vector"]
+        if type(vector) is not bool or (vector and out > 1):
+            raise ValueError(f"its _vector is {vector!r}")
+        wanted |= {"oof_prediction": (n,) if vector else (n, out), "residuals": (repeats, n, out)}
+        wanted |= {name: (out,) for name in _TARGET}
+    shapes = {name: a.shape for name, a in arrays.items()}
+    if shapes != wanted:
+        raise ValueError(f"its arrays have the shapes {shapes}, expected {wanted}")
