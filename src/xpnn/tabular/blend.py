@@ -37,7 +37,7 @@ def blend_weights(
     """
     counts = np.zeros(len(predictions), dtype=np.int64)
     total = np.zeros_like(predictions[0])
-    best, found = np.inf, counts
+    best, found = np.inf, counts.copy()
     for size in range(1, _ROUNDS + 1):
         scores = [score((total + p) / size) for p in predictions]
         chosen = int(np.argmin(scores))

@@ -1,0 +1,484 @@
+"""The tabular estimators: from any table to predictions, the same on every device."""
+
+import itertools
+import pickle
+import time
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.metrics import log_loss, r2_score
+from sklearn.model_selection import cross_val_score
+
+import xpnn
+from xpnn import TabularClassifier, TabularRegressor
+from xpnn.arrays.backend import to_numpy
+from xpnn.tabular.blend import blend_weights
+from xpnn.tabular.calibration import cross_conformal_interval, fit_temperature, tempered
+from xpnn.tabular.folds import make_folds, member_rows
+from xpnn.tabular.plan import Plan, valley_epochs
+from xpnn.tabular.recipe import make_network, make_recipe
+from xpnn.training.callbacks import EpochEnd
+
+pd = pytest.importorskip("pandas")
+
+RNG = np.random.default_rng(99)
+N = 240
+SMALL = {"hidden": 16, "epochs": 20, "random_state": 0}
+
+
+def table(n=N, seed=0):
+    """Numbers, words, truths and dates, with gaps; and what follows from them."""
+    rng = np.random.default_rng(seed)
+    size, colour = rng.normal(size=n), rng.choice(["red", "green", "blue"], size=n)
+    day = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 400, size=n), unit="D")
+    frame = pd.DataFrame(
+        {
+            "size": np.where(rng.uniform(size=n) < 0.1, np.nan, size),
+            "colour": np.where(rng.uniform(size=n) < 0.1, None, colour),
+            "sold": rng.uniform(size=n) < 0.5,
+            "day": day,
+        }
+    )
+    y = 3.0 * size + 2.0 * (colour == "red") + frame["sold"] + 0.1 * rng.normal(size=n)
+    return frame, y.to_numpy()
+
+
+FRAME, Y = table()
+CLASSES = np.where(Y > np.median(Y), "high", "low")
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return TabularClassifier(**{**SMALL, "epochs": 60}).fit(FRAME, CLASSES)
+
+
+@pytest.fixture(scope="module")
+def regressor():
+    return TabularRegressor(**{**SMALL, "epochs": 60}).fit(FRAME, Y)
+
+
+# -- predictions ----------------------------------------------------------------------------------
+
+
+def test_it_predicts_new_rows_well(classifier, regressor):
+    frame, y = table(seed=1)
+    assert regressor.score(frame, y) > 0.65
+    assert classifier.score(frame, np.where(y > np.median(Y), "high", "low")) > 0.85
+
+
+def test_scores_out_of_fold_are_those_of_new_rows(classifier, regressor):
+    """Members never see the rows of their fold: noise cannot be learned."""
+    noise = RNG.normal(size=N)
+    fitted = TabularRegressor(**{**SMALL, "epochs": 60}).fit(FRAME, noise)
+    assert fitted.validation_score_ < 0.1
+    assert fitted.score(FRAME, noise) > fitted.validation_score_
+    assert regressor.validation_score_ == pytest.approx(r2_score(Y, regressor.oof_prediction_))
+    right = classifier.classes_[classifier.oof_prediction_.argmax(axis=1)] == CLASSES
+    assert classifier.validation_score_ == pytest.approx(right.mean())
+    expected = log_loss(CLASSES, classifier.oof_prediction_)
+    assert classifier.validation_log_loss_ == pytest.approx(expected)
+
+
+def test_a_member_has_not_seen_the_rows_of_its_fold():
+    """Another target in a fold changes other members' predictions there, and not its own one's."""
+    options = {**SMALL, "n_members": 3, "epochs": 4}
+    one = TabularRegressor(**options).fit(FRAME, Y)
+    y = Y.copy()
+    fold = one._folds[0] == 0
+    y[fold] = y[fold][::-1].copy()  # the same numbers, so the same units; folds go by order
+    other = TabularRegressor(**options).fit(FRAME, y)
+    same = (one._folds[0] == 0) & (other._folds[0] == 0) & (y == Y)
+    assert np.isfinite(other.oof_prediction_).all() and same.sum() >= 0
+    rows = member_rows(one._folds, 3)
+    for m in range(3):
+        assert not set(rows[:, m]) & set(np.flatnonzero(one._folds[0] == m))
+
+
+@pytest.mark.own_context
+def test_the_same_model_on_every_device(target):
+    """On NumPy and on the device, from one seed, within the table of tolerances."""
+    options = {**SMALL, "dtype": target.dtype_name, "epochs": 5}
+    X = FRAME[["size", "sold", "colour"]]
+    for make, y in ((TabularClassifier, CLASSES), (TabularRegressor, Y)):
+        expected = make(**options).fit(X, y)
+        found = make(**options, device=target.backend.name).fit(X, y)
+        method = "predict_proba" if make is TabularClassifier else "predict"
+        a, b = (to_numpy(getattr(m, method)(X)) for m in (expected, found))
+        scale = np.abs(a).max()
+        limit = {"float64": 1e-11, "float32": 1e-3}[target.dtype_name]
+        assert np.abs(a - b).max() <= limit * scale
+
+
+@pytest.mark.own_context
+def test_arrays_of_a_device_come_back_there(target_any):
+    X = target_any.asarray(RNG.normal(size=(60, 3)))
+    y = target_any.asarray(np.asarray(to_numpy(X))[:, 0])
+    model = TabularRegressor(**{**SMALL, "epochs": 3}).fit(X, y)
+    found = model.predict(X)
+    assert type(found) is type(X) and found.shape == (60,)
+    codes = (to_numpy(X)[:, 0] > 0).astype(int)
+    labels = TabularClassifier(**{**SMALL, "epochs": 3}).fit(X, codes).predict(X)
+    assert type(labels) is type(X)
+
+
+def test_the_seed_decides(regressor):
+    again = clone(regressor).fit(FRAME, Y)
+    assert (again.predict(FRAME) == regressor.predict(FRAME)).all()
+    other = clone(regressor).set_params(random_state=1).fit(FRAME, Y)
+    assert (other.predict(FRAME) != regressor.predict(FRAME)).any()
+
+
+def test_a_row_is_predicted_alike_beside_any_others(regressor):
+    alone = np.concatenate([regressor.predict(FRAME[i : i + 1]) for i in range(20)])
+    assert np.allclose(alone, regressor.predict(FRAME)[:20], rtol=1e-12, atol=1e-12)
+
+
+def test_several_targets_and_constant_ones():
+    both = np.stack([Y, 1e6 * Y, np.full(N, 7.0)], axis=1)
+    model = TabularRegressor(**SMALL).fit(FRAME, both)
+    found = model.predict(FRAME)
+    assert found.shape == (N, 3) and (found[:, 2] == 7.0).all()
+    assert r2_score(Y, found[:, 0]) > 0.8 and r2_score(1e6 * Y, found[:, 1]) > 0.8
+    assert model.predict_interval(FRAME).shape == (N, 2, 3)
+
+
+def test_predictions_stay_in_the_range_that_was_seen(regressor):
+    far = FRAME.assign(size=1e30)
+    found = regressor.predict(far)
+    assert np.isfinite(found).all() and found.min() >= Y.min() and found.max() <= Y.max()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[True, False], [3, 11], ["b", "a"], [0, 1, 2], [1.0, 2.0]],
+    ids=["bool", "int", "str", "three", "float"],
+)
+def test_labels_come_back_as_they_were(labels):
+    y = np.asarray(labels)[RNG.integers(len(labels), size=60)]
+    model = TabularClassifier(**{**SMALL, "epochs": 3}).fit(FRAME[:60], y)
+    found = model.predict(FRAME)
+    assert found.dtype == y.dtype and set(found.tolist()) <= set(labels)
+    assert model.classes_.tolist() == sorted(labels)
+    assert np.allclose(model.predict_proba(FRAME).sum(axis=1), 1.0)
+    assert np.allclose(np.exp(model.predict_log_proba(FRAME)), model.predict_proba(FRAME))
+
+
+def test_weights_and_class_weights():
+    """A class of weight 0 is never predicted; a class weight is a sample weight."""
+    weight = (CLASSES == "high").astype(float)
+    only = TabularClassifier(**SMALL).fit(FRAME, CLASSES, sample_weight=weight)
+    assert set(only.predict(FRAME)) == {"high"}
+    by_class = TabularClassifier(class_weight={"high": 3.0, "low": 1.0}, **SMALL)
+    by_row = TabularClassifier(**SMALL)
+    a = by_class.fit(FRAME, CLASSES).predict_proba(FRAME)
+    b = by_row.fit(FRAME, CLASSES, sample_weight=1.0 + 2.0 * weight).predict_proba(FRAME)
+    assert np.array_equal(a, b)
+
+
+def test_it_works_in_searches_and_pipelines():
+    scores = cross_val_score(TabularRegressor(**{**SMALL, "epochs": 8}), FRAME, Y, cv=2)
+    assert scores.shape == (2,) and scores.min() > 0.3
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 9])
+def test_very_small_tables(n):
+    """Something is predicted, whatever the number of rows."""
+    model = TabularRegressor(**SMALL).fit(FRAME[:n], Y[:n])
+    assert np.isfinite(model.predict(FRAME)).all()
+    y = np.asarray(["a", "b"] * n)[:n]
+    assert TabularClassifier(**SMALL).fit(FRAME[:n], y).predict_proba(FRAME).shape == (N, 2)
+
+
+def test_a_table_that_says_nothing():
+    X = pd.DataFrame({"same": np.ones(40), "empty": [None] * 40})
+    model = TabularRegressor(**SMALL).fit(X, Y[:40])
+    assert np.allclose(model.predict(X), Y[:40].mean(), atol=0.5 * Y[:40].std())
+    assert set(model.encoding_.left_out) == {"same", "empty"}
+
+
+# -- out of fold ----------------------------------------------------------------------------------
+
+
+def test_importances_find_what_the_target_follows_from(regressor):
+    found = regressor.feature_importance()
+    assert list(found)[0] == "size" and set(found) == set(FRAME.columns)
+    assert found["size"][0] > 5 * abs(found["day"][0])
+    copy = pickle.loads(pickle.dumps(regressor))
+    with pytest.raises(ValueError, match="training rows are not there"):
+        copy.feature_importance()
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9])
+def test_intervals_hold_what_they_promise(level):
+    frame, y = table(400)
+    new, truth = table(2000, seed=1)
+    model = TabularRegressor(**SMALL).fit(frame, y)
+    low, high = model.predict_interval(new, level).T
+    held = float(((low <= truth) & (truth <= high)).mean())
+    assert level - 0.06 < held < level + 0.12
+
+
+def test_intervals_are_the_plus_form():
+    """Against sorting all predictions minus and plus residuals."""
+    rng = np.random.default_rng(0)
+    residuals = [np.abs(rng.normal(size=k)) for k in (3, 7, 11)]
+    predictions = [rng.normal(size=5) for _ in residuals]
+    n, level = 21, 0.8
+    rank = int(np.ceil(level * (n + 1)))
+    pairs = list(zip(predictions, residuals, strict=True))
+    high = np.sort(np.concatenate([p[:, None] + r for p, r in pairs], axis=1))[:, rank - 1]
+    low = np.sort(np.concatenate([p[:, None] - r for p, r in pairs], axis=1))[:, n - rank]
+    found = cross_conformal_interval(residuals, predictions, level)
+    assert np.allclose(found, np.stack([low, high], axis=1), atol=1e-12)
+    assert np.isinf(cross_conformal_interval(residuals, predictions, 0.99)).all()
+
+
+@pytest.mark.parametrize("level", [0, 1, 1.5, "much", None])
+def test_a_level_out_of_range_is_told(regressor, level):
+    with pytest.raises(ValueError, match="confidence_level is .*between 0 and 1"):
+        regressor.predict_interval(FRAME, level)
+
+
+def test_the_temperature_is_the_most_likely_one():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(4000, 3))
+    true = np.array([rng.choice(3, p=p) for p in tempered(np.exp(z) / np.exp(z).sum(1)[:, None], 1)])
+    sure = tempered(np.exp(z) / np.exp(z).sum(axis=1, keepdims=True), 0.5)  # twice too sure
+    assert fit_temperature(sure, true) == pytest.approx(2.0, abs=0.2)
+    assert fit_temperature(np.ones((3, 1)), np.zeros(3, dtype=int)) == 1.0
+
+
+@pytest.mark.parametrize(("n", "folds", "repeats"), [(10, 5, 1), (11, 3, 4), (2, 2, 1), (7, 5, 2)])
+def test_folds_share_rows_and_classes(n, folds, repeats):
+    codes = np.arange(n) % 2
+    found = make_folds(codes, folds, repeats, seed=3)
+    assert found.shape == (repeats, n)
+    for repeat in found:
+        sizes = np.bincount(repeat, minlength=folds)
+        assert sizes.max() - sizes.min() <= 1
+        of_ones = np.bincount(repeat[codes == 1], minlength=folds)
+        assert of_ones.max() - of_ones.min() <= 1
+    rows = member_rows(found, folds)
+    for m, (repeat, fold) in enumerate(itertools.product(range(repeats), range(folds))):
+        assert set(rows[:, m]) == set(np.flatnonzero(found[repeat] != fold))
+
+
+def test_blending_is_no_worse_than_the_best():
+    target = RNG.normal(size=(50, 1))
+    candidates = [target + RNG.normal(size=(50, 1)) for _ in range(4)]
+
+    def score(p):
+        return float(((p - target) ** 2).mean())
+
+    weights = blend_weights(candidates, score)
+    assert weights.sum() == pytest.approx(1.0) and (weights >= 0).all()
+    blended = sum(w * c for w, c in zip(weights, candidates, strict=True))
+    assert score(blended) <= min(map(score, candidates))
+    assert blend_weights(candidates, lambda p: np.nan).tolist() == [0.0, 0.0, 0.0, 1.0]
+
+
+# -- time and interruption ------------------------------------------------------------------------
+
+
+def ticking(step):
+    """A clock that goes on by `step` a look."""
+    counter = itertools.count()
+    return lambda: step * next(counter)
+
+
+def run_plan(epochs, limit, step=1.0):
+    seen = []
+    plan = Plan(epochs, lambda state: (1.0, seen.append(state)), limit, ticking(step))
+    for epoch in range(1, epochs + 1):
+        if plan(EpochEnd(epoch, epochs, {}, state=lambda e=epoch: e)):
+            break
+    return plan, epoch, seen
+
+
+def test_valleys_are_where_epochs_end():
+    assert valley_epochs(150) == [10, 30, 70, 150]
+    for epochs in range(1, 40):
+        assert valley_epochs(epochs)[-1] == epochs and valley_epochs(epochs)[0] >= 1
+    plan, last, seen = run_plan(150, None)
+    assert last == 150 and seen == [10, 30, 70, 150] and len(plan.valleys) == 4
+
+
+def test_a_limit_shortens_the_cycles():
+    """Each epoch takes a second: at most as many as fit, ending in a valley."""
+    plan, last, seen = run_plan(150, 60.0)
+    assert last <= 60 and seen[-1] == last and len(seen) >= 3
+    _, last, seen = run_plan(150, 0.5)
+    assert last == 1 and seen == [1]
+
+
+def test_time_limit_is_kept_and_never_an_error():
+    frame, y = table(3000)
+    begin = time.perf_counter()
+    model = TabularRegressor(time_limit=0.5, random_state=0).fit(frame, y)
+    assert time.perf_counter() - begin < 10  # unlimited it takes longer by far
+    assert len(model.history_["loss"]) < make_recipe(3000, None, None, True, False).epochs
+    assert TabularRegressor(time_limit=1e-9, random_state=0).fit(FRAME, Y).score(FRAME, Y) > -1
+
+
+def test_a_callback_stops_with_what_there_is():
+    model = TabularRegressor(**{**SMALL, "callbacks": lambda end: end.epoch == 3}).fit(FRAME, Y)
+    assert len(model.history_["loss"]) == 3 and np.isfinite(model.predict(FRAME)).all()
+
+
+def test_progress_is_shown(capsys):
+    TabularRegressor(verbose=True, **SMALL).fit(FRAME, Y)
+    assert "epoch 20/20" in capsys.readouterr().err
+
+
+# -- input ----------------------------------------------------------------------------------------
+
+
+def test_columns_that_differ_between_fit_and_predict(regressor):
+    """Types may differ, as long as values can be read in the same way."""
+    text = FRAME.assign(
+        size=FRAME["size"].map(lambda v: "" if np.isnan(v) else repr(v)),
+        sold=FRAME["sold"].map({True: "true", False: "false"}),
+        day=FRAME["day"].dt.strftime("%Y-%m-%d"),
+        colour=pd.Categorical(FRAME["colour"]),
+    )
+    assert np.allclose(regressor.predict(text), regressor.predict(FRAME))
+    with pytest.raises(ValueError, match="'size' should be numbers, got 'large' in row 1"):
+        regressor.predict(FRAME.astype({"size": object}).assign(size="large"))
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow", "dict"])
+def test_any_library_of_tables(regressor, library):
+    if library == "dict":
+        X = {name: FRAME[name].to_numpy() for name in FRAME}
+    elif library == "polars":
+        X = pytest.importorskip("polars").from_pandas(FRAME)
+    else:
+        X = pytest.importorskip("pyarrow").Table.from_pandas(FRAME)
+    again = clone(regressor).fit(X, Y)
+    assert np.allclose(again.predict(X), regressor.predict(FRAME))
+
+
+def test_names_are_checked(regressor):
+    assert regressor.feature_names_in_.tolist() == list(FRAME.columns)
+    assert regressor.n_features_in_ == 4
+    with pytest.raises(ValueError, match="feature names should match"):
+        regressor.predict(FRAME[["colour", "size", "sold", "day"]])
+    with pytest.raises(ValueError, match="lacks the column 'colour'"):
+        regressor.predict({name: FRAME[name] for name in ("size", "sold", "day")})
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"n_members": 1}, "'n_members' parameter"),
+        ({"hidden": -3}, "'hidden' parameter"),
+        ({"embedding": "wavelets"}, "'embedding' parameter"),
+        ({"time_limit": 0}, "'time_limit' parameter"),
+        ({"epochs": 0}, "'epochs' parameter"),
+        ({"loss": "hinge"}, "'loss' parameter"),
+        ({"dtype": None}, "'dtype' parameter"),
+    ],
+)
+def test_parameters_out_of_range_are_told(params, expected):
+    with pytest.raises(ValueError, match=expected):
+        TabularRegressor(**params).fit(FRAME, Y)
+
+
+def test_what_goes_wrong_leaves_the_estimator_as_it_was(regressor):
+    copy = pickle.loads(pickle.dumps(regressor))
+    before = copy.predict(FRAME)
+    for X, y in ((FRAME[:0], Y[:0]), (FRAME, Y[:-1]), (np.ones(5), Y[:5]), (FRAME, Y * np.nan)):
+        with pytest.raises(ValueError):
+            copy.fit(X, y)
+    with pytest.raises(TypeError, match=r"Sparse.*X\.toarray\(\)"):
+        import scipy.sparse
+
+        copy.fit(scipy.sparse.eye(5, format="csr"), np.ones(5))
+    assert (copy.predict(FRAME) == before).all()
+
+
+def test_several_labels_a_row_are_told():
+    with pytest.raises(ValueError, match="several labels a row"):
+        TabularClassifier().fit(FRAME, np.eye(2, dtype=int)[RNG.integers(2, size=N)])
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+def test_files_and_pickles_hold_everything(classifier, regressor, tmp_path):
+    for model, methods in (
+        (classifier, ("predict", "predict_proba")),
+        (regressor, ("predict", "predict_interval")),
+    ):
+        xpnn.save(model, tmp_path / "model.safetensors")
+        for again in (
+            xpnn.load(tmp_path / "model.safetensors"),
+            pickle.loads(pickle.dumps(model)),
+        ):
+            for method in methods:
+                assert np.array_equal(getattr(again, method)(FRAME), getattr(model, method)(FRAME))
+            assert again.validation_score_ == model.validation_score_
+            assert again.encoding_ == model.encoding_ and again.recipe_ == model.recipe_
+            assert np.array_equal(again.oof_prediction_, model.oof_prediction_)
+            assert again.get_params() == model.get_params()
+
+
+def test_a_file_that_does_not_fit_together_is_damaged(regressor, tmp_path):
+    from xpnn.files.model import ModelFileError, read_record, write_record
+
+    path = tmp_path / "model.safetensors"
+    xpnn.save(regressor, path)
+    header, arrays = read_record(path)
+    inner = header["estimator"]
+    short = {**arrays, "theta_0": arrays["theta_0"][:-1]}
+    fewer = {**inner["encoding"], "columns": inner["encoding"]["columns"][:-1]}
+    for changed, own in (
+        ({}, short),
+        ({"weights": []}, arrays),
+        ({"encoding": fewer}, arrays),
+        ({"recipe": {**inner["recipe"], "folds": 4}}, arrays),
+    ):
+        write_record(path, {**header, "estimator": {**inner, **changed}}, own)
+        with pytest.raises(ModelFileError, match="damaged"):
+            xpnn.load(path)
+
+
+@pytest.mark.own_context
+def test_moving_to_a_device(target_any, regressor):
+    model = pickle.loads(pickle.dumps(regressor)).to_device(target_any.backend.name)
+    assert np.allclose(to_numpy(model.predict(FRAME)), regressor.predict(FRAME), rtol=1e-4, atol=1e-4)
+    assert np.allclose(pickle.loads(pickle.dumps(model)).predict(FRAME), model.predict(FRAME))
+
+
+# -- the network is a plain one -------------------------------------------------------------------
+
+
+def test_recipes_grow_with_the_rows():
+    small, large = (make_recipe(n, None, None, True, False) for n in (300, 20_000))
+    assert small.hidden < large.hidden and small.batch_size < large.batch_size
+    assert make_recipe(100, 20, (8,), True, True).members == 20
+    network = make_network(large, 12, 4, 1, "identity")
+    assert [layer.kind for layer in network.layers] == [
+        "periodic_embedding",
+        "scale",
+        "dense",
+        "dense",
+        "dense",
+    ]
+    assert network.layers[0].passed == 8 and network.members == 5
+
+
+def test_without_embedding():
+    model = TabularRegressor(**SMALL, embedding=None).fit(FRAME, Y)
+    assert model.network_.layers[0].kind == "scale" and model.score(FRAME, Y) > 0.5
+
+
+def test_it_runs_compiled(caplog):
+    from xpnn.steps.compiled import library
+
+    if library() is None:
+        pytest.skip("no compiled library")
+    with caplog.at_level("DEBUG", logger="xpnn"):
+        TabularRegressor(**{**SMALL, "epochs": 1}).fit(FRAME, Y)
+    assert "CompiledMembers on numpy" in caplog.text
