@@ -13,14 +13,14 @@ from xpnn.steps import threads
 from xpnn.steps.compiled.steps import CompiledSteps
 from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
 
-_FEWEST_PRODUCTS = 5_000_000  # multiplications of a member's call: starting a thread takes its time
+_FEWEST_PRODUCTS = 1_000_000  # multiplications of a member's call: starting a thread takes its time
 
 
 class CompiledMembers:
     """`Steps` of one call of fit, of several members.
 
-    Each member has vectors of its own for the time of a call: its parameters lie apart in those
-    that all share.
+    Each member has vectors of its own, which are read and written in every call: its parameters
+    lie apart in those that all share.
 
     Parameters
     ----------
@@ -37,7 +37,10 @@ class CompiledMembers:
         self.members = [
             CompiledSteps(self.single, _no_others) for _ in range(rules.network.members)
         ]
-        self.own: list[Carry] = []
+        self.apart: list[np.ndarray] = []  # theta, moments and buffers: (members, size) each
+        self.own: list[Carry] = []  # each member's, views of these
+        self.weights: np.ndarray | None = None  # (n, members), and its columns
+        self.columns: list[np.ndarray] = []
 
     def stride(self, batch: int) -> int:
         """How many steps one call takes, so that Ctrl-C is seen soon."""
@@ -65,22 +68,44 @@ class CompiledMembers:
             words = None if keys is None else others.words(keys)
             return others.on_rows(carry, rows, words, coefficients)
         layout, statistics = self.rules.network.layout, self.rules.network.buffer_layout
-        vectors = [(layout, v) for v in (carry.theta, *carry.moments)]
-        vectors.append((statistics, carry.buffers))
-        own = [_apart(where, v, len(self.members)) for where, v in vectors]
+        together = [(layout, v) for v in (carry.theta, *carry.moments)]
+        together.append((statistics, carry.buffers))
+        self._make_room(together)
+        for (where, v), own in zip(together, self.apart, strict=True):
+            _apart(where, v, own)
 
         def train(m: int) -> float:
-            theta, *moments = (a[m] for a in own[:-1])
-            zero = np.zeros((), dtype=theta.dtype)
-            mine = Carry(theta, own[-1][m], tuple(moments), zero)
-            steps, about = self.members[m], (_rows_of(rows, m), _keys_of(keys, m), coefficients)
-            return float(steps.on_rows(mine, *about).total)
+            about = self._rows_of(rows, m), _keys_of(keys, m), coefficients
+            return float(self.members[m].on_rows(self.own[m], *about).total)
 
         found = sum(in_threads(train, len(self.members), self._workers(rows, len(coefficients))))
-        for (where, v), a in zip(vectors, own, strict=True):
-            _together(where, v, a)
+        for (where, v), own in zip(together, self.apart, strict=True):
+            _together(where, v, own)
         total = carry.total + carry.theta.dtype.type(found / len(self.members))
         return carry._replace(total=total)
+
+    def _make_room(self, together: Sequence[tuple[Layout, np.ndarray]]) -> None:
+        """Vectors of each member's own, the same in every call, so that its plan stays."""
+        kinds = [(v.size, v.dtype) for _, v in together]
+        if kinds == [(a.size, a.dtype) for a in self.apart]:
+            return
+        k = len(self.members)
+        self.apart = [np.empty((k, size // k), dtype=dtype) for size, dtype in kinds]
+        self.own = []
+        for m in range(k):
+            theta, *moments, buffers = (a[m] for a in self.apart)
+            self.own.append(Carry(theta, buffers, tuple(moments), np.zeros((), theta.dtype)))
+
+    def _rows_of(self, rows: Rows, m: int) -> Rows:
+        """A member's own rows and weights."""
+        (x, y, weight), order = rows.data, rows.order
+        if weight is not None and weight.ndim > 1:
+            if self.weights is not weight:
+                self.weights, self.columns = weight, list(np.ascontiguousarray(weight.T))
+            weight = self.columns[m]
+        if order is not None and order.ndim > 1:
+            order = np.ascontiguousarray(order[:, m])
+        return rows._replace(data=Batch(x, y, weight), order=order)
 
     def _workers(self, rows: Rows, steps: int) -> int:
         """How many members learn at a time: one where its steps are shared by threads already."""
@@ -132,27 +157,15 @@ def one_member(rules: Rules) -> Rules:
     return replace(rules, network=rules.network.one_member)
 
 
-def _rows_of(rows: Rows, m: int) -> Rows:
-    """A member's own rows and weights."""
-    (x, y, weight), order = rows.data, rows.order
-    if weight is not None and weight.ndim > 1:
-        weight = np.ascontiguousarray(weight[:, m])
-    if order is not None and order.ndim > 1:
-        order = np.ascontiguousarray(order[:, m])
-    return rows._replace(data=Batch(x, y, weight), order=order)
-
-
 def _keys_of(keys: np.ndarray | None, m: int) -> np.ndarray | None:
     """A member's keys: its number is added to the low word, see `member_key`."""
     return None if keys is None else keys + np.asarray([0, m], dtype=np.uint32)
 
 
-def _apart(layout: Layout, v: np.ndarray, members: int) -> np.ndarray:
-    """A row a member of what lies together by its entries."""
-    found = np.empty((members, v.size // members), dtype=v.dtype)
-    for at, piece, e in _pieces(layout, members):
-        found[:, at:piece] = v[e.offset : e.offset + e.size].reshape(members, -1)
-    return found
+def _apart(layout: Layout, v: np.ndarray, own: np.ndarray) -> None:
+    """A row a member, into `own`, of what lies together by its entries."""
+    for at, piece, e in _pieces(layout, len(own)):
+        own[:, at:piece] = v[e.offset : e.offset + e.size].reshape(len(own), -1)
 
 
 def _together(layout: Layout, v: np.ndarray, own: np.ndarray) -> None:
