@@ -216,7 +216,7 @@ def test_intervals_hold_what_they_promise(level):
     model = TabularRegressor(**SMALL).fit(frame, y)
     low, high = model.predict_interval(new, level).T
     held = float(((low <= truth) & (truth <= high)).mean())
-    assert level - 0.06 < held < level + 0.12
+    assert level - 0.05 < held < level + 0.5 * (1.0 - level)  # members predict worse than all
 
 
 def test_intervals_are_the_plus_form():

@@ -6,6 +6,7 @@ Numbers come first, as a network may embed them; behind them what is 0 or 1 (or 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -58,7 +59,15 @@ class Spread:
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column of numbers: one input, and a flag where values were missing."""
+    """A column of numbers: one input, how far it has come through each bin, and a flag for gaps.
+
+    Between two edges an input of its own rises from 0 to 1, so that a network may bend there.
+
+    References
+    ----------
+    Y. Gorishniy, I. Rubachev and A. Babenko (2022), "On embeddings for numerical features in
+    tabular deep learning", section 3.2.
+    """
 
     kind: ClassVar[str] = "numeric"
 
@@ -66,16 +75,20 @@ class Numbers:
     style: dict[str, Any]
     spread: Spread
     flag: bool
+    edges: tuple[float, ...] = ()
 
     @property
     def inputs(self) -> tuple[list[str], list[str]]:
         """Names of the inputs that are numbers, and of the others."""
-        return [self.name], [f"{self.name} missing"] if self.flag else []
+        others = [f"{self.name} from {a:.6g} to {b:.6g}" for a, b in pairwise(self.edges)]
+        return [self.name], [*others, *([f"{self.name} missing"] if self.flag else [])]
 
     def encode(self, column: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """The inputs of a column as `parse_as` gives it."""
-        flags = [np.isnan(column).astype(np.float64)] if self.flag else []
-        return [self.spread(column)], flags
+        missing = np.isnan(column)
+        known = np.where(missing, self.spread.center, column)
+        others = [np.clip((known - a) / (b - a), 0.0, 1.0) for a, b in pairwise(self.edges)]
+        return [self.spread(column)], [*others, *([missing.astype(float)] if self.flag else [])]
 
 
 @dataclass(frozen=True)
@@ -249,6 +262,8 @@ class Encoding:
         for given in data["columns"]:
             values = dict(given)
             kind = values.pop("kind")
+            if "edges" in values:
+                values["edges"] = tuple(values["edges"])
             if "spread" in values:
                 values["spread"] = _spread(values["spread"])
             if kind == Dates.kind:
@@ -265,13 +280,15 @@ def _spread(values: Mapping[str, Any]) -> Spread:
     return Spread(center, factor)
 
 
-def fit_encoding(frame: Frame) -> Encoding:
+def fit_encoding(frame: Frame, bins: int = 0) -> Encoding:
     """Learn how the columns of a table become inputs.
 
     Parameters
     ----------
     frame : Frame
         The training rows.
+    bins : int, default=0
+        Most bins of a column of numbers, between quantiles; 0 is none.
 
     Returns
     -------
@@ -289,7 +306,7 @@ def fit_encoding(frame: Frame) -> Encoding:
             kind, style, told, values = parsed.kind, parsed.style, parsed.notes, parsed.values
         if told:
             notes[name] = tuple(told)
-        column = _column_of(name, kind, style, values)
+        column = _column_of(name, kind, style, values, bins)
         if isinstance(column, str):
             left_out[name] = column
         else:
@@ -297,7 +314,9 @@ def fit_encoding(frame: Frame) -> Encoding:
     return Encoding(tuple(columns), left_out, notes)
 
 
-def _column_of(name: str, kind: str, style: dict[str, Any], values: np.ndarray) -> Column | str:
+def _column_of(
+    name: str, kind: str, style: dict[str, Any], values: np.ndarray, bins: int
+) -> Column | str:
     """A column, or why it says nothing."""
     if kind == "words":
         return _words(name, style, values)
@@ -307,9 +326,23 @@ def _column_of(name: str, kind: str, style: dict[str, Any], values: np.ndarray) 
     if not missing.any() and (values == values[0]).all():
         return "it is always the same"
     if kind == "numeric":
-        return Numbers(name, style, Spread.of(values), bool(missing.any()))
+        known = values[~missing]
+        return Numbers(name, style, Spread.of(values), bool(missing.any()), _edges(known, bins))
     parts = {part: v for part, v in date_parts(values).items() if len(np.unique(v[~missing])) > 1}
     return Dates(name, style, {p: Spread.of(v) for p, v in parts.items()}, bool(missing.any()))
+
+
+def _edges(known: np.ndarray, bins: int) -> tuple[float, ...]:
+    """Quantiles of numbers, at least two bins, or nothing; all values where they are few."""
+    different = np.unique(known)
+    if len(different) < 3 or not bins:
+        return ()
+    if len(different) > bins + 1:
+        different = np.unique(np.quantile(known, np.linspace(0.0, 1.0, bins + 1)))
+    with np.errstate(over="ignore"):
+        widths = np.diff(different)
+    usable = len(different) > 2 and bool((widths > 0).all() and np.isfinite(1.0 / widths).all())
+    return tuple(different.tolist()) if usable and np.isfinite(widths).all() else ()
 
 
 def _words(name: str, style: dict[str, Any], values: np.ndarray) -> Words | str:

@@ -33,8 +33,9 @@ from xpnn.parts.losses import Loss
 from xpnn.tables.encoding import Encoding, fit_encoding
 from xpnn.tables.frames import Frame, read_frame
 from xpnn.tabular.importance import permutation_importance
-from xpnn.tabular.recipe import Recipe, make_network, make_recipe
+from xpnn.tabular.recipe import BINS, EMBEDDINGS, Recipe, make_network, make_recipe
 from xpnn.tabular.record import from_record, to_record
+from xpnn.tabular.report import summary
 from xpnn.tabular.training import (
     Fitted,
     Task,
@@ -78,7 +79,7 @@ class BaseTabular(OnDevice):
     _checks: ClassVar[Checks] = {
         "n_members": (number(Integral, 2, closed="low"), NONE),
         "hidden": (ARRAY_LIKE, number(Integral, 1, closed="low"), NONE),
-        "embedding": (among({"periodic"}), NONE),
+        "embedding": (among(EMBEDDINGS), NONE),
         "epochs": (number(Integral, 1, closed="low"), NONE),
         "time_limit": (number(Real, 0), NONE),
         "random_state": RANDOM_STATE,
@@ -149,7 +150,8 @@ class BaseTabular(OnDevice):
         rows = np.empty((frame.n_rows, 0))
         weight = read_weight(sample_weight, rows)
         target, weight, strata, loss = self._read_task(y, frame.n_rows, weight)
-        self.encoding_ = fit_encoding(frame)
+        bins = BINS if self.embedding in ("both", "piecewise") else 0
+        self.encoding_ = fit_encoding(frame, bins)
         x = self._inputs(self.encoding_.transform(frame))
         source = backend_of(X) if is_foreign(X) else NUMPY
         self._source = source
@@ -158,7 +160,7 @@ class BaseTabular(OnDevice):
         classes = loss.name in ("softmax_cross_entropy",)
         sizes = None if self.hidden is None else tuple(hidden_sizes(self.hidden))
         self.recipe_ = make_recipe(
-            frame.n_rows, self.n_members, sizes, self.embedding is not None, classes
+            frame.n_rows, self.n_members, sizes, self.embedding in ("both", "periodic"), classes
         )
         if self.epochs is not None:
             self.recipe_ = replace(self.recipe_, epochs=int(self.epochs))
@@ -217,6 +219,17 @@ class BaseTabular(OnDevice):
         """Of each member, the values of the rows that it has not seen; of shape (repeats, n, ...)."""
         folds = range(self.recipe_.folds)
         return [own[f == k] for own, f in zip(values, self._folds, strict=True) for k in folds]
+
+    def summary(self) -> str:
+        """What was done with each column, the network, its valleys, time and scores.
+
+        Returns
+        -------
+        str
+            Of one screen.
+        """
+        check_is_fitted(self)
+        return summary(self)
 
     def feature_importance(self, n_repeats: int = 5) -> dict[str, tuple[float, float]]:
         """How much worse the training rows are predicted out of fold when a column is permuted.

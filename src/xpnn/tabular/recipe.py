@@ -27,6 +27,12 @@ OPTIMIZER: Mapping[str, float] = {
     "epsilon": 1e-8,
     "weight_decay": 0.02,
 }
+EMBEDDINGS = ("both", "periodic", "piecewise")
+"""What numbers may become before the first layer."""
+
+BINS = 8
+"""Of a piecewise linear embedding."""
+
 _INITIAL_BIAS = 0.5  # standard deviation
 
 
@@ -71,12 +77,12 @@ def make_recipe(
     if n_members is not None and n_members > 10 and n_members % 5 == 0 and n >= 5:
         folds, repeats = 5, n_members // 5
     width, batch = (64, 64) if n < 1024 else (96, 128) if n < 6000 else (128, 256)
-    steps = min(max(64 * n / batch, 1500), 6000)
+    steps = min(max(64 * n / batch, 1000), 6000)
     own = max(1, n - n // max(folds, 2))
     batch = min(batch, own)
     return Recipe(
         hidden=(width, width) if hidden is None else hidden,
-        activation="selu" if classes else "mish",
+        activation="relu",
         embedding=embedding,
         dropout=0.1,
         batch_size=batch,

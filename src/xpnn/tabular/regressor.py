@@ -29,8 +29,9 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         Networks that are trained as one, each without the rows of its fold; None is 5.
     hidden : int or array-like of int, default=None
         Neurons of each hidden layer; None goes by the number of rows.
-    embedding : {"periodic"} or None, default="periodic"
-        What numbers become before the first layer.
+    embedding : {"both", "periodic", "piecewise"} or None, default="both"
+        What numbers become before the first layer: waves of learned frequencies, pieces of a
+        line between quantiles, or both.
     loss : {"squared_error", "absolute_error", "huber", "log_cosh"}, default="squared_error"
         Of the target in units of its standard deviation.
     epochs : int, default=None
@@ -83,7 +84,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         n_members: int | None = None,
         hidden: Any = None,
         *,
-        embedding: str | None = "periodic",
+        embedding: str | None = "both",
         loss: str = "squared_error",
         epochs: int | None = None,
         time_limit: float | None = None,
