@@ -188,12 +188,10 @@ def _by_arrow(body: str, shape: Shape, separator: Separator) -> tuple[ArrowColum
 
     None where it is not installed, or where it might read something else than the csv module.
     """
-    mark = re.escape(separator.mark)
-    odd = rf'[^{mark}\n\r"]"[^{mark}\n\r"]|(?:^|[{mark}\n\r]) +"'
     if separator.mark == FIXED or separator.quote != '"' or not separator.mark.isascii():
         return None
     quoted = '"' in body
-    if quoted and (body.count('"') % 2 or re.search(odd, body)):
+    if quoted and _has_odd_quotes(body, separator.mark):
         return None
     try:
         import pyarrow as pa
@@ -212,7 +210,26 @@ def _by_arrow(body: str, shape: Shape, separator: Separator) -> tuple[ArrowColum
         )
     except (pa.ArrowException, UnicodeEncodeError):
         return None  # the csv module will say what is wrong, and where
+    if quoted and table.num_rows and _open_at_end(body, table.column(len(names) - 1)[-1].as_py()):
+        return None
     return tuple(ArrowColumn(column) for column in table.columns)
+
+
+def _has_odd_quotes(body: str, mark: str) -> bool:
+    """Whether quotes stand within values, or after a space that the csv module skips."""
+    inside = rf'"(?<=[^{re.escape(mark)}\n\r"]")(?=[^{re.escape(mark)}\n\r"])'
+    spaced = (f'{mark} "', '\n "', '\r "', '  "')
+    return (
+        body.count('"') % 2 == 1
+        or body.startswith(' "')
+        or any(quote in body for quote in spaced)
+        or re.search(inside, body) is not None
+    )
+
+
+def _open_at_end(body: str, last: str) -> bool:
+    """Whether a quote begins the last value and none ends it."""
+    return body.endswith('"' + last.replace('"', '""')) and (last != "" or body[-2:] != '""')
 
 
 @dataclass(frozen=True)

@@ -154,8 +154,7 @@ def read_workbook(data: bytes, source: str) -> tuple[list[list[str]], list[str]]
         import openpyxl
     except ModuleNotFoundError as error:
         raise ImportError(
-            "Reading a workbook needs openpyxl; get it with: python -m pip install openpyxl, "
-            "or save the sheet as CSV."
+            'Reading a workbook needs openpyxl; get it with: python -m pip install "xpnn[data]"'
         ) from error
     try:
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)

@@ -253,7 +253,8 @@ def _as_spans(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> 
 
 
 def _as_dates(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> _Found | None:
-    if not texts or np.isnat(read_dates(_sample(texts), "mdy")).mean() > 0.95:
+    sample = _sample(texts)
+    if not texts or np.isnat(read_dates(sample, find_order(sample)[0])).mean() > 0.5:
         return None
     order, sure = find_order(texts)
     values = read_dates(texts, order)
