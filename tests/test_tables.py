@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def test_csv_quotes_and_lines_inside_quotes(tmp_path):
 def test_only_newlines_end_a_line_of_csv(tmp_path, mark):
     read = read_table(csv(tmp_path, f"a{mark}b,y\ntwo{mark}parts,1\r\nx,2\ry{mark}z,3"))
     assert read.columns[f"a{mark}b"].tolist() == [f"two{mark}parts", "x", f"y{mark}z"]
-    assert read.columns["y"].tolist() == ["1", "2", "3"]
+    assert read.columns["y"].tolist() == [1, 2, 3]
     with pytest.raises(TableError, match="line 3: 3 values"):
         read_table(csv(tmp_path, f"a,b\n1{mark},2\n1,2,3\n"))
 
@@ -119,8 +120,8 @@ def test_parquet_gives_what_csv_gives(tmp_path):
         (b"\n\n", "is empty"),
         (b"a,b\n", "is empty: it has no rows"),
         (b"a,b\n1,2\n1,2,3\n", "line 3: 3 values under 2 columns"),
-        (b"a,a\n1,2\n", "two columns named 'a'"),
-        (b"a,b\n\xff\xfe,2\n", "UTF-8"),
+        (b'a,b\n1,2\n3,"4\n5,6\n', "line 3: a quote is opened that is never closed"),
+        (bytes(range(256)) * 8, "neither text nor Parquet"),
     ],
 )
 def test_a_bad_csv_says_what_is_wrong(tmp_path, text, message):
@@ -133,8 +134,8 @@ def test_a_bad_source_says_what_is_wrong(tmp_path):
         read_table("digit")
     with pytest.raises(TableError, match="is a folder"):
         read_table(tmp_path)
-    with pytest.raises(TableError, match=r"neither \.csv"):
-        read_table(csv(tmp_path, MIXED, "t.xlsx"))
+    with pytest.raises(TableError, match="is a damaged archive"):
+        read_table(csv(tmp_path, b"\x1f\x8bnot gzip", "t.csv"))
     pytest.importorskip("pyarrow")
     with pytest.raises(TableError, match="no Parquet file"):
         read_table(csv(tmp_path, b"PAR1 not really PAR1", "t.parquet"))
@@ -162,9 +163,9 @@ def test_the_target_is_told_by_name_or_place():
         (words(*"ab" * 10), "classification", "U"),
         (words("True", "False", "True"), "classification", "U"),
         (np.array([0.0, 1.0] * 3), "classification", "i"),
-        (np.repeat(np.arange(20.0), 5), "classification", "i"),
-        (np.repeat(np.arange(21.0), 5), "regression", "f"),
-        (np.repeat(np.arange(20.0), 4), "regression", "f"),
+        (np.repeat(np.arange(10.0), 5), "classification", "i"),
+        (np.repeat(np.arange(11.0), 5), "regression", "f"),
+        (np.repeat(np.arange(10.0), 4), "regression", "f"),
         (np.array([0.5, 1.5] * 30), "regression", "f"),
         (words(*"12" * 10), "classification", "i"),
         (words(*["1.5", "2", "3"] * 10), "regression", "f"),
@@ -179,13 +180,13 @@ def test_the_task_can_be_overridden():
     y = np.array([0.0, 1.0] * 5)
     assert make_problem(table(x=y, y=y), task="regression").y.dtype == np.float64
     halves = make_problem(table(x=y, y=y / 2), task="classification")
-    assert set(halves.y) == {0.0, 0.5}
+    assert set(halves.y) == {"0", "0.5"}
 
 
 def test_rows_without_a_target_are_left_out():
     problem = make_problem(table(x=np.arange(4.0), y=words("a", None, "b", "a")))
     assert problem.columns["x"].tolist() == [0, 2, 3]
-    assert problem.notices == ("left out 1 rows without 'y'",)
+    assert problem.notices == ("left out 1 row without 'y'",)
 
 
 def test_useless_columns_are_left_out_and_said():
@@ -202,30 +203,34 @@ def test_useless_columns_are_left_out_and_said():
             y=np.arange(n) * 0.5,
         )
     )
-    assert list(problem.columns) == ["height", "year"]
+    assert list(problem.columns) == ["height", "many", "year"]
     assert problem.notices == (
         "left out 'customer_id': it numbers the rows",
         "left out 'code': 30 different texts (an id?)",
-        "left out 'many': 30 different texts (all numbers but 'unknown', say)",
+        "'height': 1 of 30 values are no numbers ('tall') and count as missing",
+        "'many': 1 of 30 values are no numbers ('unknown') and count as missing",
         "left out 'empty': it is empty",
         "left out 'void': it is empty",
     )
 
 
 @pytest.mark.parametrize("date", ["2024-05-01", "2024-05-01 10:00:00", "1.5.2024", "05/01/2024"])
-def test_dates_are_refused_with_the_cure(date):
-    with pytest.raises(TableError, match=r"'when' holds dates .*--drop 'when'"):
-        make_problem(table(when=words(date, date, None), y=np.array([1.0, 2, 3])))
-    assert make_problem(table(when=words(date), x=np.ones(1), y=np.array([0.5])), drop=["when"])
+def test_dates_train(date):
+    problem = make_problem(table(when=words(date, date, None), y=np.array([1.0, 2, 3])))
+    moments = problem.columns["when"]
+    assert moments.dtype == "datetime64[us]"
+    assert moments.astype("M8[D]").astype(str).tolist() == ["2024-05-01"] * 2 + ["NaT"]
+    x = problem.fit_preprocessing(np.arange(3)).transform({"when": words("2024-05-02")})
+    assert x.tolist() == [[pytest.approx(1 if "10" not in date else 14 / 24)]]
 
 
-def test_parquet_dates_are_refused_too(tmp_path):
+def test_parquet_dates_train(tmp_path):
     pd = pytest.importorskip("pandas")
     pd.DataFrame({"day": pd.to_datetime(["2024-05-01"] * 2), "y": [1.5, 2]}).to_parquet(
         tmp_path / "t.parquet"
     )
-    with pytest.raises(TableError, match="'day' holds dates"):
-        make_problem(read_table(tmp_path / "t.parquet"))
+    problem = make_problem(read_table(tmp_path / "t.parquet"))
+    assert problem.columns["day"].tolist() == [datetime(2024, 5, 1)] * 2
 
 
 @pytest.mark.parametrize(
@@ -238,7 +243,8 @@ def test_parquet_dates_are_refused_too(tmp_path):
         (words("a", "b"), {"drop": ["x"]}, "no columns to predict"),
         (words("a", "a"), {}, "always a; there is nothing to learn"),
         (words(None, None), {}, "'z' has no values"),
-        (np.array([1.0, math.inf]), {}, "infinite"),
+        (np.array([math.inf, math.inf]), {}, "'z' has no values"),
+        (words("2024-05-01", "2024-05-02"), {}, "'z' holds dates; write it as a number"),
     ],
 )
 def test_a_bad_problem_says_what_is_wrong(y, options, message):
@@ -336,7 +342,8 @@ def test_numbers_as_categories_keep_their_text(tmp_path):
     problem = make_problem(read_table(csv(tmp_path, "c,y\n1.0,a\nx,b\n2,a\n")))
     preprocessing = problem.fit_preprocessing(np.arange(3))
     alone = read_table(csv(tmp_path, "c\n1.0\n2\n"))
-    assert preprocessing.transform(alone.columns).tolist() == [[1, 0, 0], [0, 1, 0]]
+    as_words = alone.with_text(["c"])
+    assert preprocessing.transform(as_words).tolist() == [[1, 0, 0], [0, 1, 0]]
 
 
 def test_transform_says_what_it_cannot_use():
@@ -345,10 +352,8 @@ def test_transform_says_what_it_cannot_use():
     )
     with pytest.raises(TableError, match=r"lacks column 'town'.*did you mean 'Town'"):
         p.transform({"age": np.ones(2), "Town": words("Ulm", "Ulm")})
-    with pytest.raises(TableError, match="'age' should be numbers, got 'old'"):
+    with pytest.raises(TableError, match="'age' should be numbers, got 'old' in row 2"):
         p.transform({"age": words("3", "old"), "town": words("Ulm", "Ulm")})
-    with pytest.raises(TableError, match="'age' has an infinite value in row 2"):
-        p.transform({"age": np.array([1, np.inf]), "town": words("Ulm", "Ulm")})
 
 
 names = st.text(max_size=5)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,20 @@ from xpnn._version import __version__
 if TYPE_CHECKING:
     from xpnn.run import Report
     from xpnn.tables.problem import Problem
+    from xpnn.tables.read import Table
+
+# How a table is read, the same for every command.
+Sep = Annotated[str | None, typer.Option(help="Between values: a character, tab or space.")]
+Encoding = Annotated[str | None, typer.Option(help="Of the text, such as cp1252.")]
+Decimal = Annotated[str | None, typer.Option(help="Mark of decimals, . or ,")]
+Thousands = Annotated[str | None, typer.Option(help="Mark of thousands: . , ' or space.")]
+Na = Annotated[
+    list[str] | None, typer.Option(help="A text that means missing; may be given again.")
+]
+Header = Annotated[
+    bool | None, typer.Option("--header/--no-header", help="Whether line 1 names the columns.")
+]
+_TOLD = 50_000_000  # bytes of a file whose reading takes seconds
 
 app = typer.Typer(
     add_completion=False,
@@ -75,7 +89,7 @@ def train(
     source: Annotated[
         str,
         typer.Argument(
-            help="digits, iris, wine, breast_cancer, diabetes, or a .csv or .parquet file."
+            help="digits, iris, wine, breast_cancer, diabetes; a file of text, Parquet or Excel; -."
         ),
     ],
     target: Annotated[
@@ -132,6 +146,12 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; default: xpnn-out/SOURCE.")
     ] = None,
+    sep: Sep = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    na: Na = None,
+    header: Header = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Train a network on a table; leave a model file, its history and a learning curve."""
@@ -141,7 +161,6 @@ def train(
         from xpnn.parts.activations import ACTIVATIONS
         from xpnn.parts.losses import REGRESSION_LOSSES
         from xpnn.tables.problem import make_problem
-        from xpnn.tables.read import read_table
         from xpnn.training.callbacks import ProgressBar
 
         say: Callable[[str], None] = (lambda _: None) if quiet else typer.echo
@@ -163,7 +182,7 @@ def train(
         backend = get_backend(device)
         params["device"] = backend.name
 
-        table = read_table(source)
+        table = _read(source, (sep, encoding, decimal, thousands, na, header), quiet=quiet)
         problem = make_problem(table, target, task, drop or [])
         if loss != "auto":
             classes = ("log_loss", "hinge")
@@ -171,7 +190,7 @@ def train(
             params["loss"] = _known("loss", loss, known)
 
         lines = [f"device  {backend.name}, {dtype}", *_about(source, table.n_rows, problem)]
-        folder = out or Path("xpnn-out", Path(source).stem)
+        folder = out or Path("xpnn-out", table.name)
         folder.mkdir(parents=True, exist_ok=True)
         estimator, report = run.train_on(
             problem,
@@ -185,7 +204,7 @@ def train(
         run.write_results(folder, estimator, report, **about)
         say(f"\n{_result_table(report, folder / run.MODEL)}\n")
         say(f"wrote   {folder / run.MODEL}\nwrote   {folder / run.HISTORY}")
-        say(_draw(folder / run.PICTURE, estimator.history_, Path(source).stem, report.metric))
+        say(_draw(folder / run.PICTURE, estimator.history_, table.name, report.metric))
 
 
 @app.command()
@@ -199,6 +218,12 @@ def predict(
     device: Annotated[
         str | None, typer.Option(help="See `xpnn devices`; default: XPNN_DEVICE, else the best.")
     ] = None,
+    sep: Sep = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    na: Na = None,
+    header: Header = None,
 ) -> None:
     """Predict a table's target with a model file, as CSV.
 
@@ -210,7 +235,6 @@ def predict(
         from xpnn.estimators import load
         from xpnn.files.atomic import write_atomic
         from xpnn.run import MODEL, predict_csv
-        from xpnn.tables.read import read_table
 
         backend = get_backend(device)
         estimator = load(model / MODEL if model.is_dir() else model)
@@ -221,9 +245,11 @@ def predict(
             )
         if proba and not hasattr(estimator, "predict_proba"):
             raise UsageError("--proba is for classification; this model is a regression.")
-        table = read_table(file)
+        preprocessing = estimator.preprocessing_
+        expected = [f.name for f in (*preprocessing.features, preprocessing.target)]
+        table = _read(file, (sep, encoding, decimal, thousands, na, header), expected=expected)
         estimator.set_params(device=backend.name).to_device(backend)
-        text, score = predict_csv(estimator, table.columns, proba=proba)
+        text, score = predict_csv(estimator, table, proba=proba)
         if out is None:
             typer.echo(text, nl=False)
         else:
@@ -255,6 +281,23 @@ def devices(
             table.append((d.spec, d.library, version, usable, d.device if d.usable else d.reason))
         typer.echo(_table(table, ruled=True))
         typer.echo(f"\nsteps on numpy: {compiled.state()}")
+
+
+def _read(
+    source: str, options: tuple[Any, ...], *, quiet: bool = True, expected: Sequence[str] = ()
+) -> "Table":
+    """The table, with the options in the order of `ReadOptions`."""
+    from xpnn.tables.columns import TableError
+    from xpnn.tables.read import ReadOptions, read_table
+
+    sep, encoding, decimal, thousands, na, header = options
+    try:
+        chosen = ReadOptions(sep, encoding, decimal, thousands, tuple(na or ()), header)
+    except TableError as error:
+        raise UsageError(str(error)) from error
+    if not quiet and Path(source).is_file() and Path(source).stat().st_size > _TOLD:
+        typer.echo(f"reading {source} ...", err=True)
+    return read_table(source, chosen, expected=expected)
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -296,7 +339,8 @@ def _about(source: str, n_rows: int, problem: "Problem") -> Iterator[str]:
     what = problem.target.task
     if what == "classification":
         what += f" into {len(set(problem.y.tolist()))} classes"
-    columns = f"{n_rows:,} rows, {len(problem.columns)} columns"
+    n = len(problem.parsed)
+    columns = f"{n_rows:,} rows, {n:,} column{'' if n == 1 else 's'}"
     yield f"data    {source}: {columns}; {what}, target {problem.target.name!r}"
     yield from (f"note    {notice}" for notice in problem.notices)
 

@@ -21,10 +21,10 @@ from xpnn.files.atomic import write_atomic
 from xpnn.files.model import save
 from xpnn.parts.losses import get_loss
 from xpnn.steps.threads import one_blas_thread
-from xpnn.tables.columns import Columns, as_text
-from xpnn.tables.preprocessing import Preprocessing
+from xpnn.tables.preprocessing import Categorical, Preprocessing, Target
 from xpnn.tables.problem import Problem, split_rows
-from xpnn.tables.read import parse_numbers
+from xpnn.tables.read import Table
+from xpnn.tables.values import GAPS, parse_column
 
 MODEL, HISTORY, PICTURE = "model.safetensors", "history.json", "learning_curve.png"
 _ESTIMATORS: dict[str, Any] = {"classification": MLPClassifier, "regression": MLPRegressor}
@@ -190,13 +190,13 @@ def write_results(folder: Path, estimator: Any, report: Report, **about: Any) ->
     write_atomic(folder / HISTORY, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def predict_csv(estimator: Any, columns: Columns, *, proba: bool = False) -> tuple[str, str]:
+def predict_csv(estimator: Any, table: Table, *, proba: bool = False) -> tuple[str, str]:
     """Predict a table's target.
 
     Parameters
     ----------
     estimator : fitted estimator with `preprocessing_`
-    columns : dict of str to ndarray of shape (n,)
+    table : Table
     proba : bool, default=False
         Whether to add a column ``p(class)`` for each class.
 
@@ -217,7 +217,8 @@ def predict_csv(estimator: Any, columns: Columns, *, proba: bool = False) -> tup
     See `xpnn predict`.
     """
     preprocessing: Preprocessing = estimator.preprocessing_
-    x = preprocessing.transform(columns).astype(estimator.dtype or "float32")
+    words = [f.name for f in preprocessing.features if isinstance(f, Categorical)]
+    x = preprocessing.transform(table.with_text(words)).astype(estimator.dtype or "float32")
     y = preprocessing.inverse_target(estimator.predict(x))
     header, body = [preprocessing.target.name], [y]
     if proba:
@@ -227,7 +228,7 @@ def predict_csv(estimator: Any, columns: Columns, *, proba: bool = False) -> tup
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(zip(*(_cells(column) for column in body), strict=True))
-    return text.getvalue(), _score(columns, preprocessing, y)
+    return text.getvalue(), _score(table, preprocessing.target, y)
 
 
 def _cells(column: np.ndarray) -> list[str]:
@@ -235,20 +236,21 @@ def _cells(column: np.ndarray) -> list[str]:
     return [f"{v:.7g}" if isinstance(v, float) else str(v) for v in column.tolist()]
 
 
-def _score(columns: Columns, preprocessing: Preprocessing, y: np.ndarray) -> str:
-    target = preprocessing.target
-    if target.name not in columns:
+def _score(table: Table, target: Target, y: np.ndarray) -> str:
+    if target.name not in table.columns:
         return ""
-    column = columns[target.name]
     if target.task == "classification":
-        truth = as_text(column)
-        known = np.array([t is not None for t in truth])
+        truth = table.text(target.name)
+        labels = set(map(str, y.tolist()))
+        known = np.array([t is not None and (t in labels or t.lower() not in GAPS) for t in truth])
         right = np.array([a == str(b) for a, b in zip(truth, y.tolist(), strict=True)])
         value = f"{100 * right[known].mean():.2f} %" if known.any() else ""
     else:
-        truth = parse_numbers(column)
-        known = np.array([isinstance(t, float) and math.isfinite(t) for t in truth])
-        truth, y = truth[known], y[known]
+        parsed = parse_column(table.columns[target.name], decimal=table.decimal)
+        if parsed.kind != "numeric":
+            return ""
+        known = ~np.isnan(parsed.values)
+        truth, y = parsed.values[known], y[known]
         spread = float(((truth - truth.mean()) ** 2).sum()) if known.any() else 0.0
         value = f"{1 - float(((truth - y) ** 2).sum()) / spread:.4f}" if spread else ""
     if not value:

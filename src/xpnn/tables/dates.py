@@ -58,7 +58,7 @@ _MONTHS = {
     for name in names.split()
 }
 _SPAN = re.compile(
-    r"(?P<sign>-)?(?:(?P<days>-?\d+)\s+days?,?\s*\+?)?(?:(?P<H>\d{1,4}):(?P<M>[0-5]\d)"
+    r"(?:(?P<days>-?\d+)\s+days?,?\s*\+?)?(?P<sign>-)?(?:(?P<H>\d{1,4}):(?P<M>[0-5]\d)"
     r"(?::(?P<S>[0-5]\d)(?:[.,](?P<f>\d{1,9}))?)?\s*(?P<half>[aApP]\.?[mM]\.?)?)?"
 )
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?)?", re.ASCII)
@@ -200,5 +200,4 @@ def _span(text: str) -> float:
         seconds = _seconds(match.groupdict(), hours=10_000) if match["H"] else 0.0
     except ValueError:
         return np.nan
-    total = 86400.0 * int(match["days"] or 0) + seconds
-    return -total if match["sign"] and not match["days"] else total
+    return 86400.0 * int(match["days"] or 0) + (-seconds if match["sign"] else seconds)

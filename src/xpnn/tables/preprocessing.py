@@ -3,13 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from xpnn.tables.columns import Columns, TableError, as_text, hint
-from xpnn.tables.read import parse_numbers, words_in
+from xpnn.tables.columns import Columns, TableError, hint
+from xpnn.tables.values import KINDS, parse_as
 
 TASKS = ("classification", "regression")
 
@@ -19,18 +19,24 @@ MAX_CATEGORIES = 100
 
 @dataclass(frozen=True)
 class Numeric:
-    """A column of numbers: missing ones become the median, then (x - mean) / scale."""
+    """A column of numbers: missing ones become the median, then (x - mean) / scale.
+
+    Dates count as days since 1970. `kind` and `style` are those of `xpnn.tables.values`.
+    """
 
     name: str
     median: float
     mean: float
     scale: float
+    kind: str = "numeric"
+    style: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check(isinstance(self.name, str), "a column's name")
         for value in (self.median, self.mean, self.scale):
             _check(isinstance(value, float) and math.isfinite(value), "a finite float")
         _check(self.scale > 0, "a positive scale")
+        _check(self.kind in KINDS[:2] and isinstance(self.style, dict), "how values are read")
 
     @property
     def n_features(self) -> int:
@@ -39,7 +45,7 @@ class Numeric:
 
     def transform(self, column: np.ndarray) -> np.ndarray:
         """The column as network inputs, shape (n, 1)."""
-        numbers = numeric(column, self.name)
+        numbers = _days(parse_as(column, self.kind, self.style, self.name))
         filled = np.where(np.isnan(numbers), self.median, numbers)
         return ((filled - self.mean) / self.scale)[:, None]
 
@@ -67,7 +73,9 @@ class Categorical:
     def transform(self, column: np.ndarray) -> np.ndarray:
         """The column as network inputs, shape (n, number of categories)."""
         place = {c: i for i, c in enumerate(self.categories)}
-        known = np.array([place.get(v, -1) for v in as_text(column)], dtype=np.int64)
+        known = np.array(
+            [place.get(v, -1) for v in parse_as(column, "words", {}, self.name)], dtype=np.int64
+        )
         return np.equal(known[:, None], np.arange(len(place))).astype(np.float64)
 
 
@@ -180,6 +188,7 @@ def fit_preprocessing(
     *,
     one_unit: bool = False,
     scale_target: bool = True,
+    styles: Mapping[str, dict[str, Any]] | None = None,
 ) -> Preprocessing:
     """Learn medians, means, scales and categories from training rows.
 
@@ -192,32 +201,33 @@ def fit_preprocessing(
         Whether all columns share a mean and a scale.
     scale_target : bool, default=True
         Whether a regression's target gets mean 0 and variance 1; not for rates.
+    styles : mapping of str to dict, default=None
+        How columns were read, see `xpnn.tables.values`.
 
     Returns
     -------
     Preprocessing
 
-    Raises
-    ------
-    TableError
-        For infinite values.
-
     Examples
     --------
     >>> ages = {"age": np.array([20.0, 40.0, np.nan])}
     >>> fit_preprocessing(ages, np.array([0, 1, 1]), Target("ill", "classification")).features
-    (Numeric(name='age', median=30.0, mean=30.0, scale=8.16496580927726),)
+    (Numeric(name='age', median=30.0, mean=30.0, scale=8.16496580927726, kind='numeric', style={}),)
     """
     features: list[Numeric | Categorical] = []
     for name, column in columns.items():
         if column.dtype == object:
             features.append(Categorical(name, _categories(column)))
             continue
-        values = numeric(column, name)
+        kind, style = (
+            "datetime" if column.dtype.kind == "M" else "numeric",
+            (styles or {}).get(name, {}),
+        )
+        values = _days(column)
         known = values[~np.isnan(values)]
         median = float(np.median(known)) if len(known) else 0.0
         filled = np.where(np.isnan(values), median, values)
-        features.append(Numeric(name, median, float(filled.mean()), _scale(filled)))
+        features.append(Numeric(name, median, float(filled.mean()), _scale(filled), kind, style))
     if one_unit:
         pooled = np.stack(list(columns.values()))
         mean, scale = float(pooled.mean()), _scale(pooled)
@@ -240,38 +250,12 @@ def _scale(values: np.ndarray) -> float:
     return scale if scale > 1e-12 * (1 + float(np.abs(values).max())) else 1.0
 
 
-def numeric(column: np.ndarray, name: str) -> np.ndarray:
-    """A column as float64 with NaN where missing.
-
-    Parameters
-    ----------
-    column : ndarray of shape (n,)
-    name : str
-        How errors name it.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-
-    Raises
-    ------
-    TableError
-        For words or infinite values, naming the first.
-
-    Examples
-    --------
-    >>> numeric(np.array(["1", None], dtype=object), "age")
-    array([ 1., nan])
-    """
-    numbers = parse_numbers(column)
-    if numbers.dtype == object:
-        if all(v is None for v in column):
-            return np.full(len(column), np.nan)
-        raise TableError(f"Column {name!r} should be numbers, got {words_in(column)[0]!r}.")
-    if np.isinf(numbers).any():
-        row = int(np.flatnonzero(np.isinf(numbers))[0]) + 1
-        raise TableError(f"Column {name!r} has an infinite value in row {row}; correct it.")
-    return numbers
+def _days(values: np.ndarray) -> np.ndarray:
+    """Dates as days since 1970; numbers as they are."""
+    if values.dtype.kind != "M":
+        return values
+    days = (values - np.datetime64(0, "s")) / np.timedelta64(1, "D")
+    return np.where(np.isnat(values), np.nan, days)
 
 
 def _check(valid: bool, expected: str) -> None:

@@ -1,20 +1,19 @@
 """What a table asks: features, target and task, and which rows train, validate and test."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from xpnn.tables.columns import Columns, TableError, hint
+from xpnn.tables.ids import is_row_name, numbers_the_rows
 from xpnn.tables.preprocessing import Preprocessing, Target, fit_preprocessing
-from xpnn.tables.read import Table, parse_numbers, words_in
+from xpnn.tables.read import Table
+from xpnn.tables.targets import read_target
+from xpnn.tables.values import Parsed, parse_column
 
 TARGETS = ("target", "label", "class", "y")
 """Names that are taken for the target when none is given; else it is the last column."""
-
-_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}([T ].*)?")
-_ROW_NAME = re.compile(r"|index|row|unnamed: ?0|(.*[_ .-])?id")
 
 
 @dataclass(frozen=True)
@@ -23,9 +22,10 @@ class Problem:
 
     Attributes
     ----------
-    columns : dict of str to ndarray of shape (n,)
+    parsed : dict of str to Parsed
+        The features as they were read, with what `xpnn.tables.values.parse_as` needs.
     y : ndarray of shape (n,)
-        float64, or for classification of whole numbers int64 and of text str.
+        float64; for classification the labels as written: str, or int64 where that is the same.
     target : Target
     one_unit : bool
         Whether all columns share a mean and a scale.
@@ -33,17 +33,23 @@ class Problem:
         What was decided, to be shown.
     """
 
-    columns: Columns
+    parsed: Mapping[str, Parsed]
     y: np.ndarray
     target: Target
     one_unit: bool
     notices: tuple[str, ...]
 
+    @property
+    def columns(self) -> Columns:
+        """The features: float64, datetime64[us], or objects that are str or None."""
+        return {name: parsed.values for name, parsed in self.parsed.items()}
+
     def fit_preprocessing(self, rows: np.ndarray, *, scale_target: bool = True) -> Preprocessing:
         """What `xpnn.preprocessing.fit_preprocessing` learns from some rows."""
         columns = {name: column[rows] for name, column in self.columns.items()}
+        styles = {name: parsed.style for name, parsed in self.parsed.items()}
         options = {"one_unit": self.one_unit, "scale_target": scale_target}
-        return fit_preprocessing(columns, self.y[rows], self.target, **options)
+        return fit_preprocessing(columns, self.y[rows], self.target, styles=styles, **options)
 
 
 def make_problem(
@@ -51,8 +57,8 @@ def make_problem(
 ) -> Problem:
     """Tell features, target and task of a table.
 
-    Without `task`, text is classification; so are whole numbers when there are two, or at most
-    20 different ones and five rows for each. Rows without a target are left out.
+    Without `task`, words are classification; whole numbers are so where they are few and look
+    like labels, and a notice says why. Rows without a target are left out.
 
     Parameters
     ----------
@@ -83,95 +89,80 @@ def make_problem(
     for name in (*([] if target is None else [target]), *drop):
         if name not in table.columns:
             raise TableError(f"{table.name} has no column {name!r}{hint(name, names)}.")
+    notices = list(table.notes)
     if target is None:
-        lower = {n.lower(): n for n in reversed(names)}
-        found = (lower[t] for t in TARGETS if t in lower)
-        target = table.target or next(found, names[-1])
+        target = _default_target(table, drop)
     if target in drop:
         raise TableError(f"The target {target!r} cannot be dropped; name another --target.")
-    column = table.columns[target]
-    present = np.array([v is not None and v == v for v in column], dtype=bool)
-    if not present.any():
-        raise TableError(f"The target {target!r} has no values.")
-    notices = []
-    if not present.all():
-        notices.append(f"left out {(~present).sum()} rows without {target!r}")
     known_task = table.task if target == table.target else None
-    y, task = _target_values(column[present], target, task or known_task)
-    columns = {n: c[present] for n, c in table.columns.items() if n != target and n not in drop}
-    columns = _useful(columns, notices)
-    if not columns:
-        raise TableError(f"{table.name} has no columns to predict {target!r} from.")
-    return Problem(columns, y, Target(target, task), table.one_unit, tuple(notices))
-
-
-def _target_values(column: np.ndarray, name: str, task: str | None) -> tuple[np.ndarray, str]:
-    numbers = column
-    if column.dtype == object and not {str(v).lower() for v in column} <= {"true", "false"}:
-        numbers = parse_numbers(column)
-    if numbers.dtype == object:
-        if task == "regression":
-            raise TableError(
-                f"The target {name!r} is not numeric ({words_in(numbers)[0]!r}); regression needs "
-                f"numbers. Try --task classification or another --target."
-            )
-        return _checked_classes(numbers.astype(str), name), "classification"
-    if not np.isfinite(numbers).all():
-        raise TableError(f"The target {name!r} has infinite values or gaps written as words.")
-    whole = bool((numbers == np.round(numbers)).all()) and np.abs(numbers).max() < 2**53
-    n_values = len(np.unique(numbers))
-    if task is None:
-        few = n_values == 2 or (n_values <= 20 and 5 * n_values <= len(numbers))
-        task = "classification" if whole and few else "regression"
-    if task == "regression":
-        return numbers, task
-    return _checked_classes(numbers.astype(np.int64) if whole else numbers, name), task
-
-
-def _checked_classes(y: np.ndarray, name: str) -> np.ndarray:
-    n_classes = len(np.unique(y))
-    if n_classes < 2:
-        raise TableError(f"The target {name!r} is always {y[0]!s}; there is nothing to learn.")
-    if 2 * n_classes > len(y) and n_classes > 10:
+    y, present, task, told = read_target(table, target, task or known_task)
+    notices += told
+    if not present.all():
+        left = int((~present).sum())
+        rows = "row" if left == 1 else "rows"
+        notices.append(f"left out {left:,} {rows} without {target!r}")
+    features = {n: c for n, c in table.columns.items() if n != target and n not in drop}
+    parsed = _useful(_parse_all(table, features), notices)
+    if not parsed:
+        why = "; ".join(notices)
         raise TableError(
-            f"The target {name!r} has {n_classes} different values in {len(y)} rows, too many for "
-            f"classes. Try --task regression or another --target."
+            f"{table.name} has no columns to predict {target!r} from"
+            + (f": {why}." if why else ".")
         )
-    return y
+    if not present.all():
+        parsed = {n: Parsed(p.values[present], p.kind, p.style, p.notes) for n, p in parsed.items()}
+    return Problem(parsed, y[present], Target(target, task), table.one_unit, tuple(notices))
 
 
-def _useful(columns: Columns, notices: list[str]) -> Columns:
-    """Without row numbers, ids and empty columns; numbers as numbers. Dates are an error."""
+def _default_target(table: Table, drop: Sequence[str]) -> str:
+    """The table's own, else one of a known name, an exact one first, else the last of use."""
+    if table.target is not None:
+        return table.target
+    names = list(table.columns)
+    for known in TARGETS:
+        found = [n for n in names if n.lower() == known]
+        if found:
+            return known if known in found else found[0]
+    useful = (n for n in reversed(names) if n not in drop and not is_row_name(n))
+    return next(useful, names[-1])
+
+
+def _parse_all(table: Table, columns: Columns) -> dict[str, Parsed]:
+    """Columns as read; where some have a decimal comma, 1.234 in the others is 1234."""
+    parsed = {n: parse_column(c, decimal=table.decimal) for n, c in columns.items()}
+    styles = [p.style.get("decimal") for p in parsed.values()]
+    if table.decimal is None and "," in styles:
+        for name, found in parsed.items():
+            if found.kind == "numeric" and "decimal" not in found.style and name in table.texts:
+                again = parse_column(table.text(name), decimal=",")
+                points = any("." in (v or "") for v in table.text(name))
+                if points and again.style.get("grouped"):
+                    parsed[name] = again
+    return parsed
+
+
+def _useful(parsed: Mapping[str, Parsed], notices: list[str]) -> dict[str, Parsed]:
+    """Without row numbers, ids and empty columns; what was decided in reading is told."""
     kept = {}
-    for name, raw in columns.items():
-        column = parse_numbers(raw)
-        n = len(column)
-        if column.dtype != object:
-            values = column[~np.isnan(column)]
-            whole = bool((values == np.floor(values)).all())
-            distinct = len(values) == n > 10 and whole and len(np.unique(values)) == n
-            if len(values) == 0:
+    for name, column in parsed.items():
+        values = column.values
+        if column.kind == "words":
+            known = [v for v in values if v is not None]
+            different = len(set(known))
+            if not known:
                 notices.append(f"left out {name!r}: it is empty")
-            elif distinct and _ROW_NAME.fullmatch(name.lower()):
-                notices.append(f"left out {name!r}: it numbers the rows")
-            else:
-                kept[name] = column
-            continue
-        words = [v for v in column if v is not None]
-        if not words:
+                continue
+            if different > max(10, len(known) / 2):
+                notices.append(f"left out {name!r}: {different:,} different texts (an id?)")
+                continue
+        elif np.isnan(values).all():
             notices.append(f"left out {name!r}: it is empty")
-        elif all(_DATE.fullmatch(v) for v in words):
-            raise TableError(
-                f"Column {name!r} holds dates ({words[0]!r}); leave it out with --drop "
-                f"{name!r}, or write year, month and day as numbers."
-            )
-        elif len(set(words)) > max(10, len(words) / 2):
-            odd = words_in(column)
-            most = 10 * len(odd) < len(words)
-            why = f"all numbers but {odd[0]!r}, say" if most else "an id?"
-            notices.append(f"left out {name!r}: {len(set(words))} different texts ({why})")
-        else:
-            kept[name] = column
+            continue
+        elif column.kind == "numeric" and numbers_the_rows(values, name):
+            notices.append(f"left out {name!r}: it numbers the rows")
+            continue
+        notices += [f"{name!r}: {note}" for note in column.notes]
+        kept[name] = column
     return kept
 
 

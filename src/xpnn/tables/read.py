@@ -1,19 +1,20 @@
-"""Tables from CSV and Parquet files and from scikit-learn's bundled data.
+"""Tables from files, standard input and scikit-learn's bundled data."""
 
-A column is a NumPy array: float64 with NaN where a value is missing, or objects that are
-str, or None where missing. `xpnn.tables` turns columns into a network's input.
-"""
-
-import csv
-import io
-import math
 import os
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from xpnn.tables.columns import Columns, TableError, hint, objects
+from xpnn.tables.columns import Columns, TableError, as_text, hint, objects
+from xpnn.tables.delimited import read_delimited
+from xpnn.tables.separators import known_separator
+from xpnn.tables.shape import find_shape
+from xpnn.tables.sources import check_encoding, decode, read_bytes
+from xpnn.tables.texts import ArrowColumn, Source, TextColumn
+from xpnn.tables.typed import read_parquet, read_workbook
 
 BUNDLED = {
     "digits": "classification",
@@ -24,8 +25,60 @@ BUNDLED = {
 }
 """scikit-learn's bundled data sets that `read_table` knows, and their tasks."""
 
-_MISSING = frozenset(("", "?", "na", "n/a", "#n/a", "nan", "null"))
-_NOT_A_NUMBER = frozenset(("none", "-"))  # may be words: missing only in a column of numbers
+_PACKINGS = (".gz", ".zip", ".xz", ".bz2")
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a table is written, where it is not to be told by the table.
+
+    Attributes
+    ----------
+    sep : str, default=None
+        What stands between values: one character, ``tab`` or ``space``.
+    encoding : str, default=None
+        Such as ``cp1252``.
+    decimal, thousands : str, default=None
+        The marks within numbers.
+    na : tuple of str
+        More texts that stand for missing values.
+    header : bool, default=None
+        Whether the first line names the columns.
+
+    Raises
+    ------
+    TableError
+        For marks that cannot be.
+
+    Examples
+    --------
+    >>> ReadOptions(sep=";", decimal=",").decimal_mark
+    ','
+    """
+
+    sep: str | None = None
+    encoding: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    na: tuple[str, ...] = ()
+    header: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.sep is not None:
+            known_separator(self.sep)
+        if self.encoding is not None:
+            check_encoding(self.encoding)
+        if self.decimal not in (None, ".", ","):
+            raise TableError(f"--decimal takes . or , and not {self.decimal!r}.")
+        if self.thousands not in (None, ".", ",", "'", " ", "space"):
+            raise TableError(f"--thousands takes . , ' or space, and not {self.thousands!r}.")
+        if self.decimal is not None and self.decimal == self.thousands:
+            raise TableError(f"--decimal and --thousands are both {self.decimal!r}; change one.")
+
+    @property
+    def decimal_mark(self) -> str | None:
+        """The decimal mark that was named, or that the mark of thousands leaves."""
+        return self.decimal or {".": ",", ",": "."}.get(self.thousands or "")
 
 
 @dataclass(frozen=True)
@@ -36,11 +89,24 @@ class Table:
     ----------
     name : str
     columns : dict of str to ndarray
-        See the module's own page.
+        float64 and datetime64[us] where nothing is left to be told; else the text as written,
+        None where it is empty, for `xpnn.tables.values.parse_column`.
     target, task : str or None
         Known for bundled data.
     one_unit : bool
         Whether all features share a unit (the digits' pixels), and so a mean and a scale.
+    notes : tuple of str
+        What was decided in reading, to be shown.
+    decimal : str or None
+        The decimal mark, where it was named.
+    texts : mapping of str to callable
+        Gives the spelling of columns whose values do not tell it.
+
+    Examples
+    --------
+    >>> table = Table("t", {"size": np.array([1.0, 2.5])})
+    >>> table.n_rows, table.text("size").tolist()
+    (2, ['1', '2.5'])
     """
 
     name: str
@@ -48,20 +114,52 @@ class Table:
     target: str | None = None
     task: str | None = None
     one_unit: bool = False
+    notes: tuple[str, ...] = ()
+    decimal: str | None = None
+    texts: Mapping[str, Source] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def n_rows(self) -> int:
         """Number of rows."""
         return len(next(iter(self.columns.values()), ()))
 
+    def text(self, name: str) -> np.ndarray:
+        """A column as the file has it: str without spaces around, or None."""
+        return self.texts[name]() if name in self.texts else as_text(self.columns[name])
 
-def read_table(source: str | os.PathLike[str]) -> Table:
-    """Read a CSV or Parquet file, or one of scikit-learn's bundled data sets.
+    def with_text(self, names: Iterable[str]) -> Columns:
+        """The columns, those named as text: for words, whose spelling counts.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Others than the table's are ignored.
+
+        Returns
+        -------
+        dict of str to ndarray
+        """
+        return self.columns | {n: self.text(n) for n in names if n in self.columns}
+
+
+def read_table(
+    source: str | os.PathLike[str],
+    options: ReadOptions | None = None,
+    *,
+    expected: Sequence[str] = (),
+) -> Table:
+    """Read a table of text, Parquet or a workbook, or one of scikit-learn's bundled data sets.
+
+    What the file is, is told by its content; so are separator, encoding and names, as far as
+    the options leave it open. Large tables of text are read by pyarrow where it is installed.
 
     Parameters
     ----------
     source : path-like or str
-        A file that exists, or else one of `BUNDLED`.
+        A file that exists, perhaps packed; ``-`` for standard input; or one of `BUNDLED`.
+    options : ReadOptions, default=None
+    expected : sequence of str
+        Names known from training, the target's last: they tell whether names stand in the file.
 
     Returns
     -------
@@ -72,7 +170,7 @@ def read_table(source: str | os.PathLike[str]) -> Table:
     TableError
         When there is no such file, or it holds no rows or cannot be made out.
     ImportError
-        For Parquet without pyarrow; says how to install it.
+        For Parquet without pyarrow or workbooks without openpyxl; says how to install it.
     OSError
         When the file cannot be read.
 
@@ -82,23 +180,90 @@ def read_table(source: str | os.PathLike[str]) -> Table:
     >>> table.n_rows, table.target, list(table.columns)[0]
     (150, 'target', 'sepal length (cm)')
     """
-    path = Path(source)
+    path, options = Path(source), options or ReadOptions()
     if str(source) in BUNDLED and not path.is_file():
         return _bundled(str(source))
     if path.is_dir():
         raise TableError(f"{source} is a folder; give a CSV or Parquet file in it.")
-    if not path.exists():
+    if str(source) != "-" and not path.exists():
         near = "" if path.suffix else hint(str(source), BUNDLED)
         raise TableError(f"There is no file {source}{near}.")
-    readers = {".csv": _read_csv, ".tsv": _read_csv, ".txt": _read_csv}
-    readers |= {".parquet": _read_parquet, ".pq": _read_parquet}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise TableError(f"{source} is neither .csv (.tsv, .txt) nor .parquet (.pq).")
-    table = Table(path.stem, reader(path))
+    if path.suffix.lower() in _PACKINGS:
+        path = path.with_suffix("")
+    table = _read(read_bytes(source), str(source), path, options, expected)
+    table = replace(table, decimal=options.decimal_mark)
     if table.n_rows == 0:
         raise TableError(f"{source} is empty: it has no rows.")
-    return table
+    return _without(table, options.na) if options.na else table
+
+
+def _read(
+    data: bytes, source: str, path: Path, options: ReadOptions, expected: Sequence[str]
+) -> Table:
+    name, suffix = "stdin" if source == "-" else path.stem, path.suffix.lower()
+    if data.startswith(b"PAR1") or suffix in (".parquet", ".pq"):
+        columns, texts, notes = read_parquet(data, source)
+        return Table(name, columns, notes=tuple(notes), texts=texts)
+    if data.startswith(b"PK\x03\x04") or suffix == ".xlsx":
+        rows, notes = read_workbook(data, source)
+        shape = find_shape(rows[:200], options.header, expected)
+        found: list[TextColumn | ArrowColumn] = []
+        for texts_below in zip(*rows[shape.first :], strict=True):
+            column = TextColumn()
+            column.append(texts_below)
+            found.append(column)
+        return _named(name, shape.names, found, options, [*notes, *shape.notes])
+    text, notes = decode(data, source, options.encoding)
+    split = read_delimited(
+        text,
+        source,
+        suffix=suffix,
+        sep=options.sep,
+        header=options.header,
+        expected=expected,
+    )
+    all_notes = [*notes, *split.notes, *split.shape.notes]
+    return _named(name, split.shape.names, split.columns, options, all_notes)
+
+
+def _named(
+    name: str,
+    names: Sequence[str],
+    found: Sequence[TextColumn | ArrowColumn],
+    options: ReadOptions,
+    notes: list[str],
+) -> Table:
+    """A table of columns of text; those without name and value are left out."""
+    columns: Columns = {}
+    texts: dict[str, Source] = {}
+    for i, (given, column) in enumerate(zip(names, found, strict=False)):
+        values = column.values() if options.decimal_mark is None else column.text()
+        if not given and all(v is None for v in values):
+            continue
+        called = given or f"column_{i + 1}"
+        while not given and called in names:
+            called += "_"
+        if not given:
+            notes.append(f"a column without a name is called {called!r}")
+        columns[called], texts[called] = values, column.text
+    return Table(name, columns, notes=tuple(notes), texts=texts)
+
+
+def _without(table: Table, gaps: Sequence[str]) -> Table:
+    """The same with more texts that stand for missing values."""
+    known = {gap.strip().lower() for gap in gaps}
+    numbers = [float(g) for g in known if re.fullmatch(r"[-+]?\d+\.?\d*(e[-+]?\d+)?", g)]
+
+    def cleared(text: np.ndarray) -> np.ndarray:
+        return objects([None if v is not None and v.lower() in known else v for v in text])
+
+    columns = {
+        name: cleared(c) if c.dtype == object else np.where(np.isin(c, numbers), np.nan, c)
+        for name, c in table.columns.items()
+        if c.dtype.kind != "M"
+    }
+    texts = {n: (lambda n=n: cleared(table.text(n))) for n in columns}
+    return replace(table, columns={**table.columns, **columns}, texts=texts)
 
 
 def _bundled(name: str) -> Table:
@@ -112,112 +277,3 @@ def _bundled(name: str) -> Table:
         target = np.array([str(n) for n in bunch.target_names], dtype=object)[bunch.target]
     columns = {n: np.array(x, dtype=np.float64) for n, x in columns.items()}
     return Table(name, {**columns, "target": target}, "target", task, one_unit=name == "digits")
-
-
-def _read_csv(path: Path) -> Columns:
-    """Columns of text: which are numbers is told where they are used (`parse_numbers`)."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path} is not text in UTF-8; save it as a CSV in UTF-8.") from error
-    # Only \n, \r and \r\n end a line; str.splitlines ends one at \f, U+2028 and others too.
-    lines = io.StringIO(text, newline="")
-    delimiter = max(",;\t|", key=next(lines, "").count)
-    lines.seek(0)
-    rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    try:
-        names = [name.strip() for name in next(rows, [])]
-        cells: list[list[str]] = []
-        for row in rows:
-            if len(row) not in (len(names), 0):
-                raise TableError(
-                    f"{path}, line {rows.line_num}: {len(row)} values under {len(names)} columns."
-                )
-            if row:
-                cells.append(row)
-    except csv.Error as error:
-        raise TableError(f"{path}, line {rows.line_num}: {error}.") from error
-    if not any(names):
-        raise TableError(f"{path} is empty: its first line must name the columns.")
-    twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
-    if twice is not None:
-        raise TableError(f"{path} has two columns named {twice!r}; rename one.")
-    columns = {}
-    for i, name in enumerate(names):
-        values = (row[i].strip() for row in cells)
-        columns[name] = objects([None if v.lower() in _MISSING else v for v in values])
-    return columns
-
-
-def _read_parquet(path: Path) -> Columns:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            'Reading Parquet needs pyarrow; get it with: python -m pip install "xpnn[data]"'
-        ) from error
-    try:
-        table = pq.ParquetFile(path).read()
-    except pa.ArrowException as error:
-        raise TableError(f"{path} is no Parquet file, or is damaged.") from error
-    columns = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        kind = column.type
-        if pa.types.is_dictionary(kind):
-            column = column.cast(kind.value_type)
-            kind = column.type
-        if pa.types.is_temporal(kind):
-            columns[name] = objects([None if v is None else str(v) for v in column.to_pylist()])
-        elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            values = ((v or "").strip() for v in column.to_pylist())
-            columns[name] = objects([None if v.lower() in _MISSING else v for v in values])
-        elif any(f(kind) for f in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal,
-                                   pa.types.is_boolean, pa.types.is_null)):  # fmt: skip
-            numbers = [math.nan if v is None else float(v) for v in column.to_pylist()]
-            columns[name] = np.array(numbers, dtype=np.float64)
-        else:
-            raise TableError(f"{path}: column {name!r} holds {kind}, not numbers or text.")
-    return columns
-
-
-def parse_numbers(column: np.ndarray) -> np.ndarray:
-    """Turn a column of text into numbers where every value is one, or true or false.
-
-    Parameters
-    ----------
-    column : ndarray of shape (n,)
-        Of float64, or of str and None.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        float64, or the column as it was.
-
-    Examples
-    --------
-    >>> parse_numbers(np.array(["1.5", None, "-2"], dtype=object))
-    array([ 1.5,  nan, -2. ])
-    """
-    if column.dtype != object:
-        return column
-    numbers = [_number(v) for v in column]
-    known = [v for v in numbers if v is not None]
-    if len(known) < len(numbers) or all(math.isnan(v) for v in known):
-        return column
-    return np.array(numbers, dtype=np.float64)
-
-
-def _number(value: str | None) -> float | None:
-    if value is None or value.lower() in _NOT_A_NUMBER:
-        return math.nan
-    try:
-        return float(value) if "_" not in value else None  # Python takes 1_000 for a number
-    except ValueError:
-        return {"true": 1.0, "false": 0.0}.get(value.lower())
-
-
-def words_in(column: np.ndarray) -> list[str]:
-    """The values of a text column that are no numbers, or its first."""
-    alone = (np.array([v], dtype=object) for v in column if v is not None)
-    return [v[0] for v in alone if parse_numbers(v).dtype == object] or [str(column[0])]

@@ -26,7 +26,7 @@ GAPS = frozenset((
 """Lower case texts that count as missing in every column."""
 
 NUMBER_GAPS = GAPS.union((
-    *("none", "-", "--", "---", ".", "..", "...", "*", "**", "/", "x", "\u2013", "\u2014"),
+    *("none", "-", "--", "---", ".", "..", "...", "*", "**", "\u2013", "\u2014"),
     *("missing", "unknown", "unk", "undefined", "unspecified", "not available", "not known"),
     *("not applicable", "no data", "nodata", "nil", "void", "empty", "blank"),
     *("inf", "-inf", "+inf", "infinity", "-infinity", "+infinity", "\u221e", "-\u221e"),
@@ -95,17 +95,20 @@ def parse_column(column: np.ndarray, *, decimal: str | None = None) -> Parsed:
         if found is not None:
             break
     else:
-        return Parsed(_words(texts, codes), "words")
+        gaps = [i for i, t in enumerate(texts) if t.lower() in GAPS]
+        shown = sorted(texts[i] for i in gaps)
+        note = _missing_note(int(counts[gaps].sum()), len(codes), "are gaps", shown)
+        return Parsed(_words(texts, codes), "words", {}, (note,) if gaps else ())
     read, kind, style, notes = found
-    missing = np.datetime64("NaT", "us") if kind == "datetime" else math.nan
-    values = np.full(len(texts) + 1, missing, dtype=read.dtype)
+    empty = np.datetime64("NaT", "us") if kind == "datetime" else math.nan
+    values = np.full(len(texts) + 1, empty, dtype=read.dtype)
     values[known] = read
     unread = np.flatnonzero(np.isnan(values[:-1])).tolist()
-    gaps = [i for i in unread if texts[i].lower() not in GAPS]
-    if gaps:
-        style["gaps"] = sorted(texts[i] for i in gaps)
-        what = "dates" if kind == "datetime" else "numbers"
-        notes = [_missing_note(int(counts[gaps].sum()), len(codes), what, style["gaps"]), *notes]
+    if unread:
+        style["gaps"] = sorted(texts[i] for i in unread)
+        what = "are no dates" if kind == "datetime" else "are no numbers"
+        missing = int(counts[unread].sum())
+        notes = [_missing_note(missing, len(codes), what, style["gaps"]), *notes]
     values = values[codes]
     return _without_sentinels(Parsed(values, kind, style, tuple(notes)))
 
@@ -179,9 +182,10 @@ def different_texts(column: np.ndarray) -> tuple[list[str], np.ndarray]:
     >>> different_texts(np.array(["b", None, "a ", "b"], dtype=object))
     (['b', 'a'], array([ 0, -1,  1,  0]))
     """
-    raw: dict[Any, int] = {}
+    rows = column.tolist()
     try:
-        codes = np.fromiter((raw.setdefault(v, len(raw)) for v in column.tolist()), np.int64)
+        raw = {value: place for place, value in enumerate(dict.fromkeys(rows))}
+        codes = np.fromiter(map(raw.__getitem__, rows), np.int64, len(rows))
     except TypeError as error:
         kind = next(type(v).__name__ for v in column if getattr(v, "__hash__", 1) is None)
         raise TableError(f"A column holds values of type {kind}, not numbers or text.") from error
@@ -245,11 +249,12 @@ def _as_spans(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> 
     values = read_spans(texts)
     if not _few_strays(values, texts, counts):
         return None
-    return values, "numeric", {"form": "time"}, ["times such as " + repr(texts[0]) + " in seconds"]
+    return values, "numeric", {"form": "time"}, [f"times, such as {texts[0]!r}, in seconds"]
 
 
 def _as_dates(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> _Found | None:
-    if not texts or np.isnat(read_dates(_sample(texts), "mdy")).mean() > 0.95:
+    sample = _sample(texts)
+    if not texts or np.isnat(read_dates(sample, find_order(sample)[0])).mean() > 0.5:
         return None
     order, sure = find_order(texts)
     values = read_dates(texts, order)
@@ -257,7 +262,7 @@ def _as_dates(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> 
         return None
     how = {"dmy": " read as day/month/year", "mdy": " read as month/day/year"}.get(order, "")
     doubt = "" if sure else ", which nothing in them tells"
-    notes = [f"dates such as {texts[0]!r}{how}{doubt}"]
+    notes = [f"dates, such as {texts[0]!r}{how}{doubt}"]
     return values, "datetime", {"order": order}, notes
 
 
@@ -285,7 +290,7 @@ def _style_notes(style: NumberStyle) -> list[str]:
 
 def _missing_note(count: int, rows: int, what: str, gaps: Sequence[str]) -> str:
     shown = ", ".join(map(repr, gaps[:3])) + (" and others" if len(gaps) > 3 else "")
-    return f"{count:,} of {rows:,} values are no {what} ({shown}) and count as missing"
+    return f"{count:,} of {rows:,} values {what} ({shown}) and count as missing"
 
 
 def _words(texts: Sequence[str], codes: np.ndarray) -> np.ndarray:

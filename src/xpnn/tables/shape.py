@@ -1,0 +1,215 @@
+"""Where a table begins in its rows, and how its columns are named."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xpnn.tables.columns import objects
+from xpnn.tables.values import GAPS, parse_column
+
+MOST_TITLES = 30
+"""At most so many lines above the names are taken for titles."""
+
+_NAME, _WORD, _NUMBER = 1, -1, -2
+_NUMBERED = re.compile(r"column_(\d+)")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The place and the names of a table.
+
+    Attributes
+    ----------
+    first : int
+        Which row is the first one of data.
+    names : tuple of str
+        Distinct; an empty one where the file names no column.
+    notes : tuple of str
+        What was decided.
+    """
+
+    first: int
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def find_shape(
+    rows: Sequence[Sequence[str]],
+    header: bool | None = None,
+    expected: Sequence[str] = (),
+    above: Sequence[str] = (),
+) -> Shape:
+    """Tell titles, names and data in a table's first rows.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        The first rows, none of them empty.
+    header : bool, default=None
+        Whether a row of names stands above the data; None tells it by the values.
+    expected : sequence of str
+        Names known from training, the target's last.
+    above : sequence of str
+        Values of a comment right above, which may be the names.
+
+    Returns
+    -------
+    Shape
+
+    Examples
+    --------
+    >>> find_shape([["Sales of 2020"], ["size", "price"], ["1", "2"], ["3", "4"]])
+    Shape(first=2, names=('size', 'price'), notes=('left out 1 line above the names',))
+    >>> find_shape([["5.1", "Ulm"], ["4.9", "Bonn"], ["5.0", "Ulm"]]).names
+    ('column_1', 'column_2')
+    """
+    if not rows:
+        return Shape(0, (), ())
+    width = _width(rows)
+    titles = _titles(rows, width)
+    notes = []
+    if titles:
+        lines = "line" if titles == 1 else "lines"
+        notes.append(f"left out {titles} {lines} above the names")
+    rows = rows[titles:]
+    named = has_names(rows, width, expected) if header is None else header
+    if named:
+        return Shape(titles + 1, *_names(rows[0], rows[1:], width, notes))
+    if header is None and len(above) == width and not any(map(_is_number, above)):
+        return Shape(titles, *_names(above, rows, width, [*notes, "the names stand in a comment"]))
+    names = _numbered(width, expected)
+    if header is None:
+        notes.append(
+            f"no names in the first line ({_shown(rows[0])}): the columns are {names[0]} to "
+            f"{names[-1]}; --header takes it for the names"
+        )
+    return Shape(titles, names, tuple(notes))
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    count = Counter(map(len, rows))
+    return max(count, key=lambda n: (count[n], n))
+
+
+def _titles(rows: Sequence[Sequence[str]], width: int) -> int:
+    """Count the rows above the table: of one value, or far too few, where all others have more."""
+    for i, row in enumerate(rows[:MOST_TITLES]):
+        filled = sum(bool(v.strip()) for v in row)
+        if width < 2 or filled > 1 or (filled == 1 and width == 2 and len(row) == 2):
+            return i if i < len(rows) - 1 or width < 2 else 0
+    return 0
+
+
+def has_names(rows: Sequence[Sequence[str]], width: int, expected: Sequence[str] = ()) -> bool:
+    """Whether the first row names the columns: by names that are known, else by the values.
+
+    A word above numbers speaks for names; a value like those below it speaks against.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+    width : int
+        How many values a row has.
+    expected : sequence of str
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> has_names([["1990", "2000"], ["0.5", "7"], ["0.1", "8"]], 2)
+    True
+    >>> has_names([["b", "x"], ["a", "x"], ["b", "y"]], 2)
+    False
+    """
+    first = [v.strip() for v in rows[0]]
+    known = {name.casefold() for name in expected}
+    if known and any(v.casefold() in known for v in first if v):
+        return True
+    if len(rows) == 1:
+        return not (first and all(_is_number(v) or v.lower() in GAPS for v in first))
+    if _counts_up(first) and not _counts_up(rows[1]):
+        return True
+    votes = [
+        _vote(value, [row[i].strip() for row in rows[1:] if i < len(row)])
+        for i, value in enumerate(first[:width])
+        if value
+    ]
+    against = votes.count(_NUMBER) + votes.count(_WORD)
+    if _NAME in votes:
+        return votes.count(_NAME) >= against
+    # A name may be one of the words below it by chance; not in half of the columns.
+    return _NUMBER not in votes and 2 * against < max(1, len(votes))
+
+
+def _vote(value: str, below: Sequence[str]) -> int:
+    """Whether the value is a name, or one of the numbers or words below it, or nothing tells."""
+    below = [v for v in below if v]
+    if not below or value.lower() in GAPS:
+        return 0
+    parsed = parse_column(objects(below))
+    if parsed.kind == "words":
+        return _WORD if value in below else 0
+    alone = parse_column(objects([value]))
+    return _NUMBER if alone.kind == parsed.kind else _NAME
+
+
+def _is_number(value: str) -> bool:
+    return parse_column(objects([value])).kind == "numeric"
+
+
+def _counts_up(row: Sequence[str]) -> bool:
+    """Whether a row has three numbers or more and they rise evenly, as 0, 1, 2 or as years do."""
+    numbers = [int(v) for v in row if v.strip().isdecimal()]
+    steps = np.diff(numbers)
+    even = len(numbers) > 2 and steps[0] > 0 and bool((steps == steps[0]).all())
+    years = len(numbers) > 1 and 1800 <= numbers[0] < numbers[-1] <= 2100 and (steps > 0).all()
+    return even or bool(years)
+
+
+def _names(
+    first: Sequence[str], below: Sequence[Sequence[str]], width: int, notes: list[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Distinct names for all columns, and the notes on what was changed."""
+    names = [" ".join(v.split()) if v.isspace() else v.strip() for v in first]
+    extra = any(value.strip() for row in below for value in row[len(names) :])
+    if extra and len(names) == width - 1 and _rows_are_named(below, width):
+        names = ["", *names]  # R writes its names of rows so
+        notes = [*notes, "the first column has no name, the others have theirs one further on"]
+    elif not extra:
+        names += [""] * (width - len(names))
+    taken: set[str] = set()
+    for i, name in enumerate(names):
+        new, number = name, 2
+        while name and new in taken:
+            new, number = f"{name}_{number}", number + 1
+        if new != name:
+            notes = [*notes, f"a second column {name!r} is called {new!r}"]
+            while new in names[i + 1 :]:  # x, x, x_2: the last one keeps what it is called
+                new += "_"
+        taken.add(new)
+        names[i] = new
+    return tuple(names), tuple(notes)
+
+
+def _rows_are_named(below: Sequence[Sequence[str]], width: int) -> bool:
+    different = {row[0] for row in below}
+    return len(below) > 2 and len(different) == len(below) and {*map(len, below)} == {width}
+
+
+def _numbered(width: int, expected: Sequence[str]) -> tuple[str, ...]:
+    """column_1 and so on; without the target's number where that column alone is lacking."""
+    known = [int(m[1]) for m in map(_NUMBERED.fullmatch, expected) if m]
+    numbers = list(range(1, width + 1))
+    if known and len(known) == len(expected) and max(known) == width + 1 and known[-1] <= width:
+        numbers = [n for n in range(1, width + 2) if n != known[-1]]
+    return tuple(f"column_{n}" for n in numbers)
+
+
+def _shown(row: Sequence[str]) -> str:
+    shown = ", ".join(v.strip() for v in row[:3]) + (", ..." if len(row) > 3 else "")
+    return shown if len(shown) < 60 else shown[:57] + "..."

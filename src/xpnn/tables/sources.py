@@ -1,0 +1,182 @@
+"""From a file, or standard input, to its bytes and its text: unpacked and decoded."""
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import os
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+from xpnn.tables.columns import TableError
+
+_PACKED = {
+    b"\x1f\x8b": gzip.decompress,
+    b"BZh": bz2.decompress,
+    b"\xfd7zXZ\x00": lzma.decompress,
+}
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1c\x1d\x1e\x1f")) + b"\x7f"
+
+
+def read_bytes(source: str | os.PathLike[str]) -> bytes:
+    """Read a file, or standard input for ``-``, unpacked from gzip, bzip2, xz or zip.
+
+    What is packed is told by the content, not by the name.
+
+    Parameters
+    ----------
+    source : path-like or str
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    TableError
+        For a damaged archive, or a zip file of several tables.
+    OSError
+        When the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "t.csv.gz")
+    ...     _ = path.write_bytes(gzip.compress(b"a,b"))
+    ...     read_bytes(path)
+    b'a,b'
+    """
+    data = sys.stdin.buffer.read() if str(source) == "-" else Path(source).read_bytes()
+    try:
+        for magic, unpack in _PACKED.items():
+            if data.startswith(magic):
+                return unpack(data)
+        if data.startswith(b"PK\x03\x04"):
+            return _unzip(source, data)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        raise TableError(f"{source} is a damaged archive ({error}); get it anew.") from error
+    return data
+
+
+def _unzip(source: str | os.PathLike[str], data: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = [n for n in archive.namelist() if not n.endswith("/")]
+        if "[Content_Types].xml" in names:
+            return data  # a workbook
+        names = [n for n in names if not n.startswith("__MACOSX/")]
+        if len(names) != 1:
+            shown = ", ".join(names[:5])
+            raise TableError(
+                f"{source} holds {len(names)} files ({shown}); unpack it and give one of them."
+            )
+        try:
+            return archive.read(names[0])
+        except RuntimeError as error:
+            raise TableError(f"{source} has a password; unpack it first.") from error
+
+
+def check_encoding(encoding: str) -> None:
+    """Refuse the name of an encoding that Python does not know.
+
+    Parameters
+    ----------
+    encoding : str
+
+    Raises
+    ------
+    TableError
+        With names that it knows.
+
+    Examples
+    --------
+    >>> check_encoding("latin-1")
+    """
+    try:
+        "".encode(encoding)
+    except LookupError as error:
+        raise TableError(
+            f"--encoding {encoding!r} is unknown; try utf-8, cp1252, latin-1, utf-16, cp1251, "
+            f"shift_jis or gb18030."
+        ) from error
+
+
+def decode(data: bytes, source: str, encoding: str | None = None) -> tuple[str, list[str]]:
+    """Turn bytes into text, telling the encoding where it is not given.
+
+    Parameters
+    ----------
+    data : bytes
+    source : str
+        How errors name it.
+    encoding : str, default=None
+        None tells it: by a byte order mark, else UTF-8 where that fits, else cp1252.
+
+    Returns
+    -------
+    text : str
+        Without NULs.
+    notes : list of str
+        What was decided.
+
+    Raises
+    ------
+    TableError
+        For bytes that are no text.
+
+    Examples
+    --------
+    >>> decode("Orléans".encode("latin-1"), "t.csv")
+    ('Orléans', ['not UTF-8: read as cp1252; --encoding names another'])
+    """
+    notes: list[str] = []
+    try:
+        encoding = encoding or _marked_encoding(data, source)
+        if encoding is not None:
+            text = data.decode(encoding).removeprefix("\ufeff")
+        else:
+            text, encoding = _guess(data)
+        if encoding in ("utf-16", "utf-32", "utf-16-le", "utf-16-be", "cp1252", "latin-1"):
+            notes.append(f"not UTF-8: read as {encoding}; --encoding names another")
+    except UnicodeError as error:
+        raise TableError(f"{source} is no text in {encoding}; try another --encoding.") from error
+    if "\0" in text:
+        notes.append(f"left out NUL characters, {text.count(chr(0)):,} of them")
+        text = text.replace("\0", "")
+    return text, notes
+
+
+def _marked_encoding(data: bytes, source: str) -> str | None:
+    for mark, encoding in _BOMS:
+        if data.startswith(mark):
+            return encoding
+    head = data[:65536]
+    nuls = head.count(0)
+    if nuls > 0.3 * len(head):  # Latin text in UTF-16: every other byte is 0
+        even = head[::2].count(0)
+        if even in (0, nuls):
+            return "utf-16-be" if even else "utf-16-le"
+    if len(head) - len(head.translate(None, _CONTROL)) > max(1, 0.01 * len(head)):
+        raise TableError(
+            f"{source} is no table: neither text nor Parquet nor a workbook; save it as CSV."
+        )
+    return None
+
+
+def _guess(data: bytes) -> tuple[str, str]:
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            return data.decode(encoding), encoding
+        except UnicodeDecodeError:
+            continue
+    return data.decode("latin-1"), "latin-1"

@@ -1,0 +1,182 @@
+"""Tables whose values have types: Parquet by pyarrow, workbooks by openpyxl."""
+
+import datetime as dt
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from xpnn.tables.columns import Columns, TableError, as_text, objects
+from xpnn.tables.texts import ArrowColumn, Source
+
+
+def read_parquet(data: bytes, source: str) -> tuple[Columns, dict[str, Source], list[str]]:
+    """Columns of a Parquet file, by pyarrow.
+
+    The index that pandas stores stands first, or is left out where it has no name.
+
+    Parameters
+    ----------
+    data : bytes
+    source : str
+        How errors name it.
+
+    Returns
+    -------
+    columns : dict of str to ndarray
+    texts : dict of str to callable
+        What gives a column's spelling, where its values do not tell it.
+    notes : list of str
+        What was decided.
+
+    Raises
+    ------
+    ImportError
+        Without pyarrow; says how to install it.
+    TableError
+        For a damaged file.
+
+    Examples
+    --------
+    >>> import pyarrow as pa, pyarrow.parquet as pq
+    >>> file = io.BytesIO()
+    >>> pq.write_table(pa.table({"size": [1, None], "ok": [True, False]}), file)
+    >>> columns, texts, _ = read_parquet(file.getvalue(), "t.parquet")
+    >>> columns["size"], texts["ok"]()
+    (array([ 1., nan]), array(['True', 'False'], dtype=object))
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            'Reading Parquet needs pyarrow; get it with: python -m pip install "xpnn[data]"'
+        ) from error
+    try:
+        table = pq.ParquetFile(pa.BufferReader(data)).read()
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(f"{source} is no Parquet file, or is damaged; write it anew.") from error
+    stored = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    index = [n for n in stored if isinstance(n, str) and n in table.column_names]
+    columns: Columns = {}
+    texts: dict[str, Source] = {}
+    notes: list[str] = []
+    order = sorted(range(table.num_columns), key=lambda i: table.column_names[i] not in index)
+    for i in order:
+        name = table.column_names[i]
+        if name.startswith("__index_level_"):
+            notes.append(f"left out {name!r}: pandas' index")
+            continue
+        while name in columns:
+            notes.append(f"a second column {name!r} is called {name + '_2'!r}")
+            name += "_2"
+        found = _column(table.column(i))
+        if found is None:
+            notes.append(f"left out {name!r}: it holds {table.column(i).type}")
+        else:
+            columns[name], texts[name] = found
+    return columns, texts, notes
+
+
+def _column(column: Any) -> tuple[np.ndarray, Source] | None:
+    """A column's values, and what gives their text; None for lists and the like."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind, is_a = column.type, pa.types
+    if is_a.is_binary(kind) or is_a.is_large_binary(kind):
+        try:
+            column = column.cast(pa.large_string())
+        except pa.ArrowInvalid:
+            return None  # a picture, say
+        kind = column.type
+    if is_a.is_string(kind) or is_a.is_large_string(kind) or kind == pa.string_view():
+        text = ArrowColumn(pc.fill_null(column.cast(pa.large_string()), ""))
+        return text.values(), text.text
+    seconds = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+    if is_a.is_timestamp(kind) or is_a.is_date(kind):
+        values = column.cast(pa.timestamp("us"), safe=False).to_numpy()
+    elif is_a.is_duration(kind) or is_a.is_time(kind):
+        whole = column.cast(pa.int32()) if is_a.is_time32(kind) else column
+        numbers = whole.cast(pa.int64()).cast(pa.float64(), safe=False).to_numpy()
+        values = numbers / seconds[kind.unit]
+    elif is_a.is_boolean(kind):
+        values = column.cast(pa.int8()).cast(pa.float64()).to_numpy()
+        return values, _later(column, {True: "True", False: "False"}.get)
+    elif is_a.is_integer(kind) or is_a.is_decimal(kind):
+        return column.cast(pa.float64(), safe=False).to_numpy(), _later(column, _number_text)
+    elif is_a.is_floating(kind) or is_a.is_null(kind):
+        values = column.cast(pa.float64()).to_numpy()
+    else:
+        return None
+    return values, lambda: as_text(values)
+
+
+def _later(column: Any, text: Callable[[Any], str | None]) -> Source:
+    return lambda: objects([text(v) for v in column.to_pylist()])
+
+
+def _number_text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def read_workbook(data: bytes, source: str) -> tuple[list[list[str]], list[str]]:
+    """Rows of text of a workbook's first sheet that has any, by openpyxl.
+
+    Parameters
+    ----------
+    data : bytes
+    source : str
+        How errors name it.
+
+    Returns
+    -------
+    rows : list of list of str
+        Without empty ones; all of one width.
+    notes : list of str
+        What was decided.
+
+    Raises
+    ------
+    ImportError
+        Without openpyxl; says how to install it.
+    TableError
+        For a damaged file.
+
+    Examples
+    --------
+    See `xpnn.tables.read.read_table`.
+    """
+    try:
+        import openpyxl
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            'Reading a workbook needs openpyxl; get it with: python -m pip install "xpnn[data]"'
+        ) from error
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+    except Exception as error:  # openpyxl raises what its parsers raise
+        raise TableError(f"{source} is no workbook, or is damaged; save it anew.") from error
+    names = book.sheetnames
+    for sheet in book.worksheets:
+        rows = [[_cell(v) for v in row] for row in sheet.iter_rows(values_only=True)]
+        rows = [row for row in rows if any(row)]
+        if rows:
+            width = max(map(len, rows))
+            more = f" of {len(names)}" if len(names) > 1 else ""
+            notes = [f"read the sheet {sheet.title!r}{more}"] if more else []
+            return [row + [""] * (width - len(row)) for row in rows], notes
+    return [], []
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dt.timedelta):
+        return f"{value.days} days {dt.timedelta(seconds=value.seconds)}"
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "" if value is None else str(value).strip()
