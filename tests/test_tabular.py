@@ -205,8 +205,17 @@ def test_importances_find_what_the_target_follows_from(regressor):
     assert list(found)[0] == "size" and set(found) == set(FRAME.columns)
     assert found["size"][0] > 5 * abs(found["day"][0])
     copy = pickle.loads(pickle.dumps(regressor))
+    assert copy.feature_importance() == found
+    of_rows = copy.feature_importance(FRAME, Y, n_repeats=2)
+    assert list(of_rows)[0] == "size" and of_rows["size"][0] > found["size"][0] / 3
+    del copy.importance_
     with pytest.raises(ValueError, match="training rows are not there"):
         copy.feature_importance()
+
+
+def test_importances_of_classes(classifier):
+    assert list(classifier.feature_importance(n_repeats=2))[0] == "size"
+    assert list(classifier.feature_importance(FRAME, CLASSES, n_repeats=2))[0] == "size"
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9])

@@ -302,7 +302,7 @@ def fit_encoding(frame: Frame, bins: int = 0) -> Encoding:
             kind, style, told = "words", {}, ()
             values = parse_as(given, kind, style, name)
         else:
-            parsed = parse_column(given)
+            parsed = frame.parsed.get(name) or parse_column(given)
             kind, style, told, values = parsed.kind, parsed.style, parsed.notes, parsed.values
         if told:
             notes[name] = tuple(told)
@@ -359,6 +359,41 @@ def _words(name: str, style: dict[str, Any], values: np.ndarray) -> Words | str:
     spread = Spread.of(np.log1p([counts[v] for v in values.tolist() if v is not None]))
     kept = {word: n for word, n in counts.items() if n > 1}
     return Words(name, style, categories, bool(missing), kept, spread)
+
+
+def unknown_words(encoding: Encoding, frame: Frame) -> dict[str, tuple[int, str, str]]:
+    """Columns with words that training had not.
+
+    Parameters
+    ----------
+    encoding : Encoding
+    frame : Frame
+
+    Returns
+    -------
+    dict of str to (count, word, near)
+        In how many rows, the first of them, and the word of training that differs from it in
+        capitals or spaces alone, or an empty text.
+
+    Examples
+    --------
+    >>> from xpnn.tables.frames import read_frame
+    >>> encoding = fit_encoding(read_frame({"sex": ["male", "female", "male"]}))
+    >>> unknown_words(encoding, read_frame({"sex": ["Male", "male"]}))
+    {'sex': (1, 'Male', 'male')}
+    """
+    found = {}
+    for column in encoding.columns:
+        if not isinstance(column, Words) or column.name not in frame.columns:
+            continue
+        known = set(column.categories) | set(column.counts)
+        plain = {word.casefold().strip(): word for word in known}
+        read = parse_as(frame.columns[column.name], "words", column.style, column.name)
+        other = [v for v in read.tolist() if v is not None and v not in known]
+        if other and not (column.counts and len(other) < len(read)):
+            near = plain.get(other[0].casefold().strip(), "")
+            found[column.name] = len(other), other[0], near
+    return found
 
 
 def date_parts(times: np.ndarray) -> dict[str, np.ndarray]:

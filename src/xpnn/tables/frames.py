@@ -1,6 +1,7 @@
 """Any table that a user may have, as named columns on the host."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,13 +9,15 @@ from array_api_compat import is_array_api_obj, is_numpy_array
 
 from xpnn.arrays.backend import to_numpy
 from xpnn.tables.columns import Columns, objects
+from xpnn.tables.values import Parsed
 
 
 class Frame(NamedTuple):
-    """Columns as they were given, by name, and which of them are categories by their type."""
+    """Columns as they were given, by name, and what is known of them already."""
 
     columns: Columns  # of numbers, times, or objects of any kind
-    categories: frozenset[str] = frozenset()
+    categories: frozenset[str] = frozenset()  # those that are words by their type
+    parsed: Mapping[str, Parsed] = MappingProxyType({})  # those that were read already
 
     @property
     def n_rows(self) -> int:
@@ -54,7 +57,9 @@ def read_frame(X: Any) -> Frame:
             "Sparse data was passed, but a tabular model takes dense tables alone: use "
             "X.toarray(), or MLPClassifier and MLPRegressor, which take CSR."
         )
-    if isinstance(X, Mapping):
+    if isinstance(X, Frame):
+        frame = X
+    elif isinstance(X, Mapping):
         frame = Frame({str(name): _column(values) for name, values in X.items()})
     elif hasattr(X, "columns") or hasattr(X, "column_names"):
         frame = _of_frame(X)

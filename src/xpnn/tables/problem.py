@@ -1,11 +1,12 @@
 """What a table asks: features, target and task, and which rows train, validate and test."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from xpnn.tables.columns import Columns, TableError, hint
+from xpnn.tables.frames import Frame
 from xpnn.tables.ids import is_row_name, numbers_the_rows
 from xpnn.tables.preprocessing import Preprocessing, Target, fit_preprocessing
 from xpnn.tables.read import Table
@@ -43,6 +44,11 @@ class Problem:
     def columns(self) -> Columns:
         """The features: float64, datetime64[us], or objects that are str or None."""
         return {name: parsed.values for name, parsed in self.parsed.items()}
+
+    def frame(self, rows: np.ndarray) -> Frame:
+        """Some rows of the features, for a tabular estimator."""
+        parsed = {n: replace(p, values=p.values[rows]) for n, p in self.parsed.items()}
+        return Frame({n: p.values for n, p in parsed.items()}, parsed=parsed)
 
     def fit_preprocessing(self, rows: np.ndarray, *, scale_target: bool = True) -> Preprocessing:
         """What `xpnn.preprocessing.fit_preprocessing` learns from some rows."""

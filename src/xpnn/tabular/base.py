@@ -47,7 +47,11 @@ from xpnn.tabular.training import (
 from xpnn.training.callbacks import ProgressBar
 from xpnn.training.data import predict_in_chunks
 
-_MOST_ROWS = 10_000  # that importances are computed from
+_MOST_ROWS = 2_000  # that importances are computed from
+
+
+def _some_rows(n: int) -> np.ndarray:
+    return np.unique(np.linspace(0, n - 1, min(n, _MOST_ROWS)).astype(np.int64))
 
 
 class BaseTabular(OnDevice):
@@ -68,6 +72,8 @@ class BaseTabular(OnDevice):
     valleys_: dict[int, tuple[float, float]]
     validation_score_: float
     fit_time_: float
+    outcome_: str
+    importance_: dict[str, tuple[float, float]]
     _n_out: int
     _folds: np.ndarray
     _raw: np.ndarray
@@ -92,6 +98,10 @@ class BaseTabular(OnDevice):
     @abstractmethod
     def _read_task(self, y: Any, n: int, weight: np.ndarray | None) -> tuple[Any, ...]:
         """Check y; set what is known of the outputs; return target, weight, strata and loss."""
+
+    @abstractmethod
+    def _task_of(self, x: np.ndarray, y: Any) -> Task:
+        """Rows with a target that is known, to be scored on."""
 
     @abstractmethod
     def _adopt_outputs(self, prediction: np.ndarray, task: Task) -> None:
@@ -142,7 +152,7 @@ class BaseTabular(OnDevice):
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         began = time.perf_counter()
         frame = read_frame(X)
-        if isinstance(X, Mapping):
+        if isinstance(X, Mapping | Frame):
             self.feature_names_in_ = np.asarray(list(frame.columns), dtype=object)
         else:
             validate_data(self, X, reset=True, skip_check_array=True)
@@ -168,7 +178,7 @@ class BaseTabular(OnDevice):
         self.network_ = make_network(
             self.recipe_, x.shape[1], n_numbers, self._n_out, loss.link
         )
-        self._seed = seed = draw_seed(self.random_state)
+        seed = draw_seed(self.random_state)
         self._task = task = Task(x, target, weight, strata, loss, classes)
         fitted = fit_members(
             self.network_,
@@ -200,6 +210,8 @@ class BaseTabular(OnDevice):
         self._folds, self._raw = fitted.folds, fitted.raw
         self.valleys_ = dict(fitted.valleys)
         self.history_ = {name: list(curve) for name, curve in fitted.history.items()}
+        self.outcome_ = fitted.outcome
+        self.__dict__.pop("importance_", None)
         self._adopt_outputs(fitted.prediction, task)
 
     # -- predicting -----------------------------------------------------------------------------
@@ -231,47 +243,63 @@ class BaseTabular(OnDevice):
         check_is_fitted(self)
         return summary(self)
 
-    def feature_importance(self, n_repeats: int = 5) -> dict[str, tuple[float, float]]:
-        """How much worse the training rows are predicted out of fold when a column is permuted.
+    def feature_importance(
+        self, X: Any = None, y: Any = None, *, n_repeats: int = 5
+    ) -> dict[str, tuple[float, float]]:
+        """How much worse rows are predicted when a column's values are permuted among them.
 
         Parameters
         ----------
+        X : table of shape (n_samples, n_features), default=None
+            None takes the training rows, each predicted by a member that has not seen it.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         n_repeats : int, default=5
             Permutations of each column.
 
         Returns
         -------
         dict of str to (mean, standard deviation)
-            Rise of the loss (log-loss of classes, else that of training, of a target with the
-            variance 1), the most important column first.
+            Rise of the loss (log-loss of classes; of a regression that of training, of a target
+            with the variance 1), the most important column first. A file keeps those of the
+            training rows that were computed last; at most 2,000 rows are looked at.
 
         Raises
         ------
         ValueError
-            For an estimator that was loaded or unpickled: training rows are not kept in files.
+            Without X for an estimator from a file that has none: rows are not kept in files.
         """
         check_is_fitted(self)
-        if not hasattr(self, "_task"):
+        if X is None and not hasattr(self, "_task"):
+            if hasattr(self, "importance_"):
+                return dict(self.importance_)
             raise ValueError(
-                "The training rows are not there: an estimator from a file has none. Call "
-                "feature_importance() before you save it, or fit again."
+                "The training rows are not there: a file has none. Pass X and y, or call "
+                "feature_importance() before you save the estimator."
             )
-        task, places = self._task, self.encoding_.places
-        rows = np.arange(len(task.x))
-        if len(rows) > _MOST_ROWS:
-            rows = np.linspace(0, len(rows) - 1, _MOST_ROWS).astype(np.int64)
-        some = task.of_rows(rows)
+        if X is not None:
+            x, _ = self._read_inputs(X)
+            task = self._task_of(x, y)
+            rows = _some_rows(len(x))
+            return self._importance(task.of_rows(rows), None, n_repeats)
+        rows = _some_rows(len(self._task.x))
+        some = self._task.of_rows(rows)
+        self.importance_ = self._importance(some, self._folds[:, rows], n_repeats)
+        return dict(self.importance_)
 
+    def _importance(
+        self, task: Task, folds: np.ndarray | None, n_repeats: int
+    ) -> dict[str, tuple[float, float]]:
         def loss(x: np.ndarray) -> float:
-            prediction = 0.0
+            if folds is None:
+                return score_of(self._predict_inputs(x), task)
+            prediction = np.zeros((len(x), self._n_out))
             for i, weight in enumerate(self._weights):
                 theta, buffers = self._arrays[f"theta_{i}"], self._arrays[f"buffers_{i}"]
-                about = self._folds[:, rows], self._backend
-                raw = held_outputs(self.network_, theta, buffers, x, *about)
-                prediction = prediction + weight * mean_prediction(raw, some, self.network_)
-            return score_of(np.asarray(prediction), some)
+                raw = held_outputs(self.network_, theta, buffers, x, folds, self._backend)
+                prediction += weight * mean_prediction(raw, task, self.network_)
+            return score_of(prediction, task)
 
-        return permutation_importance(some.x, places, loss, n_repeats, self._seed)
+        return permutation_importance(task.x, self.encoding_.places, loss, n_repeats, 0)
 
     def _predict_inputs(self, x: np.ndarray, kind: str = "predict") -> np.ndarray:
         """The mean prediction of all members, (n, n_out); or each one's outputs, members first."""
@@ -288,7 +316,7 @@ class BaseTabular(OnDevice):
     def _read_frame(self, X: Any) -> Frame:
         """A table with the columns of fit."""
         frame = read_frame(X)
-        if isinstance(X, Mapping):
+        if isinstance(X, Mapping | Frame):
             return frame
         validate_data(self, X, reset=False, skip_check_array=True)
         if len(frame.columns) != self.n_features_in_:

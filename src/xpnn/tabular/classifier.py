@@ -119,6 +119,10 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     def _loss(self) -> Loss:
         return get_loss("softmax_cross_entropy")
 
+    def _task_of(self, x: np.ndarray, y: Any) -> Task:
+        codes = self._labels.encode(read_target(self, y, x, numeric=False))
+        return Task(x, codes, None, codes, self._loss(), True)
+
     def _adopt_outputs(self, probability: np.ndarray, task: Task) -> None:
         codes, weight = task.target, task.weight
         self.temperature_ = fit_temperature(probability, codes, weight)

@@ -12,7 +12,8 @@ from xpnn.model.network import Network
 from xpnn.tables.encoding import Encoding
 from xpnn.tabular.recipe import Recipe
 
-_ATTRIBUTES = ("n_features_in_", "feature_names_in_", "valleys_", "history_", "fit_time_")
+_ATTRIBUTES = ("n_features_in_", "valleys_", "history_", "fit_time_", "outcome_")
+_PERHAPS = ("feature_names_in_", "importance_", "target_name_")
 _OF_CLASSES = ("temperature_", "validation_score_", "validation_log_loss_")
 _OF_NUMBERS = ("validation_score_", "_vector")
 _TARGET = ("_center", "_spread", "_low", "_high")
@@ -26,7 +27,7 @@ def to_record(estimator: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     estimator : fitted TabularClassifier or TabularRegressor
     """
     classes = hasattr(estimator, "_labels")
-    names = _ATTRIBUTES + (_OF_CLASSES if classes else _OF_NUMBERS)
+    names = _ATTRIBUTES + _PERHAPS + (_OF_CLASSES if classes else _OF_NUMBERS)
     header = {
         "params": record.plain_params(estimator),
         "encoding": estimator.encoding_.to_dict(),
@@ -93,7 +94,7 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
 
 def _check_attributes(given: dict[str, Any], more: tuple[str, ...]) -> None:
     known = {*_ATTRIBUTES, *more}
-    if not known - {"feature_names_in_"} <= set(given) <= known:
+    if not known <= set(given) <= known | set(_PERHAPS):
         raise ValueError(f"its attributes are {', '.join(map(str, given))}")
     if type(given["n_features_in_"]) is not int or given["n_features_in_"] < 1:
         raise ValueError(f"its n_features_in_ is {given['n_features_in_']!r}")

@@ -119,6 +119,11 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         values = np.clip(output * self._spread + self._center, self._low, self._high)
         return values[:, 0] if self._vector else values
 
+    def _task_of(self, x: np.ndarray, y: Any) -> Task:
+        y = np.asarray(to_numpy(read_target(self, y, x, numeric=True)), np.float64)
+        target = (y.reshape(len(x), -1) - self._center) / self._spread
+        return Task(x, target, None, target[:, 0], self._loss(), False)
+
     def _adopt_outputs(self, output: np.ndarray, task: Task) -> None:
         self._residuals = np.abs(self._raw - task.target) * self._spread
         self.oof_prediction_ = self._in_units(output)

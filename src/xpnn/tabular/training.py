@@ -55,6 +55,7 @@ class Fitted(NamedTuple):
     prediction: np.ndarray  # their mean out of fold, (n, n_out)
     valleys: dict[int, tuple[float, float]]  # epoch: score out of fold, weight
     history: dict[str, list[float]]
+    outcome: str  # how training ended
 
 
 def fit_members(
@@ -140,7 +141,7 @@ def _blended(
     raw = np.asarray(sum(w * v.raw for v, w in found))
     prediction = np.asarray(sum(w * p for p, w in zip(predictions, weights, strict=True)))
     scores = {v.epoch: (v.score, w) for v, w in found}
-    return Fitted(kept, folds, raw, prediction, scores, end.history)
+    return Fitted(kept, folds, raw, prediction, scores, end.history, end.outcome)
 
 
 class Held:

@@ -1,0 +1,1 @@
+"""What the `xpnn` command does, between its options and the estimators."""

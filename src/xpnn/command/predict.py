@@ -1,0 +1,184 @@
+"""Predictions for a table, as CSV."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpnn.command.scores import class_scores, number_scores, shown
+from xpnn.command.train import MAIN
+from xpnn.tables.columns import TableError, hint, objects
+from xpnn.tables.encoding import Words, unknown_words
+from xpnn.tables.frames import Frame
+from xpnn.tables.preprocessing import Categorical
+from xpnn.tables.read import Table
+from xpnn.tables.values import GAPS, parse_column
+
+
+class Model(NamedTuple):
+    """An estimator and what is known of its table."""
+
+    estimator: Any
+    target: str
+    features: list[str]
+
+    @property
+    def expected(self) -> list[str]:
+        """Names of a table's columns, the target's last."""
+        return [*self.features, self.target]
+
+    @property
+    def task(self) -> str:
+        """Classification or regression."""
+        return "classification" if hasattr(self.estimator, "classes_") else "regression"
+
+    def inputs(self, table: Table) -> Any:
+        """What the estimator's `predict` takes."""
+        if hasattr(self.estimator, "encoding_"):
+            words = [c.name for c in self.estimator.encoding_.columns if isinstance(c, Words)]
+            return Frame(table.with_text(words))
+        preprocessing = self.estimator.preprocessing_  # of the MLP estimators: older files
+        words = [f.name for f in preprocessing.features if isinstance(f, Categorical)]
+        x = preprocessing.transform(table.with_text(words))
+        return x.astype(self.estimator.dtype or "float32")
+
+    def predictions(self, inputs: Any) -> np.ndarray:
+        """Classes, or numbers in the target's unit."""
+        found = np.asarray(self.estimator.predict(inputs))
+        if hasattr(self.estimator, "encoding_"):
+            return found
+        inverse: np.ndarray = self.estimator.preprocessing_.inverse_target(found)
+        return inverse
+
+
+def model_of(estimator: Any, where: str) -> Model:
+    """An estimator from a file, if it knows how a table becomes its input.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+    where : str
+        How errors name the file.
+
+    Raises
+    ------
+    ValueError
+        For one that does not.
+    """
+    if hasattr(estimator, "encoding_"):
+        names = [c.name for c in estimator.encoding_.columns]
+        return Model(estimator, getattr(estimator, "target_name_", "prediction"), names)
+    if hasattr(estimator, "preprocessing_"):
+        p = estimator.preprocessing_
+        return Model(estimator, p.target.name, [f.name for f in p.features])
+    raise ValueError(
+        f"{where} was saved without preprocessing, so nothing says how a table becomes its "
+        "input; fit a TabularClassifier or a TabularRegressor, or save it with "
+        "xpnn.save(..., preprocessing=...)."
+    )
+
+
+def predict_csv(
+    model: Model,
+    table: Table,
+    *,
+    proba: bool = False,
+    interval: float | None = None,
+    keep: Sequence[str] = (),
+) -> tuple[str, list[str]]:
+    """Predict a table's target.
+
+    Parameters
+    ----------
+    model : Model
+    table : Table
+    proba : bool, default=False
+        Whether to add a column ``p(class)`` for each class.
+    interval : float, default=None
+        Whether to add the bounds of an interval with this probability.
+    keep : sequence of str
+        Columns of the table to write before the predictions.
+
+    Returns
+    -------
+    csv : str
+        A line for each row of the table, below a line of names.
+    told : list of str
+        What a user should know: words unknown in training; where the table has the target too,
+        how well it was met.
+
+    Raises
+    ------
+    TableError
+        For columns that are missing, or text where numbers are expected.
+    """
+    for name in keep:
+        if name not in table.columns:
+            raise TableError(f"{table.name} has no column {name!r}{hint(name, table.columns)}.")
+    est, inputs = model.estimator, model.inputs(table)
+    y = model.predictions(inputs)
+    columns: list[tuple[str, Any]] = [(name, table.text(name)) for name in keep]
+    columns.append((model.target, y))
+    probability = None
+    if proba:
+        probability = np.asarray(est.predict_proba(inputs))
+        named = zip(est.classes_, probability.T, strict=True)
+        columns += [(f"p({c})", column) for c, column in named]
+    if interval is not None:
+        low, high = np.asarray(est.predict_interval(inputs, interval)).T
+        columns += [(f"{model.target} low", low), (f"{model.target} high", high)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([name for name, _ in columns])
+    writer.writerows(zip(*(_cells(column) for _, column in columns), strict=True))
+    return text.getvalue(), [*_unknown(est, inputs), *_score(model, table, y, inputs)]
+
+
+def _cells(column: np.ndarray) -> list[str]:
+    """Seven digits, all that float32 has; other values as they are."""
+    values = column.tolist()
+    return ["" if v is None else f"{v:.7g}" if isinstance(v, float) else str(v) for v in values]
+
+
+def _unknown(estimator: Any, inputs: Any) -> Iterator[str]:
+    if not hasattr(estimator, "encoding_"):
+        return
+    for name, (count, word, near) in unknown_words(estimator.encoding_, inputs).items():
+        like = f"; training had {near!r}" if near else ""
+        rows = "row has" if count == 1 else "rows have"
+        yield f"note    {name!r}: {count:,} {rows} words unknown in training ({word!r}{like})"
+
+
+def _score(model: Model, table: Table, y: np.ndarray, inputs: Any) -> Iterator[str]:
+    """How well the target was met, where the table has it."""
+    name = model.target
+    if name not in table.columns:
+        return
+    if model.task == "classification":
+        truth = table.text(name)
+        labels = set(map(str, model.estimator.classes_.tolist()))
+        known = np.array([t is not None and (t in labels or t.lower() not in GAPS) for t in truth])
+        predicted = objects([str(v) for v in y.tolist()])
+        if not known.any():
+            return
+        scores = {"accuracy": float((truth[known] == predicted[known]).mean())}
+        if hasattr(model.estimator, "encoding_"):
+            probability = np.asarray(model.estimator.predict_proba(inputs))[known]
+            classes = np.array([str(c) for c in model.estimator.classes_.tolist()])
+            order = np.argsort(classes)
+            about = truth[known].astype(str), predicted[known].astype(str), probability[:, order]
+            scores = class_scores(*about, classes[order])
+    else:
+        parsed = parse_column(table.columns[name], decimal=table.decimal)
+        if parsed.kind != "numeric":
+            return
+        known = ~np.isnan(parsed.values)
+        if not known.any():
+            return
+        scores = number_scores(parsed.values[known], y[known])
+        if np.isnan(scores[MAIN["regression"]]):
+            return
+    text = ", ".join(f"{k} {shown(k, v)}" for k, v in scores.items())
+    yield f"{text} on {int(known.sum()):,} rows with {name!r}"

@@ -1,0 +1,79 @@
+"""Which rows are for the test: a fair part, whole groups, or the latest."""
+
+import numpy as np
+
+from xpnn.tables.columns import TableError, as_text
+from xpnn.tables.problem import split_rows
+
+
+def split_by_groups(groups: np.ndarray, test_size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test rows, no group in both.
+
+    Parameters
+    ----------
+    groups : ndarray of shape (n,)
+        What must stay together, such as a patient's name; a missing value is a group too.
+    test_size : float
+        About which part of the rows is for the test.
+
+    Raises
+    ------
+    TableError
+        For fewer than two groups.
+
+    Examples
+    --------
+    >>> train, test = split_by_groups(np.array(["a", "a", "b", "b"], dtype=object), 0.5)
+    >>> len(train), len(test)
+    (2, 2)
+    """
+    names = [v or "" for v in as_text(groups).tolist()]
+    different = sorted(set(names))
+    if len(different) < 2:
+        raise TableError("All rows are of one group, so none is left for a test.")
+    mixed = np.random.default_rng(0).permutation(len(different))
+    counts = {name: names.count(name) for name in different}
+    chosen: set[str] = set()
+    for i in mixed[:-1]:
+        if chosen and sum(counts[c] for c in chosen) >= test_size * len(names):
+            break
+        chosen.add(different[i])
+    test = np.array([name in chosen for name in names])
+    return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+def split_by_time(times: np.ndarray, test_size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Training rows and, later than all of these, test rows.
+
+    Parameters
+    ----------
+    times : ndarray of shape (n,)
+        Numbers or times; rows without one are for training.
+    test_size : float
+
+    Raises
+    ------
+    TableError
+        For words, or where all times are the same.
+
+    Examples
+    --------
+    >>> split_by_time(np.array([3.0, 1.0, 2.0]), 0.4)
+    (array([1, 2]), array([0]))
+    """
+    if times.dtype == object:
+        raise TableError("The column of --time holds words; name one of times or numbers.")
+    known = np.sort(times[~np.isnan(times)])
+    if not len(known) or known[0] == known[-1]:
+        raise TableError("All times are the same, so none is later; leave --time out.")
+    at = min(len(known) - 1, max(1, round(len(known) * (1.0 - test_size))))
+    later = known[known > known[at - 1]]
+    first = later[0] if len(later) else known[-1]
+    test = ~np.isnan(times) & (times >= first)
+    return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+def split_evenly(y: np.ndarray, task: str, test_size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test rows, each with its share of every class or range; see `split_rows`."""
+    train, validation, test = split_rows(y, task, test_size)
+    return np.union1d(train, validation), test

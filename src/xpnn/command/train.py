@@ -1,0 +1,224 @@
+"""One training on a table, from rows to files."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xpnn._version import __version__
+from xpnn.command.scores import baseline, class_scores, confusion, number_scores
+from xpnn.files.atomic import write_atomic
+from xpnn.files.model import save
+from xpnn.tables.problem import Problem
+
+MODEL, HISTORY, PICTURE = "model.safetensors", "history.json", "learning_curve.png"
+MAIN = {"classification": "accuracy", "regression": "R2"}
+"""The score that stands first."""
+
+_GIVEN_AWAY = 0.98
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a training. `seconds` are those of fit alone."""
+
+    test: dict[str, float]
+    validation: dict[str, float]
+    baseline: dict[str, float]
+    rows: dict[str, int]
+    epochs: int
+    seconds: float
+    parameters: int
+    confusion: list[list[int]] | None = None
+    classes: list[Any] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def make_estimator(task: str, params: Mapping[str, Any]) -> Any:
+    """An unfitted tabular estimator.
+
+    Parameters
+    ----------
+    task : {"classification", "regression"}
+    params : mapping of str to object
+    """
+    from xpnn.tabular.classifier import TabularClassifier
+    from xpnn.tabular.regressor import TabularRegressor
+
+    return (TabularClassifier if task == "classification" else TabularRegressor)(**params)
+
+
+def train_on(
+    problem: Problem,
+    params: Mapping[str, Any],
+    train: np.ndarray,
+    test: np.ndarray,
+    *,
+    other: Problem | None = None,
+    refit: bool = False,
+) -> tuple[Any, Report]:
+    """Fit a tabular estimator and score it.
+
+    Parameters
+    ----------
+    problem : Problem
+    params : mapping of str to object
+        Of `TabularClassifier` or `TabularRegressor`.
+    train, test : ndarray of int
+        Rows.
+    other : Problem, default=None
+        Where the test rows are, if not in `problem`.
+    refit : bool, default=False
+        Whether the estimator is fitted on all rows once more, after the test.
+
+    Returns
+    -------
+    estimator : TabularClassifier or TabularRegressor
+        With `target_name_` and importances; without a device, so that it runs anywhere.
+    report : Report
+
+    Raises
+    ------
+    TableError
+        For a value that cannot be read.
+    DivergedError
+        When a weight becomes NaN or infinite.
+
+    Examples
+    --------
+    >>> from xpnn.command.splits import split_evenly
+    >>> from xpnn.tables.problem import make_problem
+    >>> from xpnn.tables.read import read_table
+    >>> problem = make_problem(read_table("iris"))
+    >>> rows = split_evenly(problem.y, "classification", 0.2)
+    >>> _, report = train_on(problem, {"random_state": 0, "epochs": 40}, *rows)
+    >>> report.test["accuracy"] > 0.8
+    True
+    """
+    task = problem.target.task
+    estimator = make_estimator(task, params)
+    estimator.fit(problem.frame(train), problem.y[train])
+    held = problem if other is None else other
+    report = _report(estimator, task, problem.y[train], held, test)
+    if refit:
+        estimator.fit(problem.frame(np.arange(len(problem.y))), problem.y)
+    estimator.target_name_ = problem.target.name
+    return estimator.set_params(callbacks=None, device=None, verbose=False), report
+
+
+def scores_of(estimator: Any, task: str, X: Any, y: np.ndarray) -> dict[str, float]:
+    """Scores of an estimator's predictions."""
+    if task == "regression":
+        return number_scores(y, np.asarray(estimator.predict(X)))
+    probability = np.asarray(estimator.predict_proba(X))
+    labels = estimator.classes_[probability.argmax(axis=1)]
+    return class_scores(y, labels, probability, estimator.classes_)
+
+
+def _report(est: Any, task: str, y: np.ndarray, held: Problem, test: np.ndarray) -> Report:
+    truth, X = held.y[test], held.frame(test)
+    oof, classes = est.oof_prediction_, getattr(est, "classes_", None)
+    if task == "regression":
+        validation, table = number_scores(y, oof), None
+    else:
+        validation = class_scores(y, classes[oof.argmax(axis=1)], oof, classes)
+        table = confusion(truth, est.predict(X), classes)
+    importance = est.feature_importance(n_repeats=3)
+    return Report(
+        test=scores_of(est, task, X, truth),
+        validation=validation,
+        baseline=baseline(task, y, truth, classes),
+        rows={"train": len(y), "test": len(test)},
+        epochs=len(est.history_["loss"]),
+        seconds=est.fit_time_,
+        parameters=est.network_.layout.size,
+        confusion=table,
+        classes=None if classes is None else classes.tolist(),
+        notes=_given_away(validation[MAIN[task]], importance),
+    )
+
+
+def _given_away(score: float, importance: Mapping[str, tuple[float, float]]) -> list[str]:
+    """A note where one column tells nearly all: it may be known only after the target."""
+    (name, (first, _)), *rest = importance.items()
+    others = sum(max(mean, 0.0) for _, (mean, _) in rest)
+    if not (rest and score > _GIVEN_AWAY and first > 10.0 * others):
+        return []
+    return [f"{name!r} alone gives the answer away: is it known before the target is? Else --drop"]
+
+
+def folder_for(name: str, source: str) -> Path:
+    """Where results go if nobody says: apart from those of another table of the same name.
+
+    Parameters
+    ----------
+    name : str
+        The table's.
+    source : str
+        What was given to the command.
+    """
+    where = str(Path(source).resolve()) if Path(source).exists() else source
+    for i in range(1, 1000):
+        folder = Path("xpnn-out", name if i == 1 else f"{name}-{i}")
+        try:
+            known = json.loads((folder / HISTORY).read_text("utf-8"))["options"]["path"]
+        except (OSError, ValueError, LookupError, TypeError):
+            return folder
+        if known == where:
+            return folder
+    return folder
+
+
+def write_results(
+    folder: Path, estimator: Any, report: Report, notes: Iterable[str], options: Mapping[str, Any]
+) -> None:
+    """Write the model file and the history, each in full or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        It must exist.
+    estimator : fitted estimator
+    report : Report
+    notes : iterable of str
+        What was decided of the table.
+    options : mapping of str to JSON-able objects
+        Those of the command.
+
+    Raises
+    ------
+    OSError
+        When a file cannot be written.
+    """
+    save(estimator, folder / MODEL)
+    curves = {
+        name: [float(v) if math.isfinite(v) else None for v in values]
+        for name, values in estimator.history_.items()
+    }
+    content = {
+        "xpnn": __version__,
+        "target": estimator.target_name_,
+        "columns": [c.name for c in estimator.encoding_.columns],
+        "left out": estimator.encoding_.left_out,
+        "notes": list(notes),
+        "options": dict(options),
+        "result": asdict(report),
+        "importance": estimator.importance_ if hasattr(estimator, "importance_") else {},
+        "valleys": {str(k): v for k, v in estimator.valleys_.items()},
+        "history": curves,
+    }
+    text = json.dumps(_finite(content), indent=1) + "\n"
+    write_atomic(folder / HISTORY, text.encode())
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: None stands for it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
