@@ -279,8 +279,8 @@ def test_encodings_are_told(tmp_path, encoding, note):
 
 
 def test_an_encoding_can_be_named(tmp_path):
-    table = read(tmp_path, "щит,да\nюг,1\n".encode("cp1251"), encoding="cp1251")
-    assert columns(table) == {"щит": ["юг"], "да": [1]}
+    table = read(tmp_path, "щит,да\nщи,1\n".encode("cp1251"), encoding="cp1251")
+    assert columns(table) == {"щит": ["щи"], "да": [1]}
     with pytest.raises(TableError, match="no text in ascii; try another --encoding"):
         read(tmp_path, "é,y\n1,2\n", encoding="ascii")
 
