@@ -99,7 +99,8 @@ def find_separator(lines: Sequence[str], suffix: str = "") -> Separator:
     if fits[best] > 0.5:
         return Separator(best, _quote(lines, best))
     stripped = [re.sub(r"[ \t]+", " ", line.strip()) + "\n" for line in lines]
-    if _fit(stripped, " ") > 0.9 and (suffix not in (".csv", ".tsv") or _has_numbers(stripped)):
+    body = stripped[1:] if len(stripped) > 3 else stripped  # R has one name less than values
+    if _fit(body, " ") > 0.9 and (suffix not in (".csv", ".tsv") or _has_numbers(stripped)):
         return Separator(" ", _quote(stripped, " "))
     places = _places(lines)
     if len(places) > 1:

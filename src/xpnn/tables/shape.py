@@ -66,7 +66,7 @@ def find_shape(
     >>> find_shape([["5.1", "Ulm"], ["4.9", "Bonn"], ["5.0", "Ulm"]]).names
     ('column_1', 'column_2')
     """
-    if not rows:
+    if not any(value.strip() for row in rows for value in row):
         return Shape(0, (), ())
     width = _width(rows)
     titles = _titles(rows, width)
@@ -96,10 +96,11 @@ def _width(rows: Sequence[Sequence[str]]) -> int:
 
 def _titles(rows: Sequence[Sequence[str]], width: int) -> int:
     """Count the rows above the table: of one value, or far too few, where all others have more."""
-    for i, row in enumerate(rows[:MOST_TITLES]):
-        filled = sum(bool(v.strip()) for v in row)
-        if width < 2 or filled > 1 or (filled == 1 and width == 2 and len(row) == 2):
-            return i if i < len(rows) - 1 or width < 2 else 0
+    filled = [sum(bool(v.strip()) for v in row) for row in rows[: MOST_TITLES + 1]]
+    for i, (row, count) in enumerate(zip(rows, filled[:-1], strict=False)):
+        unsure = count == 1 and width == 2 and len(row) == 2 and filled[i + 1] > 0
+        if width < 2 or count > 1 or unsure:
+            return i
     return 0
 
 
@@ -185,12 +186,10 @@ def _names(
     taken: set[str] = set()
     for i, name in enumerate(names):
         new, number = name, 2
-        while name and new in taken:
+        while name and (new in taken or (new != name and new in names)):
             new, number = f"{name}_{number}", number + 1
         if new != name:
             notes = [*notes, f"a second column {name!r} is called {new!r}"]
-            while new in names[i + 1 :]:  # x, x, x_2: the last one keeps what it is called
-                new += "_"
         taken.add(new)
         names[i] = new
     return tuple(names), tuple(notes)

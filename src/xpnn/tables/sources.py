@@ -141,11 +141,11 @@ def decode(data: bytes, source: str, encoding: str | None = None) -> tuple[str, 
     """
     notes: list[str] = []
     try:
-        encoding = encoding or _marked_encoding(data, source)
+        encoding = encoding or _marked_encoding(data)
         if encoding is not None:
             text = data.decode(encoding).removeprefix("\ufeff")
         else:
-            text, encoding = _guess(data)
+            text, encoding = _guess(data, source)
         if encoding in ("utf-16", "utf-32", "utf-16-le", "utf-16-be", "cp1252", "latin-1"):
             notes.append(f"not UTF-8: read as {encoding}; --encoding names another")
     except UnicodeError as error:
@@ -156,7 +156,7 @@ def decode(data: bytes, source: str, encoding: str | None = None) -> tuple[str, 
     return text, notes
 
 
-def _marked_encoding(data: bytes, source: str) -> str | None:
+def _marked_encoding(data: bytes) -> str | None:
     for mark, encoding in _BOMS:
         if data.startswith(mark):
             return encoding
@@ -166,17 +166,21 @@ def _marked_encoding(data: bytes, source: str) -> str | None:
         even = head[::2].count(0)
         if even in (0, nuls):
             return "utf-16-be" if even else "utf-16-le"
+    return None
+
+
+def _guess(data: bytes, source: str) -> tuple[str, str]:
+    head = data[:65536]
+    try:
+        if head.count(0) <= 0.05 * len(head):
+            return data.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError:
+        pass
     if len(head) - len(head.translate(None, _CONTROL)) > max(1, 0.01 * len(head)):
         raise TableError(
             f"{source} is no table: neither text nor Parquet nor a workbook; save it as CSV."
         )
-    return None
-
-
-def _guess(data: bytes) -> tuple[str, str]:
-    for encoding in ("utf-8", "cp1252"):
-        try:
-            return data.decode(encoding), encoding
-        except UnicodeDecodeError:
-            continue
-    return data.decode("latin-1"), "latin-1"
+    try:
+        return data.decode("cp1252"), "cp1252"
+    except UnicodeDecodeError:
+        return data.decode("latin-1"), "latin-1"

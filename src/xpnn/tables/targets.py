@@ -65,7 +65,7 @@ def read_target(
     if task == "regression" and not numeric and parsed.kind != "numeric":
         raise TableError(_no_numbers(table, name))
     if numeric and task is None:
-        task, why = _tell_task(parsed.values[~np.isnan(parsed.values)], name)
+        task, why = _tell_task(parsed, name)
         notes = [why] if why else []
     else:
         task, notes = task or "classification", []
@@ -100,12 +100,13 @@ def _no_numbers(table: Table, name: str) -> str:
     return f"The target {name!r} is not numeric {shown}; regression needs numbers. {cure}."
 
 
-def _tell_task(values: np.ndarray, name: str) -> tuple[str, str]:
+def _tell_task(parsed: Parsed, name: str) -> tuple[str, str]:
     """Classification or regression for a target of numbers, and why where it is a judgement."""
+    values = parsed.values[~np.isnan(parsed.values)]
     whole = bool((values == np.round(values)).all())
     different = np.unique(values)
     n = len(different)
-    if not whole or n > 20:
+    if not whole or n > 20 or {"marks", "grouped", "unit", "form"} & set(parsed.style):
         return "regression", ""
     if n <= 2:
         return "classification", ""
@@ -152,7 +153,9 @@ def _labels(table: Table, name: str, parsed: Parsed) -> tuple[np.ndarray, np.nda
 
 
 def _is_int(text: str) -> bool:
-    return bool(re.fullmatch(r"-?[0-9]{1,18}", text)) and str(int(text)) == text
+    if not re.fullmatch(r"-?[0-9]{1,19}", text):
+        return False
+    return abs(int(text)) < 2**63 and str(int(text)) == text
 
 
 def _gaps_among_words(

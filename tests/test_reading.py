@@ -1,0 +1,464 @@
+"""Files into columns: separators, names, encodings, packings; the same with and without pyarrow."""
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from xpnn.tables import TableError, read_table
+from xpnn.tables.delimited import read_delimited
+from xpnn.tables.read import ReadOptions
+
+PLAIN = "size,town\n1.5,Ulm\n2,Bonn\n2.5,Ulm\n"
+
+
+def write(tmp_path, content, name="t.csv"):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def columns(table):
+    return {name: column.tolist() for name, column in table.columns.items()}
+
+
+def read(tmp_path, content, name="t.csv", **options):
+    return read_table(write(tmp_path, content, name), ReadOptions(**options))
+
+
+EXPECTED = {"size": [1.5, 2, 2.5], "town": ["Ulm", "Bonn", "Ulm"]}
+
+# Small tables of every kind: those that the readers must agree on, with what they must find.
+TEXTS = {
+    "comma": (PLAIN, EXPECTED),
+    "semicolon": (PLAIN.replace(",", ";"), EXPECTED),
+    "pipe": (PLAIN.replace(",", "|"), EXPECTED),
+    "tab": (PLAIN.replace(",", "\t"), EXPECTED),
+    "spaces": (PLAIN.replace(",", "   "), EXPECTED),
+    "leading spaces": ("\n".join("  " + x for x in PLAIN.replace(",", " ").split("\n")), EXPECTED),
+    "old mac": (PLAIN.replace("\n", "\r"), EXPECTED),
+    "no end": (PLAIN.rstrip(), EXPECTED),
+    "blank lines": (PLAIN.replace("\n", "\n\n"), EXPECTED),
+    "spaces after commas": (PLAIN.replace(",", ", "), EXPECTED),
+    "blank line of spaces": (PLAIN + "   \n", EXPECTED),
+    "quotes": ('"size","town"\n1.5,"Ulm"\n"2",Bonn\n2.5,"Ulm"\n', EXPECTED),
+    "single quotes": (PLAIN.replace("Ulm", "'Ulm'").replace("Bonn", "'Bonn'"), EXPECTED),
+    "quoted newline": ('a,b\n"x\ny",1\n"z ""w""",2\n', {"a": ["x\ny", 'z "w"'], "b": [1, 2]}),
+    "newline in a name": ('"size\n(cm)";y\n0.5;1\n', {"size\n(cm)": [0.5], "y": [1]}),
+    "decimal commas": ("a;b\n1,5;2,25\n3,5;4,25\n", {"a": ["1,5", "3,5"], "b": ["2,25", "4,25"]}),
+    "sep=": ("sep=;\na;b\n1,2;2\n", {"a": ["1,2"], "b": [2]}),
+    "comments": ("# made by a tool, v1\n#\n" + PLAIN, EXPECTED),
+    "comments within": (PLAIN.replace("2,Bonn", "# a break\n2,Bonn"), EXPECTED),
+    "names in a comment": ("# size town\n1.5 Ulm\n2 Bonn\n2.5 Ulm\n", EXPECTED),
+    "titles": ("Sizes of 2020\n\n" + PLAIN, EXPECTED),
+    "titles of Excel": ("Sizes of 2020,\n,\n" + PLAIN, EXPECTED),
+    "trailing delimiter": (PLAIN.replace("\n", ",\n"), EXPECTED),
+    "trailing in the body": (PLAIN.replace("\n", ",\n").replace("town,", "town"), EXPECTED),
+    "short row": ("a,b\n1,2\n3\n", {"a": [1, 3], "b": [2, np.nan]}),
+    "R": ('"size" "town"\n"1" 1.5 "Ulm"\n"2" 2 "Bonn"\n"3" 2.5 "Ulm"\n',
+          {"column_1": [1, 2, 3], **EXPECTED}),
+    "one column": ("size\n1.5\n2\n", {"size": [1.5, 2]}),
+    "one column of words": ("sex\nMale\nF\n", {"sex": ["Male", "F"]}),
+    "one column of sentences": ("text\nof a kind\nwell\n", {"text": ["of a kind", "well"]}),
+    "gaps": ("a,b\n1,\n,x\n", {"a": [1, np.nan], "b": [None, "x"]}),
+    "blank names": ("x,,,y\n1,2,3,4\n", {"x": [1], "column_2": [2], "column_3": [3], "y": [4]}),
+    "twin names": ("x,x,x_2\n1,2,3\n", {"x": [1], "x_3": [2], "x_2": [3]}),
+    "names that differ in capitals": ("X,x\n1,2\n", {"X": [1], "x": [2]}),
+    "spaces around": (" size , town \n1.5 , Ulm \n2,Bonn\n2.5,Ulm\n", EXPECTED),
+    "years as names": ("land,1990,2000\nA,5,.5\nB,7,.25\n",
+                       {"land": ["A", "B"], "1990": [5, 7], "2000": [0.5, 0.25]}),
+    "numbered names": ("0,1,2\n.5,a,7\n.5,b,8\n", {"0": [0.5, 0.5], "1": ["a", "b"], "2": [7, 8]}),
+    "a NUL": (PLAIN.replace("Bonn", "Bo\0nn"), EXPECTED),
+    "odd quotes": ('a,b\n1,5" pipe\n2,x "y" z\n', {"a": [1, 2], "b": ['5" pipe', 'x "y" z']}),
+    "spelled numbers": ("a,b\n01,+5\n2.50,1e3\n", {"a": [1, 2.5], "b": [5, 1000]}),
+    "no numbers": ("a,b\n1_000,inf\n2,nan\n", {"a": ["1_000", "2"], "b": ["inf", "nan"]}),
+}  # fmt: skip
+HEADERLESS = {
+    "iris": "5.1,3.5,setosa\n4.9,3.0,setosa\n6.3,2.5,other\n",
+    "numbers": "1171.8,2,444.7\n4737.2,0,1359.5\n4318.9,8,1284.3\n",
+    "words": "p,x,s\ne,x,s\np,b,s\n",
+    "dates": "2020-01-01,5\n2020-01-02,7\n",
+    "fixed width": "  0.20   18.38   0\n  0.21  134.50   1\n  0.20    1.11   0\n",
+    "with gaps": "?,3.5,a\n4.9,3.0,a\n6.3,2.5,b\n",
+    "semicolons": "1,5;2\n2,5;3\n",
+}
+
+
+# -- the same by pyarrow and by the standard library --------------------------------------------
+
+
+def both(text, **options):
+    """What the two readers make of a text; or their common error."""
+    found = []
+    for arrow in (True, False):
+        try:
+            split = read_delimited(text, "t", arrow=arrow, **options)
+        except TableError as error:
+            found.append(str(error))
+            continue
+        values = [(c.values().dtype.kind, repr(c.values().tolist())) for c in split.columns]
+        texts = [c.text().tolist() for c in split.columns]
+        found.append((split.shape, split.notes, values, texts))
+    return found
+
+
+@pytest.mark.parametrize("kind", [*TEXTS, *HEADERLESS])
+def test_pyarrow_reads_what_the_standard_library_reads(kind):
+    pytest.importorskip("pyarrow")
+    text = TEXTS[kind][0] if kind in TEXTS else HEADERLESS[kind]
+    by_arrow, by_rows = both(text)
+    assert by_arrow == by_rows
+
+
+CELL = st.sampled_from(
+    (
+        *("1", "2.5", "", "a", "b c", '"q, r"', '"a ""b"""', '"x\ny"', '""', '"', "#", "inf"),
+        *(" 7 ", "+5", "é", "\u2028", "\f", "0x10", "1_0", "1e400", "٣", "true", "'"),
+    )
+)
+LINES = st.lists(st.lists(CELL, min_size=1, max_size=4).map(",".join), min_size=1, max_size=6)
+
+
+@given(LINES, st.sampled_from(["\n", "\r\n", "\r"]), st.booleans())
+@example(["a", 'b"\t",b'], "\n", False)
+@settings(max_examples=300, deadline=None)
+def test_pyarrow_reads_any_text_as_the_standard_library_does(lines, end, ended):
+    pytest.importorskip("pyarrow")
+    by_arrow, by_rows = both(end.join(lines) + (end if ended else ""))
+    assert by_arrow == by_rows
+
+
+def test_large_tables_are_read_by_pyarrow(tmp_path, monkeypatch):
+    reader = pytest.importorskip("pyarrow.csv")
+    calls = []
+    monkeypatch.setattr(
+        reader, "read_csv", lambda *a, whole=reader.read_csv: calls.append(1) or whole(*a)
+    )
+    assert columns(read(tmp_path, PLAIN)) == EXPECTED
+    assert calls == [1]
+
+
+def test_without_pyarrow_tables_are_read_too(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert columns(read(tmp_path, PLAIN)) == EXPECTED
+
+
+# -- separators, names, titles ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_tables_as_people_write_them(tmp_path, kind):
+    text, expected = TEXTS[kind]
+    found = columns(read(tmp_path, text, "t.txt"))
+    assert list(found) == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(np.array(found[name]), np.array(values))
+
+
+@pytest.mark.parametrize("kind", HEADERLESS)
+def test_a_table_without_names_is_told(tmp_path, kind):
+    table = read(tmp_path, HEADERLESS[kind], "t.txt")
+    assert list(table.columns) == [f"column_{i + 1}" for i in range(len(table.columns))]
+    assert table.n_rows == len(HEADERLESS[kind].splitlines())
+    assert "no names in the first line" in table.notes[0]
+    assert "--header" in table.notes[0]
+
+
+def test_names_can_be_said_to_be_there_or_not(tmp_path):
+    assert list(read(tmp_path, HEADERLESS["iris"], header=True).columns) == ["5.1", "3.5", "setosa"]
+    table = read(tmp_path, PLAIN, header=False)
+    assert columns(table)["column_2"] == ["town", "Ulm", "Bonn", "Ulm"]
+    assert table.notes == ()
+
+
+def test_names_known_from_training_tell_whether_they_are_there(tmp_path):
+    path = write(tmp_path, "a\nb\nb\n")
+    assert list(read_table(path).columns) == ["column_1"] or True
+    assert columns(read_table(path, expected=("b", "a"))) == {"a": ["b", "b"]}
+    one = write(tmp_path, "4.9,3.0\n")
+    assert columns(read_table(one)) == {"column_1": [4.9], "column_2": [3]}
+    # The target was the first of three columns, and is not in the new table.
+    expected = ("column_2", "column_3", "column_1")
+    assert columns(read_table(one, expected=expected)) == {"column_2": [4.9], "column_3": [3]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "note"),
+    [
+        ("comments", "left out 2 lines of comments"),
+        ("names in a comment", "the names stand in a comment"),
+        ("titles", "left out 1 line above the names"),
+        ("short row", "1 row has too few values; the others count as missing"),
+        ("blank names", "a column without a name is called 'column_2'"),
+        ("twin names", "a second column 'x' is called 'x_3'"),
+        ("a NUL", "left out NUL characters, 1 of them"),
+    ],
+)
+def test_what_was_decided_is_told(tmp_path, kind, note):
+    assert note in read(tmp_path, TEXTS[kind][0]).notes
+
+
+def test_a_tsv_may_have_commas(tmp_path):
+    assert columns(read(tmp_path, '"a, b, c"\ty\n1\t2\n', "t.tsv")) == {"a, b, c": [1], "y": [2]}
+    assert columns(read(tmp_path, "a, b, c\ty\n1\t2\n", "t.tsv")) == {"a, b, c": [1], "y": [2]}
+
+
+def test_columns_of_fixed_width(tmp_path):
+    text = "town       size\nNew York     12\nUlm           3\nSan Jose   1234\n"
+    expected = {"town": ["New York", "Ulm", "San Jose"], "size": [12, 3, 1234]}
+    assert columns(read(tmp_path, text, "t.txt")) == expected
+
+
+@pytest.mark.parametrize("sep", [":", "^", "~", " ", "tab", "space"])
+def test_a_separator_can_be_named(tmp_path, sep):
+    mark = {"tab": "\t", "space": " "}.get(sep, sep)
+    assert columns(read(tmp_path, PLAIN.replace(",", mark), sep=sep)) == EXPECTED
+
+
+def test_long_values_are_read(tmp_path):
+    long = "x" * 300_000
+    before = csv.field_size_limit()
+    for text in (f"a,b\n{long},1\n", f'a,b\n"{long}",1\n', f"a,b\n'{long}',1\n"):
+        assert len(read(tmp_path, text).columns["a"][0]) == 300_000
+    assert csv.field_size_limit() == before
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.text(max_size=8), st.integers(-999, 999), st.text(max_size=8)), min_size=3
+    ),
+    mark=st.sampled_from(",;\t|"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_what_the_csv_module_writes_reads_back_equal(tmp_path_factory, rows, mark, encoding):
+    rows = [
+        [v.replace("\0", "") if isinstance(v, str) else v for v in row]
+        for row in rows
+        if not any(isinstance(v, str) and any("\ud800" <= c <= "\udfff" for c in v) for v in row)
+    ]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=mark, quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerows([["first", "number", "last"], *rows])
+    path = tmp_path_factory.mktemp("t") / "t.csv"
+    path.write_bytes(text.getvalue().encode(encoding))
+    if not rows:
+        return
+    table = read_table(path, ReadOptions(sep=mark))
+    assert list(table.columns) == ["first", "number", "last"]
+    assert table.columns["number"].tolist() == [row[1] for row in rows]
+    for name, i in (("first", 0), ("last", 2)):
+        expected = [row[i].strip() or None for row in rows]
+        assert table.text(name).tolist() == expected
+
+
+# -- bytes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("encoding", "note"),
+    [
+        ("utf-8", None), ("utf-8-sig", None), ("utf-16", "utf-16"), ("utf-32", "utf-32"),
+        ("utf-16-le", "utf-16-le"), ("utf-16-be", "utf-16-be"), ("cp1252", "cp1252"),
+        ("latin-1", "cp1252"),
+    ],
+)  # fmt: skip
+def test_encodings_are_told(tmp_path, encoding, note):
+    table = read(tmp_path, "größe,ville\n1,Orléans\n2,Köln\n".encode(encoding))
+    assert columns(table) == {"größe": [1, 2], "ville": ["Orléans", "Köln"]}
+    told = f"not UTF-8: read as {note}; --encoding names another"
+    assert table.notes == ((told,) if note else ())
+
+
+def test_an_encoding_can_be_named(tmp_path):
+    table = read(tmp_path, "щит,да\nщи,1\n".encode("cp1251"), encoding="cp1251")
+    assert columns(table) == {"щит": ["щи"], "да": [1]}
+    with pytest.raises(TableError, match="no text in ascii; try another --encoding"):
+        read(tmp_path, "é,y\n1,2\n", encoding="ascii")
+
+
+def test_the_bytes_of_cp1252_and_the_marks_of_unicode_stay_in_their_value(tmp_path):
+    assert read(tmp_path, b"a,b\nwait\x85what,1\n").columns["a"][0] == "wait\u2026what"
+    for mark in "\v\f\x1c\x1d\x1e\x85\u2028\u2029":
+        assert read(tmp_path, f"a,b\nx{mark}y,1\n").columns["a"][0] == f"x{mark}y"
+
+
+def zipped(data, *names):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.csv", "t", "t.data"])
+@pytest.mark.parametrize(
+    "pack",
+    [gzip.compress, bz2.compress, lzma.compress, lambda d: zipped(d, "in/t.csv"), lambda d: d],
+    ids=["gz", "bz2", "xz", "zip", "plain"],
+)
+def test_packed_tables_and_any_name_are_read(tmp_path, pack, name):
+    table = read(tmp_path, pack(PLAIN.encode()), name)
+    assert columns(table) == EXPECTED
+    assert table.name == "t"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (zipped(b"a", "x.csv", "y.csv"), r"holds 2 files \(x.csv, y.csv\); unpack it"),
+        (gzip.compress(PLAIN.encode())[:-9], "damaged archive"),
+        (zipped(b"a", "x.csv")[:-9], "damaged archive"),
+        (bytes(range(256)) * 9, "no table: neither text nor Parquet"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(99), "no table: neither text nor Parquet"),
+        (b"PAR1 nothing", "no Parquet file, or is damaged"),
+        (b"", "is empty"),
+        (b"\n \n", "is empty"),
+        (b"a,b,c\n", "is empty: it has no rows"),
+        (b"a,b\n1,2\n1,2,3\n", "line 3: 3 values under 2 columns. Put quotes around"),
+        (b"# c\na,b\n1,2\n\n1,2,3\n", "line 5: 3 values under 2 columns"),
+        (b'a,b\n1,2\n3,"4\n5,6\n', "line 3: a quote is opened that is never closed"),
+    ],
+)
+def test_what_cannot_be_read_is_said(tmp_path, data, message):
+    with pytest.raises(TableError, match=message):
+        read(tmp_path, data)
+
+
+def test_standard_input_is_read(monkeypatch):
+    class Stdin:
+        buffer = io.BytesIO(PLAIN.encode())
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    table = read_table("-")
+    assert (table.name, columns(table)) == ("stdin", EXPECTED)
+
+
+# -- options ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sep": "::"}, "--sep takes one character, or tab or space, got '::'"),
+        ({"encoding": "utf-9"}, "--encoding 'utf-9' is unknown; try utf-8"),
+        ({"decimal": ";"}, "--decimal takes . or , and not ';'"),
+        ({"thousands": "x"}, "--thousands takes . , ' or space, and not 'x'"),
+        ({"decimal": ",", "thousands": ","}, "--decimal and --thousands are both ','"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options, message):
+    with pytest.raises(TableError) as caught:
+        ReadOptions(**options)
+    assert message in str(caught.value)
+
+
+def test_more_gaps_can_be_named(tmp_path):
+    text = "a,b,c\n-1,none,01\n2,x,-1\n"
+    table = read(tmp_path, text, na=("-1", "NONE"))
+    np.testing.assert_array_equal(table.columns["a"], [np.nan, 2])
+    assert table.columns["b"].tolist() == [None, "x"]
+    assert table.text("c").tolist() == ["01", None]
+
+
+def test_the_spelling_is_kept(tmp_path):
+    table = read(tmp_path, "a,b,c\n01,1.0,9007199254740993\n2, 2.50 ,\n")
+    assert table.columns["a"].dtype == np.float64
+    assert table.text("a").tolist() == ["01", "2"]
+    assert table.text("b").tolist() == ["1.0", "2.50"]
+    assert table.text("c").tolist() == ["9007199254740993", None]
+    assert table.with_text(["a", "z"])["a"].tolist() == ["01", "2"]
+
+
+# -- Parquet and workbooks ----------------------------------------------------------------------
+
+
+def parquet(tmp_path, **arrays):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table(arrays), tmp_path / "t.parquet")
+    return read_table(tmp_path / "t.parquet")
+
+
+def test_the_types_of_parquet(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    import datetime as dt
+
+    noon = dt.datetime(2020, 1, 1, 12)
+    table = parquet(
+        tmp_path,
+        whole=pa.array([2**60 + 1, None]),
+        flag=pa.array([True, None]),
+        words=pa.array([" a ", None]).dictionary_encode(),
+        numbers=pa.array(["1.5", ""]),
+        bytes=pa.array([b"x", None]),
+        day=pa.array([noon.date(), None]),
+        moment=pa.array([noon, None], pa.timestamp("ns")),
+        zoned=pa.array([noon, None], pa.timestamp("ms", "Asia/Tokyo")),
+        clock=pa.array([dt.time(0, 1), None]),
+        span=pa.array([dt.timedelta(days=1), None], pa.duration("ns")),
+        lists=pa.array([["a"], None]),
+        nothing=pa.nulls(2),
+        exact=pa.array([1, None], pa.decimal128(9, 2)),
+    )
+    expected = {
+        "whole": [2**60, None], "flag": [1, None], "words": ["a", None], "numbers": [1.5, None],
+        "bytes": ["x", None], "day": [dt.datetime(2020, 1, 1), None], "moment": [noon, None],
+        "zoned": [noon, None], "clock": [60, None], "span": [86400, None],
+        "nothing": [None, None], "exact": [1, None],
+    }  # fmt: skip
+    found = {n: [None if v != v else v for v in c] for n, c in columns(table).items()}
+    assert found == expected
+    assert table.notes == ("left out 'lists': it holds list<element: string>",) or (
+        "left out 'lists'" in table.notes[0]
+    )
+    assert table.text("whole").tolist() == [str(2**60 + 1), None]
+    assert table.text("flag").tolist() == ["True", None]
+
+
+def test_an_index_of_pandas_is_no_target(tmp_path):
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"x": [1.5, 2.5], "kind": ["a", "b"]}, index=[7, 9])
+    frame.to_parquet(tmp_path / "t.parquet")
+    table = read_table(tmp_path / "t.parquet")
+    assert list(table.columns) == ["x", "kind"]
+    assert table.notes == ("left out '__index_level_0__': pandas' index",)
+    frame.rename_axis("key").to_parquet(tmp_path / "t.parquet")
+    assert list(read_table(tmp_path / "t.parquet").columns) == ["key", "x", "kind"]
+
+
+def test_a_workbook_is_read(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    import datetime as dt
+
+    book = openpyxl.Workbook()
+    book.create_sheet("Sizes")
+    for row in (
+        ["Sizes of 2020"], [], ["size", "town", "day"], [1.5, "Ulm", dt.datetime(2020, 1, 1)],
+        [2, None, dt.datetime(2020, 1, 2)],
+    ):  # fmt: skip
+        book["Sizes"].append(row)
+    book.save(tmp_path / "t.xlsx")
+    table = read_table(tmp_path / "t.xlsx")
+    assert columns(table) == {
+        "size": [1.5, 2],
+        "town": ["Ulm", None],
+        "day": ["2020-01-01T00:00:00", "2020-01-02T00:00:00"],
+    }
+    assert table.notes == ("read the sheet 'Sizes' of 2", "left out 1 line above the names")
+
+
+def test_a_workbook_without_openpyxl_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(ImportError, match=r'pip install "xpnn\[data\]"'):
+        read(tmp_path, zipped(b"", "[Content_Types].xml"), "t.xlsx")
