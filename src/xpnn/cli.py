@@ -1,7 +1,7 @@
-"""The `xpnn` command: train on a table, predict with a model file, list devices.
+"""The `xpnn` command: train on a table, predict, explain, compare, list devices.
 
 Nothing heavy is imported before a command needs it, so that `xpnn --help` is quick. Errors are
-one line on standard error: exit status 2 for a wrong option, 1 for wrong data.
+one line on standard error: exit status 2 for a wrong option, 1 for wrong data, 130 for Ctrl-C.
 """
 
 import json
@@ -15,24 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xpnn._version import __version__
+from xpnn.command import options as opt
+from xpnn.command.options import UsageError
 
 if TYPE_CHECKING:
-    from xpnn.run import Report
     from xpnn.tables.problem import Problem
     from xpnn.tables.read import Table
 
-# How a table is read, the same for every command.
-Sep = Annotated[str | None, typer.Option(help="Between values: a character, tab or space.")]
-Encoding = Annotated[str | None, typer.Option(help="Of the text, such as cp1252.")]
-Decimal = Annotated[str | None, typer.Option(help="Mark of decimals, . or ,")]
-Thousands = Annotated[str | None, typer.Option(help="Mark of thousands: . , ' or space.")]
-Na = Annotated[
-    list[str] | None, typer.Option(help="A text that means missing; may be given again.")
-]
-Header = Annotated[
-    bool | None, typer.Option("--header/--no-header", help="Whether line 1 names the columns.")
-]
 _TOLD = 50_000_000  # bytes of a file whose reading takes seconds
+_INTERRUPTED = 130  # a shell's exit status after Ctrl-C
 
 app = typer.Typer(
     add_completion=False,
@@ -41,10 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-class UsageError(ValueError):
-    """An option with a value that makes no sense, whatever the data."""
 
 
 def main() -> None:
@@ -61,8 +48,8 @@ def _one_line_errors() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise  # the reader of our output has gone; typer ends quietly
-    except (ValueError, ImportError, OSError) as error:
-        text = str(error)
+    except (ValueError, ImportError, OSError, MemoryError) as error:
+        text = str(error) or "There is not enough memory; take smaller --hidden or fewer rows."
         if isinstance(error, OSError) and error.filename is not None:
             text = f"{error.filename}: {error.strerror}"
         typer.echo(f"xpnn: error: {' '.join(text.split())}", err=True)
@@ -86,125 +73,70 @@ def _xpnn(
 
 @app.command()
 def train(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="digits, iris, wine, breast_cancer, diabetes; a file of text, Parquet or Excel; -."
-        ),
-    ],
-    target: Annotated[
-        str | None,
-        typer.Option(
-            help="Column to predict; default: target, label, class or y, else the last one."
-        ),
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="classification or regression; default: told by the target.")
-    ] = None,
-    drop: Annotated[
-        list[str] | None, typer.Option(help="Column to leave out; may be given again.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="See `xpnn devices`; default: XPNN_DEVICE, else the best.")
-    ] = None,
-    hidden: Annotated[
-        str, typer.Option(help="Neurons in each hidden layer; `none` for no hidden layer.")
-    ] = "256,128",
-    activation: Annotated[str, typer.Option(help="Of the hidden layers.")] = "relu",
-    loss: Annotated[
-        str, typer.Option(help="auto: log_loss for classes, squared_error for numbers.")
-    ] = "auto",
-    dropout: Annotated[
-        float | None, typer.Option(help="Part of hidden units; default: 0.3, regression 0.1.")
-    ] = None,
-    input_dropout: Annotated[
-        float | None, typer.Option(help="Part of the inputs; default: 0.1, regression 0.")
-    ] = None,
-    alpha: Annotated[
-        float | None, typer.Option(help="L2 penalty; default: 0.0001, regression 1.")
-    ] = None,
-    keep_best: Annotated[
-        bool, typer.Option("--keep-best", help="Keep the best validation epoch, not the last.")
-    ] = False,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Default: about 1600 steps, 40 to 200 epochs.")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Default: a hundredth of the rows, 32 to 1024.")
-    ] = None,
-    learning_rate: Annotated[
-        float, typer.Option(help="Adam's; it falls to 0 along a cosine.")
-    ] = 0.001,
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0, max=2**32 - 1, help="Of weights, shuffles and dropout; the split stays."
-        ),
-    ] = 0,
-    test_size: Annotated[float, typer.Option(help="Part of the rows kept for the test.")] = 0.2,
-    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; default: xpnn-out/SOURCE.")
-    ] = None,
-    sep: Sep = None,
-    encoding: Encoding = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    na: Na = None,
-    header: Header = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    source: opt.Source,
+    target: opt.Target = None,
+    task: opt.Task = None,
+    drop: opt.Drop = None,
+    device: opt.Device = None,
+    hidden: opt.Hidden = None,
+    members: opt.Members = None,
+    embedding: opt.Embedding = "auto",
+    loss: opt.Loss = None,
+    class_weight: opt.ClassWeight = "none",
+    epochs: opt.Epochs = None,
+    time_limit: opt.TimeLimit = None,
+    seed: opt.Seed = 0,
+    dtype: opt.DType = "float32",
+    test_size: opt.TestSize = 0.2,
+    test: opt.TestFile = None,
+    group: opt.GroupColumn = None,
+    time: opt.TimeColumn = None,
+    refit: opt.Refit = False,
+    out: opt.Out = None,
+    sep: opt.Sep = None,
+    encoding: opt.Encoding = None,
+    decimal: opt.Decimal = None,
+    thousands: opt.Thousands = None,
+    na: opt.Na = None,
+    header: opt.Header = None,
+    quiet: opt.Quiet = False,
 ) -> None:
-    """Train a network on a table; leave a model file, its history and a learning curve."""
+    """Train networks on a table; leave a model file, its history and a learning curve."""
     with _one_line_errors():
-        from xpnn import run
         from xpnn.arrays.backend import get_backend
-        from xpnn.parts.activations import ACTIVATIONS
-        from xpnn.parts.losses import REGRESSION_LOSSES
+        from xpnn.command import show
+        from xpnn.command import train as run
         from xpnn.tables.problem import make_problem
         from xpnn.training.callbacks import ProgressBar
 
         say: Callable[[str], None] = (lambda _: None) if quiet else typer.echo
-        params = {
-            "hidden_layer_sizes": _sizes(hidden),
-            "activation": _known("activation", activation, ACTIVATIONS),
-            "dropout": _within("--dropout", dropout, 0, 1),
-            "input_dropout": _within("--input-dropout", input_dropout, 0, 1),
-            "alpha": _within("--alpha", alpha, 0, math.inf),
-            "learning_rate_init": _within("--learning-rate", learning_rate, 0, math.inf, True),
-            "early_stopping": keep_best,
-            "random_state": seed,
-            "dtype": _one_of("--dtype", dtype, ("float32", "float64")),
-        }
-        _within("--test-size", test_size, 0, 0.9, True)
+        given = dict(locals())
+        opt.within("--test-size", test_size, 0, 0.9, True)
         if task is not None:
-            _one_of("--task", task, ("classification", "regression"))
-        params = {name: value for name, value in params.items() if value is not None}
+            opt.one_of("--task", task, ("classification", "regression"))
+        params = _parameters(hidden, members, embedding, epochs, time_limit, seed, dtype)
         backend = get_backend(device)
         params["device"] = backend.name
-
-        table = _read(source, (sep, encoding, decimal, thousands, na, header), quiet=quiet)
+        how = (sep, encoding, decimal, thousands, na, header)
+        table = _read(source, how, quiet=quiet)
         problem = make_problem(table, target, task, drop or [])
-        if loss != "auto":
-            classes = ("log_loss", "hinge")
-            known = classes if problem.target.task == "classification" else REGRESSION_LOSSES
-            params["loss"] = _known("loss", loss, known)
-
+        params |= _of_task(problem.target.task, loss, class_weight)
+        rows, other = _split(table, problem, test_size, test, group, time, how)
         lines = [f"device  {backend.name}, {dtype}", *_about(source, table.n_rows, problem)]
-        folder = out or Path("xpnn-out", table.name)
+        folder = out or run.folder_for(table.name, source)
         folder.mkdir(parents=True, exist_ok=True)
-        estimator, report = run.train_on(
-            problem,
-            params,
-            epochs=epochs,
-            batch_size=batch_size,
-            test_size=test_size,
-            callbacks=() if quiet else (_Header(lines), ProgressBar()),
-        )
-        about = {"source": source, "device": backend.name, "seed": seed}
-        run.write_results(folder, estimator, report, **about)
-        say(f"\n{_result_table(report, folder / run.MODEL)}\n")
+        if not quiet:
+            params["callbacks"] = [_Header(lines), ProgressBar()]
+        estimator, report = run.train_on(problem, params, *rows, other=other, refit=refit)
+        say(f"\n{show.result(report)}\n")
+        known = {k: v for k, v in given.items() if isinstance(v, str | int | float | list)}
+        where = str(Path(source).resolve()) if Path(source).exists() else source
+        about = {**known, "out": str(folder), "device": backend.name, "path": where}
+        run.write_results(folder, estimator, report, problem.notices, about)
         say(f"wrote   {folder / run.MODEL}\nwrote   {folder / run.HISTORY}")
-        say(_draw(folder / run.PICTURE, estimator.history_, table.name, report.metric))
+        say(_draw(folder / run.PICTURE, estimator.history_, table.name))
+        if estimator.outcome_ == "interrupted":
+            raise typer.Exit(_INTERRUPTED)
 
 
 @app.command()
@@ -215,47 +147,125 @@ def predict(
         Path | None, typer.Option(help="CSV file to write; default: standard output.")
     ] = None,
     proba: Annotated[bool, typer.Option("--proba", help="Each class's probability, too.")] = False,
-    device: Annotated[
-        str | None, typer.Option(help="See `xpnn devices`; default: XPNN_DEVICE, else the best.")
+    interval: Annotated[
+        float | None, typer.Option(help="Bounds that hold with this probability, as 0.9.")
     ] = None,
-    sep: Sep = None,
-    encoding: Encoding = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    na: Na = None,
-    header: Header = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Column to write, too; may be given again.")
+    ] = None,
+    device: opt.Device = None,
+    sep: opt.Sep = None,
+    encoding: opt.Encoding = None,
+    decimal: opt.Decimal = None,
+    thousands: opt.Thousands = None,
+    na: opt.Na = None,
+    header: opt.Header = None,
 ) -> None:
     """Predict a table's target with a model file, as CSV.
 
-    Missing numbers become the median of training; a category unseen in training counts as none.
-    Where the table has the target too, a score goes to standard error.
+    Where the table has the target too, scores go to standard error.
     """
     with _one_line_errors():
         from xpnn.arrays.backend import get_backend
-        from xpnn.estimators import load
+        from xpnn.command.predict import predict_csv
         from xpnn.files.atomic import write_atomic
-        from xpnn.run import MODEL, predict_csv
 
         backend = get_backend(device)
-        estimator = load(model / MODEL if model.is_dir() else model)
-        if not hasattr(estimator, "preprocessing_"):
-            raise ValueError(
-                f"{model} was saved without preprocessing, so nothing says how a table "
-                f"becomes its input; save it with xpnn.save(..., preprocessing=...)."
-            )
-        if proba and not hasattr(estimator, "predict_proba"):
+        opt.within("--interval", interval, 0, 1, True)
+        known = _load(model)
+        if proba and known.task == "regression":
             raise UsageError("--proba is for classification; this model is a regression.")
-        preprocessing = estimator.preprocessing_
-        expected = [f.name for f in (*preprocessing.features, preprocessing.target)]
-        table = _read(file, (sep, encoding, decimal, thousands, na, header), expected=expected)
-        estimator.set_params(device=backend.name).to_device(backend)
-        text, score = predict_csv(estimator, table, proba=proba)
+        if proba and not hasattr(known.estimator, "predict_proba"):
+            raise UsageError("--proba needs probabilities, and this model was trained on margins.")
+        if interval is not None and not hasattr(known.estimator, "predict_interval"):
+            what = "a classification" if known.task == "classification" else "of an older kind"
+            raise UsageError(f"--interval is for a TabularRegressor; this model is {what}.")
+        how = (sep, encoding, decimal, thousands, na, header)
+        table = _read(file, how, expected=known.expected)
+        known.estimator.set_params(device=backend.name).to_device(backend)
+        text, told = predict_csv(known, table, proba=proba, interval=interval, keep=keep or [])
         if out is None:
             typer.echo(text, nl=False)
         else:
             write_atomic(out, text.encode())
-        if score:
-            typer.echo(score, err=True)
+        for line in told:
+            typer.echo(line, err=True)
+
+
+@app.command()
+def explain(
+    model: Annotated[Path, typer.Argument(help="A model file, or the folder that has it.")],
+    file: Annotated[
+        str | None, typer.Argument(help="A table with the target; default: the training rows.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Picture to draw, as importance.png.")] = None,
+    sep: opt.Sep = None,
+    encoding: opt.Encoding = None,
+    decimal: opt.Decimal = None,
+    thousands: opt.Thousands = None,
+    na: opt.Na = None,
+    header: opt.Header = None,
+) -> None:
+    """Say what a model does with each column, and what each is worth: how much worse without it."""
+    with _one_line_errors():
+        from xpnn.command import show
+        from xpnn.command.explain import importance_of
+        from xpnn.plotting import plot_importance
+
+        known = _load(model)
+        if not hasattr(known.estimator, "feature_importance"):
+            raise ValueError(f"{model} is of a kind that has no importances; train it anew.")
+        table = None
+        if file is not None:
+            how = (sep, encoding, decimal, thousands, na, header)
+            table = _read(file, how, expected=known.expected)
+        found = importance_of(known, table)
+        if file is None:
+            typer.echo(f"{known.estimator.summary()}\n")
+        typer.echo(show.importances(found))
+        if out is not None:
+            plot_importance(found, out)
+            typer.echo(f"wrote   {out}")
+
+
+@app.command()
+def compare(
+    source: opt.Source,
+    target: opt.Target = None,
+    task: opt.Task = None,
+    drop: opt.Drop = None,
+    device: opt.Device = None,
+    folds: Annotated[int, typer.Option(min=2, help="Parts of the cross-validation.")] = 5,
+    time_limit: opt.TimeLimit = None,
+    seed: opt.Seed = 0,
+    sep: opt.Sep = None,
+    encoding: opt.Encoding = None,
+    decimal: opt.Decimal = None,
+    thousands: opt.Thousands = None,
+    na: opt.Na = None,
+    header: opt.Header = None,
+) -> None:
+    """Cross-validate ours beside scikit-learn's models, and boosting where it is installed."""
+    with _one_line_errors():
+        from xpnn.arrays.backend import get_backend
+        from xpnn.command import show
+        from xpnn.command.compare import best_first
+        from xpnn.command.compare import compare as compared
+        from xpnn.tables.problem import make_problem
+
+        if task is not None:
+            opt.one_of("--task", task, ("classification", "regression"))
+        params = _parameters(None, None, "auto", None, time_limit, seed, "float32")
+        params["device"] = get_backend(device).name
+        table = _read(source, (sep, encoding, decimal, thousands, na, header), quiet=False)
+        problem = make_problem(table, target, task, drop or [])
+        for line in _about(source, table.n_rows, problem):
+            typer.echo(line)
+        results = {}
+        for name, scores, seconds in compared(problem, params, folds, seed):
+            results[name] = scores, seconds
+            typer.echo(f"done    {name}, {seconds:.1f} s", err=True)
+        typer.echo(f"\n{show.comparison(best_first(problem.target.task, results))}")
 
 
 @app.command()
@@ -267,6 +277,7 @@ def devices(
         from dataclasses import asdict
 
         from xpnn.arrays import backend as backends
+        from xpnn.command import show
         from xpnn.steps import compiled
 
         found = backends.devices()
@@ -279,8 +290,75 @@ def devices(
         for d in found:
             version, usable = d.version or "-", "yes" if d.usable else "no"
             table.append((d.spec, d.library, version, usable, d.device if d.usable else d.reason))
-        typer.echo(_table(table, ruled=True))
+        typer.echo(show.table(table, ruled=True))
         typer.echo(f"\nsteps on numpy: {compiled.state()}")
+
+
+def _parameters(
+    hidden: str | None,
+    members: int | None,
+    embedding: str,
+    epochs: int | None,
+    time_limit: float | None,
+    seed: int,
+    dtype: str,
+) -> dict[str, Any]:
+    """An estimator's parameters from options of both tasks."""
+    kind = opt.known("embedding", embedding, opt.MODELS)
+    return {
+        "hidden": opt.sizes(hidden),
+        "n_members": members,
+        "embedding": None if kind == "none" else kind,
+        "epochs": epochs,
+        "time_limit": opt.within("--time-limit", time_limit, 0, math.inf, True),
+        "random_state": seed,
+        "dtype": opt.one_of("--dtype", dtype, ("float32", "float64")),
+    }
+
+
+def _of_task(task: str, loss: str | None, class_weight: str) -> dict[str, Any]:
+    """Those of one task; for the other they are told."""
+    from xpnn.tabular.regressor import LOSSES
+
+    opt.one_of("--class-weight", class_weight, opt.CLASS_WEIGHTS)
+    if task == "classification":
+        if loss is not None:
+            raise UsageError(f"--loss {loss} is for a regression; the target holds classes.")
+        return {"class_weight": None if class_weight == "none" else class_weight}
+    if class_weight != "none":
+        raise UsageError("--class-weight is for classes; the target holds numbers.")
+    return {} if loss is None else {"loss": opt.known("loss", loss, LOSSES)}
+
+
+def _split(
+    table: "Table",
+    problem: "Problem",
+    test_size: float,
+    test: str | None,
+    group: str | None,
+    time: str | None,
+    how: tuple[Any, ...],
+) -> tuple[Any, "Problem | None"]:
+    """Training and test rows, and the problem of the latter if it is another table's."""
+    from xpnn.command import splits
+
+    if sum(v is not None for v in (test, group, time)) > 1:
+        raise UsageError("--test, --group and --time each say which rows are tested: give one.")
+    if test is not None:
+        return splits.split_by_file(problem, _read(test, how, expected=[*problem.columns]))
+    if group is not None or time is not None:
+        column = splits.column_of(table, problem, str(group or time))
+        by = splits.split_by_groups if group is not None else splits.split_by_time
+        return by(column, test_size), None
+    return splits.split_evenly(problem.y, problem.target.task, test_size), None
+
+
+def _load(model: Path) -> Any:
+    from xpnn.command.predict import model_of
+    from xpnn.command.train import MODEL
+    from xpnn.estimators import load
+
+    return model_of(load(model / MODEL if model.is_dir() else model), str(model))
 
 
 def _read(
@@ -300,47 +378,12 @@ def _read(
     return read_table(source, chosen, expected=expected)
 
 
-def _sizes(text: str) -> tuple[int, ...]:
-    if text.strip().lower() == "none":
-        return ()
-    parts = [part.strip() for part in text.split(",")]
-    if not all(p.isascii() and p.isdigit() and 0 < int(p) <= 1_000_000 for p in parts):
-        raise UsageError(f"--hidden takes sizes of layers such as 128,64, or none, got {text!r}.")
-    return tuple(int(part) for part in parts)
-
-
-def _known(option: str, name: str, known: Iterable[str]) -> str:
-    from xpnn.parts.entries import lookup
-
-    try:
-        return lookup({k: k for k in known}, name, option)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def _one_of(option: str, value: str, known: Sequence[str]) -> str:
-    if value not in known:
-        raise UsageError(f"{option} takes {' or '.join(known)}, got {value!r}.")
-    return value
-
-
-def _within(
-    option: str, value: float | None, low: float, high: float, above: bool = False
-) -> float | None:
-    """The value, if it was given and is at least (or above) `low` and below `high`."""
-    if value is None or ((low < value if above else low <= value) and value < high):
-        return value
-    least = f"above {low:g}" if above else f"at least {low:g}"
-    raise UsageError(f"{option} must be {least} and below {high:g}, got {value:g}.")
-
-
 def _about(source: str, n_rows: int, problem: "Problem") -> Iterator[str]:
     """Lines that say what is learnt."""
     what = problem.target.task
     if what == "classification":
         what += f" into {len(set(problem.y.tolist()))} classes"
-    n = len(problem.parsed)
-    columns = f"{n_rows:,} rows, {n:,} column{'' if n == 1 else 's'}"
+    columns = f"{n_rows:,} rows, {len(problem.columns)} columns"
     yield f"data    {source}: {columns}; {what}, target {problem.target.name!r}"
     yield from (f"note    {notice}" for notice in problem.notices)
 
@@ -354,43 +397,20 @@ class _Header:
     def on_begin(self, epochs: int) -> None:
         for line in self.lines:
             typer.echo(line)
+        self.lines = ()
 
     def __call__(self, end: object) -> None:
         """Nothing after an epoch."""
 
 
-def _draw(path: Path, history: dict[str, list[float]], name: str, metric: str) -> str:
+def _draw(path: Path, history: dict[str, list[float]], name: str) -> str:
     from xpnn.plotting import plot_history
 
     try:
-        plot_history(history, path, title=name, score_name=f"validation {metric}")
+        plot_history(history, path, title=name)
     except ImportError as error:
         return f"note    no {path.name}. {error}"
     return f"wrote   {path}"
-
-
-def _result_table(report: "Report", model: Path) -> str:
-    def score(value: float) -> str:
-        return f"{100 * value:.2f} %" if report.metric == "accuracy" else f"{value:.4f}"
-
-    size = f"{report.parameters:,} parameters, {model.stat().st_size / 1000:,.0f} kB"
-    rows = [
-        (f"test {report.metric}", score(report.test_score)),
-        (f"validation {report.metric}", score(report.validation_score)),
-        ("rows", ", ".join(f"{n:,} {part}" for part, n in report.rows.items())),
-        ("epochs", f"{report.epochs} of {report.epochs_asked}, batches of {report.batch_size}"),
-        ("time", f"{report.seconds:.1f} s"),
-        ("model", size),
-    ]
-    return _table(rows)
-
-
-def _table(rows: Sequence[Sequence[str]], *, ruled: bool = False) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    if ruled:
-        lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""Pictures of a training run."""
+"""Pictures of a training run, and of what came of it."""
 
 import io
 import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from xpnn.files.atomic import write_atomic
 
@@ -57,16 +59,9 @@ def plot_history(
         raise ValueError(
             f"A history needs its 'loss' to be drawn, got {sorted(history)}; fit first."
         )
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            'Drawing needs matplotlib; get it with: python -m pip install "xpnn[plot]"'
-        ) from error
-    if ax is None:
-        figure: Any = Figure(figsize=(7.2, 4.2), dpi=150, layout="constrained")
-        ax = figure.subplots()
+    ax = ax or _axes((7.2, 4.2))
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+
     epochs = range(1, len(losses["loss"]) + 1)
     ax.plot(epochs, losses["loss"], color=_TRAIN, lw=1.8, label="training loss", **_dot(epochs))
     if "val_loss" in losses:
@@ -98,11 +93,180 @@ def plot_history(
     ax.legend(handles=handles, frameon=False, **below)
     if title:
         ax.set_title(title, loc="left", fontsize=11, color=_INK)
+    _save(ax, path)
+    return ax
+
+
+def plot_importance(
+    importance: Mapping[str, tuple[float, float]],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    ax: Any | None = None,
+    most: int = 20,
+) -> Any:
+    """Bars of what each column is worth, the most important first, with their spread.
+
+    Parameters
+    ----------
+    importance : mapping of str to (mean, standard deviation)
+        What a tabular estimator's `feature_importance` gives.
+    path : path-like, default=None
+        Where to save the picture; the suffix tells the format (png, svg, pdf, ...).
+    ax : matplotlib Axes, default=None
+        Where to draw; None makes a figure of its own, apart from pyplot's.
+    most : int, default=20
+        How many columns are drawn.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib; says how to install it.
+
+    Examples
+    --------
+    >>> ax = plot_importance({"size": (0.5, 0.1), "colour": (0.2, 0.1)})
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['size', 'colour']
+    """
+    names = list(importance)[:most]
+    ax = ax or _axes((6.4, 1.2 + 0.28 * len(names)))
+    means, spreads = zip(*(importance[name] for name in names), strict=True)
+    ax.barh(range(len(names)), means, xerr=spreads, color=_TRAIN, ecolor=_INK, height=0.65)
+    ax.set_yticks(range(len(names)), names)
+    ax.invert_yaxis()
+    ax.axvline(0.0, color=_INK, lw=0.8)
+    ax.set_xlabel("rise of the loss when the column is permuted")
+    return _finished(ax, path)
+
+
+def plot_calibration(
+    truth: Any,
+    probability: Any,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    ax: Any | None = None,
+    bins: int = 10,
+) -> Any:
+    """How often the predicted class is right, beside how probable it was said to be.
+
+    Parameters
+    ----------
+    truth : array-like of int, shape (n_samples,)
+        Places of the true classes in the columns of `probability`.
+    probability : array-like of shape (n_samples, n_classes)
+        Such as a tabular classifier's `oof_prediction_`.
+    path : path-like, default=None
+    ax : matplotlib Axes, default=None
+    bins : int, default=10
+        Parts of equally many rows.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib; says how to install it.
+
+    Examples
+    --------
+    >>> ax = plot_calibration([0, 1], [[0.8, 0.2], [0.4, 0.6]], bins=1)
+    >>> ax.get_xlabel()
+    'probability of the predicted class'
+    """
+    truth, probability = np.asarray(truth), np.asarray(probability)
+    said, right = probability.max(axis=1), probability.argmax(axis=1) == truth
+    parts = np.array_split(np.argsort(said, kind="stable"), bins)
+    points = [(said[p].mean(), right[p].mean()) for p in parts if len(p)]
+    ax = ax or _axes((4.6, 4.4))
+    ax.plot([0, 1], [0, 1], color=_INK, lw=0.9, ls=":", label="as good as its word")
+    ax.plot(*zip(*points, strict=True), "o-", color=_TRAIN, lw=1.6, ms=4, label="out of fold")
+    low = min(0.95, *(min(point) for point in points)) - 0.03
+    ax.set(xlim=(low, 1.01), ylim=(low, 1.01))
+    ax.set_xlabel("probability of the predicted class")
+    ax.set_ylabel("how often it is right")
+    ax.legend(frameon=False, fontsize=9)
+    return _finished(ax, path)
+
+
+def plot_intervals(
+    truth: Any,
+    intervals: Any,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    ax: Any | None = None,
+) -> Any:
+    """Intervals in the order of their middles, and the true values in and out of them.
+
+    Parameters
+    ----------
+    truth : array-like of shape (n_samples,)
+    intervals : array-like of shape (n_samples, 2)
+        What a tabular regressor's `predict_interval` gives.
+    path : path-like, default=None
+    ax : matplotlib Axes, default=None
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib; says how to install it.
+
+    Examples
+    --------
+    >>> ax = plot_intervals([1.0, 5.0], [[0.0, 2.0], [1.0, 3.0]])
+    >>> ax.get_title(loc="left")
+    '50 % of 2 rows inside'
+    """
+    truth, intervals = np.asarray(truth), np.asarray(intervals)
+    order = np.argsort(intervals.mean(axis=1), kind="stable")
+    truth, (low, high) = truth[order], intervals[order].T
+    inside, at = (low <= truth) & (truth <= high), np.arange(len(truth))
+    ax = ax or _axes((7.2, 4.0))
+    ax.fill_between(at, low, high, color=_TRAIN, alpha=0.2, lw=0, label="interval")
+    ax.plot(at[inside], truth[inside], ".", color=_TRAIN, ms=4, label="inside")
+    ax.plot(at[~inside], truth[~inside], ".", color=_VALID, ms=5, label="outside")
+    ax.set_xlabel("rows, by the middle of their interval")
+    ax.set_ylabel("target")
+    share = 100.0 * inside.mean()
+    ax.set_title(f"{share:.0f} % of {len(truth):,} rows inside", loc="left", fontsize=11)
+    ax.legend(frameon=False, fontsize=9, ncols=3)
+    return _finished(ax, path)
+
+
+def _axes(size: tuple[float, float]) -> Any:
+    """A figure of its own."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            'Drawing needs matplotlib; get it with: python -m pip install "xpnn[plot]"'
+        ) from error
+    return Figure(figsize=size, dpi=150, layout="constrained").subplots()
+
+
+def _finished(ax: Any, path: str | os.PathLike[str] | None) -> Any:
+    """Axes in the house's style, saved where a path is given."""
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    ax.set_axisbelow(True)
+    _save(ax, path)
+    return ax
+
+
+def _save(ax: Any, path: str | os.PathLike[str] | None) -> None:
     if path is not None:
         data = io.BytesIO()
         ax.figure.savefig(data, format=os.path.splitext(path)[1].lstrip(".") or "png")
         write_atomic(path, data.getvalue())
-    return ax
 
 
 def _draw_score(ax: Any, scores: list[float], name: str) -> Any:

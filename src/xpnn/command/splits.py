@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from xpnn.tables.columns import TableError, as_text
-from xpnn.tables.problem import split_rows
+from xpnn.tables.columns import TableError, as_text, hint
+from xpnn.tables.problem import Problem, read_alike, split_rows
+from xpnn.tables.read import Table
+from xpnn.tables.values import parse_column
 
 
 def split_by_groups(groups: np.ndarray, test_size: float) -> tuple[np.ndarray, np.ndarray]:
@@ -77,3 +79,37 @@ def split_evenly(y: np.ndarray, task: str, test_size: float) -> tuple[np.ndarray
     """Training and test rows, each with its share of every class or range; see `split_rows`."""
     train, validation, test = split_rows(y, task, test_size)
     return np.union1d(train, validation), test
+
+
+def column_of(table: Table, problem: Problem, name: str) -> np.ndarray:
+    """A column of the table, of the problem's rows alone; times and numbers as such.
+
+    Raises
+    ------
+    TableError
+        For a name that the table has not.
+    """
+    if name not in table.columns:
+        raise TableError(f"{table.name} has no column {name!r}{hint(name, table.columns)}.")
+    return parse_column(table.columns[name], decimal=table.decimal).values[problem.present]
+
+
+def split_by_file(
+    problem: Problem, table: Table
+) -> tuple[tuple[np.ndarray, np.ndarray], Problem]:
+    """All rows for training, and those of another table for the test.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of the training rows.
+    table : Table
+        With the same columns and the target.
+
+    Raises
+    ------
+    TableError
+        For a table without the target, or words where training had numbers.
+    """
+    other = read_alike(problem, table)
+    return (np.arange(len(problem.y)), np.arange(len(other.y))), other

@@ -13,7 +13,7 @@ import numpy as np
 
 from xpnn.tables.columns import TableError, hint
 from xpnn.tables.frames import Frame
-from xpnn.tables.values import parse_as, parse_column
+from xpnn.tables.values import Parsed, parse_as, parse_column
 
 MOST_CATEGORIES = 64
 """A column of words with more keeps this many inputs, those of the most frequent."""
@@ -280,7 +280,7 @@ def _spread(values: Mapping[str, Any]) -> Spread:
     return Spread(center, factor)
 
 
-def fit_encoding(frame: Frame, bins: int = 0) -> Encoding:
+def fit_encoding(frame: Frame, bins: int = 0, most_numbers: int | None = None) -> Encoding:
     """Learn how the columns of a table become inputs.
 
     Parameters
@@ -289,29 +289,34 @@ def fit_encoding(frame: Frame, bins: int = 0) -> Encoding:
         The training rows.
     bins : int, default=0
         Most bins of a column of numbers, between quantiles; 0 is none.
+    most_numbers : int, default=None
+        Columns of numbers up to which there are bins; None is any number.
 
     Returns
     -------
     Encoding
     """
+    read = {name: _parsed(frame, name) for name in frame.columns}
+    if most_numbers is not None:
+        numeric = sum(p.kind == "numeric" for p in read.values())
+        bins = bins if numeric <= most_numbers else 0
     columns: list[Column] = []
     left_out: dict[str, str] = {}
-    notes: dict[str, tuple[str, ...]] = {}
-    for name, given in frame.columns.items():
-        if name in frame.categories:
-            kind, style, told = "words", {}, ()
-            values = parse_as(given, kind, style, name)
-        else:
-            parsed = frame.parsed.get(name) or parse_column(given)
-            kind, style, told, values = parsed.kind, parsed.style, parsed.notes, parsed.values
-        if told:
-            notes[name] = tuple(told)
-        column = _column_of(name, kind, style, values, bins)
+    for name, parsed in read.items():
+        column = _column_of(name, parsed.kind, parsed.style, parsed.values, bins)
         if isinstance(column, str):
             left_out[name] = column
         else:
             columns.append(column)
+    notes = {name: parsed.notes for name, parsed in read.items() if parsed.notes}
     return Encoding(tuple(columns), left_out, notes)
+
+
+def _parsed(frame: Frame, name: str) -> Parsed:
+    given = frame.columns[name]
+    if name in frame.categories:
+        return Parsed(parse_as(given, "words", {}, name), "words")
+    return frame.parsed.get(name) or parse_column(given)
 
 
 def _column_of(

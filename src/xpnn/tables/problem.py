@@ -1,7 +1,7 @@
 """What a table asks: features, target and task, and which rows train, validate and test."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from xpnn.tables.ids import is_row_name, numbers_the_rows
 from xpnn.tables.preprocessing import Preprocessing, Target, fit_preprocessing
 from xpnn.tables.read import Table
 from xpnn.tables.targets import read_target
-from xpnn.tables.values import Parsed, parse_column
+from xpnn.tables.values import Parsed, parse_as, parse_column
 
 TARGETS = ("target", "label", "class", "y")
 """Names that are taken for the target when none is given; else it is the last column."""
@@ -32,6 +32,8 @@ class Problem:
         Whether all columns share a mean and a scale.
     notices : tuple of str
         What was decided, to be shown.
+    present : ndarray of bool
+        Which rows of the table have a target, and so are here.
     """
 
     parsed: Mapping[str, Parsed]
@@ -39,6 +41,7 @@ class Problem:
     target: Target
     one_unit: bool
     notices: tuple[str, ...]
+    present: np.ndarray = field(default_factory=lambda: np.ones(0, dtype=bool), repr=False)
 
     @property
     def columns(self) -> Columns:
@@ -117,7 +120,49 @@ def make_problem(
         )
     if not present.all():
         parsed = {n: Parsed(p.values[present], p.kind, p.style, p.notes) for n, p in parsed.items()}
-    return Problem(parsed, y[present], Target(target, task), table.one_unit, tuple(notices))
+    about = Target(target, task), table.one_unit, tuple(notices), present
+    return Problem(parsed, y[present], *about)
+
+
+def read_alike(problem: Problem, table: Table) -> Problem:
+    """Another table's rows, read as those of a problem were.
+
+    Parameters
+    ----------
+    problem : Problem
+    table : Table
+        Rows without a target are left out.
+
+    Raises
+    ------
+    TableError
+        For columns that are missing, and values that cannot be read so.
+
+    Examples
+    --------
+    >>> from xpnn.tables.read import read_table
+    >>> iris = read_table("iris")
+    >>> read_alike(make_problem(iris), iris).y.shape
+    (150,)
+    """
+    name, task = problem.target.name, problem.target.task
+    for column in (name, *problem.parsed):
+        if column not in table.columns:
+            raise TableError(
+                f"{table.name} has no column {column!r}{hint(column, table.columns)}."
+            )
+    y, present, _, _ = read_target(table, name, task)
+    words = [n for n, p in problem.parsed.items() if p.kind == "words"]
+    given, parsed = table.with_text(words), {}
+    for column, as_before in problem.parsed.items():
+        values = parse_as(given[column], as_before.kind, as_before.style, column)
+        parsed[column] = replace(as_before, values=values[present])
+    y = y[present]
+    if y.dtype.kind != problem.y.dtype.kind:  # labels are text in one of the tables
+        y = y.astype(str)
+        if problem.y.dtype.kind == "i":
+            raise TableError(f"The target {name!r} of {table.name} has labels unlike training's.")
+    return replace(problem, parsed=parsed, y=y, present=present)
 
 
 def _default_target(table: Table, drop: Sequence[str]) -> str:

@@ -33,7 +33,14 @@ from xpnn.parts.losses import Loss
 from xpnn.tables.encoding import Encoding, fit_encoding
 from xpnn.tables.frames import Frame, read_frame
 from xpnn.tabular.importance import permutation_importance
-from xpnn.tabular.recipe import BINS, EMBEDDINGS, Recipe, make_network, make_recipe
+from xpnn.tabular.recipe import (
+    BINS,
+    EMBEDDINGS,
+    MOST_EMBEDDED,
+    Recipe,
+    make_network,
+    make_recipe,
+)
 from xpnn.tabular.record import from_record, to_record
 from xpnn.tabular.report import summary
 from xpnn.tabular.training import (
@@ -160,21 +167,24 @@ class BaseTabular(OnDevice):
         rows = np.empty((frame.n_rows, 0))
         weight = read_weight(sample_weight, rows)
         target, weight, strata, loss = self._read_task(y, frame.n_rows, weight)
-        bins = BINS if self.embedding in ("both", "piecewise") else 0
-        self.encoding_ = fit_encoding(frame, bins)
+        most = MOST_EMBEDDED if self.embedding == "auto" else None
+        bins = 0 if self.embedding in (None, "periodic") else BINS
+        self.encoding_ = fit_encoding(frame, bins, most)
         x = self._inputs(self.encoding_.transform(frame))
         source = backend_of(X) if is_foreign(X) else NUMPY
         self._source = source
         self._backend = backend = source if self.device is None else get_backend(self.device)
         self._dtype = self._working_dtype(x, backend)
         classes = loss.name in ("softmax_cross_entropy",)
+        n_numbers = self.encoding_.n_numbers
+        waves = self.embedding in ("both", "periodic")
+        waves = waves or (self.embedding == "auto" and n_numbers <= MOST_EMBEDDED)
         sizes = None if self.hidden is None else tuple(hidden_sizes(self.hidden))
         self.recipe_ = make_recipe(
-            frame.n_rows, self.n_members, sizes, self.embedding in ("both", "periodic"), classes
+            frame.n_rows, self.n_members, sizes, waves, classes
         )
         if self.epochs is not None:
             self.recipe_ = replace(self.recipe_, epochs=int(self.epochs))
-        n_numbers = self.encoding_.n_numbers
         self.network_ = make_network(
             self.recipe_, x.shape[1], n_numbers, self._n_out, loss.link
         )

@@ -25,9 +25,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Networks that are trained as one, each without the rows of its fold; None is 5.
     hidden : int or array-like of int, default=None
         Neurons of each hidden layer; None goes by the number of rows.
-    embedding : {"both", "periodic", "piecewise"} or None, default="both"
+    embedding : {"auto", "both", "periodic", "piecewise"} or None, default="auto"
         What numbers become before the first layer: waves of learned frequencies, pieces of a
-        line between quantiles, or both.
+        line between quantiles, or both; "auto" is both for up to 40 columns, else None.
     class_weight : "balanced", dict or None, default=None
         Factors of the rows' weights by class.
     epochs : int, default=None
@@ -88,7 +88,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         n_members: int | None = None,
         hidden: Any = None,
         *,
-        embedding: str | None = "both",
+        embedding: str | None = "auto",
         class_weight: Any = None,
         epochs: int | None = None,
         time_limit: float | None = None,

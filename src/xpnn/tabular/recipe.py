@@ -27,8 +27,11 @@ OPTIMIZER: Mapping[str, float] = {
     "epsilon": 1e-8,
     "weight_decay": 0.02,
 }
-EMBEDDINGS = ("both", "periodic", "piecewise")
+EMBEDDINGS = ("auto", "both", "periodic", "piecewise")
 """What numbers may become before the first layer."""
+
+MOST_EMBEDDED = 40
+"""Columns of numbers up to which "auto" embeds them: more are pixels or the like, and slow."""
 
 BINS = 8
 """Of a piecewise linear embedding."""

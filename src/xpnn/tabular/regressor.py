@@ -29,9 +29,9 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         Networks that are trained as one, each without the rows of its fold; None is 5.
     hidden : int or array-like of int, default=None
         Neurons of each hidden layer; None goes by the number of rows.
-    embedding : {"both", "periodic", "piecewise"} or None, default="both"
+    embedding : {"auto", "both", "periodic", "piecewise"} or None, default="auto"
         What numbers become before the first layer: waves of learned frequencies, pieces of a
-        line between quantiles, or both.
+        line between quantiles, or both; "auto" is both for up to 40 columns, else None.
     loss : {"squared_error", "absolute_error", "huber", "log_cosh"}, default="squared_error"
         Of the target in units of its standard deviation.
     epochs : int, default=None
@@ -84,7 +84,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         n_members: int | None = None,
         hidden: Any = None,
         *,
-        embedding: str | None = "both",
+        embedding: str | None = "auto",
         loss: str = "squared_error",
         epochs: int | None = None,
         time_limit: float | None = None,

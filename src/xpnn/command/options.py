@@ -1,0 +1,124 @@
+"""The options of the `xpnn` command: types with their help, and checks that tell what is wrong."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+MODELS = ("auto", "both", "periodic", "piecewise", "none")
+CLASS_WEIGHTS = ("none", "balanced")
+
+# How a table is read, the same for every command.
+Sep = Annotated[str | None, typer.Option(help="Between values: a character, tab or space.")]
+Encoding = Annotated[str | None, typer.Option(help="Of the text, such as cp1252.")]
+Decimal = Annotated[str | None, typer.Option(help="Mark of decimals, . or ,")]
+Thousands = Annotated[str | None, typer.Option(help="Mark of thousands: . , ' or space.")]
+Na = Annotated[
+    list[str] | None, typer.Option(help="A text that means missing; may be given again.")
+]
+Header = Annotated[
+    bool | None, typer.Option("--header/--no-header", help="Whether line 1 names the columns.")
+]
+
+# What is learned.
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="digits, iris, wine, breast_cancer, diabetes; a file of text, Parquet or Excel; -."
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(help="Column to predict; default: target, label, class or y, else the last one."),
+]
+Task = Annotated[
+    str | None, typer.Option(help="classification or regression; default: told by the target.")
+]
+Drop = Annotated[list[str] | None, typer.Option(help="Column to leave out; may be given again.")]
+Device = Annotated[
+    str | None, typer.Option(help="See `xpnn devices`; default: XPNN_DEVICE, else the best.")
+]
+
+# How it is learned.
+Hidden = Annotated[
+    str | None, typer.Option(help="Neurons in each hidden layer, as 128,64; default: by the rows.")
+]
+Members = Annotated[
+    int | None, typer.Option(min=2, help="Networks that are trained as one; default: 5.")
+]
+Embedding = Annotated[str, typer.Option(help=f"Of numbers: {', '.join(MODELS)}.")]
+Loss = Annotated[
+    str | None,
+    typer.Option(help="squared_error, absolute_error, huber or log_cosh, of a regression."),
+]
+ClassWeight = Annotated[str, typer.Option(help="none, or balanced: rare classes count more.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Default: by the rows.")]
+TimeLimit = Annotated[float | None, typer.Option(help="Seconds of training at most.")]
+Seed = Annotated[
+    int,
+    typer.Option(min=0, max=2**32 - 1, help="Of weights, folds and dropout; the split stays."),
+]
+DType = Annotated[str, typer.Option("--dtype", help="float32 or float64.")]
+
+# What it is tested on, and where it goes.
+TestSize = Annotated[float, typer.Option(help="Part of the rows kept for the test.")]
+TestFile = Annotated[
+    str | None, typer.Option("--test", help="A table of its own for the test instead.")
+]
+GroupColumn = Annotated[
+    str | None, typer.Option("--group", help="Column: rows of one value stay together.")
+]
+TimeColumn = Annotated[
+    str | None, typer.Option("--time", help="Column: the test rows are the latest.")
+]
+Refit = Annotated[
+    bool, typer.Option("--refit", help="After the test, train once more on all rows.")
+]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder for the results; default: xpnn-out/SOURCE.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+
+
+class UsageError(ValueError):
+    """An option with a value that makes no sense, whatever the data."""
+
+
+def sizes(text: str | None) -> tuple[int, ...] | None:
+    """Sizes of hidden layers, such as 128,64."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(p.isascii() and p.isdigit() and 0 < int(p) <= 10_000 for p in parts):
+        raise UsageError(
+            f"--hidden takes sizes of layers up to 10000 such as 128,64, got {text!r}."
+        )
+    return tuple(int(part) for part in parts)
+
+
+def known(option: str, name: str, names: Iterable[str]) -> str:
+    """A name that is known, however it is written; else the nearest ones are told."""
+    from xpnn.parts.entries import lookup
+
+    try:
+        return lookup({k: k for k in names}, name, option)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def one_of(option: str, value: str, values: Sequence[str]) -> str:
+    """One of a few values."""
+    if value not in values:
+        raise UsageError(f"{option} takes {' or '.join(values)}, got {value!r}.")
+    return value
+
+
+def within(
+    option: str, value: float | None, low: float, high: float, above: bool = False
+) -> float | None:
+    """The value, if it was given and is at least (or above) `low` and below `high`."""
+    if value is None or ((low < value if above else low <= value) and value < high):
+        return value
+    least = f"above {low:g}" if above else f"at least {low:g}"
+    raise UsageError(f"{option} must be {least} and below {high:g}, got {value:g}.")

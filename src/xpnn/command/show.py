@@ -1,0 +1,81 @@
+"""Tables of text for a terminal."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from xpnn.command.scores import shown
+from xpnn.command.train import Report
+
+_MOST_CLASSES = 12
+
+
+def table(rows: Sequence[Sequence[str]], *, ruled: bool = False) -> str:
+    """Rows in columns of equal width.
+
+    Parameters
+    ----------
+    rows : sequence of sequences of str
+    ruled : bool, default=False
+        Whether a line is drawn below the first.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    if ruled:
+        lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def result(report: Report, model: Path | None = None) -> str:
+    """What came of a training: scores beside those of knowing nothing, and the run.
+
+    Parameters
+    ----------
+    report : Report
+    model : Path, default=None
+        The file that was written.
+    """
+    scores = [("", "test", "out of fold", "baseline")]
+    for name, value in report.test.items():
+        others = (report.validation.get(name), report.baseline.get(name))
+        known = ("" if v is None else shown(name, v) for v in others)
+        scores.append((name, shown(name, value), *known))
+    size = f"{report.parameters:,} parameters"
+    if model is not None:
+        size += f", {model.stat().st_size / 1000:,.0f} kB"
+    about = [
+        ("rows", ", ".join(f"{n:,} {part}" for part, n in report.rows.items())),
+        ("epochs", str(report.epochs)),
+        ("time", f"{report.seconds:.1f} s"),
+        ("model", size),
+    ]
+    parts = [table(scores, ruled=True), *confusion(report), table(about)]
+    return "\n\n".join([*parts, *(f"note    {note}" for note in report.notes)])
+
+
+def confusion(report: Report) -> Iterator[str]:
+    """True classes as rows, predicted ones as columns, where these are few."""
+    if report.confusion is None or report.classes is None or len(report.classes) > _MOST_CLASSES:
+        return
+    names = [str(c) for c in report.classes]
+    rows = [("true / predicted", *names)]
+    for name, counts in zip(names, report.confusion, strict=True):
+        rows.append((name, *(str(n) if n else "." for n in counts)))
+    yield table(rows, ruled=True)
+
+
+def importances(found: Mapping[str, tuple[float, float]]) -> str:
+    """Columns with what the loss rises by without them."""
+    rows = [("column", "importance", "spread")]
+    rows += [(name, f"{mean:.4f}", f"{spread:.4f}") for name, (mean, spread) in found.items()]
+    return table(rows, ruled=True)
+
+
+def comparison(results: Mapping[str, tuple[Mapping[str, float], float]]) -> str:
+    """Contestants with their scores and times."""
+    first: Any = next(iter(results.values()))[0]
+    rows = [("", *first, "seconds")]
+    for name, (scores, seconds) in results.items():
+        rows.append((name, *(shown(k, scores[k]) if k in scores else "" for k in first),
+                     f"{seconds:.1f}"))  # fmt: skip
+    return table(rows, ruled=True)

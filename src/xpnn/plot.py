@@ -1,0 +1,3 @@
+"""Pictures: see `xpnn.plotting`."""
+
+from xpnn.plotting import *  # noqa: F403
