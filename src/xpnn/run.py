@@ -217,8 +217,9 @@ def predict_csv(estimator: Any, table: Table, *, proba: bool = False) -> tuple[s
     See `xpnn predict`.
     """
     preprocessing: Preprocessing = estimator.preprocessing_
-    words = [f.name for f in preprocessing.features if isinstance(f, Categorical)]
-    x = preprocessing.transform(table.with_text(words)).astype(estimator.dtype or "float32")
+    # As text, where its spelling counts: 1.234 may be a word, or 1234 beside a decimal comma.
+    spelled = [f.name for f in preprocessing.features if isinstance(f, Categorical) or f.style]
+    x = preprocessing.transform(table.with_text(spelled)).astype(estimator.dtype or "float32")
     y = preprocessing.inverse_target(estimator.predict(x))
     header, body = [preprocessing.target.name], [y]
     if proba:
