@@ -21,14 +21,15 @@ MAX_CATEGORIES = 100
 class Numeric:
     """A column of numbers: missing ones become the median, then (x - mean) / scale.
 
-    Dates count as days since 1970. `kind` and `style` are those of `xpnn.tables.values`.
+    Dates count as days since 1970. `read_as` and `style` are kind and style of
+    `xpnn.tables.values.parse_as`.
     """
 
     name: str
     median: float
     mean: float
     scale: float
-    kind: str = "numeric"
+    read_as: str = "numeric"
     style: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -36,7 +37,7 @@ class Numeric:
         for value in (self.median, self.mean, self.scale):
             _check(isinstance(value, float) and math.isfinite(value), "a finite float")
         _check(self.scale > 0, "a positive scale")
-        _check(self.kind in KINDS[:2] and isinstance(self.style, dict), "how values are read")
+        _check(self.read_as in KINDS[:2] and isinstance(self.style, dict), "how values are read")
 
     @property
     def n_features(self) -> int:
@@ -45,7 +46,7 @@ class Numeric:
 
     def transform(self, column: np.ndarray) -> np.ndarray:
         """The column as network inputs, shape (n, 1)."""
-        numbers = _days(parse_as(column, self.kind, self.style, self.name))
+        numbers = _days(parse_as(column, self.read_as, self.style, self.name))
         filled = np.where(np.isnan(numbers), self.median, numbers)
         return ((filled - self.mean) / self.scale)[:, None]
 
@@ -211,8 +212,10 @@ def fit_preprocessing(
     Examples
     --------
     >>> ages = {"age": np.array([20.0, 40.0, np.nan])}
-    >>> fit_preprocessing(ages, np.array([0, 1, 1]), Target("ill", "classification")).features
-    (Numeric(name='age', median=30.0, mean=30.0, scale=8.16496580927726, kind='numeric', style={}),)
+    >>> fitted = fit_preprocessing(ages, np.array([0, 1, 1]), Target("ill", "classification"))
+    >>> age = fitted.features[0]
+    >>> age.median, age.mean, age.scale
+    (30.0, 30.0, 8.16496580927726)
     """
     features: list[Numeric | Categorical] = []
     for name, column in columns.items():

@@ -128,7 +128,9 @@ class Table:
         return self.texts[name]() if name in self.texts else as_text(self.columns[name])
 
     def with_text(self, names: Iterable[str]) -> Columns:
-        """The columns, those named as text: for words, whose spelling counts.
+        """The columns, those named as text: for `xpnn.tables.values.parse_as` in prediction.
+
+        Words need it, and numbers of a style: 1.234 is 1234 where training had decimal commas.
 
         Parameters
         ----------

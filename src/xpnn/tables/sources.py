@@ -141,12 +141,19 @@ def decode(data: bytes, source: str, encoding: str | None = None) -> tuple[str, 
     """
     notes: list[str] = []
     try:
-        encoding = encoding or _marked_encoding(data)
+        named, encoding = encoding, encoding or _marked_encoding(data)
         if encoding is not None:
             text = data.decode(encoding).removeprefix("\ufeff")
         else:
             text, encoding = _guess(data, source)
-        if encoding in ("utf-16", "utf-32", "utf-16-le", "utf-16-be", "cp1252", "latin-1"):
+        if named is None and encoding in (
+            "utf-16",
+            "utf-32",
+            "utf-16-le",
+            "utf-16-be",
+            "cp1252",
+            "latin-1",
+        ):
             notes.append(f"not UTF-8: read as {encoding}; --encoding names another")
     except UnicodeError as error:
         raise TableError(f"{source} is no text in {encoding}; try another --encoding.") from error
