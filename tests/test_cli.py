@@ -17,7 +17,9 @@ from targets import TABLE
 from typer.testing import CliRunner
 
 import xpnn
-from xpnn import cli, run
+from xpnn import cli
+from xpnn.command import splits
+from xpnn.command import train as run
 from xpnn.cli import app
 from xpnn.files.model import VERSION
 from xpnn.tables import read_table
@@ -91,20 +93,26 @@ def test_train_leaves_a_model_a_history_and_a_picture():
         "data    iris: 150 rows, 4 columns; classification into 3 classes, target 'target'\n"
     )
     for line in (
-        r"test accuracy        \d+\.\d\d %",
-        r"rows                 105 train, 15 validation, 30 test",
-        r"epochs               30 of 30, batches of 32",
-        r"time                 \d+\.\d s",
-        r"model                34,563 parameters, \d+ kB",
+        r"accuracy +\d+\.\d\d % +\d+\.\d\d % +33\.33 %",
+        r"balanced accuracy .* %",
+        r"log-loss .* 1\.099",
+        r"true / predicted +setosa +versicolor +virginica",
+        r"setosa +10 +\. +\.",
+        r"rows    120 train, 30 test",
+        r"epochs  30",
+        r"time    \d+\.\d s",
+        r"model   [\d,]+ parameters",
         rf"wrote   {folder / run.PICTURE}",
     ):
         assert re.search(f"(?m)^{line}$", out), line
+    assert out.index("accuracy") < out.index("wrote")  # scores come before files
     assert "epoch 1/30: loss" in result.stderr
-    assert "val_score" in result.stderr
     history = json.loads((folder / run.HISTORY).read_text())
-    assert history["source"] == "iris"
-    assert len(history["history"]["loss"]) == len(history["history"]["val_score"]) == 30
-    assert history["result"]["test_score"] > 0.8
+    assert history["options"]["source"] == "iris" and history["target"] == "target"
+    assert history["columns"] == list(read_table("iris").columns)[:-1]
+    assert len(history["history"]["loss"]) == 30
+    assert history["result"]["test"]["accuracy"] > 0.8
+    assert set(history["importance"]) == set(history["columns"])
 
 
 def test_quiet_says_nothing():
@@ -136,7 +144,7 @@ def test_a_terminal_shows_a_live_bar(monkeypatch):
     reader.join()
     os.close(parent)
     text = b"".join(shown).decode()
-    assert re.search(r"100%\|█+\| 4/4 .*epoch/s, loss=\d.*val_score=\d", text)
+    assert re.search(r"100%\|█+\| 4/4 .*epoch/s, loss=\d", text)
 
 
 def test_the_seed_decides_and_the_split_stays():
@@ -144,7 +152,7 @@ def test_the_seed_decides_and_the_split_stays():
     for seed in (0, 0, 1):
         call("train", "iris", *QUICK, "-q", "--seed", seed, "--out", "a")
         model = xpnn.load(Path("a", run.MODEL))
-        outputs.append((model.coefs_[0], model.preprocessing_))
+        outputs.append((model.oof_prediction_, model.encoding_))
     (a, p), (b, q), (c, r) = outputs
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(a, c)
@@ -160,44 +168,36 @@ def test_without_matplotlib_a_line_says_how_to_get_it(monkeypatch):
 
 
 def test_digits_reaches_what_the_readme_says():
-    """Median test accuracy 97.5 % or more over seeds 0 to 9, and never below 95.5 %.
-
-    Of all ten in CI, which sets the variable CI; of the first three in a daily run.
-    """
     problem = make_problem(read_table("digits"))
-    scores = []
-    for seed in range(10 if os.environ.get("CI") else 3):
-        _, report = run.train_on(problem, {"random_state": seed})
-        scores.append(report.test_score)
-    assert np.median(scores) >= 0.975, scores
-    assert min(scores) >= 0.955, scores
+    rows = splits.split_evenly(problem.y, "classification", 0.2)
+    _, report = run.train_on(problem, {"random_state": 0, "n_members": 2}, *rows)
+    assert report.test["accuracy"] > 0.96
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])
 def test_a_table_with_words_and_gaps_is_learnt(task):
     houses(task=task, n=400)
-    result = call("train", "houses.csv", "--epochs", 60, "--hidden", "32", "--alpha", 0.01)
+    result = call("train", "houses.csv", "--epochs", 60, "--hidden", "32")
     assert f"; {task}" in result.stdout
     assert "note    left out 'id': it numbers the rows" in result.stdout
     history = json.loads(Path("xpnn-out/houses", run.HISTORY).read_text())
-    assert history["result"]["test_score"] > 0.8
+    assert next(iter(history["result"]["test"].values())) > 0.8
 
 
 def test_options_reach_the_estimator():
     call(
-        *("train", "diabetes", "-q", "--epochs", 2, "--hidden", "5, 4", "--activation", "tanh"),
-        *("--dropout", 0.25, "--input-dropout", 0.5, "--alpha", 0.125, "--loss", "huber"),
-        *("--batch-size", 50, "--learning-rate", 0.5, "--dtype", "float64", "--seed", 7),
-        *("--keep-best", "--test-size", 0.5, "--out", "o"),
+        *("train", "diabetes", "-q", "--epochs", 2, "--hidden", "5, 4", "--members", 3),
+        *("--embedding", "none", "--loss", "huber", "--dtype", "float64", "--seed", 7),
+        *("--time-limit", 50, "--test-size", 0.5, "--out", "o"),
     )
     model = xpnn.load(Path("o", run.MODEL))
     expected = {
-        "hidden_layer_sizes": (5, 4), "activation": "tanh", "dropout": 0.25, "input_dropout": 0.5,
-        "alpha": 0.125, "loss": "huber", "batch_size": 50, "max_iter": 2, "dtype": "float64",
-        "learning_rate_init": 0.5, "random_state": 7, "early_stopping": True, "device": None,
+        "hidden": (5, 4), "n_members": 3, "embedding": None, "loss": "huber", "epochs": 2,
+        "dtype": "float64", "random_state": 7, "time_limit": 50.0, "device": None,
     }  # fmt: skip
     assert {name: model.get_params()[name] for name in expected} == expected
-    assert model.coefs_[0].dtype == np.float64
+    call("train", "iris", *QUICK, "-q", "--class-weight", "balanced", "--out", "c")
+    assert xpnn.load(Path("c", run.MODEL)).class_weight == "balanced"
 
 
 def test_the_target_and_the_task_can_be_named():
@@ -206,21 +206,14 @@ def test_the_target_and_the_task_can_be_named():
     assert "2 columns; classification into 3 classes, target 'town'" in out
     out = call("train", "digits", *QUICK, "--task", "regression").stdout
     assert "64 columns; regression" in out
-    assert "test R2" in out
-
-
-def test_defaults_follow_the_number_of_rows():
-    assert [run.default_batch_size(n) for n in (20, 105, 1257, 50_000, 10**6)] == [
-        *(20, 32, 32, 500, 1024)
-    ]
-    assert [run.default_epochs(n, 32) for n in (20, 1257, 10**6)] == [200, 41, 40]
+    assert re.search(r"(?m)^R2 +\d", out)
 
 
 @pytest.mark.own_context
 @pytest.mark.targets(*(name for name in TABLE if name != "numpy:readonly"))  # it reads its own
 def test_train_and_predict_on_every_device(target_any):
     spec = target_any.backend.name
-    out = call("train", "iris", *QUICK, "--device", spec, "--dropout", 0.3, "--out", "o").stdout
+    out = call("train", "iris", *QUICK, "--device", spec, "--out", "o").stdout
     assert out.startswith(f"device  {spec}, float32\n")
     here = call("predict", "o", "iris", "--proba", "--device", "numpy").stdout
     there = call("predict", "o", "iris", "--proba", "--device", spec).stdout
@@ -239,31 +232,58 @@ def test_ctrl_c_keeps_what_was_learnt():
     assert process.stderr.readline().startswith("epoch 1/")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 0
+    assert process.returncode == 130
     assert err == "xpnn: warning: Training interrupted by user.\n"
-    assert "of 1000000, batches" in out
-    assert xpnn.load("o/model.safetensors").predict(np.zeros((1, 4), dtype=np.float32)).shape == (
-        1,
-    )
+    assert re.search(r"(?m)^epochs  \d+$", out)
+    assert len(xpnn.load("o/model.safetensors").predict(read_table("iris").columns)) == 150
 
 
 # -- predict ------------------------------------------------------------------------------------
 
 
 def test_predict_treats_a_table_as_training_did():
+    """The file's estimator takes the table itself: the preprocessing is its own."""
     houses()
-    call("train", "houses.csv", "--epochs", 40, "--dropout", 0, "-q", "--out", "o")
+    call("train", "houses.csv", "--epochs", 40, "-q", "--out", "o")
     model = xpnn.load("o/model.safetensors")
     columns = read_table("houses.csv").columns
-    x = model.preprocessing_.transform(columns).astype(np.float32)
-    expected = model.preprocessing_.inverse_target(model.predict(x))
+    expected = model.predict(columns)
     result = call("predict", "o", "houses.csv")
     lines = result.stdout.splitlines()
     assert lines[0] == "price"
     np.testing.assert_allclose(np.array(lines[1:], dtype=float), expected, rtol=1e-6)
     price = columns["price"].astype(float)
     r2 = 1 - ((price - expected) ** 2).sum() / ((price - price.mean()) ** 2).sum()
-    assert result.stderr == f"R2 {r2:.4f} on 120 rows with 'price'\n"
+    rmse, mae = np.sqrt(((price - expected) ** 2).mean()), np.abs(price - expected).mean()
+    expected = f"R2 {r2:.4g}, RMSE {rmse:.4g}, MAE {mae:.4g} on 120 rows with 'price'\n"
+    assert result.stderr == expected
+
+
+def test_predict_bounds_and_keeps_columns():
+    houses()
+    call("train", "houses.csv", "--epochs", 40, "-q", "--out", "o")
+    result = call("predict", "o", "houses.csv", "--interval", 0.8, "--keep", "id", "--keep", "town")
+    head, *lines = result.stdout.splitlines()
+    assert head == "id,town,price,price low,price high"
+    cells = [line.split(",") for line in lines]
+    assert [c[0] for c in cells] == [str(i) for i in range(1, 121)]
+    low, y, high = (np.array([c[i] for c in cells], float) for i in (3, 2, 4))
+    assert ((low <= y) & (y <= high)).mean() > 0.9
+    truth = np.array([line.split(",")[-1] for line in Path("houses.csv").read_text().split()[1:]])
+    truth = truth.astype(float)
+    assert ((low <= truth) & (truth <= high)).mean() > 0.7
+    assert "no column 'twon'; did you mean 'town'" in refused(
+        *("predict", "o", "houses.csv", "--keep", "twon"), code=1
+    )
+    assert "--interval must be" in refused("predict", "o", "houses.csv", "--interval", 1, code=2)
+
+
+def test_words_unknown_in_training_are_told():
+    houses()
+    call("train", "houses.csv", *QUICK, "-q", "--out", "o")
+    Path("new.csv").write_text("size,town,garden\n50,ulm,true\n60,Ulm,true\n")
+    told = call("predict", "o", "new.csv").stderr
+    assert "'town': 1 row has words unknown in training ('ulm'; training had 'Ulm')" in told
 
 
 def test_predict_writes_a_file_with_probabilities():
@@ -278,7 +298,8 @@ def test_predict_writes_a_file_with_probabilities():
     assert sum(map(float, p)) == pytest.approx(1, abs=1e-5)
     truth = make_problem(read_table("iris")).y
     right = np.mean([line.split(",")[0] == t for line, t in zip(lines, truth, strict=True)])
-    assert result.stderr == f"accuracy {100 * right:.2f} % on 150 rows with 'target'\n"
+    assert result.stderr.startswith(f"accuracy {100 * right:.2f} %, balanced accuracy ")
+    assert result.stderr.endswith(" on 150 rows with 'target'\n")
 
 
 def test_predict_takes_columns_in_any_order_without_a_target():
@@ -287,7 +308,7 @@ def test_predict_takes_columns_in_any_order_without_a_target():
     Path("new.csv").write_text("town,more,garden,size\nUlm,x,true,100\nParis,y,,\n")
     result = call("predict", "o", "new.csv")
     assert len(result.stdout.splitlines()) == 3
-    assert result.stderr == ""
+    assert result.stderr == "note    'town': 1 row has words unknown in training ('Paris')\n"
     values = np.array(result.stdout.splitlines()[1:], dtype=float)
     assert np.isfinite(values).all()
 
@@ -337,7 +358,7 @@ def test_predicted_labels_are_spelled_as_in_the_file(labels):
     trained("t.csv", "x,y\n" + "\n".join(rows), "--epochs", 60, "--task", "classification")
     result = call("predict", "o", "t.csv")
     assert set(result.stdout.split("\n")[1:-1]) == {label.strip() for label in labels}
-    assert result.stderr == "accuracy 100.00 % on 60 rows with 'y'\n"
+    assert result.stderr.startswith("accuracy 100.00 %, ")
 
 
 def test_booleans_of_parquet_are_predicted_as_csv_spells_them():
@@ -410,6 +431,83 @@ def test_a_long_reading_is_told(monkeypatch):
     assert "reading" not in call("train", "houses.csv", *QUICK, "-q").stderr
 
 
+# -- explain, compare, splits --------------------------------------------------------------------
+
+
+@pytest.mark.draws
+def test_explain_says_what_columns_are_worth():
+    pytest.importorskip("matplotlib")
+    houses()
+    call("train", "houses.csv", "--epochs", 60, "-q", "--out", "o")
+    out = call("explain", "o", "--out", "i.png").stdout
+    assert "3 words" in out and "R2 " in out and out.endswith("wrote   i.png\n")
+    assert re.search(r"(?m)^column +importance +spread\n[- ]+\nsize +\d", out)
+    assert Path("i.png").read_bytes().startswith(b"\x89PNG")
+    again = call("explain", "o", "houses.csv").stdout
+    assert re.match(r"column +importance +spread\n[- ]+\nsize +\d", again)
+    Path("new.csv").write_text("size,town,garden\n50,Ulm,true\n")
+    assert "no column 'price'" in refused("explain", "o", "new.csv", code=1)
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_compare_shows_ours_beside_others(task):
+    houses(task=task, n=60)
+    out = call("compare", "houses.csv", "--folds", 2, "--time-limit", 0.2).stdout
+    assert f"; {task}" in out
+    names = ("xpnn", "boosting (scikit-learn)", "random forest", "MLP", "regression")
+    for name in names:
+        assert re.search(rf"(?m)^{re.escape(name)}.* \d+\.\d$|^\w+ {name}.* \d+\.\d$", out), name
+    rows = out.rpartition("seconds\n")[2].splitlines()[1:]
+    first = [float(re.search(r"  (-?[\d.]+)", row).group(1)) for row in rows]
+    assert len(first) >= 5 and first == sorted(first, reverse=True)
+
+
+def test_test_rows_by_a_file_a_group_or_time():
+    houses(n=100)
+    houses("other.csv", n=50, seed=1)
+    out = call("train", "houses.csv", *QUICK, "--test", "other.csv").stdout
+    assert "rows    100 train, 50 test" in out
+    out = call("train", "houses.csv", *QUICK, "--group", "town", "--refit").stdout
+    train, test = (int(n) for n in re.search(r"rows +(\d+) train, (\d+) test", out).groups())
+    assert train + test == 100 and test >= 20
+    out = call("train", "houses.csv", *QUICK, "--time", "id", "--test-size", 0.1).stdout
+    assert "rows    90 train, 10 test" in out
+    assert "no column 'towns'" in refused("train", "houses.csv", "--group", "towns", code=1)
+    assert "holds words" in refused("train", "houses.csv", "--time", "town", code=1)
+
+
+def test_groups_stay_together_and_times_are_in_order():
+    rng = np.random.default_rng(0)
+    groups = rng.choice(list("abcdefg"), 200).astype(object)
+    train, test = splits.split_by_groups(groups, 0.3)
+    assert not set(groups[train]) & set(groups[test])
+    assert sorted([*train, *test]) == list(range(200)) and len(test) >= 60
+    times = rng.integers(0, 50, 200).astype(float)
+    times[:5] = np.nan
+    train, test = splits.split_by_time(times, 0.3)
+    assert np.nanmax(times[train]) < times[test].min() and 30 < len(test) < 90
+    assert set(range(5)) <= set(train)
+
+
+def test_a_column_that_gives_the_answer_away_is_told():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 200)
+    rows = [f"{a:.3f},{10 * b + c:.3f},{'yn'[b]}" for a, b, c in
+            zip(rng.normal(size=200), y, rng.normal(size=200), strict=True)]  # fmt: skip
+    Path("t.csv").write_text("noise,leak,y\n" + "\n".join(rows) + "\n")
+    out = call("train", "t.csv", "--epochs", 60).stdout
+    assert "note    'leak' alone gives the answer away" in out
+
+
+def test_tables_of_one_name_do_not_overwrite_each_other():
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        houses(f"{folder}/houses.csv", n=40)
+        call("train", f"{folder}/houses.csv", *QUICK, "-q")
+    call("train", "a/houses.csv", *QUICK, "-q")
+    assert {p.name for p in Path("xpnn-out").iterdir()} == {"houses", "houses-2"}
+
+
 # -- errors -------------------------------------------------------------------------------------
 
 
@@ -417,17 +515,17 @@ def test_a_long_reading_is_told(monkeypatch):
     ("args", "message"),
     [
         (("iris", "--device", "cupyy"), "unknown device 'cupyy'"),
-        (("iris", "--activation", "rellu"), "unknown activation 'rellu'; did you mean 'relu'?"),
-        (("iris", "--loss", "huber"), "unknown loss 'huber'"),
-        (("iris", "--loss", "logloss"), "unknown loss 'logloss'; did you mean 'log_loss'?"),
-        (("iris", "--hidden", "12,x"), "--hidden takes sizes of layers such as 128,64, or none"),
+        (("iris", "--embedding", "waves"), "unknown embedding 'waves'"),
+        (("iris", "--loss", "huber"), "--loss huber is for a regression"),
+        (("diabetes", "--loss", "hubber"), "unknown loss 'hubber'; did you mean 'huber'?"),
+        (("iris", "--hidden", "12,x"), "--hidden takes sizes of layers up to 10000 such as"),
         (("iris", "--hidden", "0"), "got '0'"),
+        (("iris", "--hidden", "100000,100000"), "got '100000,100000'"),
         (("iris", "--hidden", ""), "got ''"),
-        (("iris", "--dropout", "1"), "--dropout must be at least 0 and below 1, got 1"),
-        (("iris", "--dropout", "nan"), "--dropout must be at least 0 and below 1, got nan"),
-        (("iris", "--input-dropout", "-0.1"), "--input-dropout must be at least 0"),
-        (("iris", "--learning-rate", "0"), "--learning-rate must be above 0"),
-        (("iris", "--alpha", "inf"), "--alpha must be at least 0 and below inf, got inf"),
+        (("iris", "--class-weight", "even"), "--class-weight takes none or balanced, got 'even'"),
+        (("diabetes", "--class-weight", "balanced"), "--class-weight is for classes"),
+        (("iris", "--time-limit", "nan"), "--time-limit must be above 0"),
+        (("iris", "--test", "iris", "--group", "a"), "give one"),
         (("iris", "--test-size", "0"), "--test-size must be above 0 and below 0.9, got 0"),
         (("iris", "--dtype", "float16"), "--dtype takes float32 or float64, got 'float16'"),
         (("iris", "--task", "clustering"), "--task takes classification or regression"),
@@ -465,11 +563,6 @@ def test_a_bad_table_is_refused_in_one_line(content, args, message):
     assert message in refused("train", "t.csv", *args, code=1)
 
 
-def test_divergence_is_one_line():
-    error = refused("train", "diabetes", *QUICK, "-q", "--learning-rate", "1e30", code=1)
-    assert error.startswith("Solver produced non-finite parameter weights.")
-
-
 def test_a_folder_that_cannot_be_made_is_one_line():
     Path("file").touch()
     assert "file" in refused("train", "iris", *QUICK, "--out", "file/o", code=1)
@@ -478,7 +571,7 @@ def test_a_folder_that_cannot_be_made_is_one_line():
 def test_a_failed_run_leaves_the_old_model():
     call("train", "diabetes", *QUICK, "-q")
     before = Path("xpnn-out/diabetes", run.MODEL).read_bytes()
-    refused("train", "diabetes", *QUICK, "-q", "--learning-rate", "1e30", code=1)
+    refused("train", "diabetes", *QUICK, "-q", "--target", "agee", code=1)
     assert Path("xpnn-out/diabetes", run.MODEL).read_bytes() == before
 
 
@@ -486,7 +579,7 @@ def test_a_bad_model_is_refused_in_one_line():
     call("train", "iris", *QUICK, "-q", "--out", "o")
     whole = Path("o", run.MODEL).read_bytes()
     assert "No such file" in refused("predict", "none", "iris", code=1)
-    assert "lacks column" in refused("predict", "o", "wine", code=1)
+    assert "lacks the column" in refused("predict", "o", "wine", code=1)
     assert "did you mean 'iris'" in refused("predict", "o", "irish", code=1)
     assert "unknown device" in refused("predict", "o", "iris", "--device", "abacus", code=2)
     Path("m").write_bytes(whole[:-9])
@@ -538,7 +631,7 @@ def test_version():
 
 
 def test_help_is_quick_and_names_everything():
-    for command in ("train", "predict", "devices"):
+    for command in ("train", "predict", "explain", "compare", "devices"):
         assert command in call("--help").stdout
         assert call(command, "--help").exit_code == 0
     heavy = ["sklearn", "pandas", "matplotlib", "torch", "jax", "cupy", "safetensors"]

@@ -383,7 +383,8 @@ def _about(source: str, n_rows: int, problem: "Problem") -> Iterator[str]:
     what = problem.target.task
     if what == "classification":
         what += f" into {len(set(problem.y.tolist()))} classes"
-    columns = f"{n_rows:,} rows, {len(problem.columns)} columns"
+    n = len(problem.parsed)
+    columns = f"{n_rows:,} rows, {n} {'column' if n == 1 else 'columns'}"
     yield f"data    {source}: {columns}; {what}, target {problem.target.name!r}"
     yield from (f"note    {notice}" for notice in problem.notices)
 

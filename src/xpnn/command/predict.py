@@ -37,11 +37,14 @@ class Model(NamedTuple):
     def inputs(self, table: Table) -> Any:
         """What the estimator's `predict` takes."""
         if hasattr(self.estimator, "encoding_"):
-            words = [c.name for c in self.estimator.encoding_.columns if isinstance(c, Words)]
-            return Frame(table.with_text(words))
+            # as text, where its spelling counts: 1.234 may be a word, or 1234
+            columns = self.estimator.encoding_.columns
+            spelled = [c.name for c in columns if isinstance(c, Words) or c.style]
+            return Frame(table.with_text(spelled))
         preprocessing = self.estimator.preprocessing_  # of the MLP estimators: older files
-        words = [f.name for f in preprocessing.features if isinstance(f, Categorical)]
-        x = preprocessing.transform(table.with_text(words))
+        features = preprocessing.features
+        spelled = [f.name for f in features if isinstance(f, Categorical) or f.style]
+        x = preprocessing.transform(table.with_text(spelled))
         return x.astype(self.estimator.dtype or "float32")
 
     def predictions(self, inputs: Any) -> np.ndarray:

@@ -152,8 +152,8 @@ def read_alike(problem: Problem, table: Table) -> Problem:
                 f"{table.name} has no column {column!r}{hint(column, table.columns)}."
             )
     y, present, _, _ = read_target(table, name, task)
-    words = [n for n, p in problem.parsed.items() if p.kind == "words"]
-    given, parsed = table.with_text(words), {}
+    spelled = [n for n, p in problem.parsed.items() if p.kind == "words" or p.style]
+    given, parsed = table.with_text(spelled), {}
     for column, as_before in problem.parsed.items():
         values = parse_as(given[column], as_before.kind, as_before.style, column)
         parsed[column] = replace(as_before, values=values[present])
