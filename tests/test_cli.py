@@ -17,7 +17,7 @@ from targets import TABLE
 from typer.testing import CliRunner
 
 import xpnn
-from xpnn import cli, run
+from xpnn import cli, cli_reading, run
 from xpnn.cli import app
 from xpnn.files.model import VERSION
 from xpnn.tables import read_table
@@ -405,7 +405,7 @@ def test_a_packed_table_from_standard_input(monkeypatch):
 
 def test_a_long_reading_is_told(monkeypatch):
     houses()
-    monkeypatch.setattr(cli, "_TOLD", 100)
+    monkeypatch.setattr(cli_reading, "_TOLD", 100)
     assert "reading houses.csv ...\n" in call("train", "houses.csv", *QUICK).stderr
     assert "reading" not in call("train", "houses.csv", *QUICK, "-q").stderr
 

@@ -25,7 +25,7 @@ FLOORS = (
     ("steps",),
     ("training",),
     ("files", "tables"),
-    ("cli", "estimators", "neurons", "perceptron", "plotting", "run"),
+    ("cli", "cli_reading", "estimators", "neurons", "perceptron", "plotting", "run"),
     ("__init__", *PUBLIC),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -10,29 +10,25 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xpnn._version import __version__
+from xpnn.cli_reading import (
+    Decimal,
+    Encoding,
+    Header,
+    Na,
+    Sep,
+    Thousands,
+    UsageError,
+    read_as_asked,
+)
 
 if TYPE_CHECKING:
     from xpnn.run import Report
     from xpnn.tables.problem import Problem
-    from xpnn.tables.read import Table
-
-# How a table is read, the same for every command.
-Sep = Annotated[str | None, typer.Option(help="Between values: a character, tab or space.")]
-Encoding = Annotated[str | None, typer.Option(help="Of the text, such as cp1252.")]
-Decimal = Annotated[str | None, typer.Option(help="Mark of decimals, . or ,")]
-Thousands = Annotated[str | None, typer.Option(help="Mark of thousands: . , ' or space.")]
-Na = Annotated[
-    list[str] | None, typer.Option(help="A text that means missing; may be given again.")
-]
-Header = Annotated[
-    bool | None, typer.Option("--header/--no-header", help="Whether line 1 names the columns.")
-]
-_TOLD = 50_000_000  # bytes of a file whose reading takes seconds
 
 app = typer.Typer(
     add_completion=False,
@@ -41,10 +37,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-class UsageError(ValueError):
-    """An option with a value that makes no sense, whatever the data."""
 
 
 def main() -> None:
@@ -182,7 +174,7 @@ def train(
         backend = get_backend(device)
         params["device"] = backend.name
 
-        table = _read(source, (sep, encoding, decimal, thousands, na, header), quiet=quiet)
+        table = read_as_asked(source, (sep, encoding, decimal, thousands, na, header), quiet=quiet)
         problem = make_problem(table, target, task, drop or [])
         if loss != "auto":
             classes = ("log_loss", "hinge")
@@ -247,7 +239,11 @@ def predict(
             raise UsageError("--proba is for classification; this model is a regression.")
         preprocessing = estimator.preprocessing_
         expected = [f.name for f in (*preprocessing.features, preprocessing.target)]
-        table = _read(file, (sep, encoding, decimal, thousands, na, header), expected=expected)
+        table = read_as_asked(
+            file, (sep, encoding, decimal, thousands, na, header), expected=expected
+        )
+        for note in table.notes:
+            typer.echo(f"note    {note}", err=True)
         estimator.set_params(device=backend.name).to_device(backend)
         text, score = predict_csv(estimator, table, proba=proba)
         if out is None:
@@ -281,23 +277,6 @@ def devices(
             table.append((d.spec, d.library, version, usable, d.device if d.usable else d.reason))
         typer.echo(_table(table, ruled=True))
         typer.echo(f"\nsteps on numpy: {compiled.state()}")
-
-
-def _read(
-    source: str, options: tuple[Any, ...], *, quiet: bool = True, expected: Sequence[str] = ()
-) -> "Table":
-    """The table, with the options in the order of `ReadOptions`."""
-    from xpnn.tables.columns import TableError
-    from xpnn.tables.read import ReadOptions, read_table
-
-    sep, encoding, decimal, thousands, na, header = options
-    try:
-        chosen = ReadOptions(sep, encoding, decimal, thousands, tuple(na or ()), header)
-    except TableError as error:
-        raise UsageError(str(error)) from error
-    if not quiet and Path(source).is_file() and Path(source).stat().st_size > _TOLD:
-        typer.echo(f"reading {source} ...", err=True)
-    return read_table(source, chosen, expected=expected)
 
 
 def _sizes(text: str) -> tuple[int, ...]:
