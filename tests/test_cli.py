@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import xpnn
 from xpnn import cli
-from xpnn.command import splits
+from xpnn.command import reading, splits
 from xpnn.command import train as run
 from xpnn.cli import app
 from xpnn.files.model import VERSION
@@ -426,7 +426,7 @@ def test_a_packed_table_from_standard_input(monkeypatch):
 
 def test_a_long_reading_is_told(monkeypatch):
     houses()
-    monkeypatch.setattr(cli, "_TOLD", 100)
+    monkeypatch.setattr(reading, "_TOLD", 100)
     assert "reading houses.csv ...\n" in call("train", "houses.csv", *QUICK).stderr
     assert "reading" not in call("train", "houses.csv", *QUICK, "-q").stderr
 

@@ -17,7 +17,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 # Each file of src/xpnn, or folder, on its floor; the ground comes first.
 # CONTRIBUTING.md tells the same floors, and a test below compares.
 PUBLIC = ("activations", "backends", "callbacks", "data", "initializers", "layers", "losses")
-PUBLIC += ("metrics", "network", "optimizers", "random", "schedules", "state")
+PUBLIC += ("metrics", "network", "optimizers", "plot", "random", "schedules", "state")
 FLOORS = (
     ("_version", "_warnings", "arrays"),
     ("parts",),
@@ -25,7 +25,7 @@ FLOORS = (
     ("steps",),
     ("training",),
     ("files", "tables"),
-    ("cli", "estimators", "neurons", "perceptron", "plotting", "run"),
+    ("cli", "command", "estimators", "neurons", "perceptron", "plotting", "tabular"),
     ("__init__", *PUBLIC),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -60,6 +60,8 @@ TEXTS = {
     "names in a comment": ("# size town\n1.5 Ulm\n2 Bonn\n2.5 Ulm\n", EXPECTED),
     "titles": ("Sizes of 2020\n\n" + PLAIN, EXPECTED),
     "titles of Excel": ("Sizes of 2020,\n,\n" + PLAIN, EXPECTED),
+    "titles with commas": ("A,B\na,b,c,d\n1,2,3,4\n5,6,7,8\n9,8,7,6\n",
+                           {"a": [1, 5, 9], "b": [2, 6, 8], "c": [3, 7, 7], "d": [4, 8, 6]}),
     "trailing delimiter": (PLAIN.replace("\n", ",\n"), EXPECTED),
     "trailing in the body": (PLAIN.replace("\n", ",\n").replace("town,", "town"), EXPECTED),
     "short row": ("a,b\n1,2\n3\n", {"a": [1, 3], "b": [2, np.nan]}),
@@ -181,10 +183,12 @@ def test_names_can_be_said_to_be_there_or_not(tmp_path):
 
 def test_names_known_from_training_tell_whether_they_are_there(tmp_path):
     path = write(tmp_path, "a\nb\nb\n")
-    assert list(read_table(path).columns) == ["column_1"] or True
+    assert list(read_table(path).columns) == ["a"]
     assert columns(read_table(path, expected=("b", "a"))) == {"a": ["b", "b"]}
-    one = write(tmp_path, "4.9,3.0\n")
+    one = write(tmp_path, "4.9,3.0\n", "one.csv")
     assert columns(read_table(one)) == {"column_1": [4.9], "column_2": [3]}
+    words = read_table(write(tmp_path, "x,y\n"), expected=("column_1", "column_2"))
+    assert columns(words) == {"column_1": ["x"], "column_2": ["y"]}
     # The target was the first of three columns, and is not in the new table.
     expected = ("column_2", "column_3", "column_1")
     assert columns(read_table(one, expected=expected)) == {"column_2": [4.9], "column_3": [3]}
@@ -418,9 +422,7 @@ def test_the_types_of_parquet(tmp_path):
     }  # fmt: skip
     found = {n: [None if v != v else v for v in c] for n, c in columns(table).items()}
     assert found == expected
-    assert table.notes == ("left out 'lists': it holds list<element: string>",) or (
-        "left out 'lists'" in table.notes[0]
-    )
+    assert table.notes[0].startswith("left out 'lists': it holds list<")
     assert table.text("whole").tolist() == [str(2**60 + 1), None]
     assert table.text("flag").tolist() == ["True", None]
 

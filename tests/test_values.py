@@ -242,6 +242,8 @@ def day(*parts):
         (("3. Mai 2024", "1. Dezember 2024"), [(2024, 5, 3), (2024, 12, 1)]),
         (("2020-01", "2020-12"), [(2020, 1, 1), (2020, 12, 1)]),
         (("Jan 2020", "Dec 2020"), [(2020, 1, 1), (2020, 12, 1)]),
+        (("Jan-20", "Dec-99"), [(2020, 1, 1), (1999, 12, 1)]),
+        (("01/2020", "12/2020"), [(2020, 1, 1), (2020, 12, 1)]),
         (("2020Q1", "2020-Q3", "Q4 2020"), [(2020, 1, 1), (2020, 7, 1), (2020, 10, 1)]),
     ],
 )  # fmt: skip
@@ -252,6 +254,21 @@ def test_dates_as_people_write_them(texts, expected):
     np.testing.assert_array_equal(parsed.values, [day(*e) for e in expected])
     for text, value in zip(texts, parsed.values, strict=True):
         assert parse_as(words(text), "datetime", parsed.style, "x")[0] == value
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_whole_numbers_that_are_all_dates_are_dates(text):
+    values = [20240131.0, 20240229.0, 19991231.0]
+    column = words("20240131", "20240229", "19991231", "-") if text else np.array(values)
+    parsed = parse_column(column)
+    assert parsed.values[:3].tolist() == [day(2024, 1, 31).item(), day(2024, 2, 29).item(),
+                                          day(1999, 12, 31).item()]  # fmt: skip
+    assert parsed.notes[-1] == "dates, such as 20240131, read as year, month and day"
+    for new in (words("20250101"), np.array([20250101.0]), np.array([20250101])):
+        assert parse_as(new, parsed.kind, parsed.style, "x")[0] == day(2025, 1, 1)
+    assert parse_column(np.array([20240131.0, 20240230.0, 20240101.0])).kind == "numeric"
+    assert parse_column(np.array([20240131.0, 20240131.0])).kind == "numeric"
+    assert parse_column(np.array([20240131.5, 20240101.0, 20240102.0])).kind == "numeric"
 
 
 def test_the_order_of_day_and_month_is_told():

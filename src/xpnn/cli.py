@@ -7,7 +7,7 @@ one line on standard error: exit status 2 for a wrong option, 1 for wrong data, 
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,12 +17,12 @@ import typer
 from xpnn._version import __version__
 from xpnn.command import options as opt
 from xpnn.command.options import UsageError
+from xpnn.command.reading import read_as_asked
 
 if TYPE_CHECKING:
     from xpnn.tables.problem import Problem
     from xpnn.tables.read import Table
 
-_TOLD = 50_000_000  # bytes of a file whose reading takes seconds
 _INTERRUPTED = 130  # a shell's exit status after Ctrl-C
 
 app = typer.Typer(
@@ -118,7 +118,7 @@ def train(
         backend = get_backend(device)
         params["device"] = backend.name
         how = (sep, encoding, decimal, thousands, na, header)
-        table = _read(source, how, quiet=quiet)
+        table = read_as_asked(source, how, quiet=quiet)
         problem = make_problem(table, target, task, drop or [])
         params |= _of_task(problem.target.task, loss, class_weight)
         rows, other = _split(table, problem, test_size, test, group, time, how)
@@ -181,7 +181,7 @@ def predict(
             what = "a classification" if known.task == "classification" else "of an older kind"
             raise UsageError(f"--interval is for a TabularRegressor; this model is {what}.")
         how = (sep, encoding, decimal, thousands, na, header)
-        table = _read(file, how, expected=known.expected)
+        table = read_as_asked(file, how, expected=known.expected)
         known.estimator.set_params(device=backend.name).to_device(backend)
         text, told = predict_csv(known, table, proba=proba, interval=interval, keep=keep or [])
         if out is None:
@@ -218,7 +218,7 @@ def explain(
         table = None
         if file is not None:
             how = (sep, encoding, decimal, thousands, na, header)
-            table = _read(file, how, expected=known.expected)
+            table = read_as_asked(file, how, expected=known.expected)
         found = importance_of(known, table)
         if file is None:
             typer.echo(f"{known.estimator.summary()}\n")
@@ -257,7 +257,7 @@ def compare(
             opt.one_of("--task", task, ("classification", "regression"))
         params = _parameters(None, None, "auto", None, time_limit, seed, "float32")
         params["device"] = get_backend(device).name
-        table = _read(source, (sep, encoding, decimal, thousands, na, header), quiet=False)
+        table = read_as_asked(source, (sep, encoding, decimal, thousands, na, header), quiet=False)
         problem = make_problem(table, target, task, drop or [])
         for line in _about(source, table.n_rows, problem):
             typer.echo(line)
@@ -345,7 +345,7 @@ def _split(
     if sum(v is not None for v in (test, group, time)) > 1:
         raise UsageError("--test, --group and --time each say which rows are tested: give one.")
     if test is not None:
-        return splits.split_by_file(problem, _read(test, how, expected=[*problem.columns]))
+        return splits.split_by_file(problem, read_as_asked(test, how, expected=[*problem.columns]))
     if group is not None or time is not None:
         column = splits.column_of(table, problem, str(group or time))
         by = splits.split_by_groups if group is not None else splits.split_by_time
@@ -359,23 +359,6 @@ def _load(model: Path) -> Any:
     from xpnn.estimators import load
 
     return model_of(load(model / MODEL if model.is_dir() else model), str(model))
-
-
-def _read(
-    source: str, options: tuple[Any, ...], *, quiet: bool = True, expected: Sequence[str] = ()
-) -> "Table":
-    """The table, with the options in the order of `ReadOptions`."""
-    from xpnn.tables.columns import TableError
-    from xpnn.tables.read import ReadOptions, read_table
-
-    sep, encoding, decimal, thousands, na, header = options
-    try:
-        chosen = ReadOptions(sep, encoding, decimal, thousands, tuple(na or ()), header)
-    except TableError as error:
-        raise UsageError(str(error)) from error
-    if not quiet and Path(source).is_file() and Path(source).stat().st_size > _TOLD:
-        typer.echo(f"reading {source} ...", err=True)
-    return read_table(source, chosen, expected=expected)
 
 
 def _about(source: str, n_rows: int, problem: "Problem") -> Iterator[str]:

@@ -27,11 +27,14 @@ _SEP = r"[-\s/]"
 _FORMS = {
     form: re.compile(pattern)
     for form, pattern in {
+        "compact": r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})",
         "ymd": rf"{_YEAR}(?P<s>[-/.]){_MONTH}(?:(?P=s){_DAY})?{_TIME}",
         "number": rf"{_ONE}(?P<s>[-/.])\s?{_TWO}(?P=s)\s?{_ANY_YEAR}{_TIME}",
         "day first": rf"{_WEEKDAY}{_NTH}{_SEP}*{_WORD},?{_SEP}*{_ANY_YEAR}{_TIME}",
         "month first": rf"{_WEEKDAY}{_WORD}{_SEP}*{_NTH},?{_SEP}+{_YEAR}{_TIME}",
         "month": rf"{_WORD},?{_SEP}*{_YEAR}",
+        "short month": r"(?P<word>[^\W\d_]{3})[-'](?P<y>\d{2})",
+        "month number": rf"{_MONTH}[-/]{_YEAR}",
         "year first": rf"{_YEAR}{_SEP}+{_WORD}(?:{_SEP}+{_DAY})?{_TIME}",
         "quarter": rf"{_YEAR}{_SEP}?[Qq](?P<q>[1-4])|[Qq](?P<q2>[1-4]){_SEP}?(?P<y2>\d{{4}})",
     }.items()
@@ -61,7 +64,7 @@ _SPAN = re.compile(
     r"(?:(?P<days>-?\d+)\s+days?,?\s*\+?)?(?P<sign>-)?(?:(?P<H>\d{1,4}):(?P<M>[0-5]\d)"
     r"(?::(?P<S>[0-5]\d)(?:[.,](?P<f>\d{1,9}))?)?\s*(?P<half>[aApP]\.?[mM]\.?)?)?"
 )
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?)?", re.ASCII)
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z?)?", re.ASCII)
 _MISSING = np.datetime64("NaT", "us")
 
 
@@ -122,11 +125,45 @@ def read_dates(texts: Sequence[str], order: str) -> np.ndarray:
     """
     if texts and all(map(_ISO.fullmatch, texts)):
         try:
-            return np.array(texts, dtype="datetime64[us]")
+            return np.array([text.rstrip("Z") for text in texts], dtype="datetime64[us]")
         except ValueError:
             pass  # the 30th of February
     days = [_date(text, order) for text in texts]
     return np.array([_MISSING if d is None else d for d in days], dtype="datetime64[us]")
+
+
+def compact_dates(values: np.ndarray) -> np.ndarray | None:
+    """Whole numbers such as 20240131 as dates, where all are some.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,)
+        NaN for missing values.
+
+    Returns
+    -------
+    ndarray of datetime64[us], shape (n,), or None
+        None where one of them is no date, or fewer than three differ.
+
+    Examples
+    --------
+    >>> compact_dates(np.array([20240131.0, 20240201.0, 19991231.0])).astype("M8[D]")
+    array(['2024-01-31', '2024-02-01', '1999-12-31'], dtype='datetime64[D]')
+    """
+    known = values[~np.isnan(values)]
+    if len(known) < 3 or known.min() < 19000101 or known.max() > 21001231:
+        return None
+    whole = np.unique(known)
+    if len(whole) < 3 or (whole != np.floor(whole)).any():
+        return None
+    texts = [str(int(v)) for v in whole]
+    try:
+        days = np.array([f"{t[:4]}-{t[4:6]}-{t[6:]}" for t in texts], dtype="datetime64[us]")
+    except ValueError:
+        return None  # there is no such month or day
+    return np.append(days, _MISSING)[
+        np.searchsorted(whole, np.where(values == values, values, np.inf))
+    ]
 
 
 def _date(text: str, order: str) -> dt.datetime | None:

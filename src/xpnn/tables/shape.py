@@ -96,10 +96,12 @@ def _width(rows: Sequence[Sequence[str]]) -> int:
 
 def _titles(rows: Sequence[Sequence[str]], width: int) -> int:
     """Count the rows above the table: of one value, or far too few, where all others have more."""
+    most = 2 * sum(len(row) == width for row in rows) > max(5, len(rows))
     filled = [sum(bool(v.strip()) for v in row) for row in rows[: MOST_TITLES + 1]]
     for i, (row, count) in enumerate(zip(rows, filled[:-1], strict=False)):
         unsure = count == 1 and width == 2 and len(row) == 2 and filled[i + 1] > 0
-        if width < 2 or count > 1 or unsure:
+        too_short = most and len(row) < width - 1
+        if width < 2 or (count > 1 and not too_short) or unsure:
             return i
     return 0
 
@@ -131,6 +133,8 @@ def has_names(rows: Sequence[Sequence[str]], width: int, expected: Sequence[str]
     known = {name.casefold() for name in expected}
     if known and any(v.casefold() in known for v in first if v):
         return True
+    if known and all(map(_NUMBERED.fullmatch, expected)):
+        return False
     if len(rows) == 1:
         return not (first and all(_is_number(v) or v.lower() in GAPS for v in first))
     if _counts_up(first) and not _counts_up(rows[1]):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.tables.columns import TableError, as_text, objects
-from xpnn.tables.dates import find_order, read_dates, read_spans
+from xpnn.tables.dates import compact_dates, find_order, read_dates, read_spans
 from xpnn.tables.numerals import NumberStyle, find_style, read_numbers
 
 KINDS = ("numeric", "datetime", "words")
@@ -110,7 +110,7 @@ def parse_column(column: np.ndarray, *, decimal: str | None = None) -> Parsed:
         missing = int(counts[unread].sum())
         notes = [_missing_note(missing, len(codes), what, style["gaps"]), *notes]
     values = values[codes]
-    return _without_sentinels(Parsed(values, kind, style, tuple(notes)))
+    return _settled(Parsed(values, kind, style, tuple(notes)))
 
 
 def parse_as(column: np.ndarray, kind: str, style: Mapping[str, Any], name: str) -> np.ndarray:
@@ -147,7 +147,10 @@ def parse_as(column: np.ndarray, kind: str, style: Mapping[str, Any], name: str)
         texts, codes = different_texts(column)
         return _words(texts, codes)
     if column.dtype.kind in "biufmM":
-        parsed = _typed(column, sentinels=False)
+        if kind == "datetime" and column.dtype.kind in "iuf":
+            column = as_text(column)
+            return parse_as(column, kind, style, name)
+        parsed = _typed(column, fresh=False)
         if parsed.kind != kind and not np.isnan(parsed.values).all():
             raise _unlike(name, kind, as_text(column), ~np.isnan(parsed.values))
         values = parsed.values if parsed.kind == kind else np.full(len(column), "NaT", "M8[us]")
@@ -208,7 +211,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _typed(column: np.ndarray, sentinels: bool = True) -> Parsed:
+def _typed(column: np.ndarray, fresh: bool = True) -> Parsed:
     """Numbers and times that need no reading."""
     if column.dtype.kind == "M":
         return Parsed(column.astype("datetime64[us]"), "datetime")
@@ -222,7 +225,18 @@ def _typed(column: np.ndarray, sentinels: bool = True) -> Parsed:
         values = np.where(infinite, np.nan, values)
         notes = (f"{infinite.sum():,} of {len(values):,} values are infinite and count as missing",)
     parsed = Parsed(values, "numeric", {}, notes)
-    return _without_sentinels(parsed) if sentinels else parsed
+    return _settled(parsed) if fresh else parsed
+
+
+def _settled(parsed: Parsed) -> Parsed:
+    """What only the whole column tells: numbers that are dates, and numbers that are gaps."""
+    if parsed.kind == "numeric" and not set(parsed.style) - {"gaps"}:
+        days = compact_dates(parsed.values)
+        if days is not None:
+            first = int(parsed.values[~np.isnan(parsed.values)][0])
+            notes = (*parsed.notes, f"dates, such as {first}, read as year, month and day")
+            return Parsed(days, "datetime", {**parsed.style, "order": "ymd"}, notes)
+    return _without_sentinels(parsed)
 
 
 _Found = tuple[np.ndarray, str, dict[str, Any], list[str]]
