@@ -73,7 +73,7 @@ class Callbacks:
 
     @contextmanager
     def during(self, epochs: int) -> Iterator[None]:
-        """Training, between the hooks: whatever happens, those that were told of it hear its end."""
+        """Training, between the hooks: who was told of it hears of its end, whatever happens."""
         begun = []
         try:
             with self._outside():
