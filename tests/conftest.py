@@ -25,7 +25,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 # JAX would take most of a GPU's memory from the libraries tested beside it.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+# Processes that share the cores, as xdist's workers, wait for one another in BLAS's threads: that
+# doubles the time of a run on two cores. Said before NumPy is imported.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, str(max(1, (os.cpu_count() or 1) // workers)))
 
+from processes import Processes
 from targets import TABLE, Target, running, why_not
 
 CHOSEN = pytest.StashKey[list[str]]()
@@ -107,6 +113,14 @@ def torch(chosen: list[str]) -> ModuleType:
     if not any(name.startswith("torch") for name in chosen):
         pytest.skip("PyTorch is not among the targets of this run")
     return importlib.import_module("torch")
+
+
+@pytest.fixture(scope="session")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """Processes for scripts that would spoil this one, or be spoilt by it."""
+    made = Processes(tmp_path_factory.mktemp("processes"))
+    yield made
+    made.close()
 
 
 def run_on(request: pytest.FixtureRequest) -> Iterator[Target]:

@@ -103,14 +103,15 @@ def test_error_in_a_callback_leaves_the_estimator_as_it_was():
         np.testing.assert_array_equal(a, b)
 
 
-def test_hooks_are_closed_when_a_hook_fails():
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_hooks_are_closed_when_a_hook_fails(solver):
     class Fails(Watch):
         def on_begin(self, epochs):
             raise RuntimeError("in on_begin")
 
     first = Watch()
     with pytest.raises(RuntimeError, match="on_begin"):
-        classifier([first, Fails()]).fit(*rows())
+        classifier([first, Fails()], solver=solver).fit(*rows())
     assert first.told == [("begin", 4), "end"]
 
 

@@ -468,7 +468,7 @@ def test_what_cannot_be_saved_is_named(tmp_path):
 
 def test_a_perceptron_without_its_device_follows_x(tmp_path):
     model = Perceptron(device="numpy").fit(X, WORDS)
-    model.device = "torch:cuda:77"
+    model.device = "cupy:77"
     xpnn.save(model, tmp_path / "m")
     with pytest.warns(UserWarning, match="The model is on NumPy and follows X"):
         again = xpnn.load(tmp_path / "m")

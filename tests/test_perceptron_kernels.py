@@ -2,6 +2,7 @@
 
 import importlib
 from dataclasses import replace
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -155,12 +156,18 @@ def converted(dtype: str) -> Any:
     return lambda a: a.astype(dtype) if a.dtype.kind == "f" else a
 
 
+@cache
+def ruled(k: int, rule: Rule) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """A problem, and what the rule leaves after two epochs."""
+    p = problem(k, sparse=rule.sparse)
+    return p, one_by_one(p, rule, epochs=2)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
 @pytest.mark.parametrize("k", [1, 4])
 def test_reference_is_the_rule(dtype: str, rule: Rule, k: int) -> None:
-    p = problem(k, sparse=rule.sparse)
-    expected = one_by_one(p, rule, epochs=2)
+    p, expected = ruled(k, rule)
     found = run(reference.epoch, p, rule, 2, converted(dtype), np_xp)
     rtol = 1e-11 if dtype == "float64" else 1e-3
     for name in names(rule):
@@ -171,8 +178,7 @@ def test_reference_is_the_rule(dtype: str, rule: Rule, k: int) -> None:
 @pytest.mark.parametrize("rule", BATCHES.values(), ids=BATCHES.keys())
 @pytest.mark.parametrize("k", [1, 4])
 def test_batches_are_the_rule(target: Target, rule: Rule, k: int) -> None:
-    p = problem(k, sparse=rule.sparse)
-    expected = one_by_one(p, rule, epochs=2)
+    p, expected = ruled(k, rule)
     found = run(select_epoch(target.xp, rule), p, rule, 2, target.asarray, target.xp)
     for name in names(rule):
         scale = 1e-11 if target.dtype_name == "float64" else 1e-3
@@ -198,14 +204,19 @@ def test_cupy_is_the_reference(target: Target, name: str, k: int) -> None:
         target.assert_close(found[name], expected[name], rtol=rtol, dtype=found[name].dtype)
 
 
+@cache
+def reference_found(k: int, rule: Rule, dtype: str) -> dict[str, Any]:
+    """What the reference, which is slow, leaves after three epochs."""
+    return run(reference.epoch, problem(k, sparse=rule.sparse), rule, 3, converted(dtype), np_xp)
+
+
 @pytest.mark.parametrize(("override", "dtype"), [*product(OVERRIDES, ("float64", "float32"))])
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
 @pytest.mark.parametrize("k", [1, 4])
 def test_override_is_the_reference(override: str, dtype: str, rule: Rule, k: int) -> None:
     epoch = epoch_of(override)
-    p = problem(k, sparse=rule.sparse)
-    expected = run(reference.epoch, p, rule, 3, converted(dtype), np_xp)
-    found = run(epoch, p, rule, 3, converted(dtype), np_xp)
+    expected = reference_found(k, rule, dtype)
+    found = run(epoch, problem(k, sparse=rule.sparse), rule, 3, converted(dtype), np_xp)
     assert found["coef"].dtype == dtype
     for name in names(rule):
         if name.startswith("mean"):  # made of other sums

@@ -2,8 +2,6 @@
 
 import gc
 import os
-import subprocess
-import sys
 import threading
 import time
 import tracemalloc
@@ -196,25 +194,18 @@ def test_without_another_thread_one_does_the_work(monkeypatch):
     assert steps.plan.parts == 1
 
 
-def in_a_process(body):
+@pytest.fixture
+def in_a_process(processes):
     """What a new process prints whose fits take two threads; `X` and `y` are data."""
     head = (
-        "import os, sys, threading, time, warnings; warnings.simplefilter('ignore')\n"
-        "import numpy as np\n"
-        "from xpnn import MLPClassifier\n"
-        "from xpnn.steps.compiled.steps import CompiledSteps\n"
         "CompiledSteps.threads = lambda self, rows: 2\n"
         "rng = np.random.default_rng(0)\n"
         "X, y = rng.normal(size=(300, 5)), rng.integers(0, 3, 300)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", head + body], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    return lambda body: processes.run(head + body).split()
 
 
-def test_threads_that_have_nothing_to_do_take_no_processor():
+def test_threads_that_have_nothing_to_do_take_no_processor(in_a_process):
     found = in_a_process(
         "model = MLPClassifier((50,), max_iter=3)\n"
         "fits = []\n"
@@ -233,7 +224,7 @@ def test_threads_that_have_nothing_to_do_take_no_processor():
     assert found == ["2", "True"] * 3
 
 
-def test_a_process_may_end_during_a_fit():
+def test_a_process_may_end_during_a_fit(in_a_process):
     found = in_a_process(
         "begun = threading.Event()\n"
         "options = {'max_iter': 10**6, 'tol': 0.0, 'n_iter_no_change': 10**6}\n"
@@ -246,7 +237,7 @@ def test_a_process_may_end_during_a_fit():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes fork")
-def test_a_child_forked_during_a_fit_goes_on_with_threads_of_its_own():
+def test_a_child_forked_during_a_fit_goes_on_with_threads_of_its_own(in_a_process):
     found = in_a_process(
         "class Fork:\n"
         "    child = None\n"
@@ -264,7 +255,7 @@ def test_a_child_forked_during_a_fit_goes_on_with_threads_of_its_own():
     assert found == ["True", "0"]
 
 
-def test_a_fit_goes_on_in_a_thread_that_outlives_the_main_one():
+def test_a_fit_goes_on_in_a_thread_that_outlives_the_main_one(in_a_process):
     found = in_a_process(
         "def work():\n"
         "    threading.main_thread().join()\n"

@@ -10,8 +10,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 SCRIPT = """
 import inspect, json, sys, unittest, warnings
 from functools import partial
@@ -85,14 +83,8 @@ EXCUSED = {
 OF_ARRAYS = [name for name in EXCUSED if not name.startswith("Tabular")]
 
 
-def on_torch(chosen):
-    return any(name.startswith("torch") for name in chosen)
-
-
-@pytest.fixture(scope="module")
-def results(chosen):
+def checked(left_out):
     """Of each estimator: the checks' names, outcomes and reasons."""
-    left_out = "" if on_torch(chosen) else "'torch'"
     environment = os.environ | {"SCIPY_ARRAY_API": "1", "OMP_NUM_THREADS": "1"}
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT, left_out, *EXCUSED],
@@ -106,36 +98,26 @@ def results(chosen):
     return {name: [r for r in found[name] if r[0] not in EXCUSED[name]] for name in EXCUSED}
 
 
-def labels(results, name, outcome):
-    return [label for label, found, _ in results[name] if found == outcome]
+def of(results, outcome):
+    return [r for r in results if r[1] == outcome]
 
 
-@pytest.mark.parametrize("name", EXCUSED)
-def test_every_check_passes(results, name):
-    assert [r for r in results[name] if r[1] == "failed"] == []
-    assert len(labels(results, name, "passed")) > (60 if name in OF_ARRAYS else 50)
-
-
-@pytest.mark.parametrize("name", EXCUSED)
-def test_skipped_only_where_a_device_is_missing(results, name):
-    skipped = [r for r in results[name] if r[1] == "skipped"]
-    assert [r for r in skipped if not any(word in r[0] + r[2] for word in MAY_LACK)] == []
-
-
-@pytest.mark.parametrize("library", ["numpy", "array_api_strict", "torch"])
-@pytest.mark.parametrize("name", OF_ARRAYS)
-def test_array_api_checks_ran(results, name, library, chosen):
-    if library == "torch" and not on_torch(chosen):
-        pytest.skip("PyTorch is not among the targets of this run")
-    ran = labels(results, name, "passed")
-    assert any(f"'{library}'" in label and "check_array_api_input " in label for label in ran)
-
-
-@pytest.mark.parametrize("mixed", [True, False])
-@pytest.mark.parametrize("name", OF_ARRAYS)
-def test_array_api_checks_ran_on_cupy(results, name, mixed, chosen):
-    if not any(device.startswith("cupy") for device in chosen):
-        pytest.skip("CuPy is not among the targets of this run")
-    kind = "check_array_api_mixed_inputs" if mixed else "check_array_api_input_and_values"
-    ran = [label for label in labels(results, name, "passed") if label.startswith(kind + " ")]
-    assert any("cupy" in label and (not mixed or "numpy" in label) for label in ran)
+def test_every_check_passes(chosen):
+    """One test, or each of xdist's workers would run the checks for its part of several."""
+    on_torch, on_cupy = (any(d.startswith(lib) for d in chosen) for lib in ("torch", "cupy"))
+    for name, results in checked("" if on_torch else "'torch'").items():
+        assert of(results, "failed") == [], name
+        skipped = of(results, "skipped")
+        assert [r for r in skipped if not any(word in r[0] + r[2] for word in MAY_LACK)] == []
+        ran = [label for label, _, _ in of(results, "passed")]
+        assert len(ran) > (60 if name in OF_ARRAYS else 50), name
+        if name not in OF_ARRAYS:
+            continue
+        for library in ("numpy", "array_api_strict", *(["torch"] if on_torch else [])):
+            inputs = [label for label in ran if "check_array_api_input " in label]
+            assert any(f"'{library}'" in label for label in inputs), (name, library)
+        if on_cupy:
+            values = [r for r in ran if r.startswith("check_array_api_input_and_values ")]
+            mixed = [r for r in ran if r.startswith("check_array_api_mixed_inputs ")]
+            assert any("cupy" in label for label in values), name
+            assert any("cupy" in label and "numpy" in label for label in mixed), name

@@ -1,8 +1,6 @@
 """BLAS's threads: what a fit sets it sets back, whatever other threads and processes do."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -10,15 +8,6 @@ from xpnn.steps import threads
 from xpnn.steps.compiled import library
 
 BEGIN = """
-import os, sys, threading, warnings
-from contextlib import contextmanager
-warnings.simplefilter("ignore")
-import numpy as np
-import scipy.linalg.cython_blas
-from threadpoolctl import threadpool_info, threadpool_limits
-from xpnn import MLPClassifier
-from xpnn.steps import threads
-
 def limits():
     return {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"}
 
@@ -57,36 +46,31 @@ def watched():
         seen.append((alone, looks() == {1}))
 """
 SHARED = """
-from xpnn.steps.compiled.steps import CompiledSteps
 threads.blas_turn = watched
 CompiledSteps.threads = lambda self, rows: 2
 """
 
 
-def run(code, begin=BEGIN):
-    """Run a script in a process where BLAS has two threads and steps are compiled."""
-    environment = dict(os.environ)
-    environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2")
-    done = subprocess.run(
-        [sys.executable, "-c", begin + code],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    if done.stdout.startswith("no BLAS"):
-        pytest.skip("BLAS has one thread here, or is not known to threadpoolctl")
-    return done.stdout
+@pytest.fixture
+def run(processes):
+    """Runs a script in a process where BLAS has two threads."""
+
+    def run(code, begin=BEGIN):
+        if processes.run(begin + code).startswith("no BLAS"):
+            pytest.skip("BLAS has one thread here, or is not known to threadpoolctl")
+
+    return run
 
 
-def run_fits(code):
+@pytest.fixture
+def run_fits(run):
+    """`run` where steps are compiled, and take two threads."""
     if library() is None:
         pytest.skip("this installation has no compiled steps")
-    return run(code, BEGIN + SHARED)
+    return lambda code: run(code, BEGIN + SHARED)
 
 
-def test_a_limit_is_taken_and_given_back_in_any_thread():
+def test_a_limit_is_taken_and_given_back_in_any_thread(run):
     run(
         """
 def once():
@@ -104,7 +88,7 @@ once()
     )
 
 
-def test_ones_own_limit_works_in_another_thread_after_a_fit():
+def test_ones_own_limit_works_in_another_thread_after_a_fit(run_fits):
     run_fits(
         """
 def limit():
@@ -121,7 +105,7 @@ assert seen and all(all(pair) for pair in seen)
     )
 
 
-def test_fits_after_one_another_in_two_threads_share_their_steps():
+def test_fits_after_one_another_in_two_threads_share_their_steps(run_fits):
     run_fits(
         """
 expected = fit()
@@ -134,7 +118,7 @@ assert limits() == {2}
     )
 
 
-def test_fits_at_a_time_leave_blas_as_it_was():
+def test_fits_at_a_time_leave_blas_as_it_was(run_fits):
     """Each of their calls has products of its own alone, so the others' number changes nothing."""
     run_fits(
         """
@@ -159,7 +143,7 @@ in_thread(lambda: [threadpool_limits(1, user_api="blas")])
     )
 
 
-def test_limits_that_overlap_end_with_the_first():
+def test_limits_that_overlap_end_with_the_first(run):
     run(
         """
 inside, leave = threading.Event(), threading.Event()
@@ -183,7 +167,7 @@ assert threads.blas_threads() == before
     )
 
 
-def test_where_a_limit_does_not_take_one_thread_does_the_work():
+def test_where_a_limit_does_not_take_one_thread_does_the_work(run_fits):
     """As from threadpoolctl 3.8 on, while a limit of another thread's is in force."""
     run_fits(
         """
@@ -198,7 +182,7 @@ assert not helpers or all(alone for alone, _ in seen)
     )
 
 
-def test_a_run_of_small_products_leaves_compiled_steps_their_threads():
+def test_a_run_of_small_products_leaves_compiled_steps_their_threads(run):
     """`xpnn train` keeps NumPy's products to one thread; compiled steps may share among more."""
     run(
         """
@@ -220,7 +204,7 @@ assert limits() == {2}
     )
 
 
-def test_somebody_elses_limit_that_ends_in_ours_does_not_come_back():
+def test_somebody_elses_limit_that_ends_in_ours_does_not_come_back(run):
     run(
         """
 with threadpool_limits(1, user_api="blas") as theirs:
@@ -234,7 +218,7 @@ with threadpool_limits(1, user_api="blas") as theirs:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes fork")
-def test_forks_while_a_fit_runs_in_another_thread():
+def test_forks_while_a_fit_runs_in_another_thread(run_fits):
     """The parent's fits go on, the child can fit, and both have BLAS's threads."""
     run_fits(
         """
@@ -275,7 +259,7 @@ assert all(all(pair) for pair in seen)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes fork")
-def test_a_child_of_the_thread_with_the_limit_takes_it_back():
+def test_a_child_of_the_thread_with_the_limit_takes_it_back(run):
     run(
         """
 with threads.blas_turn():

@@ -1,8 +1,8 @@
 """What is called between epochs: plain functions, or objects with `on_begin` and `on_end` too."""
 
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TextIO, TypeAlias
 
@@ -66,17 +66,25 @@ class Callbacks:
         callbacks: Iterable[Callback],
         outside: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        self._callbacks, self._begun, self._outside = tuple(callbacks), 0, outside
+        self._callbacks, self._outside = tuple(callbacks), outside
         for callback in self._callbacks:
             if not callable(callback):
                 raise ValueError(f"A callback must be callable with an EpochEnd, got {callback!r}.")
 
-    def begin(self, epochs: int) -> None:
-        """Before the first epoch."""
-        with self._outside():
-            for callback in self._callbacks:
-                getattr(callback, "on_begin", lambda _: None)(epochs)
-                self._begun += 1
+    @contextmanager
+    def during(self, epochs: int) -> Iterator[None]:
+        """Training, between the hooks: who was told of it hears of its end, whatever happens."""
+        begun = []
+        try:
+            with self._outside():
+                for callback in self._callbacks:
+                    getattr(callback, "on_begin", lambda _: None)(epochs)
+                    begun.append(callback)
+            yield
+        finally:
+            with self._outside():
+                for callback in begun:
+                    getattr(callback, "on_end", lambda: None)()
 
     def epoch(self, end: EpochEnd) -> bool:
         """After an epoch; whether any callback asks to stop (all are called)."""
@@ -85,12 +93,6 @@ class Callbacks:
         with self._outside():
             answers = [callback(end) for callback in self._callbacks]
         return any(isinstance(a, bool | np.bool_) and bool(a) for a in answers)
-
-    def end(self) -> None:
-        """After the last epoch, also after an error."""
-        with self._outside():
-            for callback in self._callbacks[: self._begun]:
-                getattr(callback, "on_end", lambda: None)()
 
 
 class ProgressBar:

@@ -5,6 +5,7 @@ and the gradient.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -77,9 +78,8 @@ def train_lbfgs(
     measure = None if validation is None else work.outside()(validation)
     with work, interruptible() as interrupted:
         run = _Run(network, state.copy(data.backend.xp), data, config, interrupted)
-        calls.begin(config.epochs)
         result = None
-        try:
+        with calls.during(config.epochs), suppress(_Stopped):
             result = minimize(
                 run.evaluate,
                 run.start,
@@ -88,10 +88,6 @@ def train_lbfgs(
                 callback=lambda x: run.iteration(x, measure, calls, work),
                 options={"maxfun": max_fun, "maxiter": config.epochs, "gtol": config.tol},
             )
-        except _Stopped:
-            pass
-        finally:
-            calls.end()
         if interrupted():
             warn_user("Training interrupted by user.")
         return run.finish(result), result

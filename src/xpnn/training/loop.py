@@ -84,8 +84,7 @@ def train(
             start.best_weights = None
         run = _Run(network, start, data, config, measure)
         snapshot = work.inside()(run.snapshot)
-        try:
-            calls.begin(config.epochs)
+        with calls.during(config.epochs):
             for epoch in range(1, config.epochs + 1):
                 if not run.epoch(interrupted):
                     run.outcome = "interrupted"
@@ -96,8 +95,6 @@ def train(
                     run.outcome = "interrupted" if interrupted() else "stopped"
                 if run.outcome != "finished":
                     break
-        finally:
-            calls.end()
         return run.result()
 
 
