@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 
 import xpnn
 from xpnn import cli
+from xpnn.cli import app
 from xpnn.command import reading, splits
 from xpnn.command import train as run
-from xpnn.cli import app
 from xpnn.files.model import VERSION
 from xpnn.tables import read_table
 from xpnn.tables.problem import make_problem
@@ -108,7 +108,8 @@ def test_train_leaves_a_model_a_history_and_a_picture():
     assert out.index("accuracy") < out.index("wrote")  # scores come before files
     assert "epoch 1/30: loss" in result.stderr
     history = json.loads((folder / run.HISTORY).read_text())
-    assert history["options"]["source"] == "iris" and history["target"] == "target"
+    assert history["options"]["source"] == "iris"
+    assert history["target"] == "target"
     assert history["columns"] == list(read_table("iris").columns)[:-1]
     assert len(history["history"]["loss"]) == 30
     assert history["result"]["test"]["accuracy"] > 0.8
@@ -440,7 +441,9 @@ def test_explain_says_what_columns_are_worth():
     houses()
     call("train", "houses.csv", "--epochs", 60, "-q", "--out", "o")
     out = call("explain", "o", "--out", "i.png").stdout
-    assert "3 words" in out and "R2 " in out and out.endswith("wrote   i.png\n")
+    assert "3 words" in out
+    assert "R2 " in out
+    assert out.endswith("wrote   i.png\n")
     assert re.search(r"(?m)^column +importance +spread\n[- ]+\nsize +\d", out)
     assert Path("i.png").read_bytes().startswith(b"\x89PNG")
     again = call("explain", "o", "houses.csv").stdout
@@ -459,7 +462,8 @@ def test_compare_shows_ours_beside_others(task):
         assert re.search(rf"(?m)^{re.escape(name)}.* \d+\.\d$|^\w+ {name}.* \d+\.\d$", out), name
     rows = out.rpartition("seconds\n")[2].splitlines()[1:]
     first = [float(re.search(r"  (-?[\d.]+)", row).group(1)) for row in rows]
-    assert len(first) >= 5 and first == sorted(first, reverse=True)
+    assert len(first) >= 5
+    assert first == sorted(first, reverse=True)
 
 
 def test_test_rows_by_a_file_a_group_or_time():
@@ -469,7 +473,8 @@ def test_test_rows_by_a_file_a_group_or_time():
     assert "rows    100 train, 50 test" in out
     out = call("train", "houses.csv", *QUICK, "--group", "town", "--refit").stdout
     train, test = (int(n) for n in re.search(r"rows +(\d+) train, (\d+) test", out).groups())
-    assert train + test == 100 and test >= 20
+    assert train + test == 100
+    assert test >= 20
     out = call("train", "houses.csv", *QUICK, "--time", "id", "--test-size", 0.1).stdout
     assert "rows    90 train, 10 test" in out
     assert "no column 'towns'" in refused("train", "houses.csv", "--group", "towns", code=1)
@@ -481,11 +486,13 @@ def test_groups_stay_together_and_times_are_in_order():
     groups = rng.choice(list("abcdefg"), 200).astype(object)
     train, test = splits.split_by_groups(groups, 0.3)
     assert not set(groups[train]) & set(groups[test])
-    assert sorted([*train, *test]) == list(range(200)) and len(test) >= 60
+    assert sorted([*train, *test]) == list(range(200))
+    assert len(test) >= 60
     times = rng.integers(0, 50, 200).astype(float)
     times[:5] = np.nan
     train, test = splits.split_by_time(times, 0.3)
-    assert np.nanmax(times[train]) < times[test].min() and 30 < len(test) < 90
+    assert np.nanmax(times[train]) < times[test].min()
+    assert 30 < len(test) < 90
     assert set(range(5)) <= set(train)
 
 

@@ -57,7 +57,13 @@ def test_normalization_and_layers_without_biases(kind):
 
 @pytest.mark.parametrize("rows", [1, 70])
 def test_layers_of_the_tabular_model(rows):
-    layers = Scale(7), PeriodicEmbedding(7, 50, 2, passed=2), Dense(17, 13, "silu"), Scale(13), Dense(13, 5)
+    layers = (
+        Scale(7),
+        PeriodicEmbedding(7, 50, 2, passed=2),
+        Dense(17, 13, "silu"),
+        Scale(13),
+        Dense(13, 5),
+    )
     check(Network(layers, link="softmax"), rows)
 
 

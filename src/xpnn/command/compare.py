@@ -129,7 +129,9 @@ def _of_sklearn(task: str, seed: int) -> dict[str, Any]:
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.preprocessing import StandardScaler
 
-    network = TransformedTargetRegressor(MLPRegressor(random_state=seed), transformer=StandardScaler())
+    network = TransformedTargetRegressor(
+        MLPRegressor(random_state=seed), transformer=StandardScaler()
+    )
     return {
         "boosting (scikit-learn)": BoostedNumbers(random_state=seed),
         "random forest": RandomForestRegressor(random_state=seed),

@@ -75,9 +75,7 @@ TimeColumn = Annotated[
 Refit = Annotated[
     bool, typer.Option("--refit", help="After the test, train once more on all rows.")
 ]
-Out = Annotated[
-    Path | None, typer.Option(help="Folder for the results; default: xpnn-out/SOURCE.")
-]
+Out = Annotated[Path | None, typer.Option(help="Folder for the results; default: xpnn-out/SOURCE.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 
 

@@ -35,7 +35,7 @@ def result(report: Report, model: Path | None = None) -> str:
     model : Path, default=None
         The file that was written.
     """
-    scores = [("", "test", "out of fold", "baseline")]
+    scores: list[tuple[str, ...]] = [("", "test", "out of fold", "baseline")]
     for name, value in report.test.items():
         others = (report.validation.get(name), report.baseline.get(name))
         known = ("" if v is None else shown(name, v) for v in others)

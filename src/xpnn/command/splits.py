@@ -91,12 +91,11 @@ def column_of(table: Table, problem: Problem, name: str) -> np.ndarray:
     """
     if name not in table.columns:
         raise TableError(f"{table.name} has no column {name!r}{hint(name, table.columns)}.")
-    return parse_column(table.columns[name], decimal=table.decimal).values[problem.present]
+    values = parse_column(table.columns[name], decimal=table.decimal).values
+    return np.asarray(values[problem.present])
 
 
-def split_by_file(
-    problem: Problem, table: Table
-) -> tuple[tuple[np.ndarray, np.ndarray], Problem]:
+def split_by_file(problem: Problem, table: Table) -> tuple[tuple[np.ndarray, np.ndarray], Problem]:
     """All rows for training, and those of another table for the test.
 
     Parameters

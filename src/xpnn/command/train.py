@@ -121,7 +121,7 @@ def scores_of(estimator: Any, task: str, X: Any, y: np.ndarray) -> dict[str, flo
 
 def _report(est: Any, task: str, y: np.ndarray, held: Problem, test: np.ndarray) -> Report:
     truth, X = held.y[test], held.frame(test)
-    oof, classes = est.oof_prediction_, getattr(est, "classes_", None)
+    oof, classes = est.oof_prediction_, np.asarray(getattr(est, "classes_", ()))
     if task == "regression":
         validation, table = number_scores(y, oof), None
     else:
@@ -137,7 +137,7 @@ def _report(est: Any, task: str, y: np.ndarray, held: Problem, test: np.ndarray)
         seconds=est.fit_time_,
         parameters=est.network_.layout.size,
         confusion=table,
-        classes=None if classes is None else classes.tolist(),
+        classes=classes.tolist() or None,
         notes=_given_away(validation[MAIN[task]], importance),
     )
 

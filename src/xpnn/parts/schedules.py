@@ -177,7 +177,9 @@ def coslog(base_lr: float, progress: Progress, *, cycles: float = 4.0) -> float:
     MLPs and boosted trees on tabular data".
     """
     t = min((progress.step + 0.5) / max(progress.total_steps, 1), 1.0)
-    return base_lr * 0.5 * (1.0 - math.cos(2.0 * math.pi * math.log2(1.0 + (2.0**cycles - 1.0) * t)))
+    return (
+        base_lr * 0.5 * (1.0 - math.cos(2.0 * math.pi * math.log2(1.0 + (2.0**cycles - 1.0) * t)))
+    )
 
 
 def adaptive(

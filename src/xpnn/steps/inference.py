@@ -62,14 +62,15 @@ def _by_member(
     network: Any, theta: np.ndarray, buffers: np.ndarray, x: np.ndarray, method: str
 ) -> Array | None:
     """The same of several members, each computed as a network of its own."""
-    one, found = network.one_member, []
+    one, found = network.one_member, list[Array]()
     each = network.layout.by_member(theta, np), network.buffer_layout.by_member(buffers, np)
-    if not x.ndim == 2:
+    if x.ndim != 2:
         return None
     for weights, state in zip(*each, strict=True):
-        found.append(host_outputs(one, weights, state, x, method))
-        if found[-1] is None:
+        outputs = host_outputs(one, weights, state, x, method)
+        if outputs is None:
             return None
+        found.append(outputs)
     return np.mean(found, axis=0) if method == "predict" else np.stack(found)
 
 

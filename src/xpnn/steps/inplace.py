@@ -67,7 +67,7 @@ class InPlaceSteps:
         self._bind(carry.theta)
         for k, c in enumerate(coefficients):
             start = rows.start + k * rows.size
-            here, size = rows._replace(start=start), min(rows.size, rows.count - start)
+            here, size = rows._replace(start=start), min(rows.size, rows.of_epoch - start)
             batch, owned = self._gathered(here, size)
             carry = self._step(carry, batch, None if keys is None else keys[k], c, owned)
         return carry

@@ -37,7 +37,7 @@ class ReferenceSteps:
         """Steps on consecutive batches of resident data."""
         for k, c in enumerate(coefficients):
             start = rows.start + k * rows.size
-            size, key = min(rows.size, rows.count - start), None if keys is None else keys[k]
+            size, key = min(rows.size, rows.of_epoch - start), None if keys is None else keys[k]
             given = (rows.data, rows.order, start, key, c, self.factors, size)
             carry = Carry(*self._on_rows(*carry, *given))
         return carry

@@ -46,7 +46,7 @@ class Rows(NamedTuple):
     size: int  # of a batch; an epoch's last may be shorter
 
     @property
-    def count(self) -> int:
+    def of_epoch(self) -> int:
         """Rows of an epoch, of each member."""
         return int((self.data.x if self.order is None else self.order).shape[0])
 

@@ -304,7 +304,7 @@ class TorchSteps(InPlaceSteps):
         """Steps on consecutive batches of resident data."""
         drawn = keys
         if keys is not None and self.network.members == 1:
-            size = min(rows.size, rows.count - rows.start)
+            size = min(rows.size, rows.of_epoch - rows.start)
             masks = [
                 self._masks(f"mask_{i}", keys[:, i], (size, units), rate, carry.theta)
                 if rate

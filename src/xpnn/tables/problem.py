@@ -148,9 +148,7 @@ def read_alike(problem: Problem, table: Table) -> Problem:
     name, task = problem.target.name, problem.target.task
     for column in (name, *problem.parsed):
         if column not in table.columns:
-            raise TableError(
-                f"{table.name} has no column {column!r}{hint(column, table.columns)}."
-            )
+            raise TableError(f"{table.name} has no column {column!r}{hint(column, table.columns)}.")
     y, present, _, _ = read_target(table, name, task)
     spelled = [n for n, p in problem.parsed.items() if p.kind == "words" or p.style]
     given, parsed = table.with_text(spelled), {}

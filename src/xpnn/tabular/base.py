@@ -26,10 +26,9 @@ from xpnn.estimators._checks import (
     number,
 )
 from xpnn.estimators._device import OnDevice
-from xpnn.estimators._inputs import NUMPY, is_foreign, read_target, read_weight
+from xpnn.estimators._inputs import NUMPY, is_foreign, read_weight
 from xpnn.estimators._settings import hidden_sizes
 from xpnn.model.network import Network
-from xpnn.parts.losses import Loss
 from xpnn.tables.encoding import Encoding, fit_encoding
 from xpnn.tables.frames import Frame, read_frame
 from xpnn.tabular.importance import permutation_importance
@@ -180,14 +179,10 @@ class BaseTabular(OnDevice):
         waves = self.embedding in ("both", "periodic")
         waves = waves or (self.embedding == "auto" and n_numbers <= MOST_EMBEDDED)
         sizes = None if self.hidden is None else tuple(hidden_sizes(self.hidden))
-        self.recipe_ = make_recipe(
-            frame.n_rows, self.n_members, sizes, waves, classes
-        )
+        self.recipe_ = make_recipe(frame.n_rows, self.n_members, sizes, waves, classes)
         if self.epochs is not None:
             self.recipe_ = replace(self.recipe_, epochs=int(self.epochs))
-        self.network_ = make_network(
-            self.recipe_, x.shape[1], n_numbers, self._n_out, loss.link
-        )
+        self.network_ = make_network(self.recipe_, x.shape[1], n_numbers, self._n_out, loss.link)
         seed = draw_seed(self.random_state)
         self._task = task = Task(x, target, weight, strata, loss, classes)
         fitted = fit_members(
@@ -238,7 +233,7 @@ class BaseTabular(OnDevice):
         return self._inputs(self.encoding_.transform(self._read_frame(X))), source
 
     def _by_member(self, values: np.ndarray) -> list[np.ndarray]:
-        """Of each member, the values of the rows that it has not seen; of shape (repeats, n, ...)."""
+        """Of each member, the values of the rows that it has not seen; (repeats, n, ...)."""
         folds = range(self.recipe_.folds)
         return [own[f == k] for own, f in zip(values, self._folds, strict=True) for k in folds]
 
@@ -313,15 +308,16 @@ class BaseTabular(OnDevice):
 
     def _predict_inputs(self, x: np.ndarray, kind: str = "predict") -> np.ndarray:
         """The mean prediction of all members, (n, n_out); or each one's outputs, members first."""
-        backend, found = self._backend, 0.0
+        backend, found = self._backend, list[np.ndarray]()
         for i, weight in enumerate(self._weights):
             theta, buffers = self._arrays[f"theta_{i}"], self._arrays[f"buffers_{i}"]
             if backend is NUMPY:  # a row's prediction does not depend on those beside it
                 theta, buffers = (a.astype(np.float64) for a in (theta, buffers))
             with backend.device_context(), np.errstate(all="ignore"):
                 out = predict_in_chunks(self.network_, theta, buffers, x, backend, kind)
-                found = found + weight * np.asarray(backend.to_numpy(out), dtype=np.float64)
-        return np.asarray(found)
+                found.append(weight * np.asarray(backend.to_numpy(out), dtype=np.float64))
+        mean: np.ndarray = np.sum(found, axis=0)
+        return mean
 
     def _read_frame(self, X: Any) -> Frame:
         """A table with the columns of fit."""

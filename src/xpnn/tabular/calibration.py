@@ -131,12 +131,12 @@ def _smallest(
     shape = predictions[0].shape
     if rank > n:
         return np.full(shape, np.inf)
-    low = np.min([p + s[0] for p, s in zip(predictions, spreads, strict=True) if len(s)], axis=0)
-    high = np.max([p + s[-1] for p, s in zip(predictions, spreads, strict=True) if len(s)], axis=0)
+    both = [(p, s) for p, s in zip(predictions, spreads, strict=True) if len(s)]
+    low: np.ndarray = np.min([p + s[0] for p, s in both], axis=0)
+    high: np.ndarray = np.max([p + s[-1] for p, s in both], axis=0)
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
-        pairs = zip(predictions, spreads, strict=True)
-        count = sum(np.searchsorted(s, middle - p, side="right") for p, s in pairs)
+        count = sum(np.searchsorted(s, middle - p, side="right") for p, s in both)
         enough = count >= rank
         high, low = np.where(enough, middle, high), np.where(enough, low, middle)
     return high

@@ -48,7 +48,7 @@ def permutation_importance(
         rises = []
         for _ in range(n_repeats):
             mixed = x.copy()
-            mixed[:, inputs] = x[np.ix_(rng.permutation(len(x)), inputs)]
+            mixed[:, inputs] = x[rng.permutation(len(x))][:, inputs]
             rises.append(loss(mixed) - whole)
         found[name] = float(np.mean(rises)), float(np.std(rises))
     return dict(sorted(found.items(), key=lambda item: -item[1][0]))

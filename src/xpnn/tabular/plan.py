@@ -88,7 +88,7 @@ class Plan:
         """After an epoch; True when nothing more is to come."""
         self.done = end.epoch
         if self.limit is not None:
-            self._shorten()
+            self._shorten(self.limit)
         if self.ends and end.epoch >= self.ends[0]:
             self._keep(end.epoch, end.state())
             self.from_epoch = self.ends.pop(0)
@@ -99,10 +99,10 @@ class Plan:
         if math.isfinite(score):
             self.valleys.append(Valley(epoch, score, state, raw))
 
-    def _shorten(self) -> None:
+    def _shorten(self, limit: float) -> None:
         """Fewer epochs, if those that are left would take longer than the time that is left."""
         spent = self.clock() - self.began
-        left = int((self.limit - spent) / (spent / self.done)) if spent > 0 else self.ends[-1]
+        left = int((limit - spent) / (spent / self.done)) if spent > 0 else self.ends[-1]
         last = max(self.done + left, self.done)
         if self.ends and last < self.ends[-1]:
             self.ends = [end for end in valley_epochs(last) if end > self.done] or [self.done]

@@ -11,6 +11,7 @@ import numpy as np
 
 from xpnn.arrays.random import WEIGHTS, host_generator
 from xpnn.model.network import Dense, Group, Network, PeriodicEmbedding, Scale
+from xpnn.parts.activations import get_activation
 from xpnn.parts.optimizers import AdamW
 
 GROUPS = {
@@ -113,7 +114,7 @@ def make_network(recipe: Recipe, n_in: int, n_numbers: int, n_out: int, link: An
     width = layers[-1].n_out if layers else n_in
     layers.append(Scale(width))
     for units in recipe.hidden:
-        layers.append(Dense(width, units, recipe.activation, recipe.dropout))
+        layers.append(Dense(width, units, get_activation(recipe.activation), recipe.dropout))
         width = units
     return Network((*layers, Dense(width, n_out)), link=link, members=recipe.members)
 

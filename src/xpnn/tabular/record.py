@@ -125,7 +125,7 @@ def _check_arrays(
         if type(vector) is not bool or (vector and out > 1):
             raise ValueError(f"its _vector is {vector!r}")
         wanted |= {"oof_prediction": (n,) if vector else (n, out), "residuals": (repeats, n, out)}
-        wanted |= {name: (out,) for name in _TARGET}
+        wanted |= dict.fromkeys(_TARGET, (out,))
     shapes = {name: a.shape for name, a in arrays.items()}
     if shapes != wanted:
         raise ValueError(f"its arrays have the shapes {shapes}, expected {wanted}")

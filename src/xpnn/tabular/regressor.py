@@ -117,7 +117,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     def _in_units(self, output: np.ndarray) -> np.ndarray:
         """Outputs as the target's numbers, within the range that was seen."""
         values = np.clip(output * self._spread + self._center, self._low, self._high)
-        return values[:, 0] if self._vector else values
+        return np.asarray(values[:, 0] if self._vector else values)
 
     def _task_of(self, x: np.ndarray, y: Any) -> Task:
         y = np.asarray(to_numpy(read_target(self, y, x, numeric=True)), np.float64)

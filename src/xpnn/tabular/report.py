@@ -25,7 +25,9 @@ def summary(estimator: Any) -> str:
 
 
 def _columns(encoding: Any) -> Iterator[str]:
-    named = [(c.name, _what(c), "; ".join(encoding.notes.get(c.name, ()))) for c in encoding.columns]
+    named = [
+        (c.name, _what(c), "; ".join(encoding.notes.get(c.name, ()))) for c in encoding.columns
+    ]
     named += [(name, "left out", why) for name, why in encoding.left_out.items()]
     shown = named[:_MOST_COLUMNS]
     widths = [max((len(row[i]) for row in shown), default=0) for i in (0, 1)]
@@ -40,7 +42,9 @@ def _columns(encoding: Any) -> Iterator[str]:
 def _what(column: Column) -> str:
     what = _KINDS[column.kind]
     if isinstance(column, Words):
-        what = f"{len(column.categories)} {what}" + (", others by frequency" if column.counts else "")
+        what = f"{len(column.categories)} {what}" + (
+            ", others by frequency" if column.counts else ""
+        )
     return what + (", gaps" if column.flag else "")
 
 
@@ -56,6 +60,7 @@ def _training(est: Any) -> Iterator[str]:
         yield f"valley    epoch {epoch}: loss {score:.4f} out of fold, weight {weight:.2f}"
     if hasattr(est, "temperature_"):
         yield f"accuracy  {100 * est.validation_score_:.2f} % out of fold"
-        yield f"log-loss  {est.validation_log_loss_:.4f} out of fold, temperature {est.temperature_:.2f}"
+        loss, temperature = est.validation_log_loss_, est.temperature_
+        yield f"log-loss  {loss:.4f} out of fold, temperature {temperature:.2f}"
     else:
         yield f"R2        {est.validation_score_:.4f} out of fold"

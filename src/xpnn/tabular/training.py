@@ -184,8 +184,8 @@ def held_outputs(
             repeat, fold = divmod(m, network.members // len(folds))
             at = np.flatnonzero(folds[repeat] == fold)
             some = x[at] if isinstance(x, np.ndarray) else _taken(x, at, backend)
-            own = (a[m, ...] for a in each)
-            out = predict_in_chunks(one, *own, some, backend, "forward")
+            weights, state = (a[m, ...] for a in each)
+            out = predict_in_chunks(one, weights, state, some, backend, "forward")
             found[repeat, at] = backend.to_numpy(out)
     return found
 
@@ -244,9 +244,5 @@ def log_loss(probability: np.ndarray, codes: np.ndarray, weight: np.ndarray | No
 
 def _taken(x: Array, at: np.ndarray, backend: Backend) -> Array:
     wide = "int64" in backend.dtypes
-    index = backend.xp.asarray(
-        at.astype(np.int64 if wide else np.int32), device=device(x)
-    )
+    index = backend.xp.asarray(at.astype(np.int64 if wide else np.int32), device=device(x))
     return backend.xp.take(x, index, axis=0)
-
-

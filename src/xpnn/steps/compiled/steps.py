@@ -110,7 +110,7 @@ class CompiledSteps:
         self.held["call"] = factors, keys, rows.order
         plan.coefficients, plan.coefficients_of_step = address(factors), factors.shape[1]
         plan.start, plan.steps = rows.start, len(factors)
-        plan.rows = rows.count
+        plan.rows = rows.of_epoch
         plan.order, plan.keys = address(rows.order), address(keys)
 
     def _call(self) -> bool:
@@ -153,7 +153,7 @@ class CompiledSteps:
         """Fill the plan in, once for all calls with the same arrays."""
         plan, held, dtype = self.plan, self.held, carry.theta.dtype
         self._describe(carry)
-        plan.rows = rows.count
+        plan.rows = rows.of_epoch
         plan.batch = min(rows.size, max(plan.rows, 1))
         self._place_features(rows.data.x, dtype)
         plan.labels = int(rows.data.y.ndim == 1)
