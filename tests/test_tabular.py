@@ -18,6 +18,7 @@ from xpnn.tabular.blend import blend_weights
 from xpnn.tabular.calibration import cross_conformal_interval, fit_temperature, tempered
 from xpnn.tabular.folds import make_folds, member_rows
 from xpnn.tabular.plan import Plan, valley_epochs
+from xpnn.tabular.quantiles import Pinballs
 from xpnn.tabular.recipe import make_network, make_recipe
 from xpnn.training.callbacks import EpochEnd
 
@@ -258,6 +259,54 @@ def test_intervals_are_the_plus_form():
 def test_a_level_out_of_range_is_told(regressor, level):
     with pytest.raises(ValueError, match=r"confidence_level is .*between 0 and 1"):
         regressor.predict_interval(FRAME, level)
+
+
+def test_quantiles_are_in_order_and_hold_what_they_say(tmp_path):
+    frame, y = table(600)
+    new, truth = table(2000, seed=1)
+    levels = (0.1, 0.5, 0.9)
+    model = TabularRegressor(**{**SMALL, "epochs": 30, "quantiles": levels}).fit(frame, y)
+    found = model.predict_quantiles(new)
+    assert found.shape == (2000, 3)
+    assert (np.diff(found, axis=1) >= 0).all()
+    below = (truth[:, None] <= found).mean(axis=0)
+    assert np.abs(below - levels).max() < 0.12
+    assert np.corrcoef(model.predict(new), truth)[0, 1] > 0.8
+    low, high = model.predict_interval(new, 0.8).T
+    held = ((low <= truth) & (truth <= high)).mean()
+    assert 0.75 < held < 0.9
+    xpnn.save(model, tmp_path / "m")
+    again = xpnn.load(tmp_path / "m")
+    assert np.array_equal(again.predict_quantiles(new), found)
+    assert np.array_equal(again.predict_interval(new), model.predict_interval(new))
+
+
+def test_pinballs_are_the_mean_of_pinball_losses(target):
+    xp, levels = target.xp, (0.1, 0.5, 0.7)
+    rng = np.random.default_rng(0)
+    o, t, w = rng.normal(size=(9, 3)), rng.normal(size=(9, 1)), rng.uniform(size=9)
+    given = [target.asarray(a) for a in (o, t, w)]
+    for weight in (None, w):
+        value, gradient = Pinballs(levels)(*given[:2], None if weight is None else given[2], xp)
+        share = (np.ones(9) if weight is None else weight)[:, None]
+        share = share / share.sum() / 3
+        r = t - o
+        expected = np.where(r > 0, np.asarray(levels) * r, (np.asarray(levels) - 1) * r)
+        target.assert_close(value, np.asarray((expected * share).sum()))
+        target.assert_close(gradient, np.where(o > t, 1 - np.asarray(levels), -np.asarray(levels)) * share)
+
+
+@pytest.mark.parametrize("levels", [(), (0.5, 0.1), (0.0, 0.5), (0.5, 1.0), ("a",), "low"])
+def test_quantiles_out_of_range_are_told(levels):
+    with pytest.raises(ValueError, match="quantiles"):
+        TabularRegressor(quantiles=levels, **SMALL).fit(FRAME, Y)
+
+
+def test_quantiles_need_to_be_asked_for(regressor):
+    with pytest.raises(ValueError, match=r"fit TabularRegressor\(quantiles="):
+        regressor.predict_quantiles(FRAME)
+    with pytest.raises(ValueError, match="of one target"):
+        TabularRegressor(quantiles=(0.5,), **SMALL).fit(FRAME, np.stack([Y, Y], axis=1))
 
 
 def test_the_temperature_is_the_most_likely_one():

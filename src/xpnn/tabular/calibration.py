@@ -76,7 +76,10 @@ def tempered(probability: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def cross_conformal_interval(
-    residuals: list[np.ndarray], predictions: list[np.ndarray], level: float
+    residuals: list[np.ndarray],
+    predictions: list[np.ndarray],
+    level: float,
+    upper: list[np.ndarray] | None = None,
 ) -> np.ndarray:
     """Intervals by the plus form of cross-conformal prediction.
 
@@ -86,11 +89,14 @@ def cross_conformal_interval(
     Parameters
     ----------
     residuals : list of ndarray
-        Of each member: absolute residuals of the rows of its fold, at least 0.
+        Of each member: absolute residuals of the rows of its fold; with `upper`, how far the
+        target lies outside of the bounds, negative inside.
     predictions : list of ndarray of shape (n,)
-        Of each member, for the new rows.
+        Of each member, for the new rows; with `upper`, the lower bounds.
     level : float
         Between 0 and 1, such as 0.9.
+    upper : list of ndarray of shape (n,), default=None
+        Upper bounds of each member: conformalized quantile regression.
 
     Returns
     -------
@@ -105,7 +111,8 @@ def cross_conformal_interval(
     References
     ----------
     R. Barber, E. Candès, A. Ramdas and R. Tibshirani (2021), "Predictive inference with the
-    jackknife+", Annals of Statistics 49.
+    jackknife+", Annals of Statistics 49. Y. Romano, E. Patterson and E. Candès (2019),
+    "Conformalized quantile regression".
 
     Examples
     --------
@@ -116,7 +123,7 @@ def cross_conformal_interval(
     n = sum(map(len, residuals))
     rank = math.ceil(level * (n + 1) - 1e-9)
     spreads = [np.sort(r) for r in residuals]
-    high = _smallest(spreads, predictions, rank, n)
+    high = _smallest(spreads, predictions if upper is None else upper, rank, n)
     low = -_smallest(spreads, [-p for p in predictions], rank, n)
     return np.stack([low, high], axis=1)
 

@@ -122,10 +122,12 @@ def _check_arrays(
         wanted["oof_prediction"] = (n, out)
     else:
         vector = header["attributes"]["_vector"]
-        if type(vector) is not bool or (vector and out > 1):
+        targets = 1 if estimator.quantiles is not None else out
+        if type(vector) is not bool or (vector and targets > 1):
             raise ValueError(f"its _vector is {vector!r}")
-        wanted |= {"oof_prediction": (n,) if vector else (n, out), "residuals": (repeats, n, out)}
-        wanted |= dict.fromkeys(_TARGET, (out,))
+        wanted |= {"oof_prediction": (n,) if vector else (n, out)}
+        wanted |= {"residuals": (repeats, n, targets)}
+        wanted |= {name: (targets,) for name in _TARGET}
     shapes = {name: a.shape for name, a in arrays.items()}
     if shapes != wanted:
         raise ValueError(f"its arrays have the shapes {shapes}, expected {wanted}")

@@ -8,12 +8,13 @@ from sklearn.base import RegressorMixin
 
 from xpnn.arrays.backend import to_numpy
 from xpnn.arrays.typing import Array
-from xpnn.estimators._checks import Checks, among
+from xpnn.estimators._checks import ARRAY_LIKE, NONE, Checks, among
 from xpnn.estimators._inputs import read_target
 from xpnn.estimators._labels import flat
 from xpnn.parts.losses import Loss, get_loss
 from xpnn.tabular.base import BaseTabular
 from xpnn.tabular.calibration import cross_conformal_interval
+from xpnn.tabular.quantiles import check_levels, quantile_loss
 from xpnn.tabular.training import Task
 
 LOSSES = ("squared_error", "absolute_error", "huber", "log_cosh")
@@ -36,6 +37,9 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         Of the target in units of its standard deviation.
     epochs : int, default=None
         Most epochs; None goes by the number of rows.
+    quantiles : sequence of float, default=None
+        Quantiles to learn, an output each, such as (0.05, 0.5, 0.95); `predict` then gives the
+        one nearest to 0.5, and `predict_interval` bounds by the outer two, made conformal.
     time_limit : float, default=None
         Seconds of training at most; the best network within them is kept.
     random_state : int, RandomState or None, default=None
@@ -77,7 +81,11 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     loss: str
 
-    _checks: ClassVar[Checks] = {**BaseTabular._checks, "loss": (among(LOSSES),)}
+    _checks: ClassVar[Checks] = {
+        **BaseTabular._checks,
+        "loss": (among(LOSSES),),
+        "quantiles": (ARRAY_LIKE, NONE),
+    }
 
     def __init__(
         self,
@@ -86,6 +94,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         *,
         embedding: str | None = "auto",
         loss: str = "squared_error",
+        quantiles: Any = None,
         epochs: int | None = None,
         time_limit: float | None = None,
         random_state: Any = None,
@@ -101,7 +110,10 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         y = flat(y)
         self._vector = y.ndim == 1
         columns = y[:, None] if self._vector else y
-        self._n_out = columns.shape[1]
+        levels = check_levels(self.quantiles)
+        if levels is not None and not self._vector:
+            raise ValueError("quantiles are of one target, and y has several: fit one model each.")
+        self._n_out = columns.shape[1] if levels is None else len(levels)
         self._center = np.average(columns, axis=0, weights=weight)
         spread = np.sqrt(np.average((columns - self._center) ** 2, axis=0, weights=weight))
         # what is nothing but rounding is no spread
@@ -112,12 +124,19 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         return target, weight, target[:, 0], self._loss()
 
     def _loss(self) -> Loss:
-        return get_loss(self.loss)
+        levels = check_levels(self.quantiles)
+        return get_loss(self.loss) if levels is None else quantile_loss(levels)
+
+    @property
+    def _middle(self) -> int:
+        """Which output is nearest to the median."""
+        levels = check_levels(self.quantiles)
+        return 0 if levels is None else int(np.argmin(np.abs(np.asarray(levels) - 0.5)))
 
     def _in_units(self, output: np.ndarray) -> np.ndarray:
         """Outputs as the target's numbers, within the range that was seen."""
         values = np.clip(output * self._spread + self._center, self._low, self._high)
-        return np.asarray(values[:, 0] if self._vector else values)
+        return np.asarray(values[:, self._middle] if self._vector else values)
 
     def _task_of(self, x: np.ndarray, y: Any) -> Task:
         y = np.asarray(to_numpy(read_target(self, y, x, numeric=True)), np.float64)
@@ -125,9 +144,14 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         return Task(x, target, None, target[:, 0], self._loss(), False)
 
     def _adopt_outputs(self, output: np.ndarray, task: Task) -> None:
-        self._residuals = np.abs(self._raw - task.target) * self._spread
+        if self.quantiles is None:
+            self._residuals = np.abs(self._raw - task.target) * self._spread
+        else:  # how far outside of the outer quantiles
+            low, high = self._raw.min(axis=2), self._raw.max(axis=2)
+            outside = np.maximum(low - task.target[:, 0], task.target[:, 0] - high)
+            self._residuals = outside[..., None] * self._spread
         self.oof_prediction_ = self._in_units(output)
-        prediction = self.oof_prediction_.reshape(len(output), -1)
+        prediction = self.oof_prediction_.reshape(len(output), -1)  # of quantiles the middle one
         truth = task.target * self._spread + self._center
         mean = np.average(truth, axis=0, weights=task.weight)
         left = np.average((truth - prediction) ** 2, axis=0, weights=task.weight)
@@ -149,6 +173,31 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         """
         output, source = self._mean_prediction(X)
         return source.asarray(self._in_units(output))
+
+    def predict_quantiles(self, X: Any) -> Array:
+        """Predict the quantiles that were learned, in rising order.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_quantiles)
+
+        Raises
+        ------
+        ValueError
+            For an estimator without `quantiles`.
+        """
+        if self.quantiles is None:
+            raise ValueError(
+                "This estimator has no quantiles: fit TabularRegressor(quantiles=(0.05, 0.5, "
+                "0.95)), or ask for predict_interval."
+            )
+        output, source = self._mean_prediction(X)
+        values = np.clip(output * self._spread + self._center, self._low, self._high)
+        return source.asarray(np.sort(values, axis=1))
 
     def predict_interval(self, X: Any, confidence_level: float = 0.9) -> Array:
         """Predict intervals that hold the target with a given probability.
@@ -188,10 +237,15 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             )
         x, source = self._read_inputs(X)
         outputs = self._predict_inputs(x, "forward") * self._spread + self._center
+        level = float(confidence_level)
+        if self.quantiles is not None:
+            residuals = [r[:, 0] for r in self._by_member(self._residuals)]
+            low, high = list(outputs.min(axis=2)), list(outputs.max(axis=2))
+            return source.asarray(cross_conformal_interval(residuals, low, level, high))
         found = []
         for j in range(self._n_out):
             residuals = [r[:, j] for r in self._by_member(self._residuals)]
             own = list(outputs[..., j])
-            found.append(cross_conformal_interval(residuals, own, float(confidence_level)))
+            found.append(cross_conformal_interval(residuals, own, level))
         intervals = np.stack(found, axis=-1)
         return source.asarray(intervals[..., 0] if self._vector else intervals)
