@@ -293,7 +293,9 @@ def test_pinballs_are_the_mean_of_pinball_losses(target):
         r = t - o
         expected = np.where(r > 0, np.asarray(levels) * r, (np.asarray(levels) - 1) * r)
         target.assert_close(value, np.asarray((expected * share).sum()))
-        target.assert_close(gradient, np.where(o > t, 1 - np.asarray(levels), -np.asarray(levels)) * share)
+        target.assert_close(
+            gradient, np.where(o > t, 1 - np.asarray(levels), -np.asarray(levels)) * share
+        )
 
 
 @pytest.mark.parametrize("levels", [(), (0.5, 0.1), (0.0, 0.5), (0.5, 1.0), ("a",), "low"])
@@ -554,6 +556,22 @@ def test_recipes_grow_with_the_rows():
     ]
     assert network.layers[0].passed == 8
     assert network.members == 5
+
+
+def test_what_an_embedding_has_learned_can_be_seen(regressor):
+    grid, functions = regressor.embedded("size", member=1)
+    assert grid.shape == (200,)
+    assert functions.shape == (200, 3)
+    layer = regressor.network_.layers[0]
+    theta = regressor._arrays[f"theta_{int(np.argmax(regressor._weights))}"].astype(float)
+    parts = regressor.network_.layout.by_layer(theta, np, 5)[0]
+    z = regressor.encoding_.columns[0].spread(grid)
+    f, c, v, b = (parts[k][1, 0] for k in ("frequency", "phase", "weight", "bias"))
+    expected = np.cos(2 * np.pi * f * z[:, None] + c) @ v + b
+    assert np.allclose(functions, expected)
+    assert layer.kind == "periodic_embedding"
+    with pytest.raises(ValueError, match="'colour' is not embedded: embedded are size, "):
+        regressor.embedded("colour")
 
 
 def test_without_embedding():

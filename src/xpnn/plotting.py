@@ -242,6 +242,55 @@ def plot_intervals(
     return _finished(ax, path)
 
 
+def plot_embedding(
+    estimator: Any,
+    column: str,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    member: int = 0,
+    ax: Any | None = None,
+) -> Any:
+    """The functions that a member's periodic embedding has learned of a column of numbers.
+
+    Parameters
+    ----------
+    estimator : fitted TabularClassifier or TabularRegressor
+    column : str
+        Its name.
+    path : path-like, default=None
+    member : int, default=0
+    ax : matplotlib Axes, default=None
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib; says how to install it.
+    ValueError
+        For a column that is not embedded.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpnn import TabularRegressor
+    >>> x = np.linspace(0, 1, 50)
+    >>> model = TabularRegressor(epochs=2, random_state=0).fit({"size": x}, x)
+    >>> plot_embedding(model, "size").get_xlabel()
+    'size'
+    """
+    grid, functions = estimator.embedded(column, member)
+    ax = ax or _axes((6.4, 3.6))
+    for i, values in enumerate(functions.T):
+        ax.plot(grid, values, lw=1.6, label=f"function {i + 1}")
+    ax.set_xlabel(column)
+    ax.set_ylabel("embedding")
+    ax.legend(frameon=False, fontsize=9, ncols=3)
+    return _finished(ax, path)
+
+
 def _axes(size: tuple[float, float]) -> Any:
     """A figure of its own."""
     try:

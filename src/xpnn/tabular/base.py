@@ -28,6 +28,8 @@ from xpnn.estimators._checks import (
 from xpnn.estimators._device import OnDevice
 from xpnn.estimators._inputs import NUMPY, is_foreign, read_weight
 from xpnn.estimators._settings import hidden_sizes
+from xpnn.model.embedding import PeriodicEmbedding
+from xpnn.model.layer import EVALUATE
 from xpnn.model.network import Network
 from xpnn.tables.encoding import Encoding, fit_encoding
 from xpnn.tables.frames import Frame, read_frame
@@ -290,6 +292,47 @@ class BaseTabular(OnDevice):
         some = self._task.of_rows(rows)
         self.importance_ = self._importance(some, self._folds[:, rows], n_repeats)
         return dict(self.importance_)
+
+    def embedded(self, column: str, member: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """What a member's periodic embedding makes of a column of numbers.
+
+        Parameters
+        ----------
+        column : str
+        member : int, default=0
+
+        Returns
+        -------
+        grid : ndarray of shape (200,)
+            Values of the column, over most of its range.
+        functions : ndarray of shape (200, size)
+            Of the valley that counts most.
+
+        Raises
+        ------
+        ValueError
+            For a column that is not embedded.
+        """
+        check_is_fitted(self)
+        layer, names = self.network_.layers[0], self.encoding_.names
+        at = names.index(column) if column in names else len(names)
+        kept = int(np.argmax(self._weights))
+        if not isinstance(layer, PeriodicEmbedding) or at >= layer.embedded:
+            embedded = names[: getattr(layer, "embedded", 0)]
+            raise ValueError(
+                f"{column!r} is not embedded: embedded are {', '.join(embedded) or 'none'}."
+            )
+        spread = next(c.spread for c in self.encoding_.columns if c.name == column)  # type: ignore[union-attr]
+        z = np.linspace(-2.0, 2.0, 200)  # beyond, there are few rows
+        grid = spread.center + z / (spread.factor or 1.0)
+        x = np.zeros((200, layer.n_in))
+        x[:, at] = spread(grid)
+        theta = np.asarray(self._backend.to_numpy(self._arrays[f"theta_{kept}"]), np.float64)
+        parts = self.network_.layout.by_layer(theta, np, len(self.network_.layers))[0]
+        own = {name: a[member] for name, a in parts.items()}
+        out, *_ = layer.forward(own, {}, x, EVALUATE, np)
+        width = 1 + layer.size
+        return grid, np.asarray(out[:, at * width + 1 : (at + 1) * width])
 
     def _importance(
         self, task: Task, folds: np.ndarray | None, n_repeats: int

@@ -1,8 +1,8 @@
 """Several quantiles of one target, learned at once."""
 
+import itertools
 from dataclasses import dataclass
 
-import numpy as np
 from array_api_compat import device
 
 from xpnn.arrays.typing import Array, Namespace
@@ -67,8 +67,8 @@ def check_levels(quantiles: object) -> tuple[float, ...] | None:
         levels = tuple(float(q) for q in quantiles)  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         levels = ()
-    rising = all(a < b for a, b in zip(levels, levels[1:], strict=False))
-    if not (levels and rising and 0 < levels[0] and levels[-1] < 1):
+    rising = all(a < b for a, b in itertools.pairwise(levels))
+    if not (levels and rising and levels[0] > 0 and levels[-1] < 1):
         raise ValueError(
             f"quantiles is {quantiles!r}, expected numbers between 0 and 1 in rising order, such "
             "as (0.05, 0.5, 0.95)."

@@ -127,7 +127,7 @@ def _check_arrays(
             raise ValueError(f"its _vector is {vector!r}")
         wanted |= {"oof_prediction": (n,) if vector else (n, out)}
         wanted |= {"residuals": (repeats, n, targets)}
-        wanted |= {name: (targets,) for name in _TARGET}
+        wanted |= dict.fromkeys(_TARGET, (targets,))
     shapes = {name: a.shape for name, a in arrays.items()}
     if shapes != wanted:
         raise ValueError(f"its arrays have the shapes {shapes}, expected {wanted}")
