@@ -54,7 +54,8 @@ class Spread:
         """The scaled values; the center for NaN."""
         with np.errstate(over="ignore", invalid="ignore"):
             z = (np.where(np.isnan(values), self.center, values) - self.center) * self.factor
-            return z / np.sqrt(1.0 + (z / 3.0) ** 2)
+            z = np.clip(z, -1e150, 1e150)
+            return 3.0 * (z / np.hypot(3.0, z))  # z / sqrt(1 + (z/3)^2), without overflow
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Numbers:
         """The inputs of a column as `parse_as` gives it."""
         missing = np.isnan(column)
         known = np.where(missing, self.spread.center, column)
-        others = [np.clip((known - a) / (b - a), 0.0, 1.0) for a, b in pairwise(self.edges)]
+        others = [(np.clip(known, a, b) - a) / (b - a) for a, b in pairwise(self.edges)]
         return [self.spread(column)], [*others, *([missing.astype(float)] if self.flag else [])]
 
 

@@ -103,19 +103,34 @@ def _of_rows(X: Any) -> Frame:
 def _of_frame(X: Any) -> Frame:
     import narwhals.stable.v1 as nw
 
+    names = [str(name) for name in (X.columns if hasattr(X, "columns") else X.column_names)]
+    if len(set(names)) < len(names) and hasattr(X, "set_axis"):
+        X = X.set_axis(_distinct(names), axis=1)  # pandas may have columns of one name
     frame = nw.from_native(X)
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
     columns: Columns = {}
     categories = set()
     for series in frame.iter_columns():
-        name = unused = str(series.name)
-        while unused in columns:  # pandas has columns of one name
-            unused = f"{name}_{sum(n.startswith(name) for n in columns) + 1}"
-        columns[unused] = _column(series.to_numpy())
+        name = str(series.name)
         if series.dtype in (nw.Categorical, nw.Enum):
-            categories.add(unused)
+            categories.add(name)
+            columns[name] = objects(series.to_list())  # pyarrow's to_numpy fills gaps with words
+        else:
+            columns[name] = _column(series.to_numpy())
     return Frame(columns, frozenset(categories))
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Names of which the second of its kind is called x_2, as in files."""
+    found: list[str] = []
+    for name in names:
+        count, new = 1, name
+        while new in found:
+            count += 1
+            new = f"{name}_{count}"
+        found.append(new)
+    return found
 
 
 def _column(values: Any) -> np.ndarray:
