@@ -381,6 +381,14 @@ def test_valleys_are_where_epochs_end():
     assert len(plan.valleys) == 4
 
 
+def test_a_valley_that_is_much_worse_is_the_last():
+    scores = iter([1.0, 1.05, 1.2, 0.1])
+    plan = Plan(150, lambda state: (next(scores), np.zeros((1, 1, 1))))
+    ended = [e for e in range(1, 151) if plan(EpochEnd(e, 150, {}, state=lambda: None))]
+    assert ended[0] == 70
+    assert [v.score for v in plan.valleys] == [1.0, 1.05, 1.2]
+
+
 def test_a_limit_shortens_the_cycles():
     """Each epoch takes a second: at most as many as fit, ending in a valley."""
     _plan, last, seen = run_plan(150, 60.0)

@@ -11,6 +11,7 @@ from xpnn.parts.schedules import Progress
 from xpnn.training.callbacks import EpochEnd
 
 _CYCLES = 4
+_WORSE = 1.1  # times the best score: a valley that ends training, as a later one would be no better
 
 
 class Valley(NamedTuple):
@@ -92,6 +93,8 @@ class Plan:
         if self.ends and end.epoch >= self.ends[0]:
             self._keep(end.epoch, end.state())
             self.from_epoch = self.ends.pop(0)
+            if self.valleys and self.valleys[-1].score > _WORSE * min(v.score for v in self.valleys):
+                self.ends = []
         return not self.ends
 
     def _keep(self, epoch: int, state: Any) -> None:

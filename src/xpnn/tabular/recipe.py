@@ -81,6 +81,8 @@ def make_recipe(
     if n_members is not None and n_members > 10 and n_members % 5 == 0 and n >= 5:
         folds, repeats = 5, n_members // 5
     width, batch = (64, 64) if n < 1024 else (96, 128) if n < 6000 else (128, 256)
+    if classes and n < 6000:
+        width *= 2
     steps = min(max(64 * n / batch, 1000), 6000)
     own = max(1, n - n // max(folds, 2))
     batch = min(batch, own)
