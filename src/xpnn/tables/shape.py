@@ -81,7 +81,8 @@ def find_shape(
     if header is None and len(above) == width and not any(map(_is_number, above)):
         return Shape(titles, *_names(above, rows, width, [*notes, "the names stand in a comment"]))
     names = _numbered(width, expected)
-    if header is None:
+    known = expected and all(map(_NUMBERED.fullmatch, expected))
+    if header is None and not known:
         notes.append(
             f"no names in the first line ({_shown(rows[0])}): the columns are {names[0]} to "
             f"{names[-1]}; --header takes it for the names"
