@@ -201,7 +201,7 @@ def test_names_known_from_training_tell_whether_they_are_there(tmp_path):
     [
         ("comments", "left out 2 lines of comments"),
         ("names in a comment", "the names stand in a comment"),
-        ("titles", "left out 1 line above the names"),
+        ("titles", "left out 1 line above the table"),
         ("short row", "1 row has too few values; the others count as missing"),
         ("blank names", "a column without a name is called 'column_2'"),
         ("twin names", "a second column 'x' is called 'x_3'"),
@@ -462,7 +462,7 @@ def test_a_workbook_is_read(tmp_path):
         "town": ["Ulm", None],
         "day": ["2020-01-01T00:00:00", "2020-01-02T00:00:00"],
     }
-    assert table.notes == ("read the sheet 'Sizes' of 2", "left out 1 line above the names")
+    assert table.notes == ("read the sheet 'Sizes' of 2", "left out 1 line above the table")
 
 
 def test_a_workbook_without_openpyxl_says_how_to_get_it(tmp_path, monkeypatch):
