@@ -79,6 +79,7 @@ TEXTS = {
                        {"land": ["A", "B"], "1990": [5, 7], "2000": [0.5, 0.25]}),
     "numbered names": ("0,1,2\n.5,a,7\n.5,b,8\n", {"0": [0.5, 0.5], "1": ["a", "b"], "2": [7, 8]}),
     "a NUL": (PLAIN.replace("Bonn", "Bo\0nn"), EXPECTED),
+    "quoted lines": ('"size,town"\n"1.5,Ulm"\n"2,Bonn"\n"2.5,Ulm"\n', EXPECTED),
     "odd quotes": ('a,b\n1,5" pipe\n2,x "y" z\n', {"a": [1, 2], "b": ['5" pipe', 'x "y" z']}),
     "spelled numbers": ("a,b\n01,+5\n2.50,1e3\n", {"a": [1, 2.5], "b": [5, 1000]}),
     "no numbers": ("a,b\n1_000,inf\n2,nan\n", {"a": ["1_000", "2"], "b": ["inf", "nan"]}),
@@ -131,6 +132,7 @@ LINES = st.lists(st.lists(CELL, min_size=1, max_size=4).map(",".join), min_size=
 
 @given(LINES, st.sampled_from(["\n", "\r\n", "\r"]), st.booleans())
 @example(["a", 'b"\t",b'], "\n", False)
+@example(['"\n"  7'], "\n", False)
 @settings(max_examples=300, deadline=None)
 def test_pyarrow_reads_any_text_as_the_standard_library_does(lines, end, ended):
     pytest.importorskip("pyarrow")
@@ -199,7 +201,7 @@ def test_names_known_from_training_tell_whether_they_are_there(tmp_path):
     [
         ("comments", "left out 2 lines of comments"),
         ("names in a comment", "the names stand in a comment"),
-        ("titles", "left out 1 line above the names"),
+        ("titles", "left out 1 line above the table"),
         ("short row", "1 row has too few values; the others count as missing"),
         ("blank names", "a column without a name is called 'column_2'"),
         ("twin names", "a second column 'x' is called 'x_3'"),
@@ -242,6 +244,7 @@ def test_long_values_are_read(tmp_path):
     mark=st.sampled_from(",;\t|"),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]),
 )
+@example([("", 0, ""), ("", 0, ""), ("\t", 0, "0")], "\t", "utf-8")
 @settings(max_examples=60, deadline=None)
 def test_what_the_csv_module_writes_reads_back_equal(tmp_path_factory, rows, mark, encoding):
     rows = [
@@ -322,6 +325,8 @@ def test_packed_tables_and_any_name_are_read(tmp_path, pack, name):
         (gzip.compress(PLAIN.encode())[:-9], "damaged archive"),
         (zipped(b"a", "x.csv")[:-9], "damaged archive"),
         (bytes(range(256)) * 9, "no table: neither text nor Parquet"),
+        (b"<!DOCTYPE html><p>Not found", "t.csv is a web page, not a table; save it as CSV"),
+        (b'[{"a": 1}]', "t.csv is JSON, not a table"),
         (b"\x89PNG\r\n\x1a\n" + bytes(99), "no table: neither text nor Parquet"),
         (b"PAR1 nothing", "no Parquet file, or is damaged"),
         (b"", "is empty"),
@@ -457,7 +462,7 @@ def test_a_workbook_is_read(tmp_path):
         "town": ["Ulm", None],
         "day": ["2020-01-01T00:00:00", "2020-01-02T00:00:00"],
     }
-    assert table.notes == ("read the sheet 'Sizes' of 2", "left out 1 line above the names")
+    assert table.notes == ("read the sheet 'Sizes' of 2", "left out 1 line above the table")
 
 
 def test_a_workbook_without_openpyxl_says_how_to_get_it(tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ def test_numbers_as_people_write_them(texts, expected):
         ("B12", "A1"), ("10-20", "20-30"), ("3+", "1", "2"), ("192.168.1.1", "10.0.0.1"),
         ("555-1234", "555-1235"), ("1_000", "2_000"), ("12 kg", "3 lb"), ("0x10", "0x11"),
         ("S", "M"), ("1,2,3", "4,5"), ("low", "3", "high"), ("none", "unknown"), ("Mon", "Tue"),
-        ("$", "$"), ("1st", "2nd"), ("٣", "٤"),
+        ("$", "$"), ("1st", "2nd"), ("0, x", "1, x"), ("٣", "٤"),
     ],
 )  # fmt: skip
 def test_what_only_looks_like_numbers_stays_words(texts):
@@ -122,6 +122,7 @@ def test_how_numbers_were_read_is_told():
     told = parse_column(words("$1,172", "$950")).notes
     assert told == ("numbers written with '$' and thousands separators",)
     assert parse_column(words("1,5", "2")).notes == ("numbers written with a decimal comma",)
+    assert parse_column(words("(1.5)", "2")).notes == ("numbers written with '()'",)
     assert parse_column(words("1.5", "2")).notes == ()
 
 

@@ -1,6 +1,7 @@
 """Tables of text into columns: by pyarrow where it is installed and the text is regular."""
 
 import csv
+import io
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,14 +11,13 @@ from itertools import chain, islice
 from typing import Any
 
 from xpnn.tables.columns import TableError
-from xpnn.tables.separators import FIXED, Separator, cut, find_separator, known_separator
+from xpnn.tables.separators import FIXED, Separator, best_fit, cut, find_separator, known_separator
 from xpnn.tables.shape import MOST_TITLES, Shape, find_shape
 from xpnn.tables.texts import ArrowColumn, TextColumn
 
 _HEAD = 200
 _PIECE = 20_000
 _END = "\0end"
-_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")  # str.splitlines splits at \f and others too
 _COMMENT = re.compile(r"[ \t]*(#|%|//)")
 
 
@@ -72,7 +72,9 @@ def read_delimited(
     >>> read.shape.names, read.columns[1].text().tolist()
     (('size', 'town'), ['Ulm', 'Bonn'])
     """
+    text, unquoted = _unquoted(text)
     start, above, notes, told = _before(text)
+    notes += unquoted
     separator = _separator(text, start, suffix, sep or told)
     comment = [] if above is None else _split(above, separator)
     line = _count_lines(text[:start])
@@ -97,8 +99,12 @@ def _count_lines(text: str) -> int:
 
 
 def _lines(text: str, start: int = 0) -> Iterator[str]:
-    """Lines with their ends; io.StringIO would take four bytes a character."""
-    return (match[0] for match in _LINE.finditer(text, start))
+    """Lines with their ends, which str.splitlines would find at form feeds and others too."""
+    while start < len(text):
+        end = text.find("\n", start + (1 << 20)) + 1 or len(text)
+        # A piece at a time: io.StringIO takes four bytes a character.
+        yield from io.StringIO(text[start:end], newline="")
+        start = end
 
 
 def _before(text: str) -> tuple[int, str | None, list[str], str | None]:
@@ -118,6 +124,20 @@ def _before(text: str) -> tuple[int, str | None, list[str], str | None]:
     lines = "line" if comments == 1 else "lines"
     notes = [f"left out {comments} {lines} of comments"] if comments else []
     return place, last, notes, told
+
+
+def _unquoted(text: str) -> tuple[str, list[str]]:
+    """Without the quotes around whole lines, which then read as one column."""
+    head = [line.strip() for line in islice(_lines(text), _HEAD) if line.strip()]
+    whole = re.compile(r'"([^"]|"")+"')
+    if len(head) < 2 or not all(map(whole.fullmatch, head[1:])):
+        return text, []
+    with _long_fields():
+        rows = [row for row in csv.reader(_lines(text)) if row]
+    lines = [row[0] for row in rows]
+    if {*map(len, rows)} != {1} or best_fit([line + "\n" for line in lines[1:_HEAD]]) < 0.9:
+        return text, []
+    return "\n".join(lines), ["each line stands in quotes, which were left out"]
 
 
 def _separator(text: str, start: int, suffix: str, sep: str | None) -> Separator:

@@ -22,7 +22,7 @@ _SPACES = " \u00a0\u202f\u2009"
 _NUMBER = re.compile(
     rf"(?P<open>\()?[{_SPACES}]*(?P<a>[-+\u2212\u2013])?[{_SPACES}]*"
     rf"(?P<pre>{_MONEY})?[{_SPACES}]*(?P<b>[-+\u2212\u2013])?[{_SPACES}]*"
-    rf"(?P<core>[0-9](?:[0-9.,'\u2019{_SPACES}]*[0-9])?[.,]?|[.,][0-9]+)(?P<exp>[eE][-+]?[0-9]+)?"
+    rf"(?P<core>[0-9](?:[0-9.,'\u2019{_SPACES}]*[0-9])?[.]?|[.,][0-9]+)(?P<exp>[eE][-+]?[0-9]+)?"
     rf"[{_SPACES}]*(?P<suf>%|‰|{_MONEY})?(?P<unit>(?<=[0-9{_SPACES}])[A-Za-z°µ²³/]{{1,6}})?"
     rf"[{_SPACES}]*(?P<close>\))?",
     re.ASCII,
@@ -46,7 +46,7 @@ class NumberStyle:
     ----------
     decimal : {".", ","}
     marks : tuple of str
-        Currencies and percent signs that stand at numbers.
+        Currencies and percent signs that stand at numbers, and () around negative ones.
     unit : str
         A word that stands behind every number, such as kg; empty for none.
     grouped : bool
@@ -80,10 +80,12 @@ def find_style(texts: Sequence[str], decimal: str | None = None) -> NumberStyle:
     """
     parts = [m for m in map(_NUMBER.fullmatch, texts) if m]
     marks = sorted({m[k] for m in parts for k in ("pre", "suf") if m[k]})
+    money = any(mark not in ("%", "‰") for mark in marks)
+    marks += ["()"] if any(m["open"] for m in parts) else []
     units = {m["unit"] or "" for m in parts}
     unit = units.pop() if len(units) == 1 else ""
     cores = [m["core"] for m in parts]
-    decimal = decimal or _decimal_mark(cores, any(m not in "%‰" for m in marks))
+    decimal = decimal or _decimal_mark(cores, money)
     grouped = any(not c.partition(decimal)[0].isdigit() for c in cores if _digits(c, decimal))
     return NumberStyle(decimal, tuple(marks), unit, grouped)
 

@@ -216,6 +216,9 @@ def _read(
             found.append(column)
         return _named(name, shape.names, found, options, [*notes, *shape.notes])
     text, notes = decode(data, source, options.encoding)
+    if re.match(r"\s*(<(!doctype|html|\?xml)|\[?\s*\{\s*\")", text, re.IGNORECASE):
+        kind = "a web page" if text.lstrip().startswith("<") else "JSON"
+        raise TableError(f"{source} is {kind}, not a table; save it as CSV.")
     split = read_delimited(
         text,
         source,

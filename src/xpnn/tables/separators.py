@@ -108,6 +108,26 @@ def find_separator(lines: Sequence[str], suffix: str = "") -> Separator:
     return Separator(max(",;\t|", key=lines[0].count))
 
 
+def best_fit(lines: Sequence[str]) -> float:
+    """The part of the lines that have the same number of values, with the best of the marks.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        With their ends.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> best_fit(["a;b", "c;d", "e"])
+    0.6666666666666666
+    """
+    return max(_fit(lines, mark) for mark in MARKS)
+
+
 def _fit(lines: Sequence[str], mark: str) -> float:
     """The part of the rows that have the same number of values, two at least."""
     counts = Counter(len(row) for row in _rows(lines, mark) if row)

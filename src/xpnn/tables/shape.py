@@ -62,7 +62,7 @@ def find_shape(
     Examples
     --------
     >>> find_shape([["Sales of 2020"], ["size", "price"], ["1", "2"], ["3", "4"]])
-    Shape(first=2, names=('size', 'price'), notes=('left out 1 line above the names',))
+    Shape(first=2, names=('size', 'price'), notes=('left out 1 line above the table',))
     >>> find_shape([["5.1", "Ulm"], ["4.9", "Bonn"], ["5.0", "Ulm"]]).names
     ('column_1', 'column_2')
     """
@@ -73,7 +73,7 @@ def find_shape(
     notes = []
     if titles:
         lines = "line" if titles == 1 else "lines"
-        notes.append(f"left out {titles} {lines} above the names")
+        notes.append(f"left out {titles} {lines} above the table")
     rows = rows[titles:]
     named = has_names(rows, width, expected) if header is None else header
     if named:
@@ -81,7 +81,8 @@ def find_shape(
     if header is None and len(above) == width and not any(map(_is_number, above)):
         return Shape(titles, *_names(above, rows, width, [*notes, "the names stand in a comment"]))
     names = _numbered(width, expected)
-    if header is None:
+    known = expected and all(map(_NUMBERED.fullmatch, expected))
+    if header is None and not known:
         notes.append(
             f"no names in the first line ({_shown(rows[0])}): the columns are {names[0]} to "
             f"{names[-1]}; --header takes it for the names"

@@ -9,8 +9,7 @@ import numpy as np
 
 from xpnn.tables.columns import objects
 
-_PLAIN = re.compile(r"[-+0-9.eE]*", re.ASCII)
-_LONGEST = 32  # longer numbers are ids, or no numbers
+_PLAIN = re.compile(r"[-+0-9.eE\n]*", re.ASCII)
 
 
 def plain_numbers(texts: Sequence[str]) -> np.ndarray | None:
@@ -24,7 +23,7 @@ def plain_numbers(texts: Sequence[str]) -> np.ndarray | None:
     Returns
     -------
     ndarray of float64, shape (n,), or None
-        None where one of them is something else, or all are empty.
+        None where one of them is something else.
 
     Examples
     --------
@@ -33,13 +32,26 @@ def plain_numbers(texts: Sequence[str]) -> np.ndarray | None:
     >>> plain_numbers(["1", "1_000"]), plain_numbers(["inf"])
     (None, None)
     """
-    if not _PLAIN.fullmatch("".join(texts)):
-        return None
+    return _numbers(texts) if _PLAIN.fullmatch("".join(texts)) else None
+
+
+def _numbers(texts: Sequence[str]) -> np.ndarray | None:
     try:
-        numbers = np.array([float(t) if t else math.nan for t in texts], dtype=np.float64)
+        try:
+            numbers = np.array(list(map(float, texts)), dtype=np.float64)
+        except ValueError:
+            known = [float(t) if t else math.nan for t in texts]
+            numbers = np.array(known, dtype=np.float64)
     except ValueError:
         return None
-    return None if np.isinf(numbers).any() or np.isnan(numbers).all() else numbers
+    return None if np.isinf(numbers).any() else numbers
+
+
+def _read_joined(texts: Sequence[str]) -> tuple[str, np.ndarray | None]:
+    """Texts as lines, which are as compact as a file; and their numbers where all are some."""
+    joined = "\n".join(texts)
+    plain = _PLAIN.fullmatch(joined) and joined.count("\n") == len(texts) - 1
+    return joined, _numbers(texts) if plain else None
 
 
 class TextColumn:
@@ -47,10 +59,6 @@ class TextColumn:
 
     Numbers in a programming language's own form are held as such, with their spelling in few
     bytes beside them; everything else as text.
-
-    Parameters
-    ----------
-    pieces : sequence of sequence of str
 
     Examples
     --------
@@ -62,19 +70,19 @@ class TextColumn:
 
     def __init__(self) -> None:
         self._numbers: list[np.ndarray] | None = []
-        self._spelling: list[Any] = []
+        self._spelling: list[str | list[str]] = []
 
     def append(self, texts: Sequence[str]) -> None:
         """Add rows."""
-        texts = [t.strip() for t in texts]
-        numbers = None if self._numbers is None else plain_numbers(texts)
-        if self._numbers is not None and (numbers is not None or not any(texts)):
-            empty = np.full(len(texts), np.nan)
-            self._numbers.append(empty if numbers is None else numbers)
-        else:
+        joined, numbers = _read_joined(texts)
+        if numbers is None:
+            texts = [t.strip() for t in texts]
+            joined, numbers = _read_joined(texts)
+        if numbers is None:
             self._numbers = None
-        compact = numbers is not None and max(map(len, texts)) <= _LONGEST
-        self._spelling.append(np.array(texts, dtype="S") if compact else objects(texts))
+        elif self._numbers is not None:
+            self._numbers.append(numbers)
+        self._spelling.append(list(texts) if numbers is None else joined)
 
     def values(self) -> np.ndarray:
         """float64 where all values are plain numbers, else as `text`."""
@@ -86,11 +94,8 @@ class TextColumn:
 
     def text(self) -> np.ndarray:
         """The values as written, None where empty."""
-        pieces = []
-        for piece in self._spelling:
-            texts = piece.astype(str).tolist() if piece.dtype.kind == "S" else piece.tolist()
-            pieces.append(objects([t or None for t in texts]))
-        return np.concatenate(pieces) if pieces else objects([])
+        pieces = (p.split("\n") if isinstance(p, str) else p for p in self._spelling)
+        return objects([text or None for piece in pieces for text in piece])
 
 
 class ArrowColumn:
@@ -127,7 +132,7 @@ class ArrowColumn:
         """Numbers that Arrow does not read, such as +5 or those with spaces around them."""
         text = self.text()
         numbers = plain_numbers([t or "" for t in text.tolist()])
-        return text if numbers is None else numbers
+        return text if numbers is None or np.isnan(numbers).all() else numbers
 
     def text(self) -> np.ndarray:
         """The values as written, None where empty."""
