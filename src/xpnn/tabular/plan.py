@@ -93,7 +93,8 @@ class Plan:
         if self.ends and end.epoch >= self.ends[0]:
             self._keep(end.epoch, end.state())
             self.from_epoch = self.ends.pop(0)
-            if self.valleys and self.valleys[-1].score > _WORSE * min(v.score for v in self.valleys):
+            scores = [v.score for v in self.valleys]
+            if scores and scores[-1] > _WORSE * min(scores):
                 self.ends = []
         return not self.ends
 

@@ -24,6 +24,7 @@ class Pinballs:
 
     Examples
     --------
+    >>> import numpy as np
     >>> loss = Pinballs((0.1, 0.9))
     >>> value, gradient = loss(np.zeros((1, 2)), np.ones((1, 1)), None, np)
     >>> float(value), gradient.tolist()
