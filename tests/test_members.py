@@ -11,6 +11,7 @@ from xpnn.network import Dense, Network, PeriodicEmbedding, Scale, multilayer_pe
 from xpnn.optimizers import get_optimizer
 from xpnn.random import SHUFFLE, WEIGHTS, dropout_mask, host_generator, member_key
 from xpnn.state import TrainingConfig, TrainingState
+from xpnn.steps.inference import host_outputs
 from xpnn.training import train
 
 pytestmark = pytest.mark.own_context
@@ -174,6 +175,41 @@ def test_predictions_are_the_members_mean(target_any):
     assert tuple(raw.shape) == (MEMBERS, N, N_OUT)
     e = np.exp(t.to_numpy(raw))
     t.assert_close(out, (e / e.sum(axis=-1, keepdims=True)).mean(axis=0))
+
+
+def cube(z, xp):
+    return z * z * z
+
+
+def cube_slope(z, a, xp):
+    return 3.0 * z * z
+
+
+@pytest.mark.parametrize("method", ["forward", "predict"])
+@pytest.mark.parametrize("kind", ["compiled", "of one's own", "layers", "batch norm"])
+def test_members_predict_on_numpy_what_the_reference_says(kind, method):
+    """Each as a network of its own: compiled, in place, or by the layers' own passes."""
+    layers = (PeriodicEmbedding(N_IN, 5, 2), Scale(3 * N_IN), Dense(3 * N_IN, N_OUT))
+    net = {
+        "compiled": network(MEMBERS, link="softmax"),
+        "of one's own": Network(
+            (Dense(N_IN, 5, (cube, cube_slope)), Dense(5, N_OUT)), link="sigmoid", members=MEMBERS
+        ),
+        "layers": Network(layers, link="exp", members=MEMBERS),
+        "batch norm": network(MEMBERS, normalization="batch", link="sigmoid"),
+    }[kind]
+    theta, buffers = net.init(2)
+    buffers = buffers + np.random.default_rng(3).uniform(size=buffers.size)
+    x = np.tile(X, (30, 1))
+    expected = getattr(net, method)(theta, buffers, x, np)
+    assert expected.shape == ((MEMBERS,) * (method == "forward") + (len(x), N_OUT))
+    found = host_outputs(net, theta, buffers, x, method)
+    assert found is not None
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-13)
+    single = theta.astype(np.float32), buffers.astype(np.float32), x[:3].astype(np.float32)
+    found = host_outputs(net, *single, method)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected[..., :3, :], rtol=1e-4, atol=1e-5)
 
 
 def test_every_kind_of_layer_has_members():

@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
 from xpnn.schedules import SCHEDULES, Progress, Schedule, get_schedule
 
 NAMES = list(SCHEDULES)
+RISING = ("one_cycle", "warmup", "coslog")
 TOTAL = 100
 
 
@@ -73,6 +75,21 @@ def test_warmup_rises_straight_then_falls_as_cosine():
     np.testing.assert_allclose(drawn[20:], rates("cosine", 80, final=0.5), rtol=1e-12)
 
 
+@pytest.mark.parametrize("cycles", [1.0, 3.0, 4.0])
+def test_coslog_has_cycles_each_twice_as_long_as_the_last(cycles):
+    """From 0 up to the base rate and back, so many times; at the middle of each step."""
+    drawn = rates("coslog", 2000, cycles=cycles)
+    t = (np.arange(2000) + 0.5) / 2000
+    turns = np.log(1 + (2**cycles - 1) * t) / np.log(2)
+    np.testing.assert_allclose(drawn, 0.1 * np.sin(np.pi * turns) ** 2, rtol=1e-9, atol=1e-12)
+    ends = (2 ** np.arange(cycles + 1) - 1) / (2**cycles - 1) * 2000  # each twice the last
+    for start, end in pairwise(ends.round().astype(int)):
+        cycle = drawn[start:end]
+        assert cycle.max() == pytest.approx(0.1, rel=1e-3)
+        assert max(cycle[0], cycle[-1]) < 1e-4
+    assert get_schedule("coslog").params == (("cycles", 4.0),)
+
+
 def test_one_cycle_is_torchs(torch):
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
     theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=TOTAL)
@@ -93,7 +110,7 @@ def test_one_cycle_starts_low_peaks_and_ends_lower():
     assert (np.diff(drawn[39:]) < 0).all()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("one_cycle", "warmup")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in RISING])
 def test_it_never_rises(name):
     assert (np.diff(rates(name)) <= 0).all()
 
@@ -125,7 +142,7 @@ def test_all_or_nothing_of_a_warm_up(name, warm_up, total):
 
 def test_how_often_each_is_asked():
     per_step = [name for name in NAMES if SCHEDULES[name].per == "step"]
-    assert {"cosine", "one_cycle", "warmup"} <= set(per_step)
+    assert {"cosine", "one_cycle", "warmup", "coslog"} <= set(per_step)
     assert {"constant", "invscaling", "adaptive", "step"}.isdisjoint(per_step)
     with pytest.raises(ValueError, match="per is 'batch'"):
         Schedule("mine", lambda base_lr, progress: base_lr, per="batch")

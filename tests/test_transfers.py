@@ -92,6 +92,7 @@ def options_of(name):
         {"dropout": 0.5, "input_dropout": 0.1},
         {"class_weight": "balanced"},
         {"normalization": "batch"},
+        {"embedding": "periodic", "members": 2, "early_stopping": True},
         {"penalty": "l2"},
         {"average": True},
         {"solver": "sgd", "learning_rate": "adaptive"},

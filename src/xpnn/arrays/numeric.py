@@ -42,6 +42,12 @@ def sign(x: Array, xp: Namespace) -> Array:
     return xp.astype(x > 0, x.dtype) - xp.astype(x < 0, x.dtype)
 
 
+def log_mean_exp(x: Array, xp: Namespace) -> Array:
+    """Return log(mean(exp(x))) over the first axis, exact where every exp(x) would underflow."""
+    top = xp.max(x, axis=0, keepdims=True)
+    return top[0, ...] + xp.log(xp.mean(xp.exp(x - top), axis=0))
+
+
 def positive_sum(weight: Array, xp: Namespace) -> Array:
     """Return the sum of weights as a 0-d array, 1 where all are zero: a safe denominator.
 

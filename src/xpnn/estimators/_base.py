@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -15,6 +15,7 @@ from xpnn.arrays.typing import Array
 from xpnn.estimators import _settings as settings
 from xpnn.estimators._callbacks import FitTasks, chosen_callbacks
 from xpnn.estimators._checks import check_parameters
+from xpnn.estimators._coefs import count_layers
 from xpnn.estimators._fitted import FittedNetwork
 from xpnn.estimators._heldout import (
     Rows,
@@ -43,6 +44,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
     """A multi-layer perceptron with scikit-learn's interface."""
 
     _moments_of: type | None  # the optimizer whose moments the state holds
+    _output: ClassVar = "forward"  # what is predicted from: raw outputs, or "predict"
 
     # -- what a subclass says ------------------------------------------------------------------
 
@@ -58,8 +60,12 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         """The loss of this problem; its link makes predictions."""
 
     @abstractmethod
+    def _combined(self, raw: Array, xp: Any) -> Array:
+        """What is predicted from, (n, n_outputs), of raw outputs, also of several members'."""
+
+    @abstractmethod
     def _device_score(self, output: Array, target: Array, weight: Array, xp: Any) -> Array:
-        """The score of raw outputs, 0-d."""
+        """The score of what `_combined` gives, 0-d."""
 
     @abstractmethod
     def _scored(self, target: Any) -> Any:
@@ -179,7 +185,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         self._dtype = self._working_dtype(rows.x, backend)
         theta, buffers = (backend.asarray(a, dtype=self._dtype) for a in (theta, buffers))
         self._state, self._moments_of = TrainingState(theta, buffers, (), seed), None
-        self.n_layers_ = len(self.network_.layers) + 1
+        self.n_layers_ = count_layers(self.network_)
         self.__dict__.pop("loss_", None)
         self._name_output()
 
@@ -197,9 +203,9 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
             layouts = [(n.layout, n.buffer_layout) for n in (self.network_, network)]
             if layouts[0] != layouts[1]:
                 raise ValueError(
-                    f"hidden_layer_sizes or normalization has changed: the network has parameters "
-                    f"of shapes {before}, and now would need {now}. Change them back to go on, or "
-                    "start anew: fit with warm_start=False, or a clone()."
+                    "hidden_layer_sizes, normalization, embedding or members has changed: the "
+                    f"network has parameters of shapes {before}, and now would need {now}. Change "
+                    "them back to go on, or start anew: fit with warm_start=False, or a clone()."
                 )
             self.network_ = network
             self._name_output()
@@ -313,23 +319,25 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
 
     # -- predicting -----------------------------------------------------------------------------
 
-    def _outputs(self, X: Any, kind: str, method: str) -> tuple[Array, Backend]:
-        """Raw outputs (`forward`) or predictions (`predict`) on the device of the work."""
+    def _outputs(self, X: Any, method: str) -> tuple[Array, Backend]:
+        """What `_combined` gives of rows, on the device of the work, and where X is."""
         state = self.__dict__.get("_state")
         if state is not None and self._backend is NUMPY:
             with np.errstate(all="ignore"):
                 if is_ready(self, X):  # all of the checks below, at a tenth of their time
                     self._check_place(NUMPY, method)
-                    theta, buffers = state.theta, state.buffers
-                    return predict_in_chunks(self.network_, theta, buffers, X, NUMPY, kind), NUMPY
+                    return self._computed(state, X), NUMPY
         check_is_fitted(self)
         x, source = read_features(self, X, reset=False)
         self._check_place(source, method)
         check_range(x, self._dtype)
-        state, backend = self._state, self._backend
-        with backend.device_context(), np.errstate(all="ignore"):
-            out = predict_in_chunks(self.network_, state.theta, state.buffers, x, backend, kind)
-        return out, source
+        with self._backend.device_context(), np.errstate(all="ignore"):
+            return self._computed(self._state, x), source
+
+    def _computed(self, state: TrainingState, x: Any) -> Array:
+        network, backend = self.network_, self._backend
+        out = predict_in_chunks(network, state.theta, state.buffers, x, backend, self._output)
+        return out if out.ndim == 2 else self._combined(out, backend.xp)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The accuracy of a classifier, R2 of a regressor, computed where the work is done.
@@ -346,7 +354,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
             For multilabel the fraction of rows that are right in every label; for several
             outputs the mean of their R2.
         """
-        output, _ = self._outputs(X, "forward", "score")
+        output, _ = self._outputs(X, "score")
         weight = read_weight(sample_weight, output)
         backend = self._backend
         wide = "float64" if "float64" in backend.dtypes else "float32"

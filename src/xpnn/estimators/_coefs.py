@@ -10,6 +10,8 @@ from array_api_compat import is_array_api_obj
 
 from xpnn.arrays.backend import dtype_name
 from xpnn.arrays.typing import Array
+from xpnn.model.layout import Entry
+from xpnn.model.network import Dense, Network
 
 _REAL = ("float", "bfloat", "int", "uint", "bool")
 
@@ -41,6 +43,17 @@ class Parameters(list[Array]):
         return list, (list(self),)
 
 
+def count_layers(network: Network) -> int:
+    """Layers of units as scikit-learn counts them: the input's and each dense one."""
+    return 1 + sum(isinstance(layer, Dense) for layer in network.layers)
+
+
+def _entries(est: Any, role: str) -> list[Entry]:
+    """Where the dense layers' parameters with a role lie."""
+    layers, entries = est.network_.layers, est.network_.layout.entries
+    return [e for e in entries if e.role == role and isinstance(layers[e.layer], Dense)]
+
+
 def read_parameters(est: Any, name: str, role: str) -> Parameters:
     """Copies of the parameters with a role, in X's library and on its device."""
     if not hasattr(est, "network_"):
@@ -48,9 +61,7 @@ def read_parameters(est: Any, name: str, role: str) -> Parameters:
     theta, layout, xp = est._state.theta, est.network_.layout, est._backend.xp
     with est._backend.device_context():
         parts = layout.split(theta, xp)
-        arrays = [
-            est._source.asarray(parts[e.name], copy=True) for e in layout.entries if e.role == role
-        ]
+        arrays = [est._source.asarray(parts[e.name], copy=True) for e in _entries(est, role)]
     for a in arrays:
         if isinstance(a, np.ndarray):
             a.flags.writeable = False  # a write would be lost; assign the item instead
@@ -67,8 +78,7 @@ def assign_parameters(est: Any, name: str, role: str, value: Iterable[Any]) -> N
     """
     if not hasattr(est, "network_"):
         raise AttributeError(f"{type(est).__name__} has no {name} before fit; see initialize().")
-    layout, backend = est.network_.layout, est._backend
-    entries = [e for e in layout.entries if e.role == role]
+    layout, backend, entries = est.network_.layout, est._backend, _entries(est, role)
     arrays = [a if is_array_api_obj(a) else np.asarray(a) for a in value]
     shapes = [tuple(np.shape(a)) for a in arrays]
     if shapes != [e.shape for e in entries]:

@@ -29,7 +29,10 @@ class FittedNetwork(NetworkParameters):
 
     @property
     def coefs_(self) -> list[Array]:
-        """Weight matrices, (n_in, n_out) each, in X's library and on its device; assignable."""
+        """Weight matrices, (n_in, n_out) each, in X's library and on its device; assignable.
+
+        With members, (members, n_in, n_out).
+        """
         return read_parameters(self, "coefs_", "weight")
 
     @coefs_.setter
@@ -38,7 +41,10 @@ class FittedNetwork(NetworkParameters):
 
     @property
     def intercepts_(self) -> list[Array]:
-        """Bias vectors, (n_out,) each, in X's library and on its device; assignable."""
+        """Bias vectors, (n_out,) each, in X's library and on its device; assignable.
+
+        With members, (members, n_out).
+        """
         return read_parameters(self, "intercepts_", "bias")
 
     @intercepts_.setter

@@ -144,7 +144,7 @@ def make_validation(
         with work.inside():
             output = predict_in_chunks(network, theta, buffers, x, backend, "forward")
             value, _ = loss(output, target, weight, xp)
-            score = est._device_score(output, truth, weight, xp)
+            score = est._device_score(est._combined(output, xp), truth, weight, xp)
             pair = backend.to_numpy(xp.stack([xp.astype(value, score.dtype), score]))
         return {
             "val_loss": float(pair[0]),

@@ -4,15 +4,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.utils import column_or_1d
+from sklearn.utils import column_or_1d, compute_sample_weight
 from sklearn.utils.multiclass import (
     check_classification_targets,
     type_of_target,
     unique_labels,
 )
 
-from xpnn.arrays.backend import Backend, to_numpy
+from xpnn.arrays.backend import Backend, backend_of, to_numpy
+from xpnn.arrays.numeric import log_mean_exp
 from xpnn.arrays.typing import Array, DType, Namespace
+from xpnn.estimators._inputs import is_foreign
 from xpnn.parts import metrics
 from xpnn.parts.activations import get_activation
 from xpnn.parts.losses import LOSSES, Loss, built_in, get_loss
@@ -134,6 +136,16 @@ class Labels:
         codes = (target > 0).astype(np.int64)
         return codes[:, 0] if self.kind == "binary" else codes
 
+    def combined(self, raw: Array, xp: Namespace) -> Array:
+        """The logits (n, n_outputs) of the mean probability of logits (members, n, n_outputs).
+
+        They are exact where a probability is tiny.
+        """
+        if self.kind == "multiclass":
+            return log_mean_exp(get_activation("log_softmax").value(raw, xp), xp)
+        softplus = get_activation("softplus").value
+        return log_mean_exp(-softplus(-raw, xp), xp) - log_mean_exp(-softplus(raw, xp), xp)
+
     def codes(self, output: Array, integer: DType, xp: Namespace) -> Array:
         """Class numbers of raw outputs: the largest logit, or those above zero."""
         if self.kind == "multiclass":
@@ -204,6 +216,33 @@ class Labels:
         if not self.numeric or source.name == "numpy":
             return self.classes[backend.to_numpy(codes)]
         return source.asarray(backend.xp.take(backend.asarray(self.classes), codes))
+
+
+def weigh_classes(class_weight: Any, y: np.ndarray, weight: Any) -> Any:
+    """Sample weights (None: ones) times those of the classes of `y`, where the weights are."""
+    of_class = compute_sample_weight(class_weight, y)
+    if not (np.isfinite(of_class).all() and of_class.min() >= 0):
+        raise ValueError(f"class_weight must be at least 0, got {class_weight!r}.")
+    if weight is None or not is_foreign(weight):
+        return of_class if weight is None else of_class * weight
+    backend = backend_of(weight)
+    with backend.device_context():
+        return weight * backend.asarray(of_class, dtype=weight.dtype)
+
+
+def check_incremental(labels: Labels | None, class_weight: Any, y: Any, classes: Any) -> None:
+    """Refuse what a call of partial_fit cannot know; `labels` are None in the first one."""
+    if isinstance(class_weight, str):
+        raise ValueError(
+            "class_weight 'balanced' is not supported for partial_fit. In order to use "
+            "'balanced' weights, use compute_class_weight('balanced', classes=classes, y=y). "
+            "Pass the resulting weights as the class_weight parameter."
+        )
+    unknown = labels is None and classes is None
+    if unknown and not type_of_target(to_numpy(y)).startswith("multilabel"):
+        raise ValueError("classes must be passed on the first call to partial_fit.")
+    if labels is not None and classes is not None:
+        labels.check_classes(classes)
 
 
 def flat(y: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from xpnn.estimators._checks import (
     number,
 )
 from xpnn.estimators._device import OnDevice
+from xpnn.model.layout import Group
 from xpnn.model.normalization import KINDS
 from xpnn.parts.activations import ACTIVATIONS, ALIASES, Activation
 from xpnn.parts.initializers import INITIALIZERS, Initializer
@@ -72,6 +73,9 @@ class NetworkParameters(OnDevice):
     callbacks: Any
     device: Any
     dtype: Any
+    embedding: Any
+    members: int
+    groups: dict[str, Group] | None
 
     _checks: ClassVar[Checks] = {
         "hidden_layer_sizes": (ARRAY_LIKE, *_COUNT),
@@ -118,4 +122,7 @@ class NetworkParameters(OnDevice):
         "callbacks": (ARRAY_LIKE, CALLABLE, NONE),
         "device": (instance(str), instance(Backend), NONE),
         "dtype": (among({"float32", "float64"}), NONE),
+        "embedding": (among({"periodic"}), NONE),
+        "members": _COUNT,
+        "groups": (instance(dict), NONE),
     }

@@ -10,8 +10,9 @@ from sklearn.base import ClassifierMixin
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, DeviceError, get_backend
 from xpnn.estimators._checks import check_parameters
+from xpnn.estimators._coefs import count_layers
 from xpnn.estimators._labels import Labels
-from xpnn.model.network import Network
+from xpnn.model.network import Group, Network
 from xpnn.parts.activations import ACTIVATIONS, Activation, get_activation
 from xpnn.parts.initializers import INITIALIZERS, Initializer, get_initializer
 from xpnn.parts.losses import LOSSES, Loss, get_loss
@@ -26,6 +27,8 @@ _ENTRIES: dict[str, tuple[Any, Any, Any]] = {
 }
 # What runs, or belongs to one process alone, is left out of a file; fit does without.
 _LEFT_OUT = {"callbacks": None, "random_state": None, "monitor": "auto"}
+# Parameters that files of earlier versions lack: they have their defaults.
+_ADDED = ("embedding", "members", "groups")
 # Fitted attributes of plain data that do not follow from the others. Format 1 lacks `_COUNTED`.
 _COUNTED = ("n_iter_", "loss_")
 _RECORDED = (
@@ -58,6 +61,10 @@ def plain(value: Any) -> Any:
         return value.name
     if isinstance(value, list | tuple):
         return type(value)(plain(v) for v in value)
+    if type(value) is dict:
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, Group):
+        return {"entry": "group", "name": "", "params": dataclasses.asdict(value)}
     if isinstance(value, Activation) and ACTIVATIONS.get(value.name) == value:
         return {"entry": "activation", "name": value.name, "params": {}}
     for kind, (cls, table, _) in _ENTRIES.items():
@@ -77,8 +84,12 @@ def rebuilt(value: Any) -> Any:
     """The inverse of `plain`."""
     if isinstance(value, list | tuple):
         return type(value)(rebuilt(v) for v in value)
-    if not isinstance(value, dict) or set(value) != {"entry", "name", "params"}:
+    if not isinstance(value, dict):
         return value
+    if set(value) != {"entry", "name", "params"}:
+        return {k: rebuilt(v) for k, v in value.items()}
+    if value["entry"] == "group":
+        return Group(**value["params"])
     if value["entry"] == "activation":
         return get_activation(value["name"])
     make = get_optimizer if value["entry"] == "optimizer" else _ENTRIES[value["entry"]][2]
@@ -101,9 +112,11 @@ def attributes_of(estimator: Any, names: tuple[str, ...]) -> dict[str, Any]:
 
 def unfitted(cls: type, plain_params: dict[str, Any]) -> Any:
     """An estimator with these parameters, all checked."""
-    known = set(inspect.signature(cls.__init__).parameters) - {"self"}  # type: ignore[misc]
-    params = {k: rebuilt(v) for k, v in plain_params.items()}
-    if set(params) != known:
+    known = dict(inspect.signature(cls.__init__).parameters)  # type: ignore[misc]
+    del known["self"]
+    params: dict[str, Any] = {k: known[k].default for k in _ADDED if k in known}
+    params |= {k: rebuilt(v) for k, v in plain_params.items()}
+    if set(params) != set(known):
         raise ValueError(f"its parameters are not those of {cls.__name__}")
     estimator = cls(**params)
     check_parameters(estimator)
@@ -186,7 +199,7 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
 def _check_attributes(given: dict[str, Any], network: Network, classifier: bool) -> None:
     n_in, n_out = network.layers[0].n_in, network.layers[-1].n_out
     facts: dict[str, Any] = {"n_features_in_": n_in, "n_outputs_": n_out}
-    facts["n_layers_"] = len(network.layers) + 1
+    facts["n_layers_"] = count_layers(network)
     text = given["out_activation_"]
     check_feature_names(given, n_in)
     right = all(type(given[name]) is int and given[name] == n for name, n in facts.items())

@@ -1,12 +1,13 @@
 """From an estimator's parameters to the parts of a run: network, optimizer, schedule, config."""
 
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
 from xpnn._warnings import warn_user
-from xpnn.model.network import Network, multilayer_perceptron
+from xpnn.model.network import Network, PeriodicEmbedding, Scale, multilayer_perceptron
 from xpnn.parts.activations import Activation
 from xpnn.parts.losses import Loss
 from xpnn.parts.optimizers import get_optimizer
@@ -32,14 +33,20 @@ def make_network(est: Any, n_features: int, loss: Loss) -> Network:
     activation = est.activation
     if _is_sequence(activation):
         activation = list(activation)
-    return multilayer_perceptron(
+    before: tuple[Any, ...] = ()
+    if est.embedding is not None:
+        embedding = PeriodicEmbedding(n_features)
+        before, n_features = (embedding, Scale(embedding.n_out)), embedding.n_out
+    network = multilayer_perceptron(
         [n_features, *hidden_sizes(est.hidden_layer_sizes), est.n_outputs_],
         activation,
         dropout=float(est.dropout),
         input_dropout=float(est.input_dropout),
         normalization=est.normalization,
         link=loss.link,
+        members=int(est.members),
     )
+    return replace(network, layers=(*before, *network.layers)) if before else network
 
 
 def _is_sequence(activation: Any) -> bool:
@@ -94,6 +101,7 @@ def make_config(
         l2=float(est.alpha),
         clip_norm=None if est.clip_norm is None else float(est.clip_norm),
         max_norm=None if est.max_norm is None else float(est.max_norm),
+        groups=est.groups or (),
         monitor=monitor,
         restore_best=stopping,
         incremental=incremental,

@@ -5,17 +5,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target
 
-from xpnn.arrays.backend import Backend, backend_of, to_numpy
+from xpnn.arrays.backend import Backend, backend_of
 from xpnn.arrays.typing import Array
 from xpnn.estimators import _checks as checks
 from xpnn.estimators._base import BaseMLP
 from xpnn.estimators._inputs import NUMPY, is_foreign, read_target
-from xpnn.estimators._labels import CLASS_LOSSES, Labels
+from xpnn.estimators._labels import CLASS_LOSSES, Labels, check_incremental, weigh_classes
 from xpnn.estimators._parameters import NetworkParameters
+from xpnn.model.layout import Group
 from xpnn.parts import metrics
 from xpnn.parts.losses import Loss, built_in
 
@@ -108,12 +107,23 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Where to work, such as "cupy:0"; None follows `X`. Predictions come back to X's device.
     dtype : {"float32", "float64"}, default=None
         None follows `X`.
+    embedding : {"periodic"}, default=None
+        "periodic" gives each feature learned waves, so that the network sees fine steps in it,
+        and a learned scale (`xpnn.network.PeriodicEmbedding` and `Scale`).
+    members : int, default=1
+        So many networks, trained at once on the same batches, each from weights and with dropout
+        masks of its own. Probabilities (with "hinge": margins) are the mean of theirs, and so
+        are `loss_` and the validation loss. Not for "lbfgs".
+    groups : dict of str to Group, default=None
+        How parameters learn, such as ``{"bias": xpnn.network.Group(rate=0.1)}``; the groups are
+        "weight", "bias", and where there are any, "scale" and "embedding".
 
     Attributes
     ----------
     classes_ : array of shape (n_classes,)
     coefs_, intercepts_ : list of arrays
-        Weights (n_in, n_out) and biases (n_out,) of each layer; assignable.
+        Weights (n_in, n_out) and biases (n_out,) of each dense layer; assignable. With members
+        they have one more axis, the first.
     loss_, best_loss_ : float
     loss_curve_, validation_loss_curve_ : list of float
         Mean loss of each epoch, in training and on held-out rows (None without).
@@ -195,6 +205,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         callbacks: Any = None,
         device: Any = None,
         dtype: Any = None,
+        embedding: Any = None,
+        members: int = 1,
+        groups: dict[str, Group] | None = None,
     ) -> None:
         self._store(locals())
 
@@ -232,17 +245,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._labels.strata(self._scored(target), self.validation_fraction)
 
     def _row_weight(self, weight: Any, target: Any) -> Any:
-        """Sample weights times class weights."""
         if self.class_weight is None:
             return weight
-        of_class = compute_sample_weight(self.class_weight, self._as_given(target))
-        if not (np.isfinite(of_class).all() and of_class.min() >= 0):
-            raise ValueError(f"class_weight must be at least 0, got {self.class_weight!r}.")
-        if weight is None or not is_foreign(weight):
-            return of_class if weight is None else of_class * weight
-        backend = backend_of(weight)
-        with backend.device_context():
-            return weight * backend.asarray(of_class, dtype=weight.dtype)
+        return weigh_classes(self.class_weight, self._as_given(target), weight)
 
     # -- the problem ------------------------------------------------------------------------------
 
@@ -251,6 +256,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _has_margins(self) -> bool:
         return built_in(self.loss) == "hinge"
+
+    def _combined(self, raw: Array, xp: Any) -> Array:
+        if raw.ndim == 2:
+            return raw
+        return xp.mean(raw, axis=0) if self._has_margins() else self._labels.combined(raw, xp)
 
     def _device_score(self, output: Array, target: Array, weight: Array, xp: Any) -> Array:
         return metrics.accuracy(self._codes(output, xp), target, weight, xp)
@@ -301,25 +311,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             was before.
         """
         checks.check_parameters(self)
-        self._check_classes(y, classes)
+        labels = self._labels if hasattr(self, "network_") else None
+        check_incremental(labels, self.class_weight, y, classes)
         return self._commit(
             lambda new: new._fit(
                 X, y, sample_weight, validation_data, incremental=True, classes=classes
             )
         )
-
-    def _check_classes(self, y: Any, classes: Any) -> None:
-        if isinstance(self.class_weight, str):
-            raise ValueError(
-                "class_weight 'balanced' is not supported for partial_fit. In order to use "
-                "'balanced' weights, use compute_class_weight('balanced', classes=classes, y=y). "
-                "Pass the resulting weights as the class_weight parameter."
-            )
-        first = not hasattr(self, "network_")
-        if first and classes is None and not type_of_target(to_numpy(y)).startswith("multilabel"):
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        if not first and classes is not None:
-            self._labels.check_classes(classes)
 
     score = BaseMLP.score  # before the mixin's, which needs the host
 
@@ -335,7 +333,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         array of shape (n_samples,), or (n_samples, n_labels) of 0 and 1 for multilabel
             In X's library and on its device; on the host where labels are no numbers.
         """
-        output, source = self._outputs(X, "forward", "predict")
+        output, source = self._outputs(X, "predict")
         backend = self._backend
         with backend.device_context():
             codes = self._codes(output, backend.xp)
@@ -343,6 +341,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def decision_function(self, X: Any) -> Array:
         """The network's raw outputs: logits, or margins with the hinge loss.
+
+        Of several members, the logits of their mean probability, or their mean margins: what
+        `predict` and `predict_proba` go by.
 
         Parameters
         ----------
@@ -353,7 +354,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         array of shape (n_samples,) for two classes, else (n_samples, n_classes)
             The class is the second one above 0, or the one of the largest.
         """
-        output, source = self._outputs(X, "forward", "decision_function")
+        output, source = self._outputs(X, "decision_function")
         return source.asarray(output[:, 0] if self._labels.kind == "binary" else output)
 
     @available_if(lambda self: self._has_probabilities())
@@ -387,7 +388,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._probabilities(X, "predict_log_proba")
 
     def _probabilities(self, X: Any, method: str) -> Array:
-        z, source = self._outputs(X, "forward", method)
+        z, source = self._outputs(X, method)
         with self._backend.device_context(), np.errstate(all="ignore"):
             log = method == "predict_log_proba"
             return source.asarray(self._labels.probabilities(z, log, self._backend.xp))

@@ -14,6 +14,7 @@ from xpnn.estimators._checks import CALLABLE, Checks, among, check_parameters, i
 from xpnn.estimators._inputs import read_target
 from xpnn.estimators._labels import flat
 from xpnn.estimators._parameters import NetworkParameters
+from xpnn.model.layout import Group
 from xpnn.parts import metrics
 from xpnn.parts.losses import REGRESSION_LOSSES, Loss, built_in, get_loss
 
@@ -45,7 +46,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Where "huber" goes from a parabola to a straight line.
     dropout, input_dropout, normalization, l1, weight_decay, clip_norm, max_norm, initializer
         See `MLPClassifier`.
-    monitor, callbacks, device, dtype
+    monitor, callbacks, device, dtype, embedding, members, groups
         See `MLPClassifier`.
 
     Examples
@@ -65,6 +66,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         "delta": (number(Real, 0),),
     }
 
+    _output = "predict"
     quantile: float
     delta: float
     _vector: bool  # whether y was one-dimensional
@@ -110,6 +112,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         callbacks: Any = None,
         device: Any = None,
         dtype: Any = None,
+        embedding: Any = None,
+        members: int = 1,
+        groups: dict[str, Group] | None = None,
     ) -> None:
         self._store(locals())
 
@@ -163,8 +168,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _read_scored(self, y: Any, x: Any) -> Any:
         return self._columns(y, x, first=False)
 
+    def _combined(self, raw: Array, xp: Any) -> Array:
+        return self.network_.linked(raw, xp)
+
     def _device_score(self, output: Array, target: Array, weight: Array, xp: Any) -> Array:
-        return metrics.r2(self.network_.link.value(output, xp), target, weight, xp)
+        return metrics.r2(output, target, weight, xp)
 
     @available_if(lambda self: self._incremental())
     def partial_fit(
@@ -208,7 +216,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Returns
         -------
         array of shape (n_samples,) or (n_samples, n_outputs)
-            In X's library and on its device.
+            In X's library and on its device; with members, the mean of their predictions.
         """
-        output, source = self._outputs(X, "predict", "predict")
+        output, source = self._outputs(X, "predict")
         return source.asarray(output[:, 0] if self._vector else output)
