@@ -138,6 +138,20 @@ def test_every_loss(name, weighted):
     check(rules, weight=WEIGHT if weighted else None)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", LOSSES)
+def test_far_out_outputs_are_finite(name, dtype):
+    rules = Rules(network(sizes=(3, 5)), get_loss(name), get_optimizer("sgd"))
+    rng = np.random.default_rng(0)
+    x, y = 1e4 * rng.normal(size=(50, 3)), targets(rules, 50, rng)
+    data = Batch(x.astype(dtype), y if y.dtype.kind in "iu" else y.astype(dtype), None)
+    found, expected = (taken(kind, rules, dtype, data, None, 50, 1) for kind in (0, "reference"))
+    for a, e in zip(found, expected, strict=True):
+        assert np.isfinite(a).all()
+        tol = TOLERANCE[np.dtype(dtype).name]
+        np.testing.assert_allclose(a, e, rtol=tol, atol=tol * np.abs(e).max(initial=1e-30))
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(
     ("name", "parameters"),

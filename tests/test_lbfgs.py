@@ -108,6 +108,18 @@ def test_callback_stops():
     assert model.loss_ == pytest.approx(0.5 * (r**2).mean() + penalty)
 
 
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
+@pytest.mark.parametrize("said", ["0", "1"])
+def test_the_loss_is_a_mean_over_weights(said, weight, monkeypatch):
+    """Compiled and not."""
+    monkeypatch.setenv("XPNN_COMPILED", said)
+    model = MLPRegressor(**ABOUT, max_iter=3, alpha=1.0).fit(X, T, weight)
+    total = 90 if weight is None else weight.sum()
+    squares = np.average((model.predict(X) - T) ** 2, weights=weight)
+    penalty = 0.5 / total * sum((w**2).sum() for w in model.coefs_)
+    assert model.loss_ == pytest.approx(0.5 * squares + penalty, rel=1e-11)
+
+
 def test_validation_curve():
     model = MLPRegressor(**ABOUT, max_iter=5).fit(X, T, validation_data=(X[:30], T[:30]))
     assert len(model.validation_loss_curve_) == 5
