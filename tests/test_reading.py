@@ -4,6 +4,7 @@ import bz2
 import csv
 import gzip
 import io
+import itertools
 import lzma
 import sys
 import zipfile
@@ -336,6 +337,7 @@ def test_packed_tables_and_any_name_are_read(tmp_path, pack, name):
         (b"# c\na,b\n1,2\n\n1,2,3\n", "line 5: 3 values under 2 columns"),
         (b'a,b\n1,2\n3,"4\n5,6\n', "line 3: a quote is opened that is never closed"),
     ],
+    ids=itertools.count(),
 )
 def test_what_cannot_be_read_is_said(tmp_path, data, message):
     with pytest.raises(TableError, match=message):
