@@ -183,19 +183,19 @@ assert not helpers or all(alone for alone, _ in seen)
 
 
 def test_a_run_of_small_products_leaves_compiled_steps_their_threads(run):
-    """`xpnn train` keeps NumPy's products to one thread; compiled steps may share among more."""
+    """A tabular fit keeps NumPy's products to one thread; compiled steps may share among more."""
     run(
         """
 import joblib
-from xpnn.run import train_on
-from xpnn.tables.problem import make_problem
-from xpnn.tables.read import read_table
+from sklearn.datasets import load_iris
+from xpnn import TabularClassifier
 joblib.cpu_count = lambda: 2
 told = []
 def callback(end):
     told.append((limits(), threads.blas_threads()))
 def train():
-    train_on(make_problem(read_table("iris")), {"random_state": 0}, epochs=2, callbacks=[callback])
+    X, y = load_iris(return_X_y=True)
+    TabularClassifier(random_state=0, epochs=2, callbacks=[callback]).fit(X, y)
 train()
 in_thread(train)
 assert told == [({1}, 2)] * 4, told

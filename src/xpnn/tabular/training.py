@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from xpnn.arrays.typing import Array
 from xpnn.model.network import Network
 from xpnn.parts.losses import Loss
 from xpnn.parts.schedules import Schedule
+from xpnn.steps.threads import one_blas_thread
 from xpnn.tabular.blend import blend_weights
 from xpnn.tabular.folds import make_folds, member_rows
 from xpnn.tabular.plan import Plan, Valley
@@ -123,12 +125,21 @@ def fit_members(
         moments = config.optimizer.init(theta, backend.xp)
     start = TrainingState(theta, buffers, moments, seed)
     try:
-        end = train(network, start, data, config, callbacks=[*callbacks, plan], consume=True)
+        with _few_threads(backend):
+            end = train(network, start, data, config, callbacks=[*callbacks, plan], consume=True)
     except DivergedError as error:
         if error.state is None or not plan.valleys:
             raise
         end = error.state
     return _blended(network, task, plan.finish(end), folds, end)
+
+
+def _few_threads(backend: Backend) -> AbstractContextManager[Any]:
+    """One BLAS thread for small products: more are no faster, and far slower on a busy machine.
+
+    Compiled steps have threads of their own, and know that this limit is xpnn's.
+    """
+    return one_blas_thread() if backend.name == "numpy" else nullcontext()
 
 
 def _blended(
