@@ -28,12 +28,16 @@ from xpnn.losses import get_loss
 from xpnn.network import multilayer_perceptron
 from xpnn.optimizers import Adam
 from xpnn.state import TrainingConfig, TrainingState
+from xpnn.tabular import recipe
 from xpnn.training import loop as training
 
 FILE = Path(__file__).with_name("budget.json")
 BATCH, SIZES = 32, (64, 48, 32, 10)
 # Two hidden layers, Adam and softmax cross-entropy, with: (dropout, L2 penalty).
 STEPS = {"dropout": (0.5, 0.0), "no dropout": (0.0, 0.0), "dropout and L2 penalty": (0.5, 1e-4)}
+# Five members with rows of their own, embedded numbers, a scale and dropout: the tabular model's.
+TABULAR = "tabular"
+STEPS[TABULAR] = (0.1, 0.0)
 STRICT, CUPY = "array_api_strict:device1", "cupy:0"
 COUNTERS = {
     "kernel launches": "launches",
@@ -48,8 +52,36 @@ COUNTERS = {
 ATTRIBUTES = {"dtype", "device", "ndim", "shape", "size", "T", "mT", "__array_namespace__"}
 
 
-def train(spec: str, dropout: float, l2: float, steps: int) -> None:
+def train_tabular(spec: str, steps: int) -> None:
+    """The same with the tabular model's network, groups and optimizer."""
+    backend, rng = get_backend(spec), np.random.default_rng(0)
+    made = recipe.make_recipe(BATCH * steps, 5, SIZES[1:3], True, True)
+    network = recipe.make_network(made, SIZES[0], 8, SIZES[-1], "softmax")
+    config = TrainingConfig(
+        get_loss("softmax_cross_entropy"),
+        recipe.make_optimizer(),
+        epochs=1,
+        batch_size=BATCH,
+        groups=recipe.groups_of(network),
+    )
+    theta, buffers = (
+        backend.asarray(a, dtype="float32") for a in recipe.initial_parameters(network, 0)
+    )
+    n = BATCH * steps
+    x, y = rng.normal(size=(n + 9, SIZES[0])), rng.integers(0, SIZES[-1], n + 9)
+    with backend.device_context():
+        moments = config.optimizer.init(theta, backend.xp)
+    rows = np.stack([rng.permutation(n + 9)[:n] for _ in range(5)], axis=1)
+    data = Dataset(x, y, None, backend, backend.xp.float32, rows=rows)
+    training.train(network, TrainingState(theta, buffers, moments, seed=0), data, config)
+
+
+def train(spec: str, step: str, steps: int) -> None:
     """One epoch of so many steps."""
+    if step == TABULAR:
+        train_tabular(spec, steps)
+        return
+    dropout, l2 = STEPS[step]
     backend, rng = get_backend(spec), np.random.default_rng(0)
     network = multilayer_perceptron(SIZES, dropout=dropout)
     config = TrainingConfig(
@@ -98,8 +130,8 @@ def per_step(
     count: Callable[[Callable[[], None]], Counter[str]], spec: str, step: str
 ) -> dict[str, int]:
     """What one more step adds."""
-    train(spec, *STEPS[step], steps=2)  # kernels are made in a process's first
-    two, four = (count(lambda n=n: train(spec, *STEPS[step], steps=n)) for n in (2, 4))
+    train(spec, step, steps=2)  # kernels are made in a process's first
+    two, four = (count(lambda n=n: train(spec, step, steps=n)) for n in (2, 4))
     assert all((four[k] - two[k]) % 2 == 0 for k in four), (two, four)
     return {name: (four[name] - two[name]) // 2 for name in four}
 

@@ -5,8 +5,13 @@ array-api-compat index by a mask on CuPy, and `maximum(x, 0.0)` and `where(c, x,
 scalar to the device on torch: each of these waits for the GPU.
 """
 
+from collections.abc import Sequence
+
+from array_api_compat import is_cupy_namespace
+
 from xpnn.arrays.typing import Array, DType, Namespace
 
+_MOST_AT_ONCE = 8
 _LARGEST_EXPONENT = {16: 11.0, 32: 88.0, 64: 709.0}
 
 
@@ -55,3 +60,15 @@ def positive_sum(weight: Array, xp: Namespace) -> Array:
     """
     total = xp.sum(weight) if weight.ndim < 2 else xp.sum(weight, axis=-1, keepdims=True)
     return total + xp.astype(total == 0, total.dtype)
+
+
+def concat(parts: Sequence[Array], xp: Namespace, axis: int = 0) -> Array:
+    """Arrays end to end, without a transfer.
+
+    CuPy sends the addresses of more than eight arrays to the device: these are joined by eights.
+    """
+    if is_cupy_namespace(xp):
+        while len(parts) > _MOST_AT_ONCE:
+            groups = range(0, len(parts), _MOST_AT_ONCE)
+            parts = [xp.concat(parts[i : i + _MOST_AT_ONCE], axis=axis) for i in groups]
+    return xp.concat(parts, axis=axis)

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from xpnn.arrays.numeric import concat
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.parts.entries import check_number
 
@@ -176,11 +177,11 @@ class Layout:
 
     def join(self, parts: dict[str, Array], xp: Namespace) -> Array:
         """The flat vector of named parts; the inverse of `split`."""
-        return xp.concat([xp.reshape(parts[e.name], (-1,)) for e in self.entries])
+        return concat([xp.reshape(parts[e.name], (-1,)) for e in self.entries], xp)
 
     def joined(self, parts: list[dict[str, Array]], xp: Namespace) -> Array:
         """The flat vector of each layer's parts; the inverse of `by_layer`."""
-        return xp.concat([xp.reshape(parts[e.layer][e.part], (-1,)) for e in self.entries])
+        return concat([xp.reshape(parts[e.layer][e.part], (-1,)) for e in self.entries], xp)
 
     def by_member(self, theta: Array, xp: Namespace) -> Array:
         """The flat vector as rows, one a member, shape (members, size / members)."""
@@ -188,7 +189,7 @@ class Layout:
             return xp.reshape(theta, (1, -1))
         rows = (self.members, -1)
         parts = [xp.reshape(theta[e.offset : e.offset + e.size], rows) for e in self.entries]
-        return xp.concat(parts, axis=1) if parts else xp.reshape(theta, (self.members, 0))
+        return concat(parts, xp, axis=1) if parts else xp.reshape(theta, (self.members, 0))
 
     def from_members(self, rows: Array, xp: Namespace) -> Array:
         """The flat vector of such rows; the inverse of `by_member`."""
@@ -199,7 +200,7 @@ class Layout:
             width = e.size // self.members
             parts.append(xp.reshape(rows[:, at : at + width], (-1,)))
             at += width
-        return xp.concat(parts)
+        return concat(parts, xp)
 
     def mask(self, role: Role) -> np.ndarray:
         """Host vector of 0.0 and 1.0: which elements have that role."""

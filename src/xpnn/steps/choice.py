@@ -59,9 +59,9 @@ def _steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
             return kind(rules, lambda: InPlaceSteps(rules, NumpyOps(xp), *place))
         return InPlaceSteps(rules, NumpyOps(xp), *place)
     if is_cupy_namespace(xp):
-        from xpnn.steps.cupy import CupyOps
+        from xpnn.steps.cupy import CupyOps, CupySteps
 
-        return InPlaceSteps(rules, CupyOps(xp), *place)
+        return CupySteps(rules, CupyOps(xp), *place)
     if is_torch_namespace(xp):
         from xpnn.steps.torch import TorchOps, TorchSteps
 

@@ -13,6 +13,7 @@ import numpy as np
 from xpnn.arrays.random import keep_count
 from xpnn.arrays.typing import Array
 from xpnn.model.layer import Drop
+from xpnn.steps.inplace import InPlaceSteps
 from xpnn.steps.numpy import builtin_name, is_builtin, is_class_number
 from xpnn.steps.operations import Ops, Update
 from xpnn.steps.rules import Batch, Rules
@@ -82,6 +83,42 @@ extern "C" __global__ void pull_back(
 }
 """
 )
+
+
+@cache
+def _mask() -> Any:
+    return cupy.ElementwiseKernel(
+        "uint32 kept, T scale, uint32 k0, uint32 k1, uint32 first, int64 rows, int64 units",
+        "T y",
+        """
+        const long long at = i / units;
+        const unsigned int row = first + (unsigned int)(at % rows), member = at / rows;
+        y = draw16(k0, k1 + member, row, (unsigned int)(i % units)) < kept ? scale : (T)0;
+        """,
+        "xpnn_mask",
+        preamble=_DRAW,
+    )
+
+
+class FusedDrop(Drop):
+    """A draw whose mask, of all members at once, is one launch."""
+
+    def mask(self, shape: tuple[int, ...], like: Array, xp: Any) -> Array:
+        """The multipliers for an output of (..., rows, units)."""
+        kept, (high, low) = keep_count(self.rate), self.key
+        found = cupy.empty(shape, dtype=like.dtype)
+        about = (np.uint32(high), np.uint32(low), np.uint32(self.first_row))
+        scale = like.dtype.type(_KEEP_ALL / kept)
+        return _mask()(np.uint32(kept), scale, *about, shape[-2], shape[-1], found)
+
+
+class CupySteps(InPlaceSteps):
+    """Steps in place; layers that draw by themselves get `FusedDrop`."""
+
+    def drop(self, key: Any, i: int) -> Drop | None:
+        """The dropout of the input (0) or of a layer's outputs (its number from 1)."""
+        drop = super().drop(key, i)
+        return None if drop is None else FusedDrop(*drop)
 
 
 @cache
