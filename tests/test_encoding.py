@@ -13,12 +13,11 @@ from xpnn.tables.columns import TableError
 from xpnn.tables.encoding import (
     MOST_CATEGORIES,
     Encoding,
-    Spread,
-    date_parts,
     fit_encoding,
     unknown_words,
 )
 from xpnn.tables.frames import read_frame
+from xpnn.tables.kinds import Spread, date_parts
 
 COLUMNS = {
     "size": [1.0, 2.0, None, 4.0, 7.0, 11.0],

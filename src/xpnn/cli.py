@@ -130,8 +130,7 @@ def train(
         estimator, report = run.train_on(problem, params, *rows, other=other, refit=refit)
         say(f"\n{show.result(report)}\n")
         known = {k: v for k, v in given.items() if isinstance(v, str | int | float | list)}
-        where = str(Path(source).resolve()) if Path(source).exists() else source
-        about = {**known, "out": str(folder), "device": backend.name, "path": where}
+        about = {**known, "device": backend.name, "path": run.place_of(source)}
         run.write_results(folder, estimator, report, problem.notices, about)
         say(f"wrote   {folder / run.MODEL}\nwrote   {folder / run.HISTORY}")
         say(_draw(folder / run.PICTURE, estimator.history_, table.name))
@@ -392,7 +391,7 @@ def _draw(path: Path, history: dict[str, list[float]], name: str) -> str:
 
     try:
         plot_history(history, path, title=name)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # no epoch was finished
         return f"note    no {path.name}. {error}"
     return f"wrote   {path}"
 

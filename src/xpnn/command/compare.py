@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnn._warnings import warn_user
 from xpnn.command.scores import class_scores, number_scores
 from xpnn.command.train import MAIN, make_estimator
 from xpnn.tables.encoding import fit_encoding
@@ -47,11 +48,15 @@ def compare(
     for name, make in contestants(task, params, seed).items():
         found: list[Any] = [None] * len(y)
         begin = time.perf_counter()
-        for k in range(int(fold.max()) + 1):
-            train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-            predictions = make(problem, train, test, classes)
-            for row, value in zip(test, predictions, strict=True):
-                found[row] = value
+        try:
+            for k in range(int(fold.max()) + 1):
+                train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+                predictions = make(problem, train, test, classes)
+                for row, value in zip(test, predictions, strict=True):
+                    found[row] = value
+        except ValueError as error:
+            warn_user(f"{name} is left out: {error}")
+            continue
         seconds = time.perf_counter() - begin
         values = np.asarray(found)
         if task == "regression":
@@ -97,8 +102,14 @@ def _theirs(estimator: Any) -> Contestant:
         x, new = (a if a.shape[1] else np.zeros((len(a), 1), a.dtype) for a in inputs)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of iterations that a baseline did not need
-            fitted = clone(estimator).fit(x, problem.y[train])
-            return _of_classes(fitted, new, classes)
+            if problem.target.task == "regression":
+                return np.asarray(clone(estimator).fit(x, problem.y[train]).predict(new), float)
+            present, codes = np.unique(problem.y[train], return_inverse=True)
+            found = np.zeros((len(new), len(classes)))
+            at = np.searchsorted(classes, present)
+            one = len(present) == 1  # which some refuse
+            found[:, at] = 1.0 if one else clone(estimator).fit(x, codes).predict_proba(new)
+            return found
 
     return predict
 
@@ -107,8 +118,9 @@ def _of_classes(estimator: Any, X: Any, classes: np.ndarray) -> np.ndarray:
     """Numbers, or probabilities of all classes, of which training may have lacked some."""
     if not hasattr(estimator, "classes_"):
         return np.asarray(estimator.predict(X), dtype=np.float64)
-    found = np.zeros((len(estimator.predict(X)), len(classes)))
-    found[:, np.searchsorted(classes, estimator.classes_)] = estimator.predict_proba(X)
+    probability = np.asarray(estimator.predict_proba(X))
+    found = np.zeros((len(probability), len(classes)))
+    found[:, np.searchsorted(classes, estimator.classes_)] = probability
     return found
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from xpnn.command.scores import class_scores, number_scores, shown
 from xpnn.command.train import MAIN
 from xpnn.tables.columns import TableError, hint, objects
-from xpnn.tables.encoding import Words, unknown_words
+from xpnn.tables.encoding import unknown_words
 from xpnn.tables.frames import Frame
+from xpnn.tables.kinds import Words
 from xpnn.tables.preprocessing import Categorical
 from xpnn.tables.read import Table
 from xpnn.tables.values import GAPS, parse_column

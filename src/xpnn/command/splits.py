@@ -1,5 +1,7 @@
 """Which rows are for the test: a fair part, whole groups, or the latest."""
 
+from collections import Counter
+
 import numpy as np
 
 from xpnn.tables.columns import TableError, as_text, hint
@@ -30,16 +32,18 @@ def split_by_groups(groups: np.ndarray, test_size: float) -> tuple[np.ndarray, n
     (2, 2)
     """
     names = [v or "" for v in as_text(groups).tolist()]
-    different = sorted(set(names))
+    counts = Counter(names)
+    different = sorted(counts)
     if len(different) < 2:
         raise TableError("All rows are of one group, so none is left for a test.")
     mixed = np.random.default_rng(0).permutation(len(different))
-    counts = {name: names.count(name) for name in different}
     chosen: set[str] = set()
+    rows = 0
     for i in mixed[:-1]:
-        if chosen and sum(counts[c] for c in chosen) >= test_size * len(names):
+        if chosen and rows >= test_size * len(names):
             break
         chosen.add(different[i])
+        rows += counts[different[i]]
     test = np.array([name in chosen for name in names])
     return np.flatnonzero(~test), np.flatnonzero(test)
 

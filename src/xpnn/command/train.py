@@ -133,7 +133,7 @@ def _report(est: Any, task: str, y: np.ndarray, held: Problem, test: np.ndarray)
         validation=validation,
         baseline=baseline(task, y, truth, classes),
         rows={"train": len(y), "test": len(test)},
-        epochs=len(est.history_["loss"]),
+        epochs=len(est.history_.get("loss", ())),
         seconds=est.fit_time_,
         parameters=est.network_.layout.size,
         confusion=table,
@@ -144,6 +144,8 @@ def _report(est: Any, task: str, y: np.ndarray, held: Problem, test: np.ndarray)
 
 def _given_away(score: float, importance: Mapping[str, tuple[float, float]]) -> list[str]:
     """A note where one column tells nearly all: it may be known only after the target."""
+    if not importance:
+        return ["no column says anything of the target: all were left out"]
     (name, (first, _)), *rest = importance.items()
     others = sum(max(mean, 0.0) for _, (mean, _) in rest)
     if not (rest and score > _GIVEN_AWAY and first > 10.0 * others):
@@ -161,7 +163,7 @@ def folder_for(name: str, source: str) -> Path:
     source : str
         What was given to the command.
     """
-    where = str(Path(source).resolve()) if Path(source).exists() else source
+    where = place_of(source)
     for i in range(1, 1000):
         folder = Path("xpnn-out", name if i == 1 else f"{name}-{i}")
         try:
@@ -171,6 +173,11 @@ def folder_for(name: str, source: str) -> Path:
         if known == where:
             return folder
     return folder
+
+
+def place_of(source: str) -> str:
+    """A file's whole path; other sources as they are."""
+    return str(Path(source).resolve()) if Path(source).exists() else source
 
 
 def write_results(

@@ -41,6 +41,23 @@ def hint(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {names[0]!r}? There are, nearest first: {shown}"
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a value is None, NaN, NaT or pandas' NA.
+
+    Parameters
+    ----------
+    value : object
+
+    Examples
+    --------
+    >>> [is_missing(v) for v in (None, float("nan"), 0, "")]
+    [True, True, False, False]
+    """
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float | np.floating) and bool(value != value)
+
+
 def objects(values: Sequence[Any]) -> np.ndarray:
     """Put values into an array of objects, whatever they are.
 

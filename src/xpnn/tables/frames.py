@@ -1,6 +1,7 @@
 """Any table that a user may have, as named columns on the host."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -23,6 +24,20 @@ class Frame(NamedTuple):
     def n_rows(self) -> int:
         """Number of rows."""
         return len(next(iter(self.columns.values()), ()))
+
+    def of_rows(self, rows: np.ndarray) -> "Frame":
+        """Some rows, by a mask."""
+        if rows.all():
+            return self
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        parsed = {n: replace(p, values=p.values[rows]) for n, p in self.parsed.items()}
+        return Frame(columns, self.categories, parsed)
+
+    def named(self, names: list[str]) -> "Frame":
+        """The same columns by other names, in their order."""
+        new = dict(zip(self.columns, names, strict=True))
+        columns = {new[name]: column for name, column in self.columns.items()}
+        return Frame(columns, frozenset(new[name] for name in self.categories))
 
 
 def read_frame(X: Any) -> Frame:
@@ -61,6 +76,8 @@ def read_frame(X: Any) -> Frame:
         frame = X
     elif isinstance(X, Mapping):
         frame = Frame({str(name): _column(values) for name, values in X.items()})
+        if len(frame.columns) < len(X):
+            raise ValueError(f"Names of columns are the same as text: {list(X)}. Rename one.")
     elif hasattr(X, "columns") or hasattr(X, "column_names"):
         frame = _of_frame(X)
     else:
@@ -103,10 +120,7 @@ def _of_rows(X: Any) -> Frame:
 def _of_frame(X: Any) -> Frame:
     import narwhals.stable.v1 as nw
 
-    names = [str(name) for name in (X.columns if hasattr(X, "columns") else X.column_names)]
-    if len(set(names)) < len(names) and hasattr(X, "set_axis"):
-        X = X.set_axis(_distinct(names), axis=1)  # pandas may have columns of one name
-    frame = nw.from_native(X)
+    frame = nw.from_native(with_distinct_names(X))
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
     columns: Columns = {}
@@ -119,6 +133,20 @@ def _of_frame(X: Any) -> Frame:
         else:
             columns[name] = _column(series.to_numpy())
     return Frame(columns, frozenset(categories))
+
+
+def with_distinct_names(X: Any) -> Any:
+    """A table of pandas, which may have columns of one name, with the second called x_2.
+
+    Parameters
+    ----------
+    X : object
+        Others than tables of pandas are returned as they are.
+    """
+    if not (hasattr(X, "set_axis") and hasattr(X, "columns")):
+        return X
+    names = [str(name) for name in X.columns]
+    return X if len(set(names)) == len(names) else X.set_axis(_distinct(names), axis=1)
 
 
 def _distinct(names: list[str]) -> list[str]:

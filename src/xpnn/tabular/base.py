@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from xpnn.arrays.backend import Backend, backend_of, get_backend
+from xpnn.arrays.backend import Backend, backend_of, get_backend, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.estimators._base import draw_seed
 from xpnn.estimators._checks import (
@@ -28,12 +28,10 @@ from xpnn.estimators._checks import (
 from xpnn.estimators._device import OnDevice
 from xpnn.estimators._inputs import NUMPY, is_foreign, read_weight
 from xpnn.estimators._settings import hidden_sizes
-from xpnn.model.embedding import PeriodicEmbedding
-from xpnn.model.layer import EVALUATE
 from xpnn.model.network import Network
 from xpnn.tables.encoding import Encoding, fit_encoding
-from xpnn.tables.frames import Frame, read_frame
-from xpnn.tabular.importance import permutation_importance
+from xpnn.tables.frames import Frame, read_frame, with_distinct_names
+from xpnn.tabular.inspection import Inspection
 from xpnn.tabular.recipe import (
     BINS,
     EMBEDDINGS,
@@ -43,26 +41,23 @@ from xpnn.tabular.recipe import (
     make_recipe,
 )
 from xpnn.tabular.record import from_record, to_record
-from xpnn.tabular.report import summary
-from xpnn.tabular.training import (
-    Fitted,
-    Task,
-    fit_members,
-    held_outputs,
-    mean_prediction,
-    score_of,
-)
+from xpnn.tabular.training import Fitted, Task, fit_members
 from xpnn.training.callbacks import ProgressBar
 from xpnn.training.data import predict_in_chunks
 
-_MOST_ROWS = 2_000  # that importances are computed from
+_FEWEST_ROWS = 2
 
 
-def _some_rows(n: int) -> np.ndarray:
-    return np.unique(np.linspace(0, n - 1, min(n, _MOST_ROWS)).astype(np.int64))
+def as_shares(weight: Any) -> np.ndarray | None:
+    """Weights of which the largest is 1: a common factor means nothing, and may overflow."""
+    if weight is None:
+        return None
+    host = np.asarray(to_numpy(weight), dtype=np.float64)
+    shares: np.ndarray = host / host.max()
+    return shares
 
 
-class BaseTabular(OnDevice):
+class BaseTabular(Inspection, OnDevice):
     """A network for tables with scikit-learn's interface."""
 
     n_members: Any
@@ -82,6 +77,8 @@ class BaseTabular(OnDevice):
     fit_time_: float
     outcome_: str
     importance_: dict[str, tuple[float, float]]
+    oof_prediction_: np.ndarray
+    _columns: list[str]
     _n_out: int
     _folds: np.ndarray
     _raw: np.ndarray
@@ -110,6 +107,10 @@ class BaseTabular(OnDevice):
     @abstractmethod
     def _task_of(self, x: np.ndarray, y: Any) -> Task:
         """Rows with a target that is known, to be scored on."""
+
+    @abstractmethod
+    def _in_words(self, prediction: np.ndarray) -> np.ndarray:
+        """What `oof_prediction_` holds, of predictions as trained."""
 
     @abstractmethod
     def _adopt_outputs(self, prediction: np.ndarray, task: Task) -> None:
@@ -159,46 +160,64 @@ class BaseTabular(OnDevice):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         began = time.perf_counter()
-        frame = read_frame(X)
-        if isinstance(X, Mapping | Frame):
-            self.feature_names_in_ = np.asarray(list(frame.columns), dtype=object)
-        else:
-            validate_data(self, X, reset=True, skip_check_array=True)
-        self.n_features_in_ = len(frame.columns)
-        rows = np.empty((frame.n_rows, 0))
-        weight = read_weight(sample_weight, rows)
-        target, weight, strata, loss = self._read_task(y, frame.n_rows, weight)
+        frame = self._read_frame(X, first=True)
+        weight = read_weight(sample_weight, np.empty((frame.n_rows, 0)))
+        target, weight, strata, loss = self._read_task(y, frame.n_rows, as_shares(weight))
+        known = np.ones(frame.n_rows, dtype=bool) if weight is None else weight > 0
+        some = frame.of_rows(known)
+        if some.n_rows < _FEWEST_ROWS:
+            raise ValueError(
+                f"n_samples={some.n_rows} with a weight above 0, but a {type(self).__name__} needs "
+                f"{_FEWEST_ROWS}, as each network leaves some out."
+            )
         most = MOST_EMBEDDED if self.embedding == "auto" else None
         bins = 0 if self.embedding in (None, "periodic") else BINS
-        self.encoding_ = fit_encoding(frame, bins, most)
-        x = self._inputs(self.encoding_.transform(frame))
-        source = backend_of(X) if is_foreign(X) else NUMPY
-        self._source = source
-        self._backend = backend = source if self.device is None else get_backend(self.device)
-        self._dtype = self._working_dtype(x, backend)
-        classes = loss.name in ("softmax_cross_entropy",)
-        n_numbers = self.encoding_.n_numbers
-        waves = self.embedding in ("both", "periodic")
-        waves = waves or (self.embedding == "auto" and n_numbers <= MOST_EMBEDDED)
-        sizes = None if self.hidden is None else tuple(hidden_sizes(self.hidden))
-        self.recipe_ = make_recipe(frame.n_rows, self.n_members, sizes, waves, classes)
-        if self.epochs is not None:
-            self.recipe_ = replace(self.recipe_, epochs=int(self.epochs))
-        self.network_ = make_network(self.recipe_, x.shape[1], n_numbers, self._n_out, loss.link)
-        seed = draw_seed(self.random_state)
-        self._task = task = Task(x, target, weight, strata, loss, classes)
+        self.encoding_ = fit_encoding(some, bins, most)
+        x = self._inputs(self.encoding_.transform(some))
+        weight = None if weight is None else weight[known]
+        classes = loss.name == "softmax_cross_entropy"
+        self._task = task = Task(x, target[known], weight, strata[known], loss, classes)
+        self._place(X, x)
+        self._choose(len(x), x.shape[1], loss, classes)
         fitted = fit_members(
             self.network_,
             self.recipe_,
             task,
-            backend,
+            self._backend,
             self._dtype,
-            seed,
+            draw_seed(self.random_state),
             callbacks=self._callbacks(),
             time_limit=self.time_limit,
+            spent=time.perf_counter() - began,
         )
         self._adopt(fitted, task)
+        if not known.all():  # no member has seen these
+            self._complete(known, self._inputs(self.encoding_.transform(frame.of_rows(~known))))
         self.fit_time_ = time.perf_counter() - began
+
+    def _place(self, X: Any, x: np.ndarray) -> None:
+        """Where to work, and in which dtype."""
+        self._source = backend_of(X) if is_foreign(X) else NUMPY
+        self._backend = self._source if self.device is None else get_backend(self.device)
+        self._dtype = self._working_dtype(x, self._backend)
+
+    def _choose(self, n: int, n_in: int, loss: Any, classes: bool) -> None:
+        """The recipe and the network for so many rows and inputs."""
+        n_numbers = self.encoding_.n_numbers
+        waves = self.embedding in ("both", "periodic")
+        waves = waves or (self.embedding == "auto" and n_numbers <= MOST_EMBEDDED)
+        sizes = None if self.hidden is None else tuple(hidden_sizes(self.hidden))
+        self.recipe_ = make_recipe(n, self.n_members, sizes, waves, classes)
+        if self.epochs is not None:
+            self.recipe_ = replace(self.recipe_, epochs=int(self.epochs))
+        self.network_ = make_network(self.recipe_, n_in, n_numbers, self._n_out, loss.link)
+
+    def _complete(self, known: np.ndarray, x: np.ndarray) -> None:
+        """Predictions of the rows that have no weight, among those out of fold."""
+        rest, found = self._in_words(self._predict_inputs(x)), self.oof_prediction_
+        whole = np.empty((len(known), *found.shape[1:]), dtype=found.dtype)
+        whole[known], whole[~known] = found, rest
+        self.oof_prediction_ = whole
 
     def _inputs(self, x: np.ndarray) -> np.ndarray:
         """At least one input: a table that says nothing has a constant."""
@@ -239,116 +258,6 @@ class BaseTabular(OnDevice):
         folds = range(self.recipe_.folds)
         return [own[f == k] for own, f in zip(values, self._folds, strict=True) for k in folds]
 
-    def summary(self) -> str:
-        """What was done with each column, the network, its valleys, time and scores.
-
-        Returns
-        -------
-        str
-            Of one screen.
-        """
-        check_is_fitted(self)
-        return summary(self)
-
-    def feature_importance(
-        self, X: Any = None, y: Any = None, *, n_repeats: int = 5
-    ) -> dict[str, tuple[float, float]]:
-        """How much worse rows are predicted when a column's values are permuted among them.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features), default=None
-            None takes the training rows, each predicted by a member that has not seen it.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-        n_repeats : int, default=5
-            Permutations of each column.
-
-        Returns
-        -------
-        dict of str to (mean, standard deviation)
-            Rise of the loss (log-loss of classes; of a regression that of training, of a target
-            with the variance 1), the most important column first. A file keeps those of the
-            training rows that were computed last; at most 2,000 rows are looked at.
-
-        Raises
-        ------
-        ValueError
-            Without X for an estimator from a file that has none: rows are not kept in files.
-        """
-        check_is_fitted(self)
-        if X is None and not hasattr(self, "_task"):
-            if hasattr(self, "importance_"):
-                return dict(self.importance_)
-            raise ValueError(
-                "The training rows are not there: a file has none. Pass X and y, or call "
-                "feature_importance() before you save the estimator."
-            )
-        if X is not None:
-            x, _ = self._read_inputs(X)
-            task = self._task_of(x, y)
-            rows = _some_rows(len(x))
-            return self._importance(task.of_rows(rows), None, n_repeats)
-        rows = _some_rows(len(self._task.x))
-        some = self._task.of_rows(rows)
-        self.importance_ = self._importance(some, self._folds[:, rows], n_repeats)
-        return dict(self.importance_)
-
-    def embedded(self, column: str, member: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """What a member's periodic embedding makes of a column of numbers.
-
-        Parameters
-        ----------
-        column : str
-        member : int, default=0
-
-        Returns
-        -------
-        grid : ndarray of shape (200,)
-            Values of the column, over most of its range.
-        functions : ndarray of shape (200, size)
-            Of the valley that counts most.
-
-        Raises
-        ------
-        ValueError
-            For a column that is not embedded.
-        """
-        check_is_fitted(self)
-        layer, names = self.network_.layers[0], self.encoding_.names
-        at = names.index(column) if column in names else len(names)
-        kept = int(np.argmax(self._weights))
-        if not isinstance(layer, PeriodicEmbedding) or at >= layer.embedded:
-            embedded = names[: getattr(layer, "embedded", 0)]
-            raise ValueError(
-                f"{column!r} is not embedded: embedded are {', '.join(embedded) or 'none'}."
-            )
-        spread = next(c.spread for c in self.encoding_.columns if c.name == column)  # type: ignore[union-attr]
-        z = np.linspace(-2.0, 2.0, 200)  # beyond, there are few rows
-        grid = spread.center + z / (spread.factor or 1.0)
-        x = np.zeros((200, layer.n_in))
-        x[:, at] = spread(grid)
-        theta = np.asarray(self._backend.to_numpy(self._arrays[f"theta_{kept}"]), np.float64)
-        parts = self.network_.layout.by_layer(theta, np, len(self.network_.layers))[0]
-        own = {name: a[member] for name, a in parts.items()}
-        out, *_ = layer.forward(own, {}, x, EVALUATE, np)
-        width = 1 + layer.size
-        return grid, np.asarray(out[:, at * width + 1 : (at + 1) * width])
-
-    def _importance(
-        self, task: Task, folds: np.ndarray | None, n_repeats: int
-    ) -> dict[str, tuple[float, float]]:
-        def loss(x: np.ndarray) -> float:
-            if folds is None:
-                return score_of(self._predict_inputs(x), task)
-            prediction = np.zeros((len(x), self._n_out))
-            for i, weight in enumerate(self._weights):
-                theta, buffers = self._arrays[f"theta_{i}"], self._arrays[f"buffers_{i}"]
-                raw = held_outputs(self.network_, theta, buffers, x, folds, self._backend)
-                prediction += weight * mean_prediction(raw, task, self.network_)
-            return score_of(prediction, task)
-
-        return permutation_importance(task.x, self.encoding_.places, loss, n_repeats, 0)
-
     def _predict_inputs(self, x: np.ndarray, kind: str = "predict") -> np.ndarray:
         """The mean prediction of all members, (n, n_out); or each one's outputs, members first."""
         backend, found = self._backend, list[np.ndarray]()
@@ -362,18 +271,26 @@ class BaseTabular(OnDevice):
         mean: np.ndarray = np.sum(found, axis=0)
         return mean
 
-    def _read_frame(self, X: Any) -> Frame:
-        """A table with the columns of fit."""
+    def _read_frame(self, X: Any, first: bool = False) -> Frame:
+        """A table with the columns of fit, whose names and number are set at first."""
+        X = with_distinct_names(X)
         frame = read_frame(X)
-        if isinstance(X, Mapping | Frame):
+        named = isinstance(X, Mapping | Frame)
+        if named and first:
+            self.feature_names_in_ = np.asarray(list(frame.columns), dtype=object)
+        elif not named:
+            validate_data(self, X, reset=first, skip_check_array=True)
+        if first:
+            self.n_features_in_, self._columns = len(frame.columns), list(frame.columns)
             return frame
-        validate_data(self, X, reset=False, skip_check_array=True)
+        if named or list(frame.columns) == self._columns:
+            return frame
         if len(frame.columns) != self.n_features_in_:
             raise ValueError(
                 f"X has {len(frame.columns)} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input."
             )
-        return frame
+        return frame.named(self._columns)  # an array, or fit had one: by place
 
     def _move(self, target: Backend) -> None:
         to_host = self._backend.to_numpy

@@ -11,9 +11,24 @@ from xpnn.estimators._checks import NONE, Checks, among, instance
 from xpnn.estimators._inputs import read_target
 from xpnn.estimators._labels import Labels
 from xpnn.parts.losses import Loss, get_loss
-from xpnn.tabular.base import BaseTabular
+from xpnn.tables.columns import is_missing
+from xpnn.tabular.base import BaseTabular, as_shares
 from xpnn.tabular.calibration import fit_temperature, tempered
 from xpnn.tabular.training import Task, log_loss
+
+
+def _plain(y: Any) -> Any:
+    """Labels of pandas' own types as NumPy's; a ValueError that names the first that is missing."""
+    kind = str(getattr(y, "dtype", ""))
+    if not (hasattr(y, "to_numpy") or kind == "object") or kind[:3] in ("int", "flo"):
+        return y
+    values = np.asarray(y.tolist() if hasattr(y, "tolist") else y.to_list(), dtype=object)
+    missing = [i for i, v in enumerate(values.ravel()) if is_missing(v)]
+    if missing:
+        raise ValueError(
+            f"y has no label in row {missing[0]}: leave such rows out, or give them a label."
+        )
+    return np.asarray(values.tolist()) if values.ndim == 1 else y
 
 
 class TabularClassifier(ClassifierMixin, BaseTabular):
@@ -101,7 +116,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         self._store(locals())
 
     def _read_task(self, y: Any, n: int, weight: np.ndarray | None) -> tuple[Any, ...]:
-        y = read_target(self, y, np.empty((n, 0)), numeric=False)
+        y = read_target(self, _plain(y), np.empty((n, 0)), numeric=False)
         labels = Labels.of(y)
         if labels.kind == "multilabel":
             raise ValueError(
@@ -113,7 +128,11 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         codes = labels.encode(y)
         if self.class_weight is not None:
             of_class = compute_sample_weight(self.class_weight, labels.names(codes))
-            weight = of_class if weight is None else of_class * weight
+            if not (np.isfinite(of_class).all() and of_class.min() >= 0 and of_class.any()):
+                raise ValueError(
+                    f"class_weight must be at least 0 and not 0 for all, got {self.class_weight!r}."
+                )
+            weight = as_shares(of_class if weight is None else of_class * weight)
         return codes, weight, codes, self._loss()
 
     def _loss(self) -> Loss:
@@ -126,10 +145,13 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     def _adopt_outputs(self, probability: np.ndarray, task: Task) -> None:
         codes, weight = task.target, task.weight
         self.temperature_ = fit_temperature(probability, codes, weight)
-        self.oof_prediction_ = tempered(probability, self.temperature_)
+        self.oof_prediction_ = self._in_words(probability)
         right = self.oof_prediction_.argmax(axis=1) == codes
         self.validation_score_ = float(np.average(right, weights=weight))
         self.validation_log_loss_ = log_loss(self.oof_prediction_, codes, weight)
+
+    def _in_words(self, prediction: np.ndarray) -> np.ndarray:
+        return tempered(prediction, self.temperature_)
 
     def predict_proba(self, X: Any) -> Array:
         """Predict the probability of each class, calibrated out of fold.

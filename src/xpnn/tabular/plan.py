@@ -112,14 +112,21 @@ class Plan:
             self.ends = [end for end in valley_epochs(last) if end > self.done] or [self.done]
 
     def finish(self, state: Any) -> list[Valley]:
-        """All valleys; where there are none, what training ended with.
+        """All valleys, and what training ended with where that is later.
 
         Parameters
         ----------
         state : TrainingState
             With which training ended.
         """
-        if not self.valleys:
+        last = self.valleys[-1].epoch if self.valleys else -1
+        if self.done > last or state.outcome in ("interrupted", "stopped", "diverged"):
             score, raw = self.look(state)
-            self.valleys.append(Valley(self.done, score, state, raw))
+            if math.isfinite(score) or not self.valleys:
+                epoch = self.done + int(self.done == last)  # in the middle of the next one
+                self.valleys.append(Valley(epoch, score, state, raw))
         return self.valleys
+
+    def late(self) -> bool:
+        """Whether the time is up; asked between steps."""
+        return self.limit is not None and self.clock() - self.began > self.limit

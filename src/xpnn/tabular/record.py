@@ -12,10 +12,10 @@ from xpnn.model.network import Network
 from xpnn.tables.encoding import Encoding
 from xpnn.tabular.recipe import Recipe
 
-_ATTRIBUTES = ("n_features_in_", "valleys_", "history_", "fit_time_", "outcome_")
+_ATTRIBUTES = ("n_features_in_", "valleys_", "history_", "fit_time_", "outcome_", "_columns")
 _PERHAPS = ("feature_names_in_", "importance_", "target_name_")
 _OF_CLASSES = ("temperature_", "validation_score_", "validation_log_loss_")
-_OF_NUMBERS = ("validation_score_", "_vector")
+_OF_NUMBERS = ("validation_score_", "_vector", "quantiles_")
 _TARGET = ("_center", "_spread", "_low", "_high")
 
 
@@ -114,18 +114,21 @@ def _check_arrays(
     if network.n_in != n_in:
         raise ValueError(f"its network has {network.n_in} inputs, its table {n_in}")
     repeats, n, out = estimator.recipe_.repeats, arrays["folds"].shape[-1], network.n_out
+    whole = len(arrays["oof_prediction"])  # rows without weight have no fold
+    if whole < n:
+        raise ValueError(f"it has predictions out of fold for {whole} of {n} rows")
     wanted: dict[str, tuple[int, ...]] = {"folds": (repeats, n), "raw": (repeats, n, out)}
     for i in range(len(weights)):
         wanted |= {f"theta_{i}": (network.layout.size,)}
         wanted |= {f"buffers_{i}": (network.buffer_layout.size,)}
     if classes:
-        wanted["oof_prediction"] = (n, out)
+        wanted["oof_prediction"] = (whole, out)
     else:
         vector = header["attributes"]["_vector"]
-        targets = 1 if estimator.quantiles is not None else out
+        targets = 1 if estimator.quantiles_ is not None else out
         if type(vector) is not bool or (vector and targets > 1):
             raise ValueError(f"its _vector is {vector!r}")
-        wanted |= {"oof_prediction": (n,) if vector else (n, out)}
+        wanted |= {"oof_prediction": (whole,) if vector else (whole, out)}
         wanted |= {"residuals": (repeats, n, targets)}
         wanted |= dict.fromkeys(_TARGET, (targets,))
     shapes = {name: a.shape for name, a in arrays.items()}

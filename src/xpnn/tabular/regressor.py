@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
 from xpnn.arrays.backend import to_numpy
 from xpnn.arrays.typing import Array
@@ -80,6 +81,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     """
 
     loss: str
+    quantiles_: tuple[float, ...] | None
 
     _checks: ClassVar[Checks] = {
         **BaseTabular._checks,
@@ -110,32 +112,35 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         y = flat(y)
         self._vector = y.ndim == 1
         columns = y[:, None] if self._vector else y
-        levels = check_levels(self.quantiles)
+        levels = self.quantiles_ = check_levels(self.quantiles)
         if levels is not None and not self._vector:
             raise ValueError("quantiles are of one target, and y has several: fit one model each.")
         self._n_out = columns.shape[1] if levels is None else len(levels)
         self._center = np.average(columns, axis=0, weights=weight)
-        spread = np.sqrt(np.average((columns - self._center) ** 2, axis=0, weights=weight))
+        largest = np.abs(columns).max(axis=0)
+        unit = np.where(largest > 0, largest, 1.0)  # so that no square overflows or vanishes
+        apart = (columns - self._center) / unit
+        spread = unit * np.sqrt(np.average(apart**2, axis=0, weights=weight))
         # what is nothing but rounding is no spread
-        flat_ = spread <= 1e-12 * (1.0 + np.abs(columns).max(axis=0))
-        self._spread = np.where(flat_, 1.0, spread)
-        self._low, self._high = columns.min(axis=0), columns.max(axis=0)
+        self._spread = np.where(spread <= 1e-12 * largest, unit, spread)
+        known = columns if weight is None else columns[weight > 0]
+        self._low, self._high = known.min(axis=0), known.max(axis=0)
         target = (columns - self._center) / self._spread
         return target, weight, target[:, 0], self._loss()
 
     def _loss(self) -> Loss:
-        levels = check_levels(self.quantiles)
+        levels = self.quantiles_
         return get_loss(self.loss) if levels is None else quantile_loss(levels)
 
     @property
     def _middle(self) -> int:
         """Which output is nearest to the median."""
-        levels = check_levels(self.quantiles)
+        levels = self.quantiles_
         return 0 if levels is None else int(np.argmin(np.abs(np.asarray(levels) - 0.5)))
 
-    def _in_units(self, output: np.ndarray) -> np.ndarray:
+    def _in_words(self, prediction: np.ndarray) -> np.ndarray:
         """Outputs as the target's numbers, within the range that was seen."""
-        values = np.clip(output * self._spread + self._center, self._low, self._high)
+        values = np.clip(prediction * self._spread + self._center, self._low, self._high)
         return np.asarray(values[:, self._middle] if self._vector else values)
 
     def _task_of(self, x: np.ndarray, y: Any) -> Task:
@@ -144,13 +149,13 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         return Task(x, target, None, target[:, 0], self._loss(), False)
 
     def _adopt_outputs(self, output: np.ndarray, task: Task) -> None:
-        if self.quantiles is None:
+        if self.quantiles_ is None:
             self._residuals = np.abs(self._raw - task.target) * self._spread
         else:  # how far outside of the outer quantiles
             low, high = self._raw.min(axis=2), self._raw.max(axis=2)
             outside = np.maximum(low - task.target[:, 0], task.target[:, 0] - high)
             self._residuals = outside[..., None] * self._spread
-        self.oof_prediction_ = self._in_units(output)
+        self.oof_prediction_ = self._in_words(output)
         prediction = self.oof_prediction_.reshape(len(output), -1)  # of quantiles the middle one
         truth = task.target * self._spread + self._center
         mean = np.average(truth, axis=0, weights=task.weight)
@@ -172,7 +177,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             In X's library and on its device where X is an array, else NumPy.
         """
         output, source = self._mean_prediction(X)
-        return source.asarray(self._in_units(output))
+        return source.asarray(self._in_words(output))
 
     def predict_quantiles(self, X: Any) -> Array:
         """Predict the quantiles that were learned, in rising order.
@@ -190,7 +195,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         ValueError
             For an estimator without `quantiles`.
         """
-        if self.quantiles is None:
+        check_is_fitted(self)
+        if self.quantiles_ is None:
             raise ValueError(
                 "This estimator has no quantiles: fit TabularRegressor(quantiles=(0.05, 0.5, "
                 "0.95)), or ask for predict_interval."
@@ -238,7 +244,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         x, source = self._read_inputs(X)
         outputs = self._predict_inputs(x, "forward") * self._spread + self._center
         level = float(confidence_level)
-        if self.quantiles is not None:
+        if self.quantiles_ is not None:
             residuals = [r[:, 0] for r in self._by_member(self._residuals)]
             low, high = list(outputs.min(axis=2)), list(outputs.max(axis=2))
             return source.asarray(cross_conformal_interval(residuals, low, level, high))

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from xpnn.tables.encoding import Column, Words
+from xpnn.tables.encoding import Column
+from xpnn.tables.kinds import Words
 
 _MOST_COLUMNS = 30
 _KINDS = {"numeric": "numbers", "datetime": "times", "words": "words"}

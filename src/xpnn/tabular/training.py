@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import device
 
+from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend
 from xpnn.arrays.typing import Array
 from xpnn.model.network import Network
@@ -70,6 +71,7 @@ def fit_members(
     *,
     callbacks: Iterable[Any] = (),
     time_limit: float | None = None,
+    spent: float = 0.0,
 ) -> Fitted:
     """Train all members at once, and blend the valleys by their outputs out of fold.
 
@@ -85,6 +87,8 @@ def fit_members(
     callbacks : iterable of callable
     time_limit : float, default=None
         Seconds.
+    spent : float, default=0.0
+        Seconds of these that are gone already.
 
     Returns
     -------
@@ -108,6 +112,7 @@ def fit_members(
     )
     held = Held(network, task, data, folds)
     plan = Plan(recipe.epochs, held.look, time_limit)
+    plan.began -= spent
     config = TrainingConfig(
         loss=task.loss,
         optimizer=make_optimizer(),
@@ -126,10 +131,12 @@ def fit_members(
     start = TrainingState(theta, buffers, moments, seed)
     try:
         with _few_threads(backend):
-            end = train(network, start, data, config, callbacks=[*callbacks, plan], consume=True)
+            about: dict[str, Any] = {"callbacks": [*callbacks, plan], "stop": plan.late}
+            end = train(network, start, data, config, consume=True, **about)
     except DivergedError as error:
-        if error.state is None or not plan.valleys:
+        if error.state is None:  # nothing was learned: the estimator stays as it was
             raise
+        warn_user(f"{error} What was best before is kept.")
         end = error.state
     return _blended(network, task, plan.finish(end), folds, end)
 

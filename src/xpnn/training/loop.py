@@ -47,6 +47,7 @@ def train(
     validation: Validation | None = None,
     callbacks: Iterable[Callback] = (),
     consume: bool = False,
+    stop: Callable[[], bool] | None = None,
 ) -> TrainingState:
     """Train for some epochs.
 
@@ -63,6 +64,8 @@ def train(
         Called after each epoch with an `EpochEnd`.
     consume : bool, default=False
         Train in the state's own arrays, which saves their memory; whatever happens, it is lost.
+    stop : callable () -> bool, default=None
+        Asked between steps; True ends training there, in the middle of an epoch too.
 
     Returns
     -------
@@ -84,10 +87,11 @@ def train(
             start.best_weights = None
         run = _Run(network, start, data, config, measure)
         snapshot = work.inside()(run.snapshot)
+        ended = interrupted if stop is None else lambda: interrupted() or stop()
         with calls.during(config.epochs):
             for epoch in range(1, config.epochs + 1):
-                if not run.epoch(interrupted):
-                    run.outcome = "interrupted"
+                if not run.epoch(ended):
+                    run.outcome = "interrupted" if interrupted() else "stopped"
                     break
                 metrics = run.read_metrics()
                 end = EpochEnd(epoch, config.epochs, metrics, run.message, snapshot)

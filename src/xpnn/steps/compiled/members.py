@@ -129,14 +129,16 @@ def in_threads(work: Callable[[int], float], count: int, workers: int) -> list[f
     Each has its products to itself; where that cannot be had now, one thread does all.
     """
     found: list[Any] = [None] * count
-    left = iter(range(count))
+    left, errors = iter(range(count)), list[BaseException]()
 
     def take() -> None:
         try:
             for i in left:
+                if errors:
+                    return
                 found[i] = work(i)
         except BaseException as error:  # told where all of it is waited for
-            found[0] = error
+            errors.append(error)
 
     if workers < 2:
         return [work(i) for i in range(count)]
@@ -147,8 +149,8 @@ def in_threads(work: Callable[[int], float], count: int, workers: int) -> list[f
         take()
         for t in others:
             t.join()
-    if isinstance(found[0], BaseException):
-        raise found[0]
+    if errors:
+        raise errors[0]
     return found
 
 

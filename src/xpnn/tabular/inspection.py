@@ -1,0 +1,152 @@
+"""What a fitted tabular estimator has to say of itself: summary, importances, embeddings."""
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from xpnn.model.embedding import PeriodicEmbedding
+from xpnn.model.layer import EVALUATE
+from xpnn.tabular.importance import permutation_importance
+from xpnn.tabular.report import summary
+from xpnn.tabular.training import Task, held_outputs, mean_prediction, score_of
+
+_MOST_ROWS = 2_000  # that importances are computed from
+
+
+def _some_rows(n: int) -> np.ndarray:
+    return np.unique(np.linspace(0, n - 1, min(n, _MOST_ROWS)).astype(np.int64))
+
+
+class Inspection:
+    """The part of a tabular estimator that explains it."""
+
+    network_: Any
+    encoding_: Any
+    importance_: dict[str, tuple[float, float]]
+    _task: Task
+    _folds: np.ndarray
+    _weights: list[float]
+    _arrays: dict[str, Any]
+    _backend: Any
+    _n_out: int
+    _read_inputs: Any
+    _task_of: Any
+    _predict_inputs: Any
+
+    def summary(self) -> str:
+        """What was done with each column, the network, its valleys, time and scores.
+
+        Returns
+        -------
+        str
+            Of one screen.
+        """
+        check_is_fitted(self)
+        return summary(self)
+
+    def feature_importance(
+        self, X: Any = None, y: Any = None, *, n_repeats: int = 5
+    ) -> dict[str, tuple[float, float]]:
+        """How much worse rows are predicted when a column's values are permuted among them.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features), default=None
+            None takes the training rows, each predicted by a member that has not seen it.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        n_repeats : int, default=5
+            Permutations of each column.
+
+        Returns
+        -------
+        dict of str to (mean, standard deviation)
+            Rise of the loss (log-loss of classes; of a regression that of training, of a target
+            with the variance 1), the most important column first. A file keeps those of the
+            training rows that were computed last; at most 2,000 rows are looked at.
+
+        Raises
+        ------
+        ValueError
+            Without X for an estimator from a file that has none: rows are not kept in files.
+        """
+        check_is_fitted(self)
+        if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
+            raise ValueError(f"n_repeats is {n_repeats!r}, expected a whole number above 0.")
+        if X is None and not hasattr(self, "_task"):
+            if hasattr(self, "importance_"):
+                return dict(self.importance_)
+            raise ValueError(
+                "The training rows are not there: files, pickles and deep copies have none. Pass X "
+                "and y, or call feature_importance() before you save or copy the estimator."
+            )
+        if X is not None:
+            x, _ = self._read_inputs(X)
+            task = self._task_of(x, y)
+            rows = _some_rows(len(x))
+            return self._importance(task.of_rows(rows), None, n_repeats)
+        rows = _some_rows(len(self._task.x))
+        some = self._task.of_rows(rows)
+        self.importance_ = self._importance(some, self._folds[:, rows], n_repeats)
+        return dict(self.importance_)
+
+    def embedded(self, column: str, member: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """What a member's periodic embedding makes of a column of numbers.
+
+        Parameters
+        ----------
+        column : str
+        member : int, default=0
+
+        Returns
+        -------
+        grid : ndarray of shape (200,)
+            Values of the column, over most of its range.
+        functions : ndarray of shape (200, size)
+            Of the valley that counts most.
+
+        Raises
+        ------
+        ValueError
+            For a column that is not embedded.
+        """
+        check_is_fitted(self)
+        layer, names = self.network_.layers[0], self.encoding_.names
+        at = names.index(column) if column in names else len(names)
+        kept = int(np.argmax(self._weights))
+        if not isinstance(layer, PeriodicEmbedding) or at >= layer.embedded:
+            embedded = names[: getattr(layer, "embedded", 0)]
+            raise ValueError(
+                f"{column!r} is not embedded: embedded are {', '.join(embedded) or 'none'}."
+            )
+        if not 0 <= member < self.network_.members:
+            raise ValueError(
+                f"member is {member!r}, expected a number from 0 to {self.network_.members - 1}."
+            )
+        spread = next(c.spread for c in self.encoding_.columns if c.name == column)
+        z = np.linspace(-2.0, 2.0, 200)  # beyond, there are few rows
+        grid = spread.center + z / (spread.factor or 1.0)
+        x = np.zeros((200, layer.n_in))
+        x[:, at] = spread(grid)
+        theta = np.asarray(self._backend.to_numpy(self._arrays[f"theta_{kept}"]), np.float64)
+        parts = self.network_.layout.by_layer(theta, np, len(self.network_.layers))[0]
+        own = {name: a[member] for name, a in parts.items()}
+        out, *_ = layer.forward(own, {}, x, EVALUATE, np)
+        width = 1 + layer.size
+        return grid, np.asarray(out[:, at * width + 1 : (at + 1) * width])
+
+    def _importance(
+        self, task: Task, folds: np.ndarray | None, n_repeats: int
+    ) -> dict[str, tuple[float, float]]:
+        def loss(x: np.ndarray) -> float:
+            if folds is None:
+                return score_of(self._predict_inputs(x), task)
+            prediction = np.zeros((len(x), self._n_out))
+            for i, weight in enumerate(self._weights):
+                theta, buffers = self._arrays[f"theta_{i}"], self._arrays[f"buffers_{i}"]
+                raw = held_outputs(self.network_, theta, buffers, x, folds, self._backend)
+                prediction += weight * mean_prediction(raw, task, self.network_)
+            return score_of(prediction, task)
+
+        return permutation_importance(task.x, self.encoding_.places, loss, n_repeats, 0)
