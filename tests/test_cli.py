@@ -506,6 +506,21 @@ def test_a_column_that_gives_the_answer_away_is_told():
     assert "note    'leak' alone gives the answer away" in out
 
 
+def test_columns_that_say_nothing_are_told():
+    rows = "".join(f"5,x,{i % 2}\n" for i in range(40))
+    Path("t.csv").write_text("a,b,y\n" + rows)
+    assert "no column says anything of the target" in call("train", "t.csv", *QUICK).stdout
+
+
+def test_compare_where_a_fold_has_one_class():
+    rng = np.random.default_rng(0)
+    rows = [f"{x:.3f},{'yes' if i == 3 else 'no'}" for i, x in enumerate(rng.normal(size=40))]
+    Path("t.csv").write_text("a,y\n" + "\n".join(rows) + "\n")
+    out = call("compare", "t.csv", "--folds", 2, "--time-limit", 0.1).stdout
+    assert "logistic regression" in out
+    assert re.search(r"(?m)^xpnn +9", out)
+
+
 def test_tables_of_one_name_do_not_overwrite_each_other():
     for folder in ("a", "b"):
         Path(folder).mkdir()

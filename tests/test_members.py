@@ -239,3 +239,29 @@ def test_summary_and_description_name_the_members():
     before = network().to_dict()
     del before["members"]
     assert Network.from_dict(before) == network()
+
+
+def test_an_error_in_a_thread_is_told_and_ends_the_others(monkeypatch):
+    import contextlib
+    import time
+
+    from xpnn.steps.compiled import members
+
+    @contextlib.contextmanager
+    def turn():
+        yield True
+
+    monkeypatch.setattr(members.threads, "blas_turn", turn)
+    begun = []
+
+    def work(i):
+        begun.append(i)
+        time.sleep(0.2 if i == 0 else 0.02)
+        if i == 1:
+            raise MemoryError("no room")
+        return 1.0
+
+    with pytest.raises(MemoryError, match="no room"):
+        members.in_threads(work, 50, 2)
+    assert len(begun) < 10
+    assert members.in_threads(lambda i: float(i), 5, 2) == [0.0, 1.0, 2.0, 3.0, 4.0]

@@ -362,8 +362,8 @@ def test_moving_to_a_device_and_back(target, kind):
 
 def test_work_elsewhere_comes_back(target_any):
     t = target_any
-    model = estimator(**EXTRAS, device=t.backend.name, early_stopping=True)
-    model.fit(X, TARGETS["multiclass"])
+    about = {"device": t.backend.name, "dtype": t.dtype_name, "early_stopping": True}
+    model = estimator(**{**EXTRAS, **about}).fit(X, TARGETS["multiclass"])
     assert type(model.predict_proba(X)) is np.ndarray
     assert model.score(X, TARGETS["multiclass"]) > 0.3
 

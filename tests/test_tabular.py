@@ -3,6 +3,7 @@
 import itertools
 import pickle
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -185,6 +186,56 @@ def test_weights_and_class_weights():
     assert np.array_equal(a, b)
 
 
+def test_a_row_without_weight_is_as_if_it_was_not_there():
+    """In range, intervals, encoding and folds; its prediction is that of new rows."""
+    weight = np.ones(N)
+    weight[:60] = 0.0
+    y = np.where(weight > 0, Y, 1e4)
+    frame = FRAME.assign(size=np.where(weight > 0, FRAME["size"], 1e9))
+    with_rows = TabularRegressor(**SMALL).fit(frame, y, sample_weight=weight)
+    without = TabularRegressor(**SMALL).fit(frame[60:], y[60:], sample_weight=weight[60:])
+    new, _ = table(seed=1)
+    close = {"rtol": 1e-3, "atol": 1e-3}  # the mean of y adds in another order
+    assert np.allclose(with_rows.predict_interval(new), without.predict_interval(new), **close)
+    assert np.allclose(with_rows.oof_prediction_[60:], without.oof_prediction_, **close)
+    assert np.allclose(with_rows.oof_prediction_[:60], without.predict(frame[:60]), **close)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-46, 1e39, 1e300])
+def test_a_common_factor_of_weights_means_nothing(unit):
+    options = {**SMALL, "epochs": 3}
+    expected = TabularRegressor(**options).fit(FRAME, Y, sample_weight=np.ones(N))
+    found = TabularRegressor(**options).fit(FRAME, Y, sample_weight=np.full(N, unit))
+    assert np.array_equal(found.predict(FRAME), expected.predict(FRAME))
+
+
+@pytest.mark.parametrize("unit", [1e-250, 1e-14, 1e150, 1e300])
+def test_targets_of_any_size_are_learned(unit):
+    options = {**SMALL, "epochs": 10}
+    expected = TabularRegressor(**options).fit(FRAME, Y).predict(FRAME)
+    found = TabularRegressor(**options).fit(FRAME, Y * unit).predict(FRAME)
+    assert np.allclose(found / unit, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "weights", [{"high": 0, "low": 0}, {"high": -1, "low": 1}, {"high": np.nan, "low": 1}]
+)
+def test_class_weights_that_cannot_be_are_told(weights):
+    with pytest.raises(ValueError, match="class_weight must be at least 0"):
+        TabularClassifier(class_weight=weights, **SMALL).fit(FRAME, CLASSES)
+
+
+def test_missing_labels_are_told_with_their_row():
+    labels = CLASSES.astype(object)
+    labels[7] = None
+    for y in (labels, pd.Series(labels)):
+        with pytest.raises(ValueError, match="no label in row 7"):
+            TabularClassifier(**SMALL).fit(FRAME, y)
+    truth = pd.Series(CLASSES == "high", dtype="boolean")
+    model = TabularClassifier(**{**SMALL, "epochs": 2}).fit(FRAME, truth)
+    assert model.classes_.dtype == bool
+
+
 def test_it_works_in_searches_and_pipelines():
     scores = cross_val_score(TabularRegressor(**{**SMALL, "epochs": 8}), FRAME, Y, cv=2)
     assert scores.shape == (2,)
@@ -220,6 +271,8 @@ def test_importances_find_what_the_target_follows_from(regressor):
     of_rows = copy.feature_importance(FRAME, Y, n_repeats=2)
     assert next(iter(of_rows)) == "size"
     assert of_rows["size"][0] > found["size"][0] / 3
+    with pytest.raises(ValueError, match="n_repeats is 0"):
+        copy.feature_importance(FRAME, Y, n_repeats=0)
     del copy.importance_
     with pytest.raises(ValueError, match="training rows are not there"):
         copy.feature_importance()
@@ -415,6 +468,54 @@ def test_a_callback_stops_with_what_there_is():
     assert np.isfinite(model.predict(FRAME)).all()
 
 
+def test_what_training_ended_with_counts_too():
+    """A stop in the middle of a cycle loses nothing that is better out of fold."""
+    valleys = TabularRegressor(
+        **{**SMALL, "epochs": 60, "callbacks": lambda end: end.epoch == 11}
+    ).fit(FRAME, Y)
+    assert list(valleys.valleys_) == [4, 11]
+    plan = Plan(60, lambda state: (1.0, np.zeros((1, 1, 1))))
+    plan.done, state = 0, SimpleNamespace(outcome="interrupted")
+    assert [v.epoch for v in plan.finish(state)] == [0]
+
+
+def test_time_is_looked_at_between_steps():
+    frame, y = table(3000)
+    clock = {"spent": 0.0}
+    plan = Plan(10, lambda state: (1.0, np.zeros((1, 1, 1))), 1.0, lambda: clock["spent"])
+    assert not plan.late()
+    clock["spent"] = 1.1
+    assert plan.late()
+    model = TabularRegressor(time_limit=1e-6, random_state=0).fit(frame, y)
+    assert model.outcome_ == "stopped"
+    assert not model.history_.get("loss")  # not even an epoch
+
+
+def test_a_divergence_leaves_the_estimator_as_it_was_or_whole(monkeypatch):
+    from xpnn.training import loop
+
+    model = TabularRegressor(**{**SMALL, "epochs": 4}).fit(FRAME, Y)
+    before = model.predict(FRAME)
+    look = loop._Run.read_metrics
+
+    def broken(first):
+        def read(run):
+            if len(run.state.history.get("loss", ())) >= first:
+                run.state.theta[:] = np.nan
+            return look(run)
+
+        return read
+
+    monkeypatch.setattr(loop._Run, "read_metrics", broken(0))
+    with pytest.raises(xpnn.DivergedError):
+        model.fit(FRAME[["size"]], Y)
+    assert np.array_equal(model.predict(FRAME), before)
+    monkeypatch.setattr(loop._Run, "read_metrics", broken(1))
+    with pytest.warns(UserWarning, match="What was best before is kept"):
+        model.set_params(epochs=50).fit(FRAME[["size"]], Y)
+    assert np.isfinite(model.predict(FRAME[["size"]])).all()
+
+
 def test_progress_is_shown(capsys):
     TabularRegressor(verbose=True, **SMALL).fit(FRAME, Y)
     assert "epoch 20/20" in capsys.readouterr().err
@@ -446,6 +547,22 @@ def test_any_library_of_tables(regressor, library):
         X = pytest.importorskip("pyarrow").Table.from_pandas(FRAME)
     again = clone(regressor).fit(X, Y)
     assert np.allclose(again.predict(X), regressor.predict(FRAME))
+
+
+def test_columns_go_by_place_where_there_are_no_names():
+    X = RNG.normal(size=(60, 3))
+    options = {**SMALL, "epochs": 3}
+    plain = TabularRegressor(**options).fit(X, X[:, 0])
+    numbered = TabularRegressor(**options).fit(pd.DataFrame(X), X[:, 0])
+    assert np.array_equal(numbered.predict(X), plain.predict(X))
+    assert np.array_equal(plain.predict(pd.DataFrame(X)), plain.predict(X))
+    assert np.array_equal(pickle.loads(pickle.dumps(numbered)).predict(X), plain.predict(X))
+    twice = pd.DataFrame(X, columns=["a", "a", "b"])
+    model = TabularRegressor(**options).fit(twice, X[:, 0])
+    assert model.feature_names_in_.tolist() == ["a", "a_2", "b"]
+    assert np.array_equal(model.predict(twice), plain.predict(X))
+    with pytest.raises(ValueError, match="Names of columns are the same"):
+        model.fit({1: X[:, 0], "1": X[:, 1]}, X[:, 0])
 
 
 def test_names_are_checked(regressor):
@@ -580,6 +697,8 @@ def test_what_an_embedding_has_learned_can_be_seen(regressor):
     assert layer.kind == "periodic_embedding"
     with pytest.raises(ValueError, match="'colour' is not embedded: embedded are size, "):
         regressor.embedded("colour")
+    with pytest.raises(ValueError, match="expected a number from 0 to 4"):
+        regressor.embedded("size", member=5)
 
 
 def test_without_embedding():

@@ -156,11 +156,11 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             outside = np.maximum(low - task.target[:, 0], task.target[:, 0] - high)
             self._residuals = outside[..., None] * self._spread
         self.oof_prediction_ = self._in_words(output)
-        prediction = self.oof_prediction_.reshape(len(output), -1)  # of quantiles the middle one
-        truth = task.target * self._spread + self._center
-        mean = np.average(truth, axis=0, weights=task.weight)
-        left = np.average((truth - prediction) ** 2, axis=0, weights=task.weight)
-        there = np.average((truth - mean) ** 2, axis=0, weights=task.weight)
+        # in units of the target, so that no square overflows; of quantiles the middle one
+        found = (self.oof_prediction_.reshape(len(output), -1) - self._center) / self._spread
+        mean = np.average(task.target, axis=0, weights=task.weight)
+        left = np.average((task.target - found) ** 2, axis=0, weights=task.weight)
+        there = np.average((task.target - mean) ** 2, axis=0, weights=task.weight)
         explained = np.where(there > 0, 1.0 - left / np.where(there > 0, there, 1.0), 0.0)
         self.validation_score_ = float(explained.mean())
 
