@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from xpnn import TabularRegressor
-from xpnn.plot import plot_calibration, plot_embedding, plot_importance, plot_intervals
+from xpnn.plot import (
+    plot_calibration,
+    plot_embedding,
+    plot_history,
+    plot_importance,
+    plot_intervals,
+)
 
 pytest.importorskip("matplotlib")
 
@@ -40,6 +46,13 @@ def test_an_embedding_has_a_line_a_function():
     ax = plot_embedding(model, "size")
     assert len(ax.lines) == 3
     assert np.array_equal(ax.lines[2].get_ydata(), model.embedded("size")[1][:, 2])
+
+
+def test_losses_out_of_fold_are_points_of_the_learning_curve():
+    ax = plot_history({"loss": [0.9, 0.5, 0.4]}, held_out={1: 1.0, 3: 0.6})
+    (points,) = [line for line in ax.lines if line.get_label() == "loss out of fold"]
+    assert points.get_xdata().tolist() == [1, 3]
+    assert points.get_ydata().tolist() == [1.0, 0.6]
 
 
 def test_without_matplotlib_an_error_says_how_to_get_it(monkeypatch):

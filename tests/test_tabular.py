@@ -475,8 +475,9 @@ def test_what_training_ended_with_counts_too():
     ).fit(FRAME, Y)
     assert list(valleys.valleys_) == [4, 11]
     plan = Plan(60, lambda state: (1.0, np.zeros((1, 1, 1))))
-    plan.done, state = 0, SimpleNamespace(outcome="interrupted")
-    assert [v.epoch for v in plan.finish(state)] == [0]
+    assert [v.epoch for v in plan.finish(SimpleNamespace(step=7))] == [0]
+    assert len(plan.finish(SimpleNamespace(step=7))) == 1  # it has been looked at
+    assert [v.epoch for v in plan.finish(SimpleNamespace(step=9))] == [0, 1]
 
 
 def test_time_is_looked_at_between_steps():

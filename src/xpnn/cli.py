@@ -1,7 +1,7 @@
 """The `xpnn` command: train on a table, predict, explain, compare, list devices.
 
-Nothing heavy is imported before a command needs it, so that `xpnn --help` is quick. Errors are
-one line on standard error: exit status 2 for a wrong option, 1 for wrong data, 130 for Ctrl-C.
+Nothing heavy is imported before a command needs it. Errors are one line on standard error: exit
+status 2 for a wrong option, 1 for wrong data, 130 for Ctrl-C.
 """
 
 import json
@@ -133,7 +133,7 @@ def train(
         about = {**known, "device": backend.name, "path": run.place_of(source)}
         run.write_results(folder, estimator, report, problem.notices, about)
         say(f"wrote   {folder / run.MODEL}\nwrote   {folder / run.HISTORY}")
-        say(_draw(folder / run.PICTURE, estimator.history_, table.name))
+        say(_draw(folder / run.PICTURE, estimator, table.name))
         if estimator.outcome_ == "interrupted":
             raise typer.Exit(_INTERRUPTED)
 
@@ -386,11 +386,12 @@ class _Header:
         """Nothing after an epoch."""
 
 
-def _draw(path: Path, history: dict[str, list[float]], name: str) -> str:
+def _draw(path: Path, estimator: Any, name: str) -> str:
     from xpnn.plotting import plot_history
 
+    points = {epoch: score for epoch, (score, _) in estimator.valleys_.items()}
     try:
-        plot_history(history, path, title=name)
+        plot_history(estimator.history_, path, title=name, held_out=points)
     except (ImportError, ValueError) as error:  # no epoch was finished
         return f"note    no {path.name}. {error}"
     return f"wrote   {path}"

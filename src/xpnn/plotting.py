@@ -20,6 +20,7 @@ def plot_history(
     ax: Any | None = None,
     title: str | None = None,
     score_name: str = "validation score",
+    held_out: Mapping[int, float] | None = None,
 ) -> Any:
     """Learning curves: the losses, the validation score on a second axis, the best epoch.
 
@@ -35,6 +36,8 @@ def plot_history(
     title : str, default=None
     score_name : str, default="validation score"
         Label of the second axis.
+    held_out : mapping of int to float, default=None
+        Losses out of fold after some epochs, drawn as points; see a tabular estimator's `valleys_`.
 
     Returns
     -------
@@ -67,6 +70,9 @@ def plot_history(
     if "val_loss" in losses:
         line = {"color": _TRAIN, "lw": 1.4, "ls": (0, (4, 2)), "alpha": 0.75}
         ax.plot(epochs, losses["val_loss"], label="validation loss", **line, **_dot(epochs))
+    if held_out:
+        points = {"color": _VALID, "ms": 6, "zorder": 3, "label": "loss out of fold"}
+        ax.plot(list(held_out), list(held_out.values()), "o", **points)
     finite = [v for values in losses.values() for v in values if math.isfinite(v)]
     if finite and min(finite) > 0 and max(finite) > 10 * min(finite):
         ax.set_yscale("log")

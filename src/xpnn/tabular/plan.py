@@ -119,12 +119,12 @@ class Plan:
         state : TrainingState
             With which training ended.
         """
-        last = self.valleys[-1].epoch if self.valleys else -1
-        if self.done > last or state.outcome in ("interrupted", "stopped", "diverged"):
+        last = self.valleys[-1] if self.valleys else None
+        if last is None or state.step > last.state.step:
             score, raw = self.look(state)
-            if math.isfinite(score) or not self.valleys:
-                epoch = self.done + int(self.done == last)  # in the middle of the next one
-                self.valleys.append(Valley(epoch, score, state, raw))
+            if math.isfinite(score) or last is None:
+                middle = last is not None and self.done == last.epoch  # of the next epoch
+                self.valleys.append(Valley(self.done + int(middle), score, state, raw))
         return self.valleys
 
     def late(self) -> bool:
