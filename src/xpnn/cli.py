@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from xpnn.tables.problem import Problem
     from xpnn.tables.read import Table
 
-_INTERRUPTED = 130  # a shell's exit status after Ctrl-C
-
 app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -135,7 +133,7 @@ def train(
         say(f"wrote   {folder / run.MODEL}\nwrote   {folder / run.HISTORY}")
         say(_draw(folder / run.PICTURE, estimator, table.name))
         if estimator.outcome_ == "interrupted":
-            raise typer.Exit(_INTERRUPTED)
+            raise typer.Exit(130)  # a shell's exit status after Ctrl-C
 
 
 @app.command()
