@@ -412,7 +412,8 @@ def test_it_learns_by_lbfgs(target_any):
 )
 @pytest.mark.parametrize("kind", ["multiclass", "regression"])
 def test_sparse_rows_learn_what_dense_ones_do(target_any, kind, options):
-    x, y, device = X * (X > 0), TARGETS[kind], {"device": target_any.backend.name}
+    x, y = X * (X > 0), TARGETS[kind]
+    device = {"device": target_any.backend.name, "dtype": target_any.dtype_name}
     options = {**options, **device, "input_dropout": 0.2, "early_stopping": True}
     dense, sparse = (estimator(kind, **options).fit(rows, y) for rows in (x, sp.csr_array(x)))
     tol = 1e3 * target_any.tol
