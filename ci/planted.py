@@ -329,10 +329,10 @@ MUTANTS = (
     ),
     Mutant(
         "a form feed ends a line",
-        "tables/read.py",
-        "rows = csv.reader(lines,",
-        "rows = csv.reader(text.splitlines(keepends=True),",
-        "tables",
+        "tables/delimited.py",
+        'yield from io.StringIO(text[start:end], newline="")',
+        "yield from text[start:end].splitlines(keepends=True)",
+        "reading",
     ),
     Mutant(
         "a model file's format is not asked for",
@@ -376,5 +376,20 @@ MUTANTS = (
         "apart * (absolute * scale + fabs(intercept)) + LEAST",
         "0.0",
         "perceptron_ties",
+    ),
+    # -- tabular
+    Mutant(
+        "a member learns from the rows of its fold alone",
+        "tabular/folds.py",
+        "own = [np.flatnonzero(repeat != f)",
+        "own = [np.flatnonzero(repeat == f)",
+        "tabular",
+    ),
+    Mutant(
+        "probabilities out of fold are not calibrated",
+        "tabular/classifier.py",
+        "return tempered(prediction, self.temperature_)",
+        "return prediction",
+        "tabular",
     ),
 )

@@ -293,6 +293,22 @@ def test_intervals_hold_what_they_promise(level):
     assert level - 0.05 < held < level + 0.5 * (1.0 - level)  # members predict worse than all
 
 
+def test_probabilities_are_calibrated_out_of_fold(classifier):
+    """Of all temperatures that of the estimator makes its predictions out of fold most likely."""
+    codes = np.searchsorted(classifier.classes_, CLASSES)
+    true = np.arange(N), codes
+
+    def loss(factor):
+        return -np.log(tempered(classifier.oof_prediction_, factor)[true]).mean()
+
+    assert classifier.temperature_ != 1.0
+    assert loss(1.0) < loss(0.9)
+    assert loss(1.0) < loss(1.1)
+    undone = tempered(classifier.predict_proba(FRAME), 1 / classifier.temperature_)
+    raw, _ = classifier._mean_prediction(FRAME)
+    assert np.allclose(undone, raw, atol=1e-6)
+
+
 def test_intervals_are_the_plus_form():
     """Against sorting all predictions minus and plus residuals."""
     rng = np.random.default_rng(0)
