@@ -20,6 +20,7 @@ MAIN = {"classification": "accuracy", "regression": "R2"}
 """The score that stands first."""
 
 _GIVEN_AWAY = 0.98
+_FEW_COLUMNS = 30  # whose importances are repeated
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ def _report(est: Any, task: str, y: np.ndarray, held: Problem, test: np.ndarray)
     else:
         validation = class_scores(y, classes[oof.argmax(axis=1)], oof, classes)
         table = confusion(truth, est.predict(X), classes)
-    importance = est.feature_importance(n_repeats=3)
+    few = len(est.encoding_.columns) <= _FEW_COLUMNS
+    importance = est.feature_importance(n_repeats=3 if few else 1)
     return Report(
         test=scores_of(est, task, X, truth),
         validation=validation,

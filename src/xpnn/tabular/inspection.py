@@ -12,11 +12,13 @@ from xpnn.tabular.importance import permutation_importance
 from xpnn.tabular.report import summary
 from xpnn.tabular.training import Task, held_outputs, mean_prediction, score_of
 
-_MOST_ROWS = 2_000  # that importances are computed from
+_FEWEST_ROWS, _MOST_ROWS = 300, 2_000  # that importances are computed from
+_ROWS_OF_ALL = 20_000  # over all columns, each of which is another prediction
 
 
-def _some_rows(n: int) -> np.ndarray:
-    return np.unique(np.linspace(0, n - 1, min(n, _MOST_ROWS)).astype(np.int64))
+def _some_rows(n: int, columns: int) -> np.ndarray:
+    most = min(_MOST_ROWS, max(_FEWEST_ROWS, _ROWS_OF_ALL // max(columns, 1)))
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
 
 
 class Inspection:
@@ -64,7 +66,8 @@ class Inspection:
         dict of str to (mean, standard deviation)
             Rise of the loss (log-loss of classes; of a regression that of training, of a target
             with the variance 1), the most important column first. A file keeps those of the
-            training rows that were computed last; at most 2,000 rows are looked at.
+            training rows that were computed last; at most 2,000 rows are looked at, 300 of
+            tables of more than 66 columns.
 
         Raises
         ------
@@ -84,9 +87,9 @@ class Inspection:
         if X is not None:
             x, _ = self._read_inputs(X)
             task = self._task_of(x, y)
-            rows = _some_rows(len(x))
+            rows = _some_rows(len(x), len(self.encoding_.columns))
             return self._importance(task.of_rows(rows), None, n_repeats)
-        rows = _some_rows(len(self._task.x))
+        rows = _some_rows(len(self._task.x), len(self.encoding_.columns))
         some = self._task.of_rows(rows)
         self.importance_ = self._importance(some, self._folds[:, rows], n_repeats)
         return dict(self.importance_)
