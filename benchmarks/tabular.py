@@ -35,6 +35,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from xpnn import TabularClassifier, TabularRegressor
+from xpnn.network import Group
 from xpnn.tabular import base, plan, recipe, training
 
 MOST_ROWS = 16_000
@@ -70,6 +71,10 @@ ablation("10 members (2 repeats)")(lambda: _recipe(repeats=2))
 ablation("10 folds")(lambda: {"n_members": 10})
 ablation("half the width")(lambda: _recipe(hidden=lambda h: tuple(n // 2 for n in h)))
 ablation("twice the width")(lambda: _recipe(hidden=lambda h: tuple(n * 2 for n in h)))
+ablation("three hidden layers")(lambda: _recipe(hidden=lambda h: (*h, h[-1])))
+ablation("four hidden layers")(lambda: _recipe(hidden=lambda h: (*h, h[-1], h[-1])))
+ablation("the scale's rate 1")(lambda: recipe.GROUPS.update(scale=Group(rate=1.0)))
+ablation("no scale")(lambda: recipe.GROUPS.update(scale=Group(rate=0.0)))
 ablation("without dropout")(lambda: _recipe(dropout=0.0))
 ablation("0.4 of the learning rate")(lambda: _recipe(learning_rate=lambda r: 0.4 * r))
 ablation("SELU")(lambda: _recipe(activation="selu"))
@@ -193,6 +198,7 @@ def run(name: str, task: str, seed: int, X: pd.DataFrame, y: np.ndarray) -> list
     """Error, seconds of fit and log-loss of one fit."""
     strata = y if task == "classification" else None
     parts = train_test_split(X, y, test_size=0.2, random_state=seed, stratify=strata)
+    groups = dict(recipe.GROUPS)
     before = base.make_recipe, dict(recipe.OPTIMIZER), plan._WORSE, training.blend_weights
     try:
         model = make(name, task, seed)
@@ -203,6 +209,7 @@ def run(name: str, task: str, seed: int, X: pd.DataFrame, y: np.ndarray) -> list
     finally:
         base.make_recipe, optimizer, plan._WORSE, training.blend_weights = before
         recipe.OPTIMIZER.update(optimizer)
+        recipe.GROUPS.update(groups)
     return [error, seconds, loss]
 
 
