@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xpnn.tables.columns import TableError
@@ -63,6 +63,9 @@ def test_the_spread_is_the_robust_one():
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=2, max_size=30))
+@example([0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 1.1125369292536007e-308])
+@example([0.0, 8.98846567431158e307, 0.5])
+@example([0.0, 5e-324, 1.0, 1.0, 1e-310, 3e-320])
 def test_inputs_are_finite_and_small_whatever_the_numbers(values):
     encoding, x = encoded({"v": np.asarray(values)}, bins=4)
     assert np.isfinite(x).all()

@@ -199,10 +199,10 @@ def _edges(known: np.ndarray, bins: int) -> tuple[float, ...]:
         return ()
     if len(different) > bins + 1:
         different = np.unique(np.quantile(known, np.linspace(0.0, 1.0, bins + 1)))
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", divide="ignore"):
         widths = np.diff(different)
-    usable = len(different) > 2 and bool((widths > 0).all() and np.isfinite(1.0 / widths).all())
-    return tuple(different.tolist()) if usable and np.isfinite(widths).all() else ()
+        usable = bool((np.isfinite(widths) & np.isfinite(1.0 / widths)).all())
+    return tuple(different.tolist()) if usable and len(different) > 2 else ()
 
 
 def _words(name: str, style: dict[str, Any], values: np.ndarray) -> Words | str:
