@@ -11,6 +11,7 @@ from xpnn.network import Dense, Network, PeriodicEmbedding, Scale, multilayer_pe
 from xpnn.optimizers import get_optimizer
 from xpnn.random import SHUFFLE, WEIGHTS, dropout_mask, host_generator, member_key
 from xpnn.state import TrainingConfig, TrainingState
+from xpnn.steps.compiled import library
 from xpnn.steps.inference import host_outputs
 from xpnn.training import train
 
@@ -204,6 +205,9 @@ def test_members_predict_on_numpy_what_the_reference_says(kind, method):
     expected = getattr(net, method)(theta, buffers, x, np)
     assert expected.shape == ((MEMBERS,) * (method == "forward") + (len(x), N_OUT))
     found = host_outputs(net, theta, buffers, x, method)
+    if library() is None and kind in ("layers", "batch norm"):
+        assert found is None  # by the layers' own passes, for all members at once
+        return
     assert found is not None
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-13)
     single = theta.astype(np.float32), buffers.astype(np.float32), x[:3].astype(np.float32)
