@@ -11,7 +11,7 @@ import numpy as np
 from xpnn._warnings import warn_user
 from xpnn.command.scores import class_scores, number_scores
 from xpnn.command.train import MAIN, make_estimator
-from xpnn.tables.encoding import fit_encoding
+from xpnn.tables.encoding import at_least_one, fit_encoding
 from xpnn.tables.problem import Problem
 from xpnn.tabular.folds import make_folds
 
@@ -99,7 +99,7 @@ def _theirs(estimator: Any) -> Contestant:
 
         encoding = fit_encoding(problem.frame(train))
         inputs = (encoding.transform(problem.frame(rows)) for rows in (train, test))
-        x, new = (a if a.shape[1] else np.zeros((len(a), 1), a.dtype) for a in inputs)
+        x, new = map(at_least_one, inputs)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of iterations that a baseline did not need
             if problem.target.task == "regression":

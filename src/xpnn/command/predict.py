@@ -48,8 +48,10 @@ class Model(NamedTuple):
         x = preprocessing.transform(table.with_text(spelled))
         return x.astype(self.estimator.dtype or "float32")
 
-    def predictions(self, inputs: Any) -> np.ndarray:
-        """Classes, or numbers in the target's unit."""
+    def predictions(self, inputs: Any, probability: np.ndarray | None = None) -> np.ndarray:
+        """Classes, by their probabilities where known, or numbers in the target's unit."""
+        if probability is not None and hasattr(self.estimator, "encoding_"):
+            return np.asarray(self.estimator.classes_[probability.argmax(axis=1)])
         found = np.asarray(self.estimator.predict(inputs))
         if hasattr(self.estimator, "encoding_"):
             return found
@@ -122,12 +124,13 @@ def predict_csv(
         if name not in table.columns:
             raise TableError(f"{table.name} has no column {name!r}{hint(name, table.columns)}.")
     est, inputs = model.estimator, model.inputs(table)
-    y = model.predictions(inputs)
+    probability = None
+    if proba or (model.task == "classification" and hasattr(est, "encoding_")):
+        probability = np.asarray(est.predict_proba(inputs))
+    y = model.predictions(inputs, probability)
     columns: list[tuple[str, Any]] = [(name, table.text(name)) for name in keep]
     columns.append((model.target, y))
-    probability = None
-    if proba:
-        probability = np.asarray(est.predict_proba(inputs))
+    if proba and probability is not None:
         named = zip(est.classes_, probability.T, strict=True)
         columns += [(f"p({c})", column) for c, column in named]
     if interval is not None:
@@ -137,7 +140,7 @@ def predict_csv(
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([name for name, _ in columns])
     writer.writerows(zip(*(_cells(column) for _, column in columns), strict=True))
-    return text.getvalue(), [*_unknown(est, inputs), *_score(model, table, y, inputs)]
+    return text.getvalue(), [*_unknown(est, inputs), *_score(model, table, y, probability)]
 
 
 def _cells(column: np.ndarray) -> list[str]:
@@ -155,7 +158,9 @@ def _unknown(estimator: Any, inputs: Any) -> Iterator[str]:
         yield f"note    {name!r}: {count:,} {rows} words unknown in training ({word!r}{like})"
 
 
-def _score(model: Model, table: Table, y: np.ndarray, inputs: Any) -> Iterator[str]:
+def _score(
+    model: Model, table: Table, y: np.ndarray, probability: np.ndarray | None
+) -> Iterator[str]:
     """How well the target was met, where the table has it."""
     name = model.target
     if name not in table.columns:
@@ -168,12 +173,11 @@ def _score(model: Model, table: Table, y: np.ndarray, inputs: Any) -> Iterator[s
         if not known.any():
             return
         scores = {"accuracy": float((truth[known] == predicted[known]).mean())}
-        if hasattr(model.estimator, "encoding_"):
-            probability = np.asarray(model.estimator.predict_proba(inputs))[known]
+        if probability is not None and hasattr(model.estimator, "encoding_"):
             classes = np.array([str(c) for c in model.estimator.classes_.tolist()])
             order = np.argsort(classes)
-            about = truth[known].astype(str), predicted[known].astype(str), probability[:, order]
-            scores = class_scores(*about, classes[order])
+            about = truth[known].astype(str), predicted[known].astype(str)
+            scores = class_scores(*about, probability[known][:, order], classes[order])
     else:
         parsed = parse_column(table.columns[name], decimal=table.decimal)
         if parsed.kind != "numeric":

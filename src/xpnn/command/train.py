@@ -111,27 +111,22 @@ def train_on(
     return estimator.set_params(callbacks=None, device=None, verbose=False), report
 
 
-def scores_of(estimator: Any, task: str, X: Any, y: np.ndarray) -> dict[str, float]:
-    """Scores of an estimator's predictions."""
-    if task == "regression":
-        return number_scores(y, np.asarray(estimator.predict(X)))
-    probability = np.asarray(estimator.predict_proba(X))
-    labels = estimator.classes_[probability.argmax(axis=1)]
-    return class_scores(y, labels, probability, estimator.classes_)
-
-
 def _report(est: Any, task: str, y: np.ndarray, held: Problem, test: np.ndarray) -> Report:
     truth, X = held.y[test], held.frame(test)
     oof, classes = est.oof_prediction_, np.asarray(getattr(est, "classes_", ()))
     if task == "regression":
         validation, table = number_scores(y, oof), None
+        scores = number_scores(truth, np.asarray(est.predict(X)))
     else:
         validation = class_scores(y, classes[oof.argmax(axis=1)], oof, classes)
-        table = confusion(truth, est.predict(X), classes)
+        probability = np.asarray(est.predict_proba(X))
+        labels = classes[probability.argmax(axis=1)]
+        scores = class_scores(truth, labels, probability, classes)
+        table = confusion(truth, labels, classes)
     few = len(est.encoding_.columns) <= _FEW_COLUMNS
     importance = est.feature_importance(n_repeats=3 if few else 1)
     return Report(
-        test=scores_of(est, task, X, truth),
+        test=scores,
         validation=validation,
         baseline=baseline(task, y, truth, classes),
         rows={"train": len(y), "test": len(test)},

@@ -16,8 +16,8 @@ def print_epoch(end: EpochEnd) -> None:
         print(end.message)  # noqa: T201
 
 
-def chosen_callbacks(est: Any) -> list[Callable[[EpochEnd], Any]]:
-    """The functions that the parameters ask for."""
+def given_callbacks(est: Any) -> list[Callable[[EpochEnd], Any]]:
+    """The functions of the parameter `callbacks`."""
     given = est.callbacks
     chosen = [] if given is None else [given] if callable(given) else list(given)
     for callback in chosen:
@@ -26,7 +26,13 @@ def chosen_callbacks(est: Any) -> list[Callable[[EpochEnd], Any]]:
                 f"callbacks holds {callback!r}, a callback of sklearn.callback: attach it with "
                 "estimator.set_callbacks(...) instead."
             )
-    return [*chosen, print_epoch] if est.verbose else chosen
+    return chosen
+
+
+def chosen_callbacks(est: Any) -> list[Callable[[EpochEnd], Any]]:
+    """The functions that the parameters ask for."""
+    given = given_callbacks(est)
+    return [*given, print_epoch] if est.verbose else given
 
 
 class FitTasks:

@@ -62,10 +62,10 @@ def _by_member(
     network: Any, theta: np.ndarray, buffers: np.ndarray, x: np.ndarray, method: str
 ) -> Array | None:
     """The same of several members, each computed as a network of its own."""
-    one, found = network.one_member, list[Array]()
-    each = network.layout.by_member(theta, np), network.buffer_layout.by_member(buffers, np)
     if x.ndim != 2:
         return None
+    one, found = network.one_member, list[Array]()
+    each = network.layout.by_member(theta, np), network.buffer_layout.by_member(buffers, np)
     for weights, state in zip(*each, strict=True):
         outputs = host_outputs(one, weights, state, x, method)
         if outputs is None:

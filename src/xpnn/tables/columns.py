@@ -53,9 +53,8 @@ def is_missing(value: Any) -> bool:
     >>> [is_missing(v) for v in (None, float("nan"), 0, "")]
     [True, True, False, False]
     """
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, float | np.floating) and bool(value != value)
+    missing = value is None or type(value).__name__ in ("NAType", "NaTType")
+    return missing or bool(value != value)
 
 
 def objects(values: Sequence[Any]) -> np.ndarray:

@@ -221,6 +221,21 @@ def _words(name: str, style: dict[str, Any], values: np.ndarray) -> Words | str:
     return Words(name, style, categories, bool(missing), kept, spread)
 
 
+def at_least_one(x: np.ndarray) -> np.ndarray:
+    """Inputs of rows; of a table that says nothing a constant, as a network needs one.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n_samples, n_inputs)
+
+    Examples
+    --------
+    >>> at_least_one(np.empty((2, 0))).shape
+    (2, 1)
+    """
+    return x if x.shape[1] else np.zeros((len(x), 1), dtype=np.float32)
+
+
 def unknown_words(encoding: Encoding, frame: Frame) -> dict[str, tuple[int, str, str]]:
     """Columns with words that training had not.
 

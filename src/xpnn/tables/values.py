@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.tables.columns import TableError, as_text, objects
+from xpnn.tables.columns import TableError, as_text, is_missing, objects
 from xpnn.tables.dates import compact_dates, find_order, read_dates, read_spans
 from xpnn.tables.numerals import NumberStyle, find_style, read_numbers
 
@@ -200,7 +200,7 @@ def different_texts(column: np.ndarray) -> tuple[list[str], np.ndarray]:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value.strip()
-    if value is None or type(value).__name__ in ("NAType", "NaTType") or value != value:
+    if is_missing(value):
         return ""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace").strip()

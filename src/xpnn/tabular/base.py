@@ -2,7 +2,7 @@
 
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from xpnn.arrays.backend import Backend, backend_of, get_backend, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.estimators._base import draw_seed
+from xpnn.estimators._callbacks import given_callbacks
 from xpnn.estimators._checks import (
     ARRAY_LIKE,
     CALLABLE,
@@ -29,7 +30,7 @@ from xpnn.estimators._device import OnDevice
 from xpnn.estimators._inputs import NUMPY, is_foreign, read_weight
 from xpnn.estimators._settings import hidden_sizes
 from xpnn.model.network import Network
-from xpnn.tables.encoding import Encoding, fit_encoding
+from xpnn.tables.encoding import Encoding, at_least_one, fit_encoding
 from xpnn.tables.frames import Frame, read_frame, with_distinct_names
 from xpnn.tabular.inspection import Inspection
 from xpnn.tabular.recipe import (
@@ -41,7 +42,7 @@ from xpnn.tabular.recipe import (
     make_recipe,
 )
 from xpnn.tabular.record import from_record, to_record
-from xpnn.tabular.training import Fitted, Task, fit_members
+from xpnn.tabular.training import Fitted, Kept, Task, fit_members
 from xpnn.training.callbacks import ProgressBar
 from xpnn.training.data import predict_in_chunks
 
@@ -173,7 +174,7 @@ class BaseTabular(Inspection, OnDevice):
         most = MOST_EMBEDDED if self.embedding == "auto" else None
         bins = 0 if self.embedding in (None, "periodic") else BINS
         self.encoding_ = fit_encoding(some, bins, most)
-        x = self._inputs(self.encoding_.transform(some))
+        x = at_least_one(self.encoding_.transform(some))
         weight = None if weight is None else weight[known]
         classes = loss.name == "softmax_cross_entropy"
         self._task = task = Task(x, target[known], weight, strata[known], loss, classes)
@@ -192,7 +193,7 @@ class BaseTabular(Inspection, OnDevice):
         )
         self._adopt(fitted, task)
         if not known.all():  # no member has seen these
-            self._complete(known, self._inputs(self.encoding_.transform(frame.of_rows(~known))))
+            self._complete(known, at_least_one(self.encoding_.transform(frame.of_rows(~known))))
         self.fit_time_ = time.perf_counter() - began
 
     def _place(self, X: Any, x: np.ndarray) -> None:
@@ -219,14 +220,9 @@ class BaseTabular(Inspection, OnDevice):
         whole[known], whole[~known] = found, rest
         self.oof_prediction_ = whole
 
-    def _inputs(self, x: np.ndarray) -> np.ndarray:
-        """At least one input: a table that says nothing has a constant."""
-        return x if x.shape[1] else np.zeros((len(x), 1), dtype=np.float32)
-
     def _callbacks(self) -> list[Any]:
-        given = self.callbacks
-        chosen = [] if given is None else [given] if callable(given) else list(given)
-        return [*chosen, ProgressBar()] if self.verbose else chosen
+        given = given_callbacks(self)
+        return [*given, ProgressBar()] if self.verbose else given
 
     def _adopt(self, fitted: Fitted, task: Task) -> None:
         self._weights = [k.weight for k in fitted.kept]
@@ -240,6 +236,11 @@ class BaseTabular(Inspection, OnDevice):
         self.__dict__.pop("importance_", None)
         self._adopt_outputs(fitted.prediction, task)
 
+    def _kept(self) -> Iterator[Kept]:
+        """The valleys that count."""
+        for i, weight in enumerate(self._weights):
+            yield Kept(self._arrays[f"theta_{i}"], self._arrays[f"buffers_{i}"], weight)
+
     # -- predicting -----------------------------------------------------------------------------
 
     def _mean_prediction(self, X: Any) -> tuple[np.ndarray, Backend]:
@@ -251,7 +252,7 @@ class BaseTabular(Inspection, OnDevice):
         """The network's inputs of a table, on the host; and where X is."""
         check_is_fitted(self)
         source = backend_of(X) if is_foreign(X) else NUMPY
-        return self._inputs(self.encoding_.transform(self._read_frame(X))), source
+        return at_least_one(self.encoding_.transform(self._read_frame(X))), source
 
     def _by_member(self, values: np.ndarray) -> list[np.ndarray]:
         """Of each member, the values of the rows that it has not seen; (repeats, n, ...)."""
@@ -261,8 +262,7 @@ class BaseTabular(Inspection, OnDevice):
     def _predict_inputs(self, x: np.ndarray, kind: str = "predict") -> np.ndarray:
         """The mean prediction of all members, (n, n_out); or each one's outputs, members first."""
         backend, found = self._backend, list[np.ndarray]()
-        for i, weight in enumerate(self._weights):
-            theta, buffers = self._arrays[f"theta_{i}"], self._arrays[f"buffers_{i}"]
+        for theta, buffers, weight in self._kept():
             if backend is NUMPY:  # a row's prediction does not depend on those beside it
                 theta, buffers = (a.astype(np.float64) for a in (theta, buffers))
             with backend.device_context(), np.errstate(all="ignore"):

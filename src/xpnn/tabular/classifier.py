@@ -166,7 +166,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             In X's library and on its device where X is an array, else NumPy.
         """
         probability, source = self._mean_prediction(X)
-        return source.asarray(tempered(probability, self.temperature_))
+        return source.asarray(self._in_words(probability))
 
     def predict_log_proba(self, X: Any) -> Array:
         """Predict the logarithm of each class's probability.
@@ -180,7 +180,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         array of shape (n_samples, n_classes)
         """
         probability, source = self._mean_prediction(X)
-        return source.asarray(np.log(tempered(probability, self.temperature_)))
+        return source.asarray(np.log(self._in_words(probability)))
 
     def predict(self, X: Any) -> Any:
         """Predict classes.

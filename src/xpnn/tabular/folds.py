@@ -48,16 +48,13 @@ def member_rows(folds: np.ndarray, count: int) -> np.ndarray:
     Returns
     -------
     ndarray of int64, shape (k, repeats * count)
-        A member with a row less than the others has its first row twice. With one fold all rows.
+        A member with a row less than the others has its first row twice.
 
     Examples
     --------
     >>> member_rows(np.array([[0, 1, 1]]), 2).T.tolist()
     [[1, 2], [0, 0]]
     """
-    n = folds.shape[1]
-    if count == 1:
-        return np.tile(np.arange(n)[:, None], (1, len(folds)))
     own = [np.flatnonzero(repeat != f) for repeat in folds for f in range(count)]
     most = max(map(len, own))
     return np.stack([np.concatenate([rows, rows[: most - len(rows)]]) for rows in own], axis=1)

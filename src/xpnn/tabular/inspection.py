@@ -29,8 +29,7 @@ class Inspection:
     importance_: dict[str, tuple[float, float]]
     _task: Task
     _folds: np.ndarray
-    _weights: list[float]
-    _arrays: dict[str, Any]
+    _kept: Any
     _backend: Any
     _n_out: int
     _read_inputs: Any
@@ -117,7 +116,6 @@ class Inspection:
         check_is_fitted(self)
         layer, names = self.network_.layers[0], self.encoding_.names
         at = names.index(column) if column in names else len(names)
-        kept = int(np.argmax(self._weights))
         if not isinstance(layer, PeriodicEmbedding) or at >= layer.embedded:
             embedded = names[: getattr(layer, "embedded", 0)]
             raise ValueError(
@@ -132,7 +130,8 @@ class Inspection:
         grid = spread.center + z / (spread.factor or 1.0)
         x = np.zeros((200, layer.n_in))
         x[:, at] = spread(grid)
-        theta = np.asarray(self._backend.to_numpy(self._arrays[f"theta_{kept}"]), np.float64)
+        heaviest = max(self._kept(), key=lambda kept: kept.weight)
+        theta = np.asarray(self._backend.to_numpy(heaviest.theta), np.float64)
         parts = self.network_.layout.by_layer(theta, np, len(self.network_.layers))[0]
         own = {name: a[member] for name, a in parts.items()}
         out, *_ = layer.forward(own, {}, x, EVALUATE, np)
@@ -146,8 +145,7 @@ class Inspection:
             if folds is None:
                 return score_of(self._predict_inputs(x), task)
             prediction = np.zeros((len(x), self._n_out))
-            for i, weight in enumerate(self._weights):
-                theta, buffers = self._arrays[f"theta_{i}"], self._arrays[f"buffers_{i}"]
+            for theta, buffers, weight in self._kept():
                 raw = held_outputs(self.network_, theta, buffers, x, folds, self._backend)
                 prediction += weight * mean_prediction(raw, task, self.network_)
             return score_of(prediction, task)

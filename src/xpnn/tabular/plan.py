@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnn.parts.schedules import Progress
+from xpnn.parts.schedules import Progress, coslog
 from xpnn.training.callbacks import EpochEnd
 
 _CYCLES = 4
@@ -75,15 +75,12 @@ class Plan:
         self.valleys: list[Valley] = []
 
     def rate(self, base: float, progress: Progress) -> float:
-        """One hump a cycle, whose first half is the shorter.
-
-        With r from 0 to 1 over a cycle it is base (1 - cos(2 pi log2(1 + r))) / 2: that of
-        `xpnn.schedules` "coslog", with cycles that end where epochs do.
-        """
-        per_epoch = progress.total_steps / max(progress.total_epochs, 1)
-        length = (self.ends[0] - self.from_epoch) * per_epoch if self.ends else 1.0
-        r = (progress.step + 0.5 - self.from_epoch * per_epoch) / length
-        return base * 0.5 * (1.0 - math.cos(2.0 * math.pi * math.log2(1.0 + min(max(r, 0.0), 1.0))))
+        """One cycle of `xpnn.schedules` "coslog" at a time, which ends where an epoch does."""
+        per_epoch = progress.total_steps // max(progress.total_epochs, 1)
+        epochs = self.ends[0] - self.from_epoch if self.ends else 1
+        step = progress.step - self.from_epoch * per_epoch
+        of_cycle = progress._replace(step=step, total_steps=epochs * per_epoch)
+        return coslog(base, of_cycle, cycles=1.0)
 
     def __call__(self, end: EpochEnd) -> bool:
         """After an epoch; True when nothing more is to come."""

@@ -84,7 +84,7 @@ def make_recipe(
     if classes and n < 6000:
         width *= 2
     steps = min(max(64 * n / batch, 1000), 6000)
-    own = max(1, n - n // max(folds, 2))
+    own = n - n // folds  # rows of a member
     batch = min(batch, own)
     return Recipe(
         hidden=(width, width) if hidden is None else hidden,
