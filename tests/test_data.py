@@ -10,6 +10,7 @@ from xpnn.network import Dense, Network
 from xpnn.steps.reference import gather
 from xpnn.steps.rules import Batch, Rows
 from xpnn.training import data as data_module
+from xpnn.training.data import placed
 
 pytestmark = pytest.mark.own_context
 
@@ -23,8 +24,8 @@ def batch_of(data, order, first, size):
     """A batch as the loop takes it."""
     with data.backend.device_context():
         if not data.resident:
-            return data.fetch(data.place(order), first, size)
-        rows = Rows(Batch(*data.arrays), data.place(order), first, size)
+            return data.fetch(order, first, size)
+        rows = Rows(Batch(*data.arrays), placed(order, data.backend), first, size)
         return gather(rows, size, data.backend.xp)
 
 

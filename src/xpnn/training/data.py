@@ -1,6 +1,6 @@
 """Rows on their way to the device: moved once where they fit, streamed by batches where not."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ from xpnn.arrays.compiling import compiled_method
 from xpnn.arrays.typing import Array, DType, Namespace
 from xpnn.parts.losses import built_in
 from xpnn.steps.inference import host_outputs
+from xpnn.steps.rules import Batch
+from xpnn.training.portions import Draw, Portion
 
 # Training needs room beside the data; data above this part of the free memory is streamed.
 _RESIDENT_FRACTION = 0.5
@@ -80,14 +82,25 @@ class Dataset:
             a = a.toarray()
         return self.backend.asarray(a, dtype=self.dtype if real or _is_floating(a) else None)
 
-    def place(self, order: np.ndarray | None) -> Array | None:
-        """An epoch's order where batches are gathered: the one transfer of an epoch."""
-        if order is None or not self.resident:
-            return order
-        if self.backend.name == "numpy":
-            return order
-        wide = "int64" in self.backend.dtypes
-        return self.backend.asarray(order, dtype="int64" if wide else "int32")
+    def portions(self, draw: Draw, size: int, *, whole: bool) -> Generator[Portion]:
+        """An epoch, as steps take it: all rows at once, or a batch at a time.
+
+        Parameters
+        ----------
+        draw : Draw
+        size : int
+            Rows of a batch.
+        whole : bool
+            Whether the steps gather the batches themselves.
+        """
+        order, steps = draw.order(self.n, self.rows), -(-self.n // size)
+        if whole:  # the order is the one transfer of an epoch
+            order = placed(order, self.backend) if self.resident else order
+            yield Portion(Batch(*self.arrays), order, 0, steps)
+            return
+        for start in range(0, self.n, size):
+            batch = self.fetch(order, start, min(size, self.n - start))
+            yield Portion(Batch(*batch), None, 0, 1)
 
     def check_labels(self, loss: Any, n_classes: int) -> None:
         """Refuse class numbers that a network with so many outputs does not have.
@@ -125,6 +138,13 @@ class Dataset:
             weight = weight[at] if weight.ndim < 2 else np.take_along_axis(weight, at, 0)
         targets = np.stack([y[at[:, m]] for m in range(at.shape[1])])
         return self._moved(np.stack(own), targets, weight)
+
+
+def placed(order: np.ndarray | None, backend: Backend) -> Array | None:
+    """Row numbers where batches are gathered."""
+    if order is None or backend.name == "numpy":
+        return order
+    return backend.asarray(order, dtype="int64" if "int64" in backend.dtypes else "int32")
 
 
 def is_sparse(x: Any) -> bool:

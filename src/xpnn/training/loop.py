@@ -7,21 +7,23 @@ caller has no more use for it.
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 from array_api_compat import device
 
 from xpnn._warnings import warn_user
-from xpnn.arrays.random import SHUFFLE, host_generator, step_keys
+from xpnn.arrays.random import step_keys
 from xpnn.arrays.typing import Array
 from xpnn.model.network import Network, make_groups
 from xpnn.parts.schedules import Progress
 from xpnn.steps.choice import Fit, training_steps
-from xpnn.steps.rules import Batch, Carry, Rows, Rules, Steps
+from xpnn.steps.rules import Carry, Rows, Rules, Steps
 from xpnn.training.callbacks import Callback, Callbacks, EpochEnd
 from xpnn.training.data import Dataset
 from xpnn.training.interrupt import interruptible
+from xpnn.training.portions import Draw, Portion
 from xpnn.training.state import (
     DivergedError,
     Outcome,
@@ -149,39 +151,35 @@ class _Run:
     def epoch(self, interrupted: Callable[[], bool]) -> bool:
         """All batches once; False when Ctrl-C ended it between two steps."""
         s, c, data, xp = self.state, self.config, self.data, self.xp
-        order = data.place(self._shuffled() if c.shuffle else data.rows)
-        n_steps = -(-data.n // c.batch_size)
-        keys = self._keys(n_steps)
+        keys = self._keys(-(-data.n // c.batch_size))
         self.total = xp.zeros((), dtype=s.theta.dtype, device=device(s.theta))
         self.rate = c.schedule(c.learning_rate, self.progress())
-        stride = self.stride
-        for i in range(0, n_steps, stride):
-            if interrupted():
-                return False
-            rates = self._coefficients(i, min(stride, n_steps - i))
-            words = None if keys is None else keys[i : i + stride]
-            start = i * c.batch_size
-            carry = Carry(s.theta, s.buffers, s.moments, self.total)
-            if self.resident:
-                rows = Rows(Batch(*data.arrays), order, start, c.batch_size)
-                carry = self.steps.on_rows(carry, rows, words, rates)
-            else:
-                batch = Batch(*data.fetch(order, start, min(c.batch_size, data.n - start)))
-                key = None if words is None else words[0]
-                carry = self.steps.on_batch(carry, batch, key, rates[0])
-            s.theta, s.buffers, s.moments, self.total = carry
+        members = self.network.members if c.own_rows else 1
+        draw = Draw(s.seed, s.epoch, members, c.shuffle)
+        i = 0
+        with closing(data.portions(draw, c.batch_size, whole=self.resident)) as portions:
+            for portion in portions:
+                for k in range(0, portion.steps, self.stride):
+                    if interrupted():
+                        return False
+                    count = min(self.stride, portion.steps - k)
+                    self._advance(portion, k, None if keys is None else keys[i : i + count], i)
+                    i += count
         s.epoch, s.samples = s.epoch + 1, s.samples + data.n
         return True
 
-    def _shuffled(self) -> np.ndarray:
-        """An epoch's order of the rows; of each member's own, one a member: (n, members)."""
-        s, n, rows = self.state, self.data.n, self.data.rows
-        if rows is None and (not self.config.own_rows or self.network.members == 1):
-            return host_generator(s.seed, SHUFFLE, s.epoch).permutation(n)
-        members = range(self.network.members)
-        draws = [host_generator(s.seed, SHUFFLE, s.epoch, m).permutation(n) for m in members]
-        orders = np.stack(draws, axis=1)
-        return orders if rows is None else np.take_along_axis(rows, orders, axis=0)
+    def _advance(self, portion: Portion, k: int, words: Any, i: int) -> None:
+        """Steps of the portion from its `k`-th on, the epoch's `i`-th; one for each key."""
+        s, size = self.state, self.config.batch_size
+        rates = self._coefficients(i, min(self.stride, portion.steps - k))
+        carry = Carry(s.theta, s.buffers, s.moments, self.total)
+        if self.resident:
+            rows = Rows(portion.batch, portion.order, portion.start + k * size, size)
+            carry = self.steps.on_rows(carry, rows, words, rates)
+        else:
+            key = None if words is None else words[0]
+            carry = self.steps.on_batch(carry, portion.batch, key, rates[0])
+        s.theta, s.buffers, s.moments, self.total = carry
 
     def _coefficients(self, first: int, count: int) -> list[tuple[float, ...]]:
         """The optimizer's scalars of the epoch's steps from `first` on; these count as done."""
