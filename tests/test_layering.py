@@ -25,7 +25,7 @@ FLOORS = (
     ("steps",),
     ("training",),
     ("files", "tables"),
-    ("cli", "command", "estimators", "neurons", "perceptron", "plotting", "tabular"),
+    ("cli", "command", "estimators", "exchange", "neurons", "perceptron", "plotting", "tabular"),
     ("__init__", *PUBLIC),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

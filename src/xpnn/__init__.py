@@ -4,6 +4,7 @@ The arrays decide where it runs: NumPy on a laptop, CuPy on a CUDA GPU, PyTorch,
 library that array-api-compat knows.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from xpnn._version import __version__
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         load,
         to_device,
     )
+    from xpnn.exchange import from_sklearn, to_sklearn
 
 __all__ = [
     "Activation",
@@ -61,6 +63,7 @@ __all__ = [
     "__version__",
     "backend_of",
     "devices",
+    "from_sklearn",
     "get_activation",
     "get_backend",
     "get_initializer",
@@ -71,16 +74,18 @@ __all__ = [
     "save",
     "to_device",
     "to_numpy",
+    "to_sklearn",
     "use_device",
 ]
+
+_EXCHANGE = ("from_sklearn", "to_sklearn")
 
 
 def __getattr__(name: str) -> Any:
     """Import an estimator when it is asked for: scikit-learn brings pandas along."""
     if name in __all__:
-        from xpnn import estimators
-
-        value = globals()[name] = getattr(estimators, name)
+        where = "exchange" if name in _EXCHANGE else "estimators"
+        value = globals()[name] = getattr(import_module(f"xpnn.{where}"), name)
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -1,0 +1,18 @@
+"""Models to and from others: scikit-learn, PyTorch, Keras, ONNX and C."""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "from_sklearn": "scikit",
+    "to_sklearn": "scikit",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and with it the library that it exchanges with."""
+    if name in _HOMES:
+        return getattr(import_module(f"xpnn.exchange.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
