@@ -5,9 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from xpnn import Dense, Network, get_loss
+from xpnn import Dense, MLPRegressor, Network, get_loss, get_optimizer
 from xpnn.model.normalization import EPSILON, MOMENTUM
 from xpnn.network import multilayer_perceptron
+from xpnn.training.data import Dataset
+from xpnn.training.loop import train
+from xpnn.training.state import TrainingConfig, TrainingState
 
 LOSS = get_loss("half_squared_error")
 
@@ -80,12 +83,49 @@ def test_running_statistics_follow_batches():
         np.testing.assert_allclose(new[name], (1 - MOMENTUM) * old[name] + MOMENTUM * seen)
 
 
-def test_one_row_has_no_variance_to_remember():
+def test_one_row_goes_by_the_running_statistics():
     net, theta, buffers, x, y = make("batch")
-    value, gradient, new = net.loss_and_gradient(theta, buffers, x[:1], y[:1], None, LOSS, np)
-    assert np.isfinite(value)
-    assert np.isfinite(gradient).all()
-    np.testing.assert_array_equal(new, buffers)
+    how = (theta, buffers, x[:1], y[:1], None, LOSS, np)
+    found, expected = (net.loss_and_gradient(*how, train=train) for train in (True, False))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.own_context
+@pytest.mark.parametrize("rest", [1, 2])
+def test_a_short_last_batch_counts_by_its_size(target_any, rest):
+    """Compared with steps by hand, at a rate so low that weights stay."""
+    t, (net, theta, buffers, x, _) = target_any, make("batch")
+    x = np.random.default_rng(1).normal(size=(8 + rest, 3))
+    rule = {"optimizer": get_optimizer("sgd"), "learning_rate": 1e-30, "shuffle": False}
+    config = TrainingConfig(loss=LOSS, epochs=1, batch_size=8, **rule)
+    backend, dtype = t.backend, t.dtype_name
+    start = TrainingState(*(t.asarray(a) for a in (theta, buffers)), (), seed=0)
+    rows = (t.asarray(a) for a in (x, np.zeros((8 + rest, 2))))
+    data = Dataset(*rows, None, backend, backend.float_dtype(dtype))
+    expected = buffers
+    for batch, share in ((x[:8], 1.0), (x[8:], rest / 8)):
+        y = np.zeros((len(batch), 2))
+        *_, new = net.loss_and_gradient(theta, expected, batch, y, None, LOSS, np)
+        expected = expected + share * (new - expected)
+    t.assert_close(train(net, start, data, config).buffers, expected)
+
+
+def test_batches_of_one_row():
+    x, y = np.random.default_rng(0).normal(size=(33, 2)), np.arange(33.0)
+    about = {"hidden_layer_sizes": 4, "normalization": "batch", "max_iter": 2, "random_state": 0}
+    cure = r"batch_size=2 or more.*normalization='layer'"
+    for model, n in ((MLPRegressor(batch_size=1, **about), 33), (MLPRegressor(**about), 1)):
+        with pytest.raises(ValueError, match=cure):
+            model.fit(x[:n], y[:n])
+    with pytest.raises(ValueError, match="One row has no variance"):
+        MLPRegressor(solver="lbfgs", **about).fit(x[:1], y[:1])
+    model = MLPRegressor(**about).partial_fit(x, y)
+    before = model.predict(x)
+    with pytest.warns(UserWarning, match=cure):
+        model.partial_fit(x[:1], y[:1])
+    assert (model.predict(x) != before).any()
+    assert len(np.unique(MLPRegressor(batch_size=32, **about).partial_fit(x, y).predict(x))) == 33
 
 
 @pytest.mark.parametrize(("kind", "statistics"), [("batch", 18), ("layer", 0)])

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,6 +18,7 @@ from xpnn.estimators._checks import check_parameters
 from xpnn.estimators._coefs import count_layers
 from xpnn.estimators._fitted import FittedNetwork
 from xpnn.estimators._heldout import (
+    Role,
     Rows,
     make_monitor,
     make_validation,
@@ -44,16 +45,14 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
     """A multi-layer perceptron with scikit-learn's interface."""
 
     _moments_of: type | None  # the optimizer whose moments the state holds
+    _fewest_scored: ClassVar = 1  # rows that a score is defined for
     _output: ClassVar = "forward"  # what is predicted from: raw outputs, or "predict"
 
     # -- what a subclass says ------------------------------------------------------------------
 
     @abstractmethod
-    def _read_target(self, y: Any, x: Any, *, first: bool, classes: Any, warm: bool = False) -> Any:
-        """Check y; set what is known of the outputs; return the loss's target.
-
-        `warm`: a warm start, which needs the same classes as before.
-        """
+    def _read_target(self, y: Any, x: Any, role: Role, classes: Any = None) -> Any:
+        """Check y; set what is known of the outputs; return the loss's target."""
 
     @abstractmethod
     def _resolve_loss(self) -> Loss:
@@ -170,8 +169,8 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         x, source = read_features(self, X, reset=first)
         if not first:
             self._check_place(source, method)
-        warm = not first and method == "fit"
-        target = self._read_target(y, x, first=first, classes=classes, warm=warm)
+        role: Role = "first" if first else "warm" if method == "fit" else "later"
+        target = self._read_target(y, x, role, classes)
         weight = self._row_weight(read_weight(sample_weight, x), target)
         return Rows(x, target, weight), source
 
@@ -262,7 +261,8 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         backend, loss = self._backend, self._resolve_loss()
         optimizer = None if self.solver == "lbfgs" else settings.make_optimizer(self)
         stopping = bool(self.early_stopping) and held_out is not None and optimizer is not None
-        monitor = make_monitor(self, held_out=held_out is not None, stopping=stopping)
+        n_held = None if held_out is None else int(held_out.x.shape[0])
+        monitor = make_monitor(self, n_held=n_held, stopping=stopping)
         config = settings.make_config(
             self,
             int(rows.x.shape[0]),
@@ -352,7 +352,12 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         -------
         float
             For multilabel the fraction of rows that are right in every label; for several
-            outputs the mean of their R2.
+            outputs the mean of their R2. R2 of a single row is NaN, with a warning.
+
+        Raises
+        ------
+        ValueError
+            For a `y` of another kind than that of `fit`.
         """
         output, _ = self._outputs(X, "score")
         weight = read_weight(sample_weight, output)
@@ -364,7 +369,12 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         rows = Dataset(output, truth, weight, backend, widest)
         raw, truth, weight = rows.arrays
         with backend.device_context(), np.errstate(all="ignore"):
-            return float(self._device_score(raw, truth, weight, backend.xp))
+            found = float(self._device_score(raw, truth, weight, backend.xp))
+        if rows.n < self._fewest_scored:
+            warn_user(
+                "R^2 score is not well-defined with less than two samples.", UndefinedMetricWarning
+            )
+        return found
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,8 +1,9 @@
 """Rows held out: split off or given, and what is measured on them after each epoch."""
 
+import math
 from collections.abc import Callable
 from copy import copy
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -22,6 +23,11 @@ from xpnn.training.data import Dataset, predict_in_chunks
 from xpnn.training.work import Work
 
 _BUILT_IN = ("loss", "val_loss", "val_score")
+
+
+Role = Literal["first", "warm", "later", "held out"]
+"""Whose target is read: a first fit's, which says what the outputs are; a warm start's, which needs
+the same classes; another call's; or that of validation, where a column is as good as a vector."""
 
 
 class Rows(NamedTuple):
@@ -91,27 +97,32 @@ def read_validation(est: Any, validation_data: Any, source: Backend) -> Rows:
             f"X and validation_data must use the same namespace and device, got {source} and "
             f"{place}; move one of them, as with get_backend({source.name!r}).asarray(X)."
         )
-    target = est._read_target(y, x, first=False, classes=None)
+    target = est._read_target(y, x, "held out")
     weight = read_weight(rest[0] if rest else None, x)
     check_weight_range(weight, est._dtype)
     return Rows(x, target, weight)
 
 
-def make_monitor(est: Any, *, held_out: bool, stopping: bool) -> Monitor:
-    """What the parameter `monitor` stands for.
+def make_monitor(est: Any, *, n_held: int | None, stopping: bool) -> Monitor:
+    """What the parameter `monitor` stands for, with so many rows held out (None: none at all).
 
     Raises
     ------
     ValueError
-        For a metric of held-out rows where there are none, or an unknown scorer.
+        For a metric of held-out rows where there are too few, or an unknown scorer.
     """
     spec = est.monitor
     if spec == "auto":
-        return Monitor("val_score" if stopping else "loss")
-    if spec != "loss" and not held_out:
+        spec = "val_score" if stopping else "loss"
+    if spec != "loss" and n_held is None:
         raise ValueError(
             f"monitor={spec!r} is measured on rows held out, and there are none: pass "
             "validation_data=(X, y), or early_stopping=True to fit."
+        )
+    if spec == "val_score" and n_held < est._fewest_scored:
+        raise ValueError(
+            f"R2 needs two validation rows or more, got {n_held}: pass more in validation_data, or "
+            "take monitor='val_loss'."
         )
     if spec in _BUILT_IN:
         return Monitor(spec)
@@ -170,8 +181,17 @@ def _scorer_of(
     if hasattr(est, "_labels"):
         view.classes_ = est._labels.classes
 
+    known: list[float] = []
+
     def score(theta: Array, buffers: Array) -> dict[str, float]:
         view._state = view._state.with_weights((theta, buffers, ()))
-        return {monitor.name: float(monitor.scorer(view, x, y, **weight))}  # type: ignore[misc]
+        found = float(monitor.scorer(view, x, y, **weight))  # type: ignore[misc]
+        if math.isnan(found) and not known:
+            raise ValueError(
+                f"monitor={est.monitor!r} is nan for the {x.shape[0]} rows held out, which cannot "
+                "improve: take another one, such as 'val_loss', or pass more in validation_data."
+            )
+        known[:] = [found]
+        return {monitor.name: found}
 
     return score

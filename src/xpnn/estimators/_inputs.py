@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import is_array_api_obj, is_numpy_array
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 
+from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.training.data import is_sparse
@@ -193,8 +195,12 @@ def check_weight_range(weight: Any, dtype: str) -> None:
         )
 
 
-def read_target(estimator: Any, y: Any, x: Any, *, numeric: bool) -> np.ndarray | Array:
+def read_target(
+    estimator: Any, y: Any, x: Any, *, numeric: bool, warn: bool = True
+) -> np.ndarray | Array:
     """Check `y`: as many finite entries as `x` has rows, one- or two-dimensional.
+
+    A single column comes back as a vector.
 
     Parameters
     ----------
@@ -204,6 +210,8 @@ def read_target(estimator: Any, y: Any, x: Any, *, numeric: bool) -> np.ndarray 
     numeric : bool
         Whether a number is needed (regression). Then an array of another library stays where
         it is; labels always come to the host, once.
+    warn : bool, default=True
+        Whether to warn of a single column, as scikit-learn does in `fit` and not in `score`.
     """
     if y is None:
         raise ValueError(
@@ -233,7 +241,15 @@ def read_target(estimator: Any, y: Any, x: Any, *, numeric: bool) -> np.ndarray 
     if y.ndim not in (1, 2):
         raise ValueError(f"y should be a 1d or 2d array, got an array of shape {y.shape} instead.")
     check_consistent_length(x, y) if not is_foreign(x) else _check_length(x, y)
-    return y
+    if y.ndim == 1 or y.shape[1] != 1:
+        return y
+    if warn and not is_foreign(y):
+        warn_user(
+            "A column-vector y was passed when a 1d array was expected. Please change the shape "
+            "of y to (n_samples,), for example using ravel().",
+            DataConversionWarning,
+        )
+    return y[:, 0]
 
 
 def _check_length(x: Array, y: Any) -> None:

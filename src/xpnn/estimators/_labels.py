@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import (
     check_classification_targets,
     type_of_target,
@@ -40,7 +40,6 @@ class Labels:
     @classmethod
     def of(cls, y: np.ndarray, classes: Any = None) -> "Labels":
         """The labels of a target, or of the classes that later targets will have."""
-        y = flat(y)
         found = _whole_numbers(y) if classes is None else None
         if found is not None:
             return cls("binary" if len(found) <= 2 else "multiclass", found)
@@ -76,14 +75,8 @@ class Labels:
         ValueError
             For a label that is not among the classes.
         """
-        y = flat(y)
         if self.kind == "multilabel":
-            if y.ndim != 2 or y.shape[1] != len(self.classes):
-                raise ValueError(
-                    f"y has shape {y.shape}, but the network was built for "
-                    f"{len(self.classes)} labels a sample."
-                )
-            return (y != 0).astype(np.int64)
+            return self._indicators(y)
         if y.ndim != 1:
             raise ValueError(f"y should be a 1d array, got an array of shape {y.shape} instead.")
         if _plain(y) and _plain(self.classes):
@@ -98,6 +91,22 @@ class Labels:
                 f"`self.classes_` has {self.classes}. 'y' has {found}."
             )
         return np.searchsorted(self.classes, y).astype(np.int64)
+
+    def _indicators(self, y: np.ndarray) -> np.ndarray:
+        """0 and 1 of shape (n, n_labels), of a multilabel target."""
+        if y.ndim != 2 or y.shape[1] != len(self.classes):
+            raise ValueError(
+                f"y has shape {y.shape}, but the network was built for {len(self.classes)} labels "
+                "a sample: a column of 0 and 1 for each."
+            )
+        right = y.dtype.kind in "biuf" and ((y == 0) | (y == 1)).all()
+        if not right:
+            wrong = next(v for v in y.ravel().tolist() if v not in (0, 1))
+            raise ValueError(
+                f"y holds {wrong!r}, but several labels a sample are columns of 0 and 1: encode "
+                "names with sklearn.preprocessing.MultiLabelBinarizer."
+            )
+        return y.astype(np.int64)
 
     def target(self, codes: np.ndarray, *, margin: bool) -> np.ndarray:
         """What a loss takes: class numbers, or a column an output; -1 and 1 for a margin."""
@@ -168,10 +177,23 @@ class Labels:
         return get_activation("sigmoid").value(z, xp)
 
     def compare(self, y: np.ndarray) -> Any:
-        """Class numbers for scoring: a label that is not among the classes is -1."""
-        y = flat(y)
+        """Class numbers for scoring: a label that is not among the classes is -1.
+
+        Raises
+        ------
+        ValueError
+            For a target of another kind, as of scikit-learn's metrics.
+        """
         if self.kind == "multilabel":
-            return (y != 0).astype(np.int64)
+            return self._indicators(y)
+        if y.ndim != 1 or (y.dtype.kind == "f" and (y != np.floor(y)).any()):
+            raise ValueError(
+                f"Classification metrics can't handle a mix of {type_of_target(y)} and {self.kind} "
+                f"targets: y has shape {y.shape} and begins with {y[:1].tolist()[0]!r}, but these "
+                f"are labels such as {self.classes[-1:].tolist()[0]!r}, one a sample. Take the "
+                "label of one-hot rows by y.argmax(axis=1); numbers on a scale are scored by an "
+                "MLPRegressor."
+            )
         if (y.dtype.kind in "OUST") == self.numeric:
             unique_labels(self.classes, y)  # raises for strings beside numbers
         position = np.minimum(np.searchsorted(self.classes, y), len(self.classes) - 1)
@@ -193,7 +215,7 @@ class Labels:
 
     def check_same(self, y: np.ndarray) -> None:
         """Refuse a warm start with other classes, as scikit-learn does."""
-        found = unique_labels(flat(y))
+        found = unique_labels(y)
         if self.kind != "multilabel" and set(found) != set(self.classes):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous "
@@ -243,11 +265,6 @@ def check_incremental(labels: Labels | None, class_weight: Any, y: Any, classes:
         raise ValueError("classes must be passed on the first call to partial_fit.")
     if labels is not None and classes is not None:
         labels.check_classes(classes)
-
-
-def flat(y: np.ndarray) -> np.ndarray:
-    """A column as a vector, with scikit-learn's warning; other targets unchanged."""
-    return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
 
 def _plain(y: np.ndarray) -> bool:

@@ -11,6 +11,7 @@ from xpnn.arrays.backend import Backend, backend_of
 from xpnn.arrays.typing import Array
 from xpnn.estimators import _checks as checks
 from xpnn.estimators._base import BaseMLP
+from xpnn.estimators._heldout import Role
 from xpnn.estimators._inputs import NUMPY, is_foreign, read_target
 from xpnn.estimators._labels import CLASS_LOSSES, Labels, check_incremental, weigh_classes
 from xpnn.estimators._parameters import NetworkParameters
@@ -84,8 +85,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Probability of dropping a feature in training.
     normalization : {"batch", "layer"}, default=None
         Of each hidden layer, between its affine map and its activation. A batch contributes a
-        tenth to the running statistics that "batch" predicts with. `intercepts_` are the shifts
-        after the normalization.
+        tenth to the running statistics that "batch" predicts with, a short last one less.
+        `intercepts_` are the shifts after the normalization.
     l1 : float, default=0.0
         L1 penalty on the weights, divided by the batch's size.
     weight_decay : float, default=0.01
@@ -213,13 +214,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     # -- targets ----------------------------------------------------------------------------------
 
-    def _read_target(self, y: Any, x: Any, *, first: bool, classes: Any, warm: bool = False) -> Any:
-        host = read_target(self, y, x, numeric=False)
-        if first:
+    def _read_target(self, y: Any, x: Any, role: Role, classes: Any = None) -> Any:
+        host = read_target(self, y, x, numeric=False, warn=role != "held out")
+        if role == "first":
             self._labels = Labels.of(host, classes)
             self.n_outputs_ = self._labels.n_outputs
             self._place_classes(backend_of(x) if is_foreign(x) else None)
-        if warm:
+        if role == "warm":
             self._labels.check_same(host)
         return self._labels.target(self._labels.encode(host), margin=self._has_margins())
 
@@ -239,7 +240,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._labels.names(self._scored(target))
 
     def _read_scored(self, y: Any, x: Any) -> Any:
-        return self._labels.compare(read_target(self, y, x, numeric=False))
+        return self._labels.compare(read_target(self, y, x, numeric=False, warn=False))
 
     def _stratify(self, target: Any) -> Any:
         return self._labels.strata(self._scored(target), self.validation_fraction)

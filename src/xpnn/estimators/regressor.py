@@ -11,8 +11,8 @@ from xpnn.arrays.backend import backend_of, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.estimators._base import BaseMLP
 from xpnn.estimators._checks import CALLABLE, Checks, among, check_parameters, instance, number
+from xpnn.estimators._heldout import Role
 from xpnn.estimators._inputs import read_target
-from xpnn.estimators._labels import flat
 from xpnn.estimators._parameters import NetworkParameters
 from xpnn.model.layout import Group
 from xpnn.parts import metrics
@@ -118,8 +118,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ) -> None:
         self._store(locals())
 
-    def _read_target(self, y: Any, x: Any, *, first: bool, classes: Any, warm: bool = False) -> Any:
-        target = self._columns(y, x, first=first)
+    def _read_target(self, y: Any, x: Any, role: Role, classes: Any = None) -> Any:
+        target = self._columns(y, x, role)
         if self._resolve_loss().name == "poisson":
             backend = backend_of(target)
             with backend.device_context():
@@ -128,13 +128,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                 raise ValueError("loss='poisson' needs y of at least 0, got negative values.")
         return target
 
-    def _columns(self, y: Any, x: Any, *, first: bool) -> Any:
+    def _columns(self, y: Any, x: Any, role: Role) -> Any:
         """Numbers of shape (n_samples, n_outputs)."""
-        y = read_target(self, y, x, numeric=True)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = flat(y) if isinstance(y, np.ndarray) else y[:, 0]
+        y = read_target(self, y, x, numeric=True, warn=role != "held out")
         n_outputs = 1 if y.ndim == 1 else int(y.shape[1])
-        if first:
+        if role == "first":
             self.n_outputs_, self._vector = n_outputs, y.ndim == 1
         elif n_outputs != self.n_outputs_:
             raise ValueError(
@@ -158,6 +156,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             )
         return get_loss(self.loss)
 
+    _fewest_scored = 2  # R2 compares with their mean
+
     def _scored(self, target: Any) -> Any:
         return target
 
@@ -166,7 +166,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return host[:, 0] if self._vector else host
 
     def _read_scored(self, y: Any, x: Any) -> Any:
-        return self._columns(y, x, first=False)
+        return self._columns(y, x, "held out")
 
     def _combined(self, raw: Array, xp: Any) -> Array:
         return self.network_.linked(raw, xp)

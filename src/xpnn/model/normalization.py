@@ -42,7 +42,7 @@ def normalize(
     saved : Normalized
     running : dict
         The new running statistics; empty for "layer", out of training, and for a batch of one
-        row, which has no variance.
+        row: it has no variance, and is normalized by the running statistics too.
 
     References
     ----------
@@ -51,7 +51,8 @@ def normalize(
 
     J. L. Ba, J. R. Kiros and G. E. Hinton (2016), "Layer normalization".
     """
-    fixed, running = kind == "batch" and not train, {}
+    n, running = u.shape[-2], dict[str, Array]()
+    fixed = kind == "batch" and (not train or n == 1)
     if fixed:
         unit, variance = u - rowwise(state["mean"]), rowwise(state["variance"])
     else:
@@ -59,8 +60,7 @@ def normalize(
         mean = xp.mean(u, axis=axis, keepdims=True)
         unit = u - mean
         variance = xp.mean(unit * unit, axis=axis, keepdims=True)
-        n = u.shape[-2]
-        if kind == "batch" and n > 1:
+        if kind == "batch":
             seen = {"mean": mean[..., 0, :], "variance": variance[..., 0, :] * (n / (n - 1))}
             running = {k: (1.0 - MOMENTUM) * state[k] + MOMENTUM * v for k, v in seen.items()}
     inverse = 1.0 / xp.sqrt(variance + EPSILON)

@@ -65,8 +65,8 @@ def accuracy(predicted: Array, target: Array, weight: Array, xp: Namespace) -> A
 def r2(predicted: Array, target: Array, weight: Array, xp: Namespace) -> Array:
     """Coefficient of determination, the mean over outputs.
 
-    An output whose target is constant counts 1 if it is met exactly and 0 if not, as in
-    scikit-learn.
+    An output whose target is constant counts 1 if it is met exactly and 0 if not; of a single row
+    it is NaN. Both as in scikit-learn.
 
     Parameters
     ----------
@@ -85,6 +85,8 @@ def r2(predicted: Array, target: Array, weight: Array, xp: Namespace) -> Array:
     >>> float(r2(y, y, np.ones(3), np))
     1.0
     """
+    if target.shape[0] < 2:
+        return xp.sum(weight) * np.nan
     w = weight[:, None]
     residual = xp.sum(w * (target - predicted) ** 2, axis=0)
     shifted = target - target[:1, :]  # a constant becomes exactly zero, its mean too

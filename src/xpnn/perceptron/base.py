@@ -23,7 +23,7 @@ from xpnn.estimators._inputs import (
     read_target,
     read_weight,
 )
-from xpnn.estimators._labels import Labels, flat
+from xpnn.estimators._labels import Labels
 from xpnn.parts import metrics
 from xpnn.perceptron.choice import Data, Rule, initial_state, place
 from xpnn.perceptron.fit import Fitted, Held, Plan, fit_problems
@@ -108,7 +108,7 @@ class BasePerceptron(OnDevice):
         check_range(x, dtype)
         check_weight_range(weight, dtype)
         self._backend = backend
-        rows = _Rows(x, codes, weight, host_weight, self._class_weight(flat(host)))
+        rows = _Rows(x, codes, weight, host_weight, self._class_weight(host))
         rule = self._rule(is_sparse(x))
         work = place(backend, rule)
         with work.device_context(), np.errstate(all="ignore"):
@@ -127,7 +127,6 @@ class BasePerceptron(OnDevice):
 
     def _read_labels(self, host: np.ndarray, y: Any, classes: Any, *, again: bool) -> np.ndarray:
         """Class codes of the target; set the classes unless they stand."""
-        host = flat(host)
         if host.ndim != 1:
             raise ValueError(f"y should be a 1d array, got an array of shape {host.shape} instead.")
         given = None if classes is None else np.asarray(to_numpy(classes))

@@ -302,7 +302,7 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         float
         """
         codes, backend, _ = self._codes(X, "score")
-        target = self._labels.compare(read_target(self, y, codes, numeric=False))
+        target = self._labels.compare(read_target(self, y, codes, numeric=False, warn=False))
         weight = read_weight(sample_weight, codes)
         weight = np.ones(codes.shape[0]) if weight is None else weight
         with backend.device_context():

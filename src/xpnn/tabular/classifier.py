@@ -139,7 +139,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         return get_loss("softmax_cross_entropy")
 
     def _task_of(self, x: np.ndarray, y: Any) -> Task:
-        codes = self._labels.encode(read_target(self, y, x, numeric=False))
+        y = read_target(self, _plain(y), x, numeric=False, warn=False)
+        codes = self._labels.encode(y)
         return Task(x, codes, None, codes, self._loss(), True)
 
     def _adopt_outputs(self, probability: np.ndarray, task: Task) -> None:

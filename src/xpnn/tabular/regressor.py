@@ -11,7 +11,6 @@ from xpnn.arrays.backend import to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.estimators._checks import ARRAY_LIKE, NONE, Checks, among
 from xpnn.estimators._inputs import read_target
-from xpnn.estimators._labels import flat
 from xpnn.parts.losses import Loss, get_loss
 from xpnn.tabular.base import BaseTabular
 from xpnn.tabular.calibration import cross_conformal_interval
@@ -109,7 +108,6 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     def _read_task(self, y: Any, n: int, weight: np.ndarray | None) -> tuple[Any, ...]:
         y = np.asarray(to_numpy(read_target(self, y, np.empty((n, 0)), numeric=True)), np.float64)
-        y = flat(y)
         self._vector = y.ndim == 1
         columns = y[:, None] if self._vector else y
         levels = self.quantiles_ = check_levels(self.quantiles)
@@ -144,7 +142,12 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         return np.asarray(values[:, self._middle] if self._vector else values)
 
     def _task_of(self, x: np.ndarray, y: Any) -> Task:
-        y = np.asarray(to_numpy(read_target(self, y, x, numeric=True)), np.float64)
+        y = np.asarray(to_numpy(read_target(self, y, x, numeric=True, warn=False)), np.float64)
+        given, known = 1 if y.ndim == 1 else y.shape[1], len(self._center)
+        if given != known:
+            raise ValueError(
+                f"y has {given} outputs, but this {type(self).__name__} was fitted with {known}."
+            )
         target = (y.reshape(len(x), -1) - self._center) / self._spread
         return Task(x, target, None, target[:, 0], self._loss(), False)
 

@@ -134,6 +134,11 @@ class _Run:
         self.on_batch = CompiledSums(network, config.loss, on_batch) if numpy else on_batch
         self.size = max(1, CHUNK_ELEMENTS // network.widest)
         if state.buffers.shape[0]:
+            if data.n == 1:
+                raise ValueError(
+                    "One row has no variance for normalization='batch': give L-BFGS more rows, or "
+                    "take normalization='layer'."
+                )
             self.size = data.n  # batch normalization: the statistics of all rows
         self.whole = None
         if data.n <= self.size and (data.resident or self.backend.name == "numpy"):

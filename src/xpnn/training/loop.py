@@ -6,7 +6,7 @@ caller has no more use for it.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -119,6 +119,9 @@ class _Run:
         self.validation, self.xp = validation, data.backend.xp
         network.check_activations(state.theta, self.xp)
         data.check_labels(config.loss, network.n_out)
+        self.batch_statistics = bool(network.buffer_layout.size)
+        if self.batch_statistics and min(config.batch_size, data.n) == 1:
+            _check_single_rows(state)
         self.outcome: Outcome = "finished"
         self.good: Weights | None = None
         self.best = state.best_weights
@@ -159,19 +162,22 @@ class _Run:
         i = 0
         with closing(data.portions(draw, c.batch_size, whole=self.resident)) as portions:
             for portion in portions:
-                for k in range(0, portion.steps, self.stride):
+                for k, count in _calls(portion.steps, self.stride, self.batch_statistics):
                     if interrupted():
                         return False
-                    count = min(self.stride, portion.steps - k)
-                    self._advance(portion, k, None if keys is None else keys[i : i + count], i)
+                    words = None if keys is None else keys[i : i + count]
+                    self._advance(portion, k, words, i, count)
                     i += count
         s.epoch, s.samples = s.epoch + 1, s.samples + data.n
         return True
 
-    def _advance(self, portion: Portion, k: int, words: Any, i: int) -> None:
-        """Steps of the portion from its `k`-th on, the epoch's `i`-th; one for each key."""
+    def _advance(self, portion: Portion, k: int, words: Any, i: int, count: int) -> None:
+        """`count` steps of the portion from its `k`-th on, the epoch's `i`-th; one for each key."""
         s, size = self.state, self.config.batch_size
-        rates = self._coefficients(i, min(self.stride, portion.steps - k))
+        rates = self._coefficients(i, count)
+        share = min(1.0, (self.data.n - i * size) / size)
+        short = self.batch_statistics and share < 1.0
+        before = self.xp.asarray(s.buffers, copy=True) if short else None
         carry = Carry(s.theta, s.buffers, s.moments, self.total)
         if self.resident:
             rows = Rows(portion.batch, portion.order, portion.start + k * size, size)
@@ -180,6 +186,8 @@ class _Run:
             key = None if words is None else words[0]
             carry = self.steps.on_batch(carry, portion.batch, key, rates[0])
         s.theta, s.buffers, s.moments, self.total = carry
+        if short:  # it counts by its size in the running statistics
+            s.buffers = before + share * (s.buffers - before)
 
     def _coefficients(self, first: int, count: int) -> list[tuple[float, ...]]:
         """The optimizer's scalars of the epoch's steps from `first` on; these count as done."""
@@ -289,6 +297,24 @@ class _Run:
             theta, buffers, _ = self.best  # the optimizer's moments are the last, as scikit-learn's
             s = s.with_weights((theta, buffers, s.moments), best_weights=None)
         return s
+
+
+def _calls(n_steps: int, stride: int, last_apart: bool) -> Iterator[tuple[int, int]]:
+    """First step and number of steps of each call; the last step alone where that is asked for."""
+    together = n_steps - last_apart
+    for i in range(0, together, stride):
+        yield i, min(stride, together - i)
+    if last_apart:
+        yield together, 1
+
+
+def _check_single_rows(state: TrainingState) -> None:
+    """Batches of one row move no running statistics: warn, or refuse where nothing has yet."""
+    what = "A batch of one row has no variance for normalization='batch'"
+    cure = "take batch_size=2 or more (and more rows a call), or normalization='layer'"
+    if state.step == 0:
+        raise ValueError(f"{what}: {cure}.")
+    warn_user(f"{what}, and goes by the running statistics, which stay as they are: {cure}.")
 
 
 def _apart(theta: Array, moments: tuple[Array, ...], xp: Any) -> tuple[Array, ...]:

@@ -71,6 +71,14 @@ WIDE static void multiply_rows(real *restrict u, const real *restrict factor, in
         for (int64_t j = 0; j < units; j++) u[j] *= factor[j];
 }
 
+/* unit of batch normalization by its running statistics, in place of u. */
+static void normalize_by_running(const real *statistics, real *u, real *factor, int64_t rows,
+                                 int64_t units) {
+    subtract_from_rows(u, statistics, rows, units);
+    for (int64_t j = 0; j < units; j++) factor[j] = 1 / ROOT(statistics[units + j] + EPSILON);
+    multiply_rows(u, factor, rows, units);
+}
+
 /* du in place of dz, of layer normalization. */
 WIDE static void normalized_rows_back(real *restrict g, const real *restrict unit,
                                       const real *restrict scale, const real *restrict inverse,

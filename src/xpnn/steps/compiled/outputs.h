@@ -31,14 +31,6 @@ static int64_t numbers_of_part(const plan *p, int64_t block) {
     return 2 * block * wide + spare;
 }
 
-/* unit of batch normalization by its running statistics, in place of u. */
-static void normalize_by_running(const real *statistics, real *u, real *factor, int64_t rows,
-                                 int64_t units) {
-    subtract_from_rows(u, statistics, rows, units);
-    for (int64_t j = 0; j < units; j++) factor[j] = 1 / ROOT(statistics[units + j] + EPSILON);
-    multiply_rows(u, factor, rows, units);
-}
-
 static void activate_block(int64_t code, real *y, const real *b, real *spare, int64_t rows,
                            int64_t units) {
     const int64_t most = rows_of_block(units);

@@ -80,9 +80,18 @@ static void remember_statistic(real *old, const double *total, int64_t units, do
         old[j] = (1 - RUNNING) * old[j] + RUNNING * NUMBER(total[j] / divisor);
 }
 
+/* A batch of one row has no variance: it goes by the running statistics. */
+static int goes_by_running(const task *t, const layer *l) {
+    return t->n == 1 && l->statistics >= 0 && t->r->p->buffers;
+}
+
 /* unit in place of u, by the statistics of all threads' rows. */
 static void normalize_batch(const task *t, const layer *l, real *u, real *inverse) {
     const int64_t units = l->n_out, n = t->n;
+    if (goes_by_running(t, l)) {
+        normalize_by_running(t->r->p->buffers + l->statistics, u, inverse, t->count, units);
+        return;
+    }
     const int remembers = t->part == 0 && n > 1 && l->statistics >= 0 && t->r->p->buffers;
     real *running = remembers ? t->r->p->buffers + l->statistics : NULL;
     double *place = place_for_sums(t);
@@ -101,9 +110,14 @@ static void normalize_batch(const task *t, const layer *l, real *u, real *invers
 }
 
 /* du in place of dz, of batch normalization. */
-static void normalized_batch_back(const task *t, real *g, const real *unit, const real *scale,
-                                  const real *inverse, int64_t units) {
+static void normalized_batch_back(const task *t, const layer *l, real *g, const real *unit,
+                                  const real *scale, const real *inverse) {
+    const int64_t units = l->n_out;
     multiply_rows(g, scale, t->count, units);
+    if (goes_by_running(t, l)) {
+        multiply_rows(g, inverse, t->count, units);
+        return;
+    }
     double *place = place_for_sums(t);
     columns_in_double(g, NULL, place, t->count, units);
     columns_in_double(g, unit, place + units, t->count, units);
@@ -205,7 +219,7 @@ static void dense_backward(const task *t, int64_t k, real *dx) {
         add_columns_of_products(g, unit, units, vectors + (l->scale - p->weights), t->count,
                                 units);
     if (l->normalization == OF_BATCH)
-        normalized_batch_back(t, g, unit, scale, r->inverse + t->part * units, units);
+        normalized_batch_back(t, l, g, unit, scale, r->inverse + t->part * units);
     else if (l->normalization == OF_LAYER)
         normalized_rows_back(g, unit, scale, r->inverse + t->first, t->count, units);
     if (dx) product_with_transposed(p, g, p->theta + l->weight, dx, t->count, l->n_in, units);
