@@ -57,7 +57,7 @@ tests() { # tests LOG ARGUMENT...   pytest in $venv on all cores; its last line 
     echo "pytest -n $workers $*"
     # One thread in each process: the processes already fill the cores.
     CI=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
-        "$venv/bin/pytest" -n "$workers" --durations=15 "$@" 2>&1 | tee "$log" || status=$?
+        "$venv/bin/pytest" --slow -n "$workers" --durations=15 "$@" 2>&1 | tee "$log" || status=$?
     say "$(tail -n 1 "$log")"
     return "$status"
 }

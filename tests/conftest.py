@@ -9,7 +9,8 @@ target_any
 
 A test may ask for less: `@pytest.mark.dtypes("float64")`, `@pytest.mark.targets("numpy")`.
 Tests of code that makes its device current itself (estimators, training) are marked
-`@pytest.mark.own_context`; for all others the fixture does.
+`@pytest.mark.own_context`; for all others the fixture does. What takes a second or more of the
+processor and seldom fails alone is marked `@pytest.mark.slow`: CI runs it, by `--slow`.
 """
 
 import importlib
@@ -46,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"run on these targets only: {', '.join(TABLE)}, or all (default: all usable here, or "
         "those in XPNN_TEST_DEVICES). A target that is named and not usable is an error.",
     )
+    parser.addoption("--slow", action="store_true", help="run those marked slow too, as CI does")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -55,6 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "dtypes(*names): run on these dtypes of a target only")
     config.addinivalue_line("markers", "targets(*names): run on these targets only")
     config.addinivalue_line("markers", "own_context: the code tested makes the device current")
+    config.addinivalue_line("markers", "slow: takes a second or more, and CI alone needs it")
     config.addinivalue_line("markers", "draws: the command draws its learning curve")
     words = config.getoption("--device") or [os.environ.get("XPNN_TEST_DEVICES", "")]
     named = [name.strip() for word in words for name in word.split(",") if name.strip()]
@@ -76,6 +79,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     skipped = [f"  not on {name}: {reason}" for name, reason in config.stash[SKIPPED].items()]
     return [f"targets: {', '.join(config.stash[CHOSEN])}", *skipped]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow: run with --slow, as CI does"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -310,6 +310,7 @@ def test_the_host_double_is_no_real_gpu(target_any):
     assert target_any.backend.library.real(target_any.device) is real
 
 
+@pytest.mark.slow
 def test_devices_lists_every_library_and_why_not(chosen):
     rows = devices()
     assert {row.library for row in rows} == set(LIBRARIES)

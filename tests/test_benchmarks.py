@@ -70,6 +70,7 @@ def test_report_says_what_was_measured(module, tmp_path):
     assert math.isnan(report.geometric_mean([]))
 
 
+@pytest.mark.slow
 def test_comparison_runs(tmp_path):
     code = (
         "import sys; sys.argv = ['compare.py', '--quick', '--rounds', '1', '--workloads', 'tiny',"

@@ -413,15 +413,11 @@ def test_reading_options_are_those_of_both_commands():
         assert error == "--decimal takes . or , and not 'x'."
 
 
-def test_a_packed_table_from_standard_input(monkeypatch):
+def test_a_packed_table_from_standard_input():
     rows = "x,y\n" + "\n".join(lines_of(60, lambda i, x: x, lambda i, x: "ab"[i % 2]))
-    done = subprocess.run(
-        [*COMMAND, "train", "-", *QUICK, "-q"],
-        input=gzip.compress(rows.encode()),
-        capture_output=True,
-        check=True,
-    )
-    assert done.stdout == b""
+    packed = gzip.compress(rows.encode())
+    done = RUNNER.invoke(app, ["train", "-", *QUICK, "-q"], input=packed)
+    assert (done.exit_code, done.stdout) == (0, "")
     assert Path("xpnn-out/stdin", run.MODEL).is_file()
 
 

@@ -364,6 +364,7 @@ def cubed_error(output, target, weight, xp):
     return xp.sum(xp.abs(r) ** 3) / r.shape[0], 3 * r * xp.abs(r) / r.shape[0]
 
 
+@pytest.mark.slow
 def test_grid_search_over_ones_own_activation_in_processes():
     search = GridSearchCV(
         estimator("binary", activation=(swish, swish_slope)),

@@ -205,6 +205,7 @@ def in_a_process(processes):
     return lambda body: processes.run(head + body).split()
 
 
+@pytest.mark.slow
 def test_threads_that_have_nothing_to_do_take_no_processor(in_a_process):
     found = in_a_process(
         "model = MLPClassifier((50,), max_iter=3)\n"

@@ -10,6 +10,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import inspect, json, sys, unittest, warnings
 from functools import partial
@@ -102,6 +104,7 @@ def of(results, outcome):
     return [r for r in results if r[1] == outcome]
 
 
+@pytest.mark.slow
 def test_every_check_passes(chosen):
     """One test, or each of xdist's workers would run the checks for its part of several."""
     on_torch, on_cupy = (any(d.startswith(lib) for d in chosen) for lib in ("torch", "cupy"))

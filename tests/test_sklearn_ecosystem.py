@@ -67,6 +67,7 @@ def test_pipeline_and_cross_validation():
     assert train.shape == test.shape == (len(sizes), 2)
 
 
+@pytest.mark.slow
 def test_grid_search_in_two_processes():
     pipe = make_pipeline(StandardScaler(), classifier(max_iter=10))
     name = "mlpclassifier"
@@ -78,6 +79,7 @@ def test_grid_search_in_two_processes():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resource", ["n_samples", "max_iter"])
 def test_halving_search_in_two_processes(resource):
     more = {} if resource == "n_samples" else {"resource": "max_iter", "max_resources": 20}

@@ -54,6 +54,7 @@ def outcomes(folder):
     return found
 
 
+@pytest.mark.slow
 def test_scikit_learns_own_tests_pass(tmp_path):
     """Each but those excused, and each excuse is needed."""
     found = outcomes(tmp_path)

@@ -92,6 +92,7 @@ def test_this_scikit_learn_has_it(name):
     )
 
 
+@pytest.mark.slow
 def test_all_but_set_callbacks_works_without_sklearn_callback():
     """As with scikit-learn 1.8, the one in Pyodide."""
     code = """

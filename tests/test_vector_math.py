@@ -55,8 +55,9 @@ def test_at_most_four_units_in_the_last_place(name, dtype):
     assert off.max() <= 4, (x[finite][off.argmax()], off.max())
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 8, 9, 15, 17, 31, 33])
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_any_length_gives_the_same_numbers(name, n):
+def test_any_length_gives_the_same_numbers(name):
     x = np.random.default_rng(1).uniform(0.1, 3.0, 64)
-    np.testing.assert_array_equal(compiled(name, x[5 : 5 + n]), compiled(name, x)[5 : 5 + n])
+    for n in (0, 1, 2, 3, 7, 8, 9, 15, 17, 31, 33):
+        alone, among = compiled(name, x[5 : 5 + n]), compiled(name, x)[5 : 5 + n]
+        np.testing.assert_array_equal(alone, among, str(n))
