@@ -19,7 +19,7 @@ def faults(path: Path) -> list[str]:
         strange = [name for name in names if name.endswith((".pyc", ".so", ".dll"))]
         return [f"missing: {name}" for name in SOURCES - names] + [f"strange: {n}" for n in strange]
     names = set(zipfile.ZipFile(path).namelist())
-    missing = {"xpnn/py.typed", "xpnn/cli.py", "xpnn/steps/rules.py"} - names
+    missing = {"xpnn/py.typed", "xpnn/cli/__init__.py", "xpnn/steps/rules.py"} - names
     libraries = {name for name in names if LIBRARY.fullmatch(name)}
     strange = [n for n in names - libraries if not n.startswith("xpnn") or not harmless(n)]
     found = [f"missing: {name}" for name in missing] + [f"strange: {name}" for name in strange]

@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 import xpnn
 from xpnn import cli
-from xpnn.cli import app
-from xpnn.command import reading, splits
+from xpnn.cli import app, reading
+from xpnn.command import splits
 from xpnn.command import train as run
 from xpnn.files.model import VERSION
 from xpnn.tables import read_table
@@ -40,7 +40,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 def _undrawn(request, monkeypatch):
     """No picture, which takes longer than a short training, but where one is looked at."""
     if request.node.get_closest_marker("draws") is None:
-        monkeypatch.setattr(cli, "_draw", lambda path, *about: f"wrote   {path}")
+        monkeypatch.setattr(cli.train, "_draw", lambda path, *about: f"wrote   {path}")
 
 
 def call(*args, code=0):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from xpnn.command.options import UsageError
+from xpnn.cli.options import UsageError
 
 if TYPE_CHECKING:
     from xpnn.tables.read import Table

@@ -1,0 +1,44 @@
+"""The `xpnn` command: train on a table, predict, explain, compare, list devices.
+
+Nothing heavy is imported before a command needs it. Errors are one line on standard error: exit
+status 2 for a wrong option, 1 for wrong data, 130 for Ctrl-C.
+"""
+
+import warnings
+from typing import Annotated
+
+import typer
+
+from xpnn._version import __version__
+from xpnn.cli import compare, devices, explain, predict, train
+
+app = typer.Typer(
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (train.train, predict.predict, explain.explain, compare.compare, devices.devices):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    warnings.formatwarning = lambda message, *_, **__: f"xpnn: warning: {message}\n"
+    app(prog_name="xpnn")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"xpnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _xpnn(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    """Perceptrons and multi-layer perceptrons on any array library."""

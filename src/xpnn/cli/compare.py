@@ -1,0 +1,49 @@
+"""`xpnn compare`."""
+
+from typing import Annotated
+
+import typer
+
+from xpnn.cli import options as opt
+from xpnn.cli.errors import one_line_errors
+from xpnn.cli.reading import read_as_asked
+from xpnn.cli.shared import about, parameters
+
+
+def compare(
+    source: opt.Source,
+    target: opt.Target = None,
+    task: opt.Task = None,
+    drop: opt.Drop = None,
+    device: opt.Device = None,
+    folds: Annotated[int, typer.Option(min=2, help="Parts of the cross-validation.")] = 5,
+    time_limit: opt.TimeLimit = None,
+    seed: opt.Seed = 0,
+    sep: opt.Sep = None,
+    encoding: opt.Encoding = None,
+    decimal: opt.Decimal = None,
+    thousands: opt.Thousands = None,
+    na: opt.Na = None,
+    header: opt.Header = None,
+) -> None:
+    """Cross-validate ours beside scikit-learn's models, and boosting where it is installed."""
+    with one_line_errors():
+        from xpnn.arrays.backend import get_backend
+        from xpnn.command import show
+        from xpnn.command.compare import best_first
+        from xpnn.command.compare import compare as compared
+        from xpnn.tables.problem import make_problem
+
+        if task is not None:
+            opt.one_of("--task", task, ("classification", "regression"))
+        params = parameters(None, None, "auto", None, time_limit, seed, "float32")
+        params["device"] = get_backend(device).name
+        table = read_as_asked(source, (sep, encoding, decimal, thousands, na, header), quiet=False)
+        problem = make_problem(table, target, task, drop or [])
+        for line in about(source, table.n_rows, problem):
+            typer.echo(line)
+        results = {}
+        for name, scores, seconds in compared(problem, params, folds, seed):
+            results[name] = scores, seconds
+            typer.echo(f"done    {name}, {seconds:.1f} s", err=True)
+        typer.echo(f"\n{show.comparison(best_first(problem.target.task, results))}")

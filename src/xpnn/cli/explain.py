@@ -1,0 +1,46 @@
+"""`xpnn explain`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xpnn.cli import options as opt
+from xpnn.cli.errors import one_line_errors
+from xpnn.cli.reading import read_as_asked
+from xpnn.cli.shared import load_model
+
+
+def explain(
+    model: Annotated[Path, typer.Argument(help="A model file, or the folder that has it.")],
+    file: Annotated[
+        str | None, typer.Argument(help="A table with the target; default: the training rows.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Picture to draw, as importance.png.")] = None,
+    sep: opt.Sep = None,
+    encoding: opt.Encoding = None,
+    decimal: opt.Decimal = None,
+    thousands: opt.Thousands = None,
+    na: opt.Na = None,
+    header: opt.Header = None,
+) -> None:
+    """Say what a model does with each column, and what each is worth: how much worse without it."""
+    with one_line_errors():
+        from xpnn.command import show
+        from xpnn.command.explain import importance_of
+        from xpnn.plotting import plot_importance
+
+        known = load_model(model)
+        if not hasattr(known.estimator, "feature_importance"):
+            raise ValueError(f"{model} is of a kind that has no importances; train it anew.")
+        table = None
+        if file is not None:
+            how = (sep, encoding, decimal, thousands, na, header)
+            table = read_as_asked(file, how, expected=known.expected)
+        found = importance_of(known, table)
+        if file is None:
+            typer.echo(f"{known.estimator.summary()}\n")
+        typer.echo(show.importances(found))
+        if out is not None:
+            plot_importance(found, out)
+            typer.echo(f"wrote   {out}")

@@ -1,0 +1,64 @@
+"""`xpnn predict`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xpnn.cli import options as opt
+from xpnn.cli.errors import one_line_errors
+from xpnn.cli.options import UsageError
+from xpnn.cli.reading import read_as_asked
+from xpnn.cli.shared import load_model
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model file, or the folder that has it.")],
+    file: Annotated[str, typer.Argument(help="A table like the one trained on.")],
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file to write; default: standard output.")
+    ] = None,
+    proba: Annotated[bool, typer.Option("--proba", help="Each class's probability, too.")] = False,
+    interval: Annotated[
+        float | None, typer.Option(help="Bounds that hold with this probability, as 0.9.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Column to write, too; may be given again.")
+    ] = None,
+    device: opt.Device = None,
+    sep: opt.Sep = None,
+    encoding: opt.Encoding = None,
+    decimal: opt.Decimal = None,
+    thousands: opt.Thousands = None,
+    na: opt.Na = None,
+    header: opt.Header = None,
+) -> None:
+    """Predict a table's target with a model file, as CSV.
+
+    Where the table has the target too, scores go to standard error.
+    """
+    with one_line_errors():
+        from xpnn.arrays.backend import get_backend
+        from xpnn.command.predict import predict_csv
+        from xpnn.files.atomic import write_atomic
+
+        backend = get_backend(device)
+        opt.within("--interval", interval, 0, 1, True)
+        known = load_model(model)
+        if proba and known.task == "regression":
+            raise UsageError("--proba is for classification; this model is a regression.")
+        if proba and not hasattr(known.estimator, "predict_proba"):
+            raise UsageError("--proba needs probabilities, and this model was trained on margins.")
+        if interval is not None and not hasattr(known.estimator, "predict_interval"):
+            what = "a classification" if known.task == "classification" else "of an older kind"
+            raise UsageError(f"--interval is for a TabularRegressor; this model is {what}.")
+        how = (sep, encoding, decimal, thousands, na, header)
+        table = read_as_asked(file, how, expected=known.expected)
+        known.estimator.set_params(device=backend.name).to_device(backend)
+        text, told = predict_csv(known, table, proba=proba, interval=interval, keep=keep or [])
+        if out is None:
+            typer.echo(text, nl=False)
+        else:
+            write_atomic(out, text.encode())
+        for line in told:
+            typer.echo(line, err=True)

@@ -1,0 +1,146 @@
+"""`xpnn train`."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from xpnn.cli import options as opt
+from xpnn.cli.errors import one_line_errors
+from xpnn.cli.options import UsageError
+from xpnn.cli.reading import read_as_asked
+from xpnn.cli.shared import about, parameters
+
+if TYPE_CHECKING:
+    from xpnn.tables.problem import Problem
+    from xpnn.tables.read import Table
+
+
+def train(
+    source: opt.Source,
+    target: opt.Target = None,
+    task: opt.Task = None,
+    drop: opt.Drop = None,
+    device: opt.Device = None,
+    hidden: opt.Hidden = None,
+    members: opt.Members = None,
+    embedding: opt.Embedding = "auto",
+    loss: opt.Loss = None,
+    class_weight: opt.ClassWeight = "none",
+    epochs: opt.Epochs = None,
+    time_limit: opt.TimeLimit = None,
+    seed: opt.Seed = 0,
+    dtype: opt.DType = "float32",
+    test_size: opt.TestSize = 0.2,
+    test: opt.TestFile = None,
+    group: opt.GroupColumn = None,
+    time: opt.TimeColumn = None,
+    refit: opt.Refit = False,
+    out: opt.Out = None,
+    sep: opt.Sep = None,
+    encoding: opt.Encoding = None,
+    decimal: opt.Decimal = None,
+    thousands: opt.Thousands = None,
+    na: opt.Na = None,
+    header: opt.Header = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Train networks on a table; leave a model file, its history and a learning curve."""
+    with one_line_errors():
+        from xpnn.arrays.backend import get_backend
+        from xpnn.command import show
+        from xpnn.command import train as run
+        from xpnn.tables.problem import make_problem
+        from xpnn.training.callbacks import ProgressBar
+
+        say: Callable[[str], None] = (lambda _: None) if quiet else typer.echo
+        given = dict(locals())
+        opt.within("--test-size", test_size, 0, 0.9, True)
+        if task is not None:
+            opt.one_of("--task", task, ("classification", "regression"))
+        params = parameters(hidden, members, embedding, epochs, time_limit, seed, dtype)
+        backend = get_backend(device)
+        params["device"] = backend.name
+        how = (sep, encoding, decimal, thousands, na, header)
+        table = read_as_asked(source, how, quiet=quiet)
+        problem = make_problem(table, target, task, drop or [])
+        params |= _of_task(problem.target.task, loss, class_weight)
+        rows, other = _split(table, problem, test_size, test, group, time, how)
+        lines = [f"device  {backend.name}, {dtype}", *about(source, table.n_rows, problem)]
+        folder = out or run.folder_for(table.name, source)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not quiet:
+            params["callbacks"] = [_Header(lines), ProgressBar()]
+        estimator, report = run.train_on(problem, params, *rows, other=other, refit=refit)
+        say(f"\n{show.result(report)}\n")
+        known = {k: v for k, v in given.items() if isinstance(v, str | int | float | list)}
+        options = {**known, "device": backend.name, "path": run.place_of(source)}
+        run.write_results(folder, estimator, report, problem.notices, options)
+        say(f"wrote   {folder / run.MODEL}\nwrote   {folder / run.HISTORY}")
+        say(_draw(folder / run.PICTURE, estimator, table.name))
+        if estimator.outcome_ == "interrupted":
+            raise typer.Exit(130)  # a shell's exit status after Ctrl-C
+
+
+def _of_task(task: str, loss: str | None, class_weight: str) -> dict[str, Any]:
+    """Those of one task; for the other they are told."""
+    from xpnn.tabular.regressor import LOSSES
+
+    opt.one_of("--class-weight", class_weight, opt.CLASS_WEIGHTS)
+    if task == "classification":
+        if loss is not None:
+            raise UsageError(f"--loss {loss} is for a regression; the target holds classes.")
+        return {"class_weight": None if class_weight == "none" else class_weight}
+    if class_weight != "none":
+        raise UsageError("--class-weight is for classes; the target holds numbers.")
+    return {} if loss is None else {"loss": opt.known("loss", loss, LOSSES)}
+
+
+def _split(
+    table: "Table",
+    problem: "Problem",
+    test_size: float,
+    test: str | None,
+    group: str | None,
+    time: str | None,
+    how: tuple[Any, ...],
+) -> tuple[Any, "Problem | None"]:
+    """Training and test rows, and the problem of the latter if it is another table's."""
+    from xpnn.command import splits
+
+    if sum(v is not None for v in (test, group, time)) > 1:
+        raise UsageError("--test, --group and --time each say which rows are tested: give one.")
+    if test is not None:
+        return splits.split_by_file(problem, read_as_asked(test, how, expected=[*problem.columns]))
+    if group is not None or time is not None:
+        column = splits.column_of(table, problem, str(group or time))
+        by = splits.split_by_groups if group is not None else splits.split_by_time
+        return by(column, test_size), None
+    return splits.split_evenly(problem.y, problem.target.task, test_size), None
+
+
+class _Header:
+    """Prints lines when training begins: an error of the data or the options comes alone."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.lines = lines
+
+    def on_begin(self, epochs: int) -> None:
+        for line in self.lines:
+            typer.echo(line)
+        self.lines = ()
+
+    def __call__(self, end: object) -> None:
+        """Nothing after an epoch."""
+
+
+def _draw(path: Path, estimator: Any, name: str) -> str:
+    from xpnn.plotting import plot_history
+
+    points = {epoch: score for epoch, (score, _) in estimator.valleys_.items()}
+    try:
+        plot_history(estimator.history_, path, title=name, held_out=points)
+    except (ImportError, ValueError) as error:  # no epoch was finished
+        return f"note    no {path.name}. {error}"
+    return f"wrote   {path}"
