@@ -41,6 +41,25 @@ if TYPE_CHECKING:
     )
     from xpnn.exchange import from_sklearn, to_sklearn
 
+MODULES = (
+    "activations",
+    "backends",
+    "callbacks",
+    "data",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "network",
+    "neurons",
+    "optimizers",
+    "plot",
+    "random",
+    "schedules",
+    "state",
+)
+"""Those that are imported when they are asked for, as in ``xpnn.neurons.perceptron_rule``."""
+
 __all__ = [
     "Activation",
     "Backend",
@@ -82,7 +101,9 @@ _EXCHANGE = ("from_sklearn", "to_sklearn")
 
 
 def __getattr__(name: str) -> Any:
-    """Import an estimator when it is asked for: scikit-learn brings pandas along."""
+    """Import an estimator when it is asked for: scikit-learn brings pandas along; and modules."""
+    if name in MODULES:
+        return import_module(f"xpnn.{name}")
     if name in __all__:
         where = "exchange" if name in _EXCHANGE else "estimators"
         value = globals()[name] = getattr(import_module(f"xpnn.{where}"), name)
@@ -91,4 +112,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *MODULES})

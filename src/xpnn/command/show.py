@@ -1,29 +1,14 @@
 """Tables of text for a terminal."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from xpnn._text import table as table
 from xpnn.command.scores import shown
 from xpnn.command.train import Report
 
 _MOST_CLASSES = 12
-
-
-def table(rows: Sequence[Sequence[str]], *, ruled: bool = False) -> str:
-    """Rows in columns of equal width.
-
-    Parameters
-    ----------
-    rows : sequence of sequences of str
-    ruled : bool, default=False
-        Whether a line is drawn below the first.
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    if ruled:
-        lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
 
 
 def result(report: Report, model: Path | None = None) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from xpnn._text import table
+
 
 def summary(network: Any) -> str:
     """A row a layer: its shape, activation, dropout rate and number of parameters."""
@@ -24,13 +26,6 @@ def _rate(rate: float) -> str:
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if i > 2 else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("    ".join(cells))
-    rule = "-" * len(lines[0])
+    lines = table(rows, right=range(3, len(rows[0])), gap="    ").split("\n")
+    rule = "-" * max(map(len, lines))
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])

@@ -4,17 +4,12 @@ Everything here is a `Network` of `Dense` layers, or its threshold form, on the 
 numbers are those that the multi-layer perceptron computes, on any library and device.
 """
 
-from xpnn.neurons.by_hand import (
-    ErrorMeasures,
-    Masked,
-    delta_rule,
-    error_measures,
-    hot_and_cold,
-    mask_layer,
-)
+from xpnn.neurons.backpropagation import Backpropagation, Factors, backpropagate
+from xpnn.neurons.circuits import Circuit
+from xpnn.neurons.delta import WeightTrace, delta_rule, hot_and_cold
 from xpnn.neurons.gates import (
-    Circuit,
     McCullochPitts,
+    TruthTable,
     and_gate,
     nand_gate,
     nor_gate,
@@ -22,13 +17,8 @@ from xpnn.neurons.gates import (
     or_gate,
     truth_table,
 )
-from xpnn.neurons.learning import (
-    Backpropagation,
-    Trace,
-    backpropagate,
-    gradient_descent,
-    hill_climbing,
-)
+from xpnn.neurons.learning import Trace, gradient_descent, hill_climbing
+from xpnn.neurons.measures import ErrorMeasures, Masked, error_measures, mask_layer
 from xpnn.neurons.perceptron_rule import Boundary, ConvergenceReport, perceptron_rule
 from xpnn.neurons.units import Neuron, ThresholdUnit, add_constant
 
@@ -38,11 +28,14 @@ __all__ = [
     "Circuit",
     "ConvergenceReport",
     "ErrorMeasures",
+    "Factors",
     "Masked",
     "McCullochPitts",
     "Neuron",
     "ThresholdUnit",
     "Trace",
+    "TruthTable",
+    "WeightTrace",
     "add_constant",
     "and_gate",
     "backpropagate",

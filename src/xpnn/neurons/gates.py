@@ -1,16 +1,17 @@
-"""McCulloch-Pitts neurons: gates, and circuits of them."""
+"""McCulloch-Pitts neurons: gates, and their truth tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnn.arrays.backend import backend_of
+from xpnn._text import number, table
+from xpnn.arrays.backend import backend_of, get_backend, to_numpy
 from xpnn.arrays.typing import Array
+from xpnn.neurons.inputs import read_rows
 from xpnn.neurons.units import Neuron, layer_of
 
 
@@ -37,10 +38,13 @@ class McCullochPitts:
 
     Examples
     --------
-    >>> import numpy as np
     >>> but_not = McCullochPitts((0,), threshold=1, inhibitory=(1,))
-    >>> but_not(np.asarray([[0, 0], [0, 1], [1, 0], [1, 1]]))
+    >>> but_not([[0, 0], [0, 1], [1, 0], [1, 1]])
     array([0., 0., 1., 0.])
+    >>> but_not(1, 0)
+    1.0
+    >>> print(but_not)
+    fires if x1 >= 1 and none of x2 is on
     """
 
     excitatory: tuple[int, ...]
@@ -62,10 +66,23 @@ class McCullochPitts:
         """Inputs up to the last that it looks at."""
         return 1 + max((*self.excitatory, *self.inhibitory), default=0)
 
-    def __call__(self, x: Array) -> Array:
-        """Outputs 0 or 1, shape (n,), of binary inputs of shape (n, at least n_inputs)."""
-        check_binary(x)
-        return layer_of([self.neuron(int(x.shape[1]))])(x)[:, 0]
+    def __call__(self, *inputs: Any, device: Any = None) -> Any:
+        """Outputs 0 or 1 of binary inputs, in their library, on their device.
+
+        Parameters
+        ----------
+        *inputs : array-like
+            Rows of shape (n, at least n_inputs), a single row, or one number an input.
+        device : str or Backend, default=None
+            Where to compute; None is where the inputs are, NumPy for lists.
+
+        Returns
+        -------
+        array of shape (n,), or a single number
+        """
+        rows = read_rows(inputs, self.n_inputs, device, more=True)
+        check_binary(rows.x)
+        return rows.shaped(layer_of([self.neuron(int(rows.x.shape[1]))])(rows.x)[:, 0])
 
     def neuron(self, n_inputs: int) -> Neuron:
         """The same as a weighted sum: an inhibitory weight outweighs all that could excite.
@@ -87,7 +104,14 @@ class McCullochPitts:
             weights[i] = self.weight
         for i in self.inhibitory:
             weights[i] = -veto
-        return Neuron(tuple(weights), -self.threshold, "step")
+        return Neuron(tuple(weights), 0.0 - self.threshold, "step")
+
+    def __str__(self) -> str:
+        weight = "" if self.weight == 1 else f"{number(self.weight)} "
+        total = " + ".join(f"{weight}x{i + 1}" for i in self.excitatory) or "0"
+        silent = ", ".join(f"x{i + 1}" for i in self.inhibitory)
+        text = f"fires if {total} >= {number(self.threshold)}"
+        return f"{text} and none of {silent} is on" if silent else text
 
 
 def and_gate(n: int = 2) -> McCullochPitts:
@@ -103,7 +127,7 @@ def and_gate(n: int = 2) -> McCullochPitts:
 
     Examples
     --------
-    >>> truth_table(and_gate(), 2)[1]
+    >>> truth_table(and_gate()).outputs
     array([0., 0., 0., 1.])
     """
     return McCullochPitts(tuple(range(n)), threshold=n)
@@ -122,7 +146,7 @@ def or_gate(n: int = 2) -> McCullochPitts:
 
     Examples
     --------
-    >>> truth_table(or_gate(), 2)[1]
+    >>> truth_table(or_gate()).outputs
     array([0., 1., 1., 1.])
     """
     return McCullochPitts(tuple(range(n)), threshold=1)
@@ -137,7 +161,7 @@ def not_gate() -> McCullochPitts:
 
     Examples
     --------
-    >>> truth_table(not_gate(), 1)[1]
+    >>> truth_table(not_gate()).outputs
     array([1., 0.])
     """
     return nor_gate(1)
@@ -156,7 +180,7 @@ def nand_gate(n: int = 2) -> McCullochPitts:
 
     Examples
     --------
-    >>> truth_table(nand_gate(), 2)[1]
+    >>> truth_table(nand_gate()).outputs
     array([1., 1., 1., 0.])
     """
     return McCullochPitts(tuple(range(n)), threshold=1 - n, weight=-1.0)
@@ -175,117 +199,70 @@ def nor_gate(n: int = 2) -> McCullochPitts:
 
     Examples
     --------
-    >>> truth_table(nor_gate(), 2)[1]
+    >>> truth_table(nor_gate()).outputs
     array([1., 0., 0., 0.])
     """
     return McCullochPitts((), threshold=0, inhibitory=tuple(range(n)))
 
 
-@dataclass(frozen=True)
-class Circuit:
-    """Layers of McCulloch-Pitts neurons; each looks at the outputs of the layer before it.
+class TruthTable(NamedTuple):
+    """Binary inputs and what came of them; prints as a table."""
 
-    Parameters
-    ----------
-    n_inputs : int
-    layers : sequence of sequences of McCullochPitts
+    inputs: Array
+    outputs: Array
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> xor = Circuit(2, [[or_gate(), nand_gate()], [and_gate()]])
-    >>> truth_table(xor, 2)[1][:, 0]
-    array([0., 1., 1., 0.])
-    """
-
-    n_inputs: int
-    layers: tuple[tuple[McCullochPitts, ...], ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(tuple(layer) for layer in self.layers))
-        if not self.layers or not all(self.layers):
-            raise ValueError("a circuit needs at least one layer, and a neuron in each")
-        self._neurons()  # says which neuron looks too far
-
-    @classmethod
-    def of_truth_table(cls, outputs: Sequence[Any]) -> Circuit:
-        """A circuit that computes any table: one neuron for each row that is 1, and an OR.
-
-        Parameters
-        ----------
-        outputs : sequence of 0 and 1
-            For the inputs in counting order 00, 01, 10, 11; 2 ** n of them.
-
-        Returns
-        -------
-        Circuit
-
-        Raises
-        ------
-        ValueError
-            For another number of outputs, or one that is not 0 or 1.
-
-        Examples
-        --------
-        >>> truth_table(Circuit.of_truth_table([0, 1, 1, 0]), 2)[1][:, 0]
-        array([0., 1., 1., 0.])
-        """
-        n = max(len(outputs) - 1, 1).bit_length()
-        if len(outputs) != 2**n or any(v not in (0, 1) for v in outputs):
-            raise ValueError(
-                f"a truth table has 2, 4, 8, ... outputs that are 0 or 1, got {list(outputs)}"
-            )
-        rows = [r for r, v in zip(product((0, 1), repeat=n), outputs, strict=True) if v]
-        minterms = [
-            McCullochPitts(
-                tuple(i for i in range(n) if row[i]),
-                threshold=sum(row),
-                inhibitory=tuple(i for i in range(n) if not row[i]),
-            )
-            for row in rows
-        ]
-        if not minterms:
-            return cls(n, ((McCullochPitts((0,), threshold=2),),))  # never
-        return cls(n, (tuple(minterms), (or_gate(len(minterms)),)))
-
-    def __call__(self, x: Array) -> Array:
-        """Outputs 0 or 1, shape (n, neurons of the last layer), of binary inputs (n, n_inputs)."""
-        check_binary(x)
-        for layer in self._neurons():
-            x = layer_of(layer)(x)
-        return x
-
-    def _neurons(self) -> list[list[Neuron]]:
-        sizes = [self.n_inputs, *(len(layer) for layer in self.layers)]
-        return [
-            [n.neuron(size) for n in layer] for size, layer in zip(sizes, self.layers, strict=False)
-        ]
+    def __str__(self) -> str:
+        x, y = (to_numpy(a) for a in self)
+        y = y.reshape(len(x), -1)
+        names = [f"x{i + 1}" for i in range(x.shape[1])]
+        names += ["y"] if y.shape[1] == 1 else [f"y{i + 1}" for i in range(y.shape[1])]
+        rows = [[number(v, 4) for v in (*a, *b)] for a, b in zip(x, y, strict=True)]
+        shown = rows if len(rows) <= 32 else [*rows[:32], ["..."] * len(names)]
+        return table([names, *shown], ruled=True, right=range(len(names)))
 
 
-def truth_table(neuron: Any, n_inputs: int, device: Any = None) -> tuple[Array, Array]:
+def truth_table(neuron: Any, n_inputs: int | None = None, device: Any = None) -> TruthTable:
     """All binary inputs in counting order, and what a neuron or circuit makes of them.
 
     Parameters
     ----------
-    neuron : callable
-    n_inputs : int
-    device : Backend, default=None
+    neuron : callable, or estimator with a `predict`
+    n_inputs : int, default=None
+        None asks the neuron.
+    device : str or Backend, default=None
         None is NumPy.
 
     Returns
     -------
-    inputs : array of shape (2 ** n_inputs, n_inputs)
-    outputs : array
+    TruthTable
+        `inputs` of shape (2 ** n_inputs, n_inputs), and `outputs`.
+
+    Raises
+    ------
+    ValueError
+        For a neuron that does not say how many inputs it has, or more than 16.
 
     Examples
     --------
-    >>> truth_table(nand_gate(), 2)[1]
-    array([1., 1., 1., 0.])
+    >>> print(truth_table(nand_gate()))
+    x1  x2  y
+    --  --  -
+     0   0  1
+     0   1  1
+     1   0  1
+     1   1  0
     """
+    if n_inputs is None:
+        n_inputs = getattr(neuron, "n_inputs", getattr(neuron, "n_features_in_", None))
+    if n_inputs is None or not 1 <= n_inputs <= 16:
+        raise ValueError(
+            f"a truth table has 1 to 16 inputs, got n_inputs={n_inputs}: pass n_inputs="
+        )
     rows = np.asarray(list(product((0.0, 1.0), repeat=n_inputs)))
-    backend = backend_of(rows) if device is None else device
+    backend = get_backend("numpy" if device is None else device)
     inputs = backend.asarray(rows)
-    return inputs, neuron(inputs)
+    compute = neuron if callable(neuron) else neuron.predict
+    return TruthTable(inputs, compute(inputs))
 
 
 def check_binary(x: Array) -> None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from xpnn.arrays.backend import backend_of, dtype_name
+from xpnn._text import number, short_array, short_list, table
+from xpnn.arrays.backend import Backend, backend_of, dtype_name, to_numpy
 from xpnn.arrays.random import PERTURB, host_generator
 from xpnn.arrays.typing import Array
-from xpnn.model.layer import EVALUATE
 from xpnn.model.network import Network
-from xpnn.neurons.units import floating
-from xpnn.parts.losses import get_loss
+from xpnn.neurons.inputs import read_rows
+from xpnn.neurons.parameters import by_layer
+from xpnn.neurons.task import Task
 from xpnn.parts.optimizers import get_optimizer
 
 
-@dataclass(frozen=True)
-class Trace:
-    """What happened while something learned.
+@dataclass(frozen=True, eq=False, repr=False)
+class Learned:
+    """What happened while something learned, and what came of it.
 
     Attributes
     ----------
@@ -27,17 +28,39 @@ class Trace:
         The parameters at the end; weights first, then biases.
     evaluations : int
         Passes through the network, forward or back.
-    predictions : tuple of float
-        Before each step; of one weight only.
-    weights : tuple of float
-        After each step; of one weight only.
+    network : Network
+    buffers : array
+        Running statistics of batch normalization at the end; empty without.
     """
 
     errors: tuple[float, ...]
     theta: Array
     evaluations: int
-    predictions: tuple[float, ...] = ()
-    weights: tuple[float, ...] = ()
+    network: Network
+    buffers: Array
+
+    def predict(self, *inputs: Any, device: Any = None) -> Any:
+        """What the network makes of inputs, as it is at the end.
+
+        Parameters
+        ----------
+        *inputs : array-like
+            Rows of shape (n, n_in), a single row, or one number an input.
+        device : str or Backend, default=None
+            Where to compute; None is where the inputs are, where it was trained for lists.
+
+        Returns
+        -------
+        array of shape (n, n_out), or (n_out,) of a row; of numbers, a number or a tuple
+        """
+        if device is None and backend_of(*inputs).name == "numpy":
+            device = backend_of(self.theta)
+        rows = read_rows(inputs, self.network.n_in, device)
+        with rows.backend.device_context():
+            real = dtype_name(rows.x.dtype)
+            theta, buffers = (rows.backend.asarray(a, real) for a in (self.theta, self.buffers))
+            found = rows.shaped(self.network.predict(theta, buffers, rows.x, rows.backend.xp))
+        return found[0] if isinstance(found, tuple) and len(found) == 1 else found
 
     def evaluations_to(self, error: float) -> int | None:
         """Evaluations until the error was small enough.
@@ -54,93 +77,158 @@ class Trace:
         reached = [i for i, e in enumerate(self.errors) if e <= error]
         return (reached[0] + 1) * self.evaluations // len(self.errors) if reached else None
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
-        first, last = self.errors[0], self.errors[-1]
-        return (
-            f"{len(self.errors)} steps, {self.evaluations} evaluations: error {first:.6g} "
-            f"-> {last:.6g}"
-        )
+        return f"{self._head()}\n{table(self._rows(), right={0, 1, 2})}"
+
+    def _head(self) -> str:
+        steps = f"{len(self.errors)} steps, {self.evaluations} evaluations"
+        if not self.errors:
+            return steps
+        return f"{steps}: error {number(self.errors[0])} -> {number(self.errors[-1])}"
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        return [("step", "error"), *((str(i), number(self.errors[i])) for i in self._shown())]
+
+    def _shown(self) -> list[int]:
+        """The first steps, then each tenfold, and the last."""
+        n = len(self.errors)
+        return sorted({i for i in (0, 1, 2, 9, 99, 999, 9999, 99999, n - 1) if 0 <= i < n})
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Trace(Learned):
+    """What happened while a network learned, and what came of it.
+
+    Examples
+    --------
+    >>> from xpnn import Dense
+    >>> net = Network((Dense(1, 1),))
+    >>> trace = gradient_descent(net, [0, 0], [0, 1, 2], [1, 3, 5], steps=200, learning_rate=0.3)
+    >>> round(trace.predict(10), 3)
+    21.0
+    >>> [(w, b)] = trace.weights
+    >>> w.round(3), b.round(3)
+    (array([[2.]]), array([1.]))
+    """
+
+    @property
+    def weights(self) -> tuple[tuple[Array, ...], ...]:
+        """The parameters at the end, (W, b) for each layer."""
+        backend = backend_of(self.theta)
+        with backend.device_context():
+            return by_layer(self.network, self.theta, backend.xp)
+
+    def __str__(self) -> str:
+        parts = [super().__str__()]
+        for i, arrays in enumerate(self.weights[:4]):
+            names = [e.part for e in self.network.layout.entries if e.layer == i]
+            parts.extend(
+                f"{name} of layer {i}, {' x '.join(map(str, a.shape))}:\n{_array(a)}"
+                for name, a in zip(names, arrays, strict=True)
+            )
+        return "\n".join(parts)
+
+
+def _array(values: Array) -> str:
+    host = to_numpy(values)
+    return short_array(host) if host.ndim < 3 else short_list(host.ravel().tolist())
 
 
 def gradient_descent(
     network: Network,
-    theta: Array,
-    x: Array,
-    y: Array,
+    weights: Any,
+    x: Any,
+    y: Any,
     *,
     loss: Any = "half_squared_error",
     optimizer: Any = "sgd",
     learning_rate: float = 0.1,
     steps: int = 100,
     online: bool = False,
+    seed: int = 0,
+    device: Any = None,
 ) -> Trace:
     """Learn by backpropagation, all rows in each step or one after the other.
 
     Parameters
     ----------
     network : Network
-    theta : array of shape (network.layout.size,)
-        Where to begin; not changed. Moved beside `x`.
-    x : array of shape (n, n_in)
-        Of any library; the work is done where it is.
-    y : array
-        Whatever the loss takes as target; moved beside `x`.
+        Dropout and normalization are trained as they are in an estimator.
+    weights : array of shape (network.layout.size,), list of (W, b), mapping, or Trace
+        Where to begin; not changed. A list has for each layer W of shape (n_in, n_out) and b;
+        W alone where there is no bias. A Trace goes on where it ended.
+    x : array-like of shape (n, n_in)
+        The work is done where it is.
+    y : array-like of shape (n, n_out), or (n,) for one output or for labels of classes
     loss : str or Loss
+        "cross_entropy" is of probabilities for one output, of classes for several.
     optimizer : str or Optimizer
     learning_rate : float
     steps : int
         Updates; `online` takes the rows in turn, again and again.
     online : bool, default=False
+    seed : int, default=0
+        Of the dropout masks.
+    device : str or Backend, default=None
+        Where to compute; None is where `x` is, NumPy for lists.
 
     Returns
     -------
     Trace
 
+    Raises
+    ------
+    ValueError
+        For weights or targets that do not fit the network.
+
     Examples
     --------
-    >>> import numpy as np
     >>> from xpnn import Dense
-    >>> x, y = np.asarray([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.asarray([[0.0], [1], [1], [0]])
+    >>> x, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
     >>> net = Network((Dense(2, 8, "tanh"), Dense(8, 1)), link="sigmoid")
     >>> theta, _ = net.init(seed=0)
-    >>> trace = gradient_descent(net, theta, x, y, loss="binary_cross_entropy", optimizer="adam")
-    >>> net.predict(trace.theta, theta[:0], x, np)[:, 0].round()
+    >>> trace = gradient_descent(net, theta, x, y, loss="cross_entropy", optimizer="adam")
+    >>> trace.predict(x)[:, 0].round()
     array([0., 1., 1., 0.])
     """
-    task, rule = _Task(network, theta, x, y, loss), get_optimizer(optimizer)
-    xp, n, errors = task.backend.xp, int(x.shape[0]), []
+    task, rule = Task(network, weights, x, y, loss, device), get_optimizer(optimizer)
+    xp, errors = task.backend.xp, []
     with task.backend.device_context():
-        theta, state = task.theta, rule.init(task.theta, xp)
-        for t in range(1, steps + 1):
-            rows = slice((t - 1) % n, (t - 1) % n + 1) if online else slice(0, n)
-            error, gradient = task.loss_and_gradient(theta, rows)
-            theta, state = rule.update(
-                theta, gradient, state, rule.coefficients(learning_rate, t), None, xp
-            )
+        theta, buffers, state = task.theta, task.buffers, rule.init(task.theta, xp)
+        for t in range(check_steps(steps)):
+            rows, keys = task.batch(t, online), task.keys(seed, t)
+            error, gradient, buffers = task.loss_and_gradient(theta, buffers, rows, keys)
+            rate = rule.coefficients(learning_rate, t + 1)
+            theta, state = rule.update(theta, gradient, state, rate, None, xp)
             errors.append(error)
-        values = tuple(float(e) for e in errors)
-    return Trace(values, theta, 2 * steps)
+        values = host_floats(errors, task.backend)
+    return Trace(values, theta, 2 * steps, network, buffers)
 
 
 def hill_climbing(
     network: Network,
-    theta: Array,
-    x: Array,
-    y: Array,
+    weights: Any,
+    x: Any,
+    y: Any,
     *,
     loss: Any = "half_squared_error",
     spread: float = 0.1,
     steps: int = 1000,
     seed: int = 0,
+    device: Any = None,
 ) -> Trace:
     """Learn by perturbing all weights at random and keeping what lowers the error.
 
-    One evaluation a step where backpropagation needs two, and many more steps: a random direction
-    in a space of many weights is almost never a good one.
+    Where a perturbation does not lower it, the opposite one is tried, so a step costs two
+    evaluations as one of backpropagation does, and many more steps are needed: a random direction
+    in a space of many weights is almost never a good one. Dropout is off.
 
     Parameters
     ----------
-    network, theta, x, y, loss
+    network, weights, x, y, loss, device
         As in `gradient_descent`.
     spread : float, default=0.1
         Standard deviation of a perturbation.
@@ -154,9 +242,8 @@ def hill_climbing(
 
     Examples
     --------
-    >>> import numpy as np
     >>> from xpnn import Dense
-    >>> x, y = np.asarray([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.asarray([[0.0], [1], [1], [0]])
+    >>> x, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
     >>> net = Network((Dense(2, 4, "tanh"), Dense(4, 1)))
     >>> theta, _ = net.init(seed=0)
     >>> climbed = hill_climbing(net, theta, x, y, steps=2000)
@@ -164,127 +251,33 @@ def hill_climbing(
     >>> descended.evaluations_to(0.001) < climbed.evaluations_to(0.001)
     True
     """
-    task, rng = _Task(network, theta, x, y, loss), host_generator(seed, PERTURB)
-    xp, rows, errors = task.backend.xp, slice(0, int(x.shape[0])), []
+    task, rng = Task(network, weights, x, y, loss, device), host_generator(seed, PERTURB)
+    xp, errors = task.backend.xp, []
     with task.backend.device_context():
         theta = task.theta
-        best = task.error(theta, rows)
-        for _ in range(steps):
+        best = task.error(theta)
+        for _ in range(check_steps(steps)):
             errors.append(best)
             noise = task.backend.asarray(rng.normal(0.0, spread, theta.shape), dtype=theta.dtype)
-            tried = theta + noise
-            error = task.error(tried, rows)
-            better = error < best  # 0-d and on the device: nothing waits for it
-            theta, best = xp.where(better, tried, theta), xp.where(better, error, best)
-        values = tuple(float(e) for e in errors)
-    return Trace(values, theta, steps + 1)
+            here, at = best, theta
+            for tried in (theta - noise, theta + noise):  # the last that is better stays
+                error = task.error(tried)
+                better = error < here  # 0-d and on the device: nothing waits for it
+                at, best = xp.where(better, tried, at), xp.where(better, error, best)
+            theta = at
+        values = host_floats(errors, task.backend)
+    return Trace(values, theta, 2 * steps + 1, network, task.buffers)
 
 
-class _Task:
-    """A network, a loss and rows, side by side on the device of the inputs."""
-
-    def __init__(self, network: Network, theta: Array, x: Array, y: Array, loss: Any) -> None:
-        self.network, self.loss, self.backend = network, get_loss(loss), backend_of(x)
-        with self.backend.device_context():
-            self.x = floating(x, self.backend)
-            real = dtype_name(self.x.dtype)
-            self.y = self.backend.asarray(y)
-            if dtype_name(self.y.dtype).startswith("float"):
-                self.y = self.backend.asarray(self.y, dtype=real)
-            self.theta = self.backend.asarray(theta, dtype=real, copy=True)
-        if self.theta.shape != (network.layout.size,):
-            raise ValueError(
-                f"theta has shape {tuple(self.theta.shape)}, this network has "
-                f"{network.layout.size} parameters"
-            )
-
-    def loss_and_gradient(self, theta: Array, rows: slice) -> tuple[Array, Array]:
-        value, gradient, _ = self.network.loss_and_gradient(
-            theta, theta[:0], self.x[rows, :], self.y[rows, ...], None, self.loss, self.backend.xp
-        )
-        return value, gradient
-
-    def error(self, theta: Array, rows: slice) -> Array:
-        xp = self.backend.xp
-        output = self.network.forward(theta, theta[:0], self.x[rows, :], xp)
-        return self.loss(output, self.y[rows, ...], None, xp)[0]
+def host_floats(errors: list[Array], backend: Backend) -> tuple[float, ...]:
+    """Numbers that lie on a device as Python floats, read in one go."""
+    if not errors:
+        return ()
+    return tuple(backend.to_numpy(backend.xp.stack(errors)).astype(float).tolist())
 
 
-@dataclass(frozen=True)
-class Backpropagation:
-    """One pass through a network and back, with all that a calculation by hand shows.
-
-    Attributes
-    ----------
-    sums, outputs : tuple of arrays
-        Of each layer: before and after the activation, (n, n_out).
-    loss : float
-    gradients : dict of str to array
-        By the names of `Network.layout`: "weight_0" (n_in, n_out), "bias_0", ...
-    theta, gradient : array
-        The parameters and the gradient as one vector.
-    """
-
-    network: Network
-    sums: tuple[Array, ...]
-    outputs: tuple[Array, ...]
-    loss: float
-    gradients: dict[str, Array]
-    theta: Array
-    gradient: Array
-
-    def step(self, learning_rate: float) -> dict[str, Array]:
-        """The parameters after one step of gradient descent.
-
-        Parameters
-        ----------
-        learning_rate : float
-
-        Returns
-        -------
-        dict of str to array
-            By name, as `gradients`.
-        """
-        xp, rule = backend_of(self.theta).xp, get_optimizer("sgd")
-        rate = rule.coefficients(learning_rate, 1)
-        theta, _ = rule.update(self.theta, self.gradient, (), rate, None, xp)
-        return self.network.layout.split(theta, xp)
-
-
-def backpropagate(
-    network: Network, theta: Array, x: Array, y: Array, *, loss: Any = "half_squared_error"
-) -> Backpropagation:
-    """Forward and backward through a network, keeping every number on the way.
-
-    Parameters
-    ----------
-    network, theta, x, y, loss
-        As in `gradient_descent`.
-
-    Returns
-    -------
-    Backpropagation
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from xpnn import Dense
-    >>> net = Network((Dense(1, 1, "sigmoid", bias=False),))
-    >>> pass_ = backpropagate(net, np.asarray([0.0]), np.asarray([[1.0]]), np.asarray([[1.0]]))
-    >>> pass_.outputs[0], pass_.gradients["weight_0"]
-    (array([[0.5]]), array([[-0.125]]))
-    """
-    task = _Task(network, theta, x, y, loss)
-    with task.backend.device_context():
-        xp = task.backend.xp
-        value, gradient = task.loss_and_gradient(task.theta, slice(0, int(x.shape[0])))
-        parts = network.layout.by_layer(task.theta, xp, len(network.layers))
-        a, sums, outputs = task.x, [], []
-        for p, layer in zip(parts, network.layers, strict=True):
-            a, saved, _ = layer.forward(p, {}, a, EVALUATE, xp)
-            sums.append(saved.z)
-            outputs.append(a)
-        gradients = network.layout.split(gradient, xp)
-        return Backpropagation(
-            *(network, tuple(sums), tuple(outputs), float(value), gradients, task.theta, gradient)
-        )
+def check_steps(steps: Any) -> int:
+    """A whole number of at least 0, or a ValueError that says so."""
+    if isinstance(steps, bool) or not hasattr(steps, "__index__") or steps < 0:
+        raise ValueError(f"steps must be a whole number of at least 0, got {steps!r}")
+    return int(steps)

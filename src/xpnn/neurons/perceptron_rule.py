@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xpnn._text import number, short_list
 from xpnn.arrays.backend import backend_of, dtype_name, to_numpy
 from xpnn.arrays.typing import Array
-from xpnn.neurons.units import ThresholdUnit, floating
-from xpnn.perceptron.choice import Data, Rule, initial_state, place, select_epoch
+from xpnn.neurons.inputs import floating, host_values, place
+from xpnn.neurons.units import ThresholdUnit
+from xpnn.perceptron.choice import Data, Rule, initial_state, select_epoch
+from xpnn.perceptron.choice import place as place_of_epochs
 
 
 class Boundary(NamedTuple):
@@ -36,11 +39,12 @@ class Boundary(NamedTuple):
     def __str__(self) -> str:
         w1, w2 = self.weights
         if w2:
-            return f"x2 = {-w1 / w2:g} x1 + {-self.bias / w2:g}"
-        return f"x1 = {-self.bias / w1:g}" if w1 else "no line: all weights are 0"
+            rise = -self.bias / w2
+            return f"x2 = {number(-w1 / w2)} x1 {'-' if rise < 0 else '+'} {number(abs(rise))}"
+        return f"x1 = {number(-self.bias / w1)}" if w1 else "no line: all weights are 0"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConvergenceReport:
     """How the perceptron rule went.
 
@@ -48,6 +52,8 @@ class ConvergenceReport:
     ----------
     weights : tuple of float
         The bias first.
+    history : tuple of tuples of float
+        The weights after each epoch.
     mistakes : tuple of int
         In each epoch; the last is 0 if it converged.
     converged : bool
@@ -56,6 +62,8 @@ class ConvergenceReport:
     radius, margin : float
         Length of the longest input with its constant 1, and the largest distance that all of
         them can have from a separating plane through the origin (NaN if there is none).
+    coding : tuple of float
+        The two targets: (0, 1) or (-1, 1).
     """
 
     weights: tuple[float, ...]
@@ -64,6 +72,8 @@ class ConvergenceReport:
     separable: bool
     radius: float
     margin: float
+    history: tuple[tuple[float, ...], ...] = ()
+    coding: tuple[float, float] = (0.0, 1.0)
 
     @property
     def epochs(self) -> int:
@@ -78,7 +88,7 @@ class ConvergenceReport:
     @property
     def unit(self) -> ThresholdUnit:
         """The neuron that was learned."""
-        return ThresholdUnit(self.weights[1:], -self.weights[0])
+        return ThresholdUnit(self.weights[1:], 0.0 - self.weights[0], self.coding)
 
     @property
     def boundary(self) -> Boundary:
@@ -87,6 +97,9 @@ class ConvergenceReport:
             raise ValueError(f"a line needs two inputs, this neuron has {len(self.weights) - 1}")
         bias, w1, w2 = self.weights
         return Boundary(bias, (w1, w2))
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         total = sum(self.mistakes)
@@ -97,7 +110,7 @@ class ConvergenceReport:
             else f"Did not converge in {self.epochs} epochs ({total} mistakes)."
         )
         lines = [head, f"Mistakes per epoch: {shown}"]
-        lines.append(f"Weights, bias first: {', '.join(f'{w:g}' for w in self.weights)}")
+        lines.append(f"Weights, bias first: {short_list(self.weights, 12)}")
         if len(self.weights) == 3:
             lines.append(f"Boundary: {self.boundary}")
         if self.separable:
@@ -109,19 +122,22 @@ class ConvergenceReport:
 
 
 def perceptron_rule(
-    x: Array, targets: Any, *, eta: float = 1.0, max_epochs: int = 100
+    x: Any, targets: Any, *, eta: float = 1.0, max_epochs: int = 100, device: Any = None
 ) -> ConvergenceReport:
     """Learn a threshold unit: ``w <- w + eta (target - output) x``, sample by sample, in order.
 
-    The weights begin at zero, and a sum of exactly 0 fires.
+    The weights begin at zero, and a sum of exactly 0 fires. Targets of -1 and 1 give the same
+    weights as those of 0 and 1: then a mistake adds ``eta target x``.
 
     Parameters
     ----------
-    x : array of shape (n, d)
-        Of any library.
-    targets : array-like of 0 and 1, shape (n,)
+    x : array-like of shape (n, d)
+        An array of any library, a table, or a list of rows.
+    targets : array-like of 0 and 1, or of -1 and 1, shape (n,)
     eta : float, default=1.0
     max_epochs : int, default=100
+    device : str or Backend, default=None
+        Where to compute; None is where `x` is, NumPy for lists.
 
     Returns
     -------
@@ -130,7 +146,7 @@ def perceptron_rule(
     Raises
     ------
     ValueError
-        For targets other than 0 and 1, or shapes that do not fit.
+        For targets other than these, or shapes that do not fit.
 
     References
     ----------
@@ -139,9 +155,7 @@ def perceptron_rule(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> x = np.asarray([[0, 0], [0, 1], [1, 0], [1, 1]])
-    >>> print(perceptron_rule(x, [0, 0, 0, 1]))
+    >>> print(perceptron_rule([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 0, 0, 1]))
     Converged after 6 epochs and 11 mistakes.
     Mistakes per epoch: 2, 3, 3, 2, 1, 0
     Weights, bias first: -3, 2, 1
@@ -153,45 +167,67 @@ def perceptron_rule(
         raise ValueError(f"eta must be above 0, got {eta!r}")
     if max_epochs < 1:
         raise ValueError(f"max_epochs must be at least 1, got {max_epochs!r}")
-    backend = backend_of(x)
-    host = np.asarray(to_numpy(targets))
-    if host.shape != (x.shape[0],) or not np.isin(host, (0, 1)).all():
-        raise ValueError(
-            f"targets must be {x.shape[0]} numbers 0 or 1, one a row of x, got {host!r}"
-        )
-    rule = Rule(eta=float(eta), zero_is_positive=True)
+    backend = place(device, x)
     with backend.device_context():
         x = floating(x, backend)
-    real, work = dtype_name(x.dtype), place(backend, rule)
+        x = x[:, None] if x.ndim == 1 else x
+    if x.ndim != 2 or 0 in x.shape:
+        raise ValueError(f"x must have the shape (n, d), got {tuple(x.shape)}")
+    fires, coding = _answers(targets, int(x.shape[0]))
+    history, mistakes = _epochs(x, fires, Rule(eta=float(eta), zero_is_positive=True), max_epochs)
+    host = to_numpy(x).astype(np.float64)
+    signed = np.concatenate([np.ones((len(host), 1)), host], axis=1)
+    margin = largest_margin(signed * (2.0 * fires - 1.0)[:, None])
+    return ConvergenceReport(
+        weights=history[-1],
+        mistakes=mistakes,
+        converged=mistakes[-1] == 0,
+        separable=margin > 0,
+        radius=float(np.sqrt((signed**2).sum(axis=1).max())),
+        margin=margin if margin > 0 else math.nan,
+        history=history,
+        coding=coding,
+    )
+
+
+def _answers(targets: Any, n: int) -> tuple[np.ndarray, tuple[float, float]]:
+    """Which samples are to fire, as 0 and 1, and how that was written."""
+    host = np.asarray(to_numpy(host_values(targets)))
+    if host.shape == (n, 1):
+        host = host[:, 0]
+    for coding in ((0.0, 1.0), (-1.0, 1.0)):
+        if host.shape == (n,) and np.isin(host, coding).all():
+            return (host == 1).astype(np.int32), coding
+    raise ValueError(
+        f"targets must be {n} numbers 0 or 1, or -1 or 1, one a row of x, got {host!r}"
+    )
+
+
+def _epochs(
+    x: Array, fires: np.ndarray, rule: Rule, most: int
+) -> tuple[tuple[tuple[float, ...], ...], tuple[int, ...]]:
+    """Weights after each epoch, the bias first, and the mistakes in each."""
+    real, work = dtype_name(x.dtype), place_of_epochs(backend_of(x), rule)
     n, d = (int(s) for s in x.shape)
     with work.device_context():
         move, xp = work.asarray, work.xp
         data = Data(
             move(x),
-            move(host.astype(np.int32)),
+            move(fires),
             move(np.ones(n), dtype=real),
             move(np.asarray([1], dtype=np.int32)),
             move(np.ones((2, 1)), dtype=real),
         )
         zeros = (move(np.zeros((1, d)), dtype=real), move(np.zeros(1), dtype=real))
         state, order, epoch = initial_state(*zeros, xp), move(np.arange(n)), select_epoch(xp, rule)
+        history: list[tuple[float, ...]] = []
         mistakes: list[int] = []
-        while len(mistakes) < max_epochs and (not mistakes or mistakes[-1]):
+        while len(mistakes) < most and (not mistakes or mistakes[-1]):
             state, sums = epoch(state, data, order, rule, xp)
             mistakes.append(int(work.to_numpy(sums)[2, 0]))
-        weights = to_numpy(state.weights(xp))[0].tolist()
-        bias = float(to_numpy(state.intercept)[0])
-    signed = np.concatenate([np.ones((n, 1)), to_numpy(x).astype(np.float64)], axis=1)
-    radius = float(np.sqrt((signed**2).sum(axis=1).max()))
-    margin = largest_margin(signed * (2.0 * host - 1.0)[:, None])
-    return ConvergenceReport(
-        weights=(bias, *weights),
-        mistakes=tuple(mistakes),
-        converged=mistakes[-1] == 0,
-        separable=margin > 0,
-        radius=radius,
-        margin=margin if margin > 0 else math.nan,
-    )
+            bias = float(work.to_numpy(state.intercept)[0])
+            history.append((bias, *work.to_numpy(state.weights(xp))[0].tolist()))
+    return tuple(history), tuple(mistakes)
 
 
 def largest_margin(rows: np.ndarray) -> float:

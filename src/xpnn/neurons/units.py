@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from xpnn.arrays.backend import Backend, backend_of, dtype_name
+from xpnn._text import number
+from xpnn.arrays.backend import Backend, dtype_name, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.model.dense import Dense
 from xpnn.model.network import Network
+from xpnn.neurons.inputs import floating, place, read_rows, widest
 from xpnn.parts.activations import Activation, get_activation
 
 
@@ -27,9 +29,13 @@ class Neuron:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> Neuron((1, -1, 5), activation="relu")(np.asarray([[2.0, 3.0, 4.0]]))
-    array([19.])
+    >>> neuron = Neuron((1, -1, 5), activation="relu")
+    >>> neuron(2, 3, 4)
+    19.0
+    >>> neuron([[2, 3, 4], [-2, 3, -4]])
+    array([19.,  0.])
+    >>> print(neuron)
+    relu(1 x1 - 1 x2 + 5 x3)
     """
 
     weights: tuple[float, ...]
@@ -37,26 +43,50 @@ class Neuron:
     activation: str | Activation = "identity"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weights", tuple(float(w) for w in self.weights))
+        object.__setattr__(self, "weights", numbers(self.weights))
         object.__setattr__(self, "bias", float(self.bias))
         object.__setattr__(self, "activation", get_activation(self.activation))
 
-    def __call__(self, x: Array) -> Array:
-        """Outputs, shape (n,), of inputs of shape (n, n_inputs), in x's library, on its device."""
-        return layer_of([self])(x)[:, 0]
+    @property
+    def n_inputs(self) -> int:
+        """Number of weights."""
+        return len(self.weights)
 
-    def sums(self, x: Array) -> Array:
-        """Weighted sums, bias included.
+    def __call__(self, *inputs: Any, device: Any = None) -> Any:
+        """Outputs in the library of the inputs, on their device.
 
         Parameters
         ----------
-        x : array of shape (n, n_inputs)
+        *inputs : array-like
+            Rows of shape (n, n_inputs), a single row, or one number an input.
+        device : str or Backend, default=None
+            Where to compute; None is where the inputs are, NumPy for lists.
 
         Returns
         -------
-        array of shape (n,)
+        array of shape (n,), or a single number
         """
-        return layer_of([Neuron(self.weights, self.bias)])(x)[:, 0]
+        rows = read_rows(inputs, self.n_inputs, device)
+        return rows.shaped(layer_of([self])(rows.x)[:, 0])
+
+    def sums(self, *inputs: Any, device: Any = None) -> Any:
+        """Weighted sums, bias included; as the neuron is called.
+
+        Parameters
+        ----------
+        *inputs : array-like
+        device : str or Backend, default=None
+
+        Returns
+        -------
+        array of shape (n,), or a single number
+        """
+        return Neuron(self.weights, self.bias)(*inputs, device=device)
+
+    def __str__(self) -> str:
+        name = getattr(self.activation, "name", "")
+        total = weighted_sum(self.weights, self.bias)
+        return total if name == "identity" else f"{name}({total})"
 
 
 @dataclass(frozen=True)
@@ -72,13 +102,14 @@ class ThresholdUnit:
 
     Examples
     --------
-    >>> import numpy as np
     >>> unit = ThresholdUnit((2, 1, 0.5), threshold=1000)
-    >>> x = np.asarray([[1000.0, 5, 2], [200, 3, 1], [30, 2, 2]])
+    >>> x = [[1000, 5, 2], [200, 3, 1], [30, 2, 2]]
     >>> unit.sums(x)
     array([2006. ,  403.5,   63. ])
     >>> unit(x)
     array([1., 0., 0.])
+    >>> print(unit)
+    1 if 2 x1 + 1 x2 + 0.5 x3 >= 1000, else 0
 
     With the bias trick the threshold is one more weight, on an input that is always 1:
 
@@ -93,41 +124,62 @@ class ThresholdUnit:
     coding: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weights", tuple(float(w) for w in self.weights))
+        object.__setattr__(self, "weights", numbers(self.weights))
         object.__setattr__(self, "threshold", float(self.threshold))
         low, high = self.coding
         object.__setattr__(self, "coding", (float(low), float(high)))
 
-    def __call__(self, x: Array) -> Array:
-        """Outputs, shape (n,), of inputs of shape (n, n_inputs), in x's library, on its device."""
-        low, high = self.coding
-        sums, backend = self.sums(x), backend_of(x)
-        with backend.device_context():
-            xp = backend.xp
-            fires = _wide(sums, backend) >= self.threshold
-            return xp.where(fires, xp.full_like(sums, high), xp.full_like(sums, low))
+    @property
+    def n_inputs(self) -> int:
+        """Number of weights."""
+        return len(self.weights)
 
-    def sums(self, x: Array) -> Array:
-        """Weighted sums of the inputs, without the threshold.
+    def __call__(self, *inputs: Any, device: Any = None) -> Any:
+        """Outputs in the library of the inputs, on their device.
+
+        Parameters
+        ----------
+        *inputs : array-like
+            Rows of shape (n, n_inputs), a single row, or one number an input.
+        device : str or Backend, default=None
+            Where to compute; None is where the inputs are, NumPy for lists.
+
+        Returns
+        -------
+        array of shape (n,), or a single number
+        """
+        low, high = self.coding
+        rows = read_rows(inputs, self.n_inputs, device)
+        with rows.backend.device_context():
+            xp = rows.backend.xp
+            sums = self._sums(rows.x, rows.backend)
+            fires = _wide(sums, rows.backend) >= self.threshold
+            return rows.shaped(xp.where(fires, xp.full_like(sums, high), xp.full_like(sums, low)))
+
+    def sums(self, *inputs: Any, device: Any = None) -> Any:
+        """Weighted sums of the inputs, without the threshold; as the unit is called.
 
         Added input after input, as the perceptron rule adds them, on every library: a sum that is
         the threshold in exact arithmetic reaches it, or not, by the order of the additions.
 
         Parameters
         ----------
-        x : array of shape (n, n_inputs)
+        *inputs : array-like
+        device : str or Backend, default=None
 
         Returns
         -------
-        array of shape (n,)
+        array of shape (n,), or a single number
         """
-        backend = backend_of(x)
-        with backend.device_context():
-            x = _checked(floating(x, backend), len(self.weights))
-            total = backend.xp.zeros_like(_wide(x[:, 0], backend))
-            for j, weight in enumerate(self.weights):
-                total = total + _wide(x[:, j] * weight, backend)
-            return backend.xp.astype(total, x.dtype)
+        rows = read_rows(inputs, self.n_inputs, device)
+        with rows.backend.device_context():
+            return rows.shaped(self._sums(rows.x, rows.backend))
+
+    def _sums(self, x: Array, backend: Backend) -> Array:
+        total = backend.xp.zeros_like(_wide(x[:, 0], backend))
+        for j, weight in enumerate(self.weights):
+            total = total + _wide(x[:, j] * weight, backend)
+        return backend.xp.astype(total, x.dtype)
 
     def with_bias_trick(self) -> ThresholdUnit:
         """The same unit on inputs that begin with a constant 1 (see `add_constant`).
@@ -136,33 +188,42 @@ class ThresholdUnit:
         -------
         ThresholdUnit
         """
-        return ThresholdUnit((-self.threshold, *self.weights), 0.0, self.coding)
+        return ThresholdUnit((0.0 - self.threshold, *self.weights), 0.0, self.coding)
+
+    def __str__(self) -> str:
+        low, high = map(number, self.coding)
+        total = weighted_sum(self.weights)
+        return f"{high} if {total} >= {number(self.threshold)}, else {low}"
 
 
-def add_constant(x: Array) -> Array:
+def add_constant(x: Any, *, device: Any = None) -> Array:
     """Put a column of ones before the inputs: the bias trick.
 
     Parameters
     ----------
-    x : array of shape (n, d)
+    x : array-like of shape (n, d), or one row (d,)
+    device : str or Backend, default=None
+        None is where `x` is, NumPy for lists.
 
     Returns
     -------
-    array of shape (n, d + 1)
+    array of shape (n, d + 1), or (d + 1,)
         In x's library, on its device.
 
     Examples
     --------
-    >>> add_constant(np.asarray([[5.0, 2.0]]))
+    >>> add_constant([[5, 2]])
     array([[1., 5., 2.]])
     """
-    backend = backend_of(x)
+    backend = place(device, x)
     with backend.device_context():
         x = floating(x, backend)
-        return backend.xp.concat([backend.xp.ones_like(x[:, :1]), x], axis=1)
+        if x.ndim not in (1, 2):
+            raise ValueError(f"inputs must have the shape (n, d) or (d,), got {tuple(x.shape)}")
+        return backend.xp.concat([backend.xp.ones_like(x[..., :1]), x], axis=-1)
 
 
-def layer_of(neurons: Sequence[Neuron]) -> Any:
+def layer_of(neurons: Sequence[Neuron]) -> Callable[[Array], Array]:
     """A function (n, n_inputs) -> (n, neurons): one dense layer of neurons of one activation."""
     first = neurons[0]
     n_in = len(first.weights)
@@ -171,33 +232,45 @@ def layer_of(neurons: Sequence[Neuron]) -> Any:
     theta = np.concatenate([weights.ravel(), [n.bias for n in neurons]])
 
     def outputs(x: Array) -> Array:
-        backend = backend_of(x)
+        rows = read_rows((x,), n_in)
+        backend = rows.backend
         with backend.device_context():
-            x = _checked(floating(x, backend), n_in)
-            own = backend.asarray(theta, dtype=dtype_name(x.dtype))
-            return network.forward(own, own[:0], x, backend.xp)
+            own = backend.asarray(theta, dtype=dtype_name(rows.x.dtype))
+            return network.forward(own, own[:0], rows.x, backend.xp)
 
     return outputs
 
 
-def _checked(x: Array, n_in: int) -> Array:
-    if x.ndim != 2 or int(x.shape[1]) != n_in:
-        raise ValueError(
-            f"inputs must have the shape (n, {n_in}), one column for each weight, got "
-            f"{tuple(x.shape)}"
-        )
-    return x
+def numbers(values: Any) -> tuple[float, ...]:
+    """Weights as Python floats: of a sequence, an array of any library, or a single number."""
+    values = values if hasattr(values, "__array__") or np.ndim(values) == 0 else list(values)
+    found = np.asarray(to_numpy(values), dtype=np.float64)
+    if found.ndim > 1:
+        raise ValueError(f"weights must be numbers in a row, got the shape {found.shape}")
+    return tuple(found.reshape(-1).tolist())
+
+
+def weighted_sum(weights: Sequence[float], bias: float = 0.0) -> str:
+    """The sum written out, such as "2 x1 - 1 x2 + 3"; long ones are shortened.
+
+    Examples
+    --------
+    >>> weighted_sum((2.0, -1.0), 3.0), weighted_sum((0.0, -0.0))
+    ('2 x1 - 1 x2 + 3', '0')
+    """
+    terms = [(w, f" x{i}") for i, w in enumerate(weights, 1) if w]
+    if bias:
+        terms.append((bias, ""))
+    if len(terms) > 6:
+        terms = [*terms[:3], (0.0, "..."), *terms[-2:]]
+    text = ""
+    for value, name in terms:
+        sign = "-" if value < 0 else "+"
+        first = "-" if value < 0 else ""
+        shown = name if name == "..." else number(abs(value)) + name
+        text += f" {sign} {shown}" if text else first + shown
+    return text or "0"
 
 
 def _wide(x: Array, backend: Backend) -> Array:
-    """In the widest float that the device has."""
-    wide = "float64" if "float64" in backend.dtypes else "float32"
-    return backend.xp.astype(x, backend.float_dtype(wide))
-
-
-def floating(x: Any, backend: Backend) -> Array:
-    """Inputs as floating numbers: whole numbers and truth values become the widest float."""
-    x = backend.asarray(x)
-    if dtype_name(x.dtype) in ("float32", "float64"):
-        return x
-    return backend.asarray(x, "float64" if "float64" in backend.dtypes else "float32")
+    return backend.xp.astype(x, backend.float_dtype(widest(backend)))

@@ -72,6 +72,9 @@ class Activation:
                 )
             check_arguments(function, _ARGUMENTS[role], f"the {role} of activation {self.name!r}")
 
+    def __repr__(self) -> str:
+        return f"Activation({self.name!r})"
+
     @property
     def differentiable(self) -> bool:
         """Whether a network with this activation can be trained by gradients."""

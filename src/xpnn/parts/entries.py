@@ -181,7 +181,7 @@ class TableEntry:
     ranges: ClassVar[Mapping[str, Interval]]
 
     name: str
-    function: Callable[..., Any]
+    function: Callable[..., Any] = dataclasses.field(repr=False)  # its address says nothing
 
     def __post_init__(self) -> None:
         """Check name and function, and fill in the parameters."""

@@ -270,6 +270,16 @@ LOSSES: dict[str, Loss] = {
 }
 
 
+ALIASES = {
+    "mse": "squared_error",
+    "mean_squared_error": "squared_error",
+    "mae": "absolute_error",
+    "mean_absolute_error": "absolute_error",
+    "bce": "binary_cross_entropy",
+    "cross_entropy": "softmax_cross_entropy",
+}
+"""Other names that people know; "cross_entropy" is of classes, as PyTorch's."""
+
 _OF_CLASSES = ("binary_cross_entropy", "softmax_cross_entropy", "hinge", "perceptron")
 REGRESSION_LOSSES = tuple(name for name in LOSSES if name not in _OF_CLASSES)
 """Those whose targets do not stand for classes."""
@@ -289,6 +299,9 @@ def get_loss(spec: Any, **params: float) -> Loss:
     Parameters
     ----------
     spec : str, Loss, or callable (output, target, weight, xp) -> (loss, gradient)
+        Also "mse" and "mean_squared_error" (`squared_error`), "mae" and "mean_absolute_error"
+        (`absolute_error`, which is summed over a row's outputs), "bce" (`binary_cross_entropy`)
+        and "cross_entropy" (`softmax_cross_entropy`).
     **params : float
         ``delta`` of huber, ``quantile`` of pinball, ``label_smoothing`` of the cross-entropies,
         or the keyword-only arguments of a callable.
@@ -303,4 +316,5 @@ def get_loss(spec: Any, **params: float) -> Loss:
     >>> get_loss("pinball", quantile=0.9).params
     (('quantile', 0.9),)
     """
-    return Loss.resolve(LOSSES, spec, params)
+    name = ALIASES.get(spec, spec) if isinstance(spec, str) else spec
+    return Loss.resolve(LOSSES, name, params)

@@ -1,0 +1,84 @@
+"""A network, its parameters, rows and a loss, side by side on one device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xpnn.arrays.backend import dtype_name
+from xpnn.arrays.random import step_keys
+from xpnn.arrays.typing import Array
+from xpnn.model.network import Network
+from xpnn.neurons.inputs import floating, host_values, read_rows
+from xpnn.neurons.parameters import flat_parameters, start_buffers
+from xpnn.parts.losses import Loss, built_in, get_loss
+
+
+class Task:
+    """What a lesson passes in, read and moved beside the inputs."""
+
+    def __init__(
+        self, network: Network, weights: Any, x: Any, y: Any, loss: Any, device: Any = None
+    ) -> None:
+        rows = read_rows((x,), network.n_in, device)
+        self.network, self.backend, self.x = network, rows.backend, rows.x
+        self.n = int(self.x.shape[0])
+        self.loss = loss_of(loss, network.n_out)
+        real = dtype_name(self.x.dtype)
+        with self.backend.device_context():
+            self.y = self._target(y, real)
+            self.theta = flat_parameters(network, weights, self.backend, real)
+            self.buffers = start_buffers(network, weights, self.backend, real)
+
+    def _target(self, y: Any, real: str) -> Array:
+        """Targets (n, n_out) in the dtype of the inputs, or labels (n,) of exclusive classes."""
+        found = self.backend.asarray(host_values(y))
+        if self.loss.link == "softmax" and found.shape == (self.n,):
+            return found
+        found = self.backend.asarray(floating(found, self.backend), dtype=real)
+        shape, size = (self.n, self.network.n_out), 1
+        for length in found.shape:
+            size *= int(length)
+        if found.ndim < 3 and size == shape[0] * shape[1]:
+            return self.backend.xp.reshape(found, shape)
+        if built_in(self.loss) is not None and found.ndim < 3:
+            raise ValueError(
+                f"targets have the shape {tuple(found.shape)}, expected {shape}: one row for each "
+                "row of x, one column for each output of the network"
+            )
+        return found
+
+    def batch(self, step: int, online: bool) -> slice:
+        """Rows of a step: all, or one after the other."""
+        return slice(step % self.n, step % self.n + 1) if online else slice(0, self.n)
+
+    def keys(self, seed: int, step: int) -> Any:
+        """Of a step's dropout masks; None where nothing is dropped."""
+        net = self.network
+        return step_keys(seed, step, 1, len(net.rates))[0].tolist() if net.draws else None
+
+    def loss_and_gradient(
+        self, theta: Array, buffers: Array, rows: slice, keys: Any, train: bool = True
+    ) -> tuple[Array, Array, Array]:
+        """Loss, gradient and new running statistics of some rows."""
+        xp, x, y = self.backend.xp, self.x[rows, :], self.y[rows, ...]
+        return self.network.loss_and_gradient(
+            theta, buffers, x, y, None, self.loss, xp, keys=keys, train=train
+        )
+
+    def error(self, theta: Array) -> Array:
+        """The loss of all rows, without dropout."""
+        xp = self.backend.xp
+        output = self.network.forward(theta, self.buffers, self.x, xp)
+        return self.loss(output, self.y, None, xp)[0]
+
+
+def loss_of(spec: Any, n_outputs: int) -> Loss:
+    """The loss of a name; "cross_entropy" of a single output is that of one probability.
+
+    Examples
+    --------
+    >>> loss_of("cross_entropy", 1).name, loss_of("cross_entropy", 3).name
+    ('binary_cross_entropy', 'softmax_cross_entropy')
+    """
+    single = spec == "cross_entropy" and n_outputs == 1
+    return get_loss("binary_cross_entropy" if single else spec)
