@@ -20,7 +20,7 @@ import tomllib
 with open("pyproject.toml", "rb") as f:
     project = tomllib.load(f)["project"]
 extras = project["optional-dependencies"]
-for requirement in (*project["dependencies"], *(r for e in ("jax", "test", "plot", "data") for r in extras[e])):
+for requirement in (*project["dependencies"], *(r for e in ("jax", "test", "plot", "data", "onnx") for r in extras[e])):
     if not requirement.startswith("xpnn["):
         name, version = re.fullmatch(r"([\w-]+)>=([\w.]+)", requirement).groups()
         print(f"{name}=={version}")

@@ -21,7 +21,7 @@ import xpnn
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-HEAVY = ("cupy", "torch", "jax", "matplotlib", "pandas")
+HEAVY = ("cupy", "torch", "jax", "matplotlib", "onnx", "pandas")
 PUBLIC = sorted(getattr(xpnn, "__all__", ()))
 MODULES = sorted(m.name for m in pkgutil.walk_packages(xpnn.__path__, "xpnn."))
 
@@ -39,7 +39,7 @@ def test_version_stands_in_one_place():
 
 def test_extras():
     extras = PYPROJECT["project"]["optional-dependencies"]
-    wanted = {"cuda12", "cuda13", "torch", "jax", "fast", "plot", "data", "test", "dev"}
+    wanted = {"cuda12", "cuda13", "torch", "jax", "fast", "plot", "data", "onnx", "test", "dev"}
     assert wanted <= set(extras)
     assert extras["cuda12"] == ["cupy-cuda12x[ctk]>=14"]
     assert extras["cuda13"] == ["cupy-cuda13x[ctk]>=14"]
@@ -107,8 +107,8 @@ def test_examples_run(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     try:
         loaded = importlib.import_module(module)
-    except ImportError as error:  # a kernel of a library that is not here
-        if not module.startswith("xpnn.steps.") or error.name not in HEAVY:
+    except ImportError as error:  # a kernel of a library that is not here, or an exchange with it
+        if not module.startswith(("xpnn.steps.", "xpnn.exchange.")) or error.name not in HEAVY:
             raise
         pytest.skip(f"{module} needs {error.name}")
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         load,
         to_device,
     )
-    from xpnn.exchange import from_sklearn, to_sklearn
+    from xpnn.exchange import from_sklearn, to_onnx, to_sklearn
 
 MODULES = (
     "activations",
@@ -93,11 +93,12 @@ __all__ = [
     "save",
     "to_device",
     "to_numpy",
+    "to_onnx",
     "to_sklearn",
     "use_device",
 ]
 
-_EXCHANGE = ("from_sklearn", "to_sklearn")
+_EXCHANGE = ("from_sklearn", "to_onnx", "to_sklearn")
 
 
 def __getattr__(name: str) -> Any:
