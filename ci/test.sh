@@ -11,7 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 venv=${XPNN_CI_VENV:-$scratch/venv}
 export XPNN_REQUIRE_COMPILED=1 # or the tests would run on NumPy alone and say nothing
 # Named, so that a library that is missing or broken is an error and not a skip.
-targets=numpy,numpy:readonly,strict:device1,strict:no_float64,strict:no_x64,torch:cpu,jax:cpu
+targets=numpy,numpy:readonly,strict:device1,strict:no_float64,strict:no_x64,foreign:dlpack,torch:cpu,jax:cpu
 
 install_torch() { # on its own and first: nothing that is installed later picks another build
     "$venv/bin/pip" install -q "${XPNN_CI_TORCH:-torch==2.13.0}"

@@ -1,5 +1,6 @@
 """The table of targets: every library and device that the tests run on, each with its dtypes."""
 
+import importlib
 import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -40,6 +41,7 @@ TABLE = {
         Row("strict:device1", "array_api_strict:device1", "array_api_strict"),
         Row("strict:no_float64", "array_api_strict:no_float64", "array_api_strict", ("float32",)),
         Row("strict:no_x64", "array_api_strict:no_x64", "array_api_strict", ("float32",)),
+        Row("foreign:dlpack", "dlpack_only:accelerator#2", "dlpack_only", ("float64",)),
         Row("torch:cpu", "torch:cpu", "torch"),
         Row("torch:cuda", "torch:cuda", "torch", gpu=gpu_driver),
         Row("torch:mps", "torch:mps", "torch", ("float32",), gpu=apple_gpu),
@@ -153,8 +155,8 @@ class Target:
         transfers from GPUs only. Does nothing where the device is the host.
         """
         library = self.backend.library.name
-        if library == "array_api_strict":
-            return _forbid_strict_sync()
+        if library in ("array_api_strict", "dlpack_only"):
+            return _forbid_sync_of(type(self.xp.asarray(0)))
         if library == "cupy" and importlib.util.find_spec("cupy_on_cpu") is not None:
             import cupy_on_cpu
 
@@ -177,11 +179,13 @@ def running(name: str, dtype_name: str, own_context: bool = False) -> Iterator[T
     """
     row = TABLE[name]
     with ExitStack() as stack:
-        if row.module == "array_api_strict":
+        if row.module in ("array_api_strict", "dlpack_only"):
             import array_api_strict
 
             flags = array_api_strict.ArrayAPIStrictFlags
             stack.enter_context(flags(boolean_indexing=False, data_dependent_shapes=False))
+        if row.module == "dlpack_only":
+            importlib.import_module(row.module)  # a library that xpnn does not know by name
         if row.module == "jax":
             stack.enter_context(jax_x64(dtype_name == "float64"))
         backend = get_backend(row.spec)
@@ -206,10 +210,7 @@ class HostSyncError(AssertionError):
 
 
 @contextmanager
-def _forbid_strict_sync() -> Iterator[None]:
-    import array_api_strict
-
-    cls = type(array_api_strict.asarray(0))
+def _forbid_sync_of(cls: type) -> Iterator[None]:
     kept = {name: getattr(cls, name) for name in SYNCING}
 
     def refuse(name: str) -> Callable[..., Any]:

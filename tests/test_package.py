@@ -137,6 +137,7 @@ def test_ci_names_its_targets():
         "strict:device1",
         "strict:no_float64",
         "strict:no_x64",
+        "foreign:dlpack",
         "torch:cpu",
         "jax:cpu",
     ]

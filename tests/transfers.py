@@ -75,7 +75,7 @@ def traffic(target: Target) -> Iterator[Traffic]:
 
         watch(library, "from_numpy", "to_device")
         watch(library, "to_numpy", "to_host", "waits")
-        if library.name == "array_api_strict":
+        if library.name in ("array_api_strict", "dlpack_only"):
             cls = type(target.xp.asarray(0))
             for name in SYNCING:
                 watch(cls, name, "to_host", "waits")

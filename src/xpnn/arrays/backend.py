@@ -9,9 +9,10 @@ its best or current device.
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,16 +20,18 @@ from typing import Any
 import numpy as np
 
 from xpnn.arrays.libraries import (
-    LIBRARIES,
     NUMPY,
     DeviceError,
     DeviceInfo,
     Library,
     apple_gpu,
+    devices,
     dtype_name,
     gpu_driver,
+    library_named,
     library_of,
     nearest_spec,
+    no_such_device,
 )
 from xpnn.arrays.typing import Array, Device, DType, Namespace
 
@@ -71,7 +74,7 @@ class Backend:
     library: Library = field(compare=False, repr=False)
 
     def __reduce__(self) -> tuple[Callable[[str], Backend], tuple[str]]:
-        return get_backend, (self.name,)
+        return reopened, (self.name,)
 
     def __str__(self) -> str:
         return self.name
@@ -231,10 +234,19 @@ def get_backend(spec: str | Backend | None = None) -> Backend:
     if text.lower() == "auto":
         return _auto()
     library_name, _, rest = text.partition(":")
-    library = LIBRARIES.get(library_name.lower())
+    library = library_named(library_name)
     if library is None:
         raise DeviceError(f"unknown device {spec!r}: {nearest_spec(text.lower())}")
     return _resolve(library, rest)
+
+
+def reopened(name: str) -> Backend:
+    """The backend that a pickle names; a library that is not known by name is imported for it."""
+    library = name.partition(":")[0]
+    if library_named(library) is None:
+        with suppress(ImportError):
+            importlib.import_module(library)
+    return get_backend(name)
 
 
 def backend_of(*arrays: Any) -> Backend:
@@ -303,23 +315,6 @@ def to_numpy(x: Any) -> np.ndarray[Any, Any]:
     return x if isinstance(x, np.ndarray) else backend_of(x).library.to_numpy(x)
 
 
-def devices() -> list[DeviceInfo]:
-    """Return every library known and each of its devices, usable or not and why not.
-
-    Imports the libraries that are installed, and tries each GPU with a small product.
-
-    Returns
-    -------
-    list of DeviceInfo
-
-    Examples
-    --------
-    >>> "numpy" in [row.spec for row in devices() if row.usable]
-    True
-    """
-    return [row for library in LIBRARIES.values() for row in library.report()]
-
-
 @contextmanager
 def use_device(spec: str | Backend | None) -> Iterator[Backend]:
     """Set the device for calls that name none and are given no arrays, inside a `with` block.
@@ -372,7 +367,7 @@ def _resolve(library: Library, rest: str) -> Backend:
     except DeviceError as error:
         raise DeviceError(f"{library.spec(rest)!r}: {error}") from error
     if suffix not in found:
-        raise DeviceError(f"{library.spec(rest)!r}: {library.no_such_device(suffix, found)}")
+        raise DeviceError(f"{library.spec(rest)!r}: {no_such_device(library, suffix, found)}")
     name, device = library.spec(suffix), found[suffix]
     if name in _backends:
         return _backends[name]

@@ -10,7 +10,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from xpnn._version import __version__
 from xpnn._warnings import warn_user
-from xpnn.arrays.backend import Backend, DeviceError, backend_of, dtype_name, get_backend, to_numpy
+from xpnn.arrays.backend import (
+    Backend,
+    DeviceError,
+    backend_of,
+    dtype_name,
+    get_backend,
+    reopened,
+    to_numpy,
+)
 from xpnn.estimators._inputs import NUMPY, is_foreign
 from xpnn.training.state import DivergedError, TrainingState
 
@@ -226,7 +234,7 @@ def _unpack(value: Any, missing: dict[str, str]) -> Any:
     if not isinstance(value, _Packed):
         return value
     try:
-        target = get_backend(value.device)
+        target = reopened(value.device)
     except DeviceError as error:
         missing[value.device] = str(error)
         target = NUMPY

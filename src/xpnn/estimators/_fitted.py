@@ -51,6 +51,16 @@ class FittedNetwork(NetworkParameters):
     def intercepts_(self, value: Iterable[Any]) -> None:
         assign_parameters(self, "intercepts_", "bias", value)
 
+    @property
+    def parameters_(self) -> tuple[Array, Array]:
+        """The flat parameters and the running statistics, as the methods of `network_` take them.
+
+        On the device of the work; ``network_.predict(*parameters_, X, xp)`` is what can be traced,
+        differentiated and compiled: no value is looked at.
+        """
+        check_is_fitted(self)
+        return self._state.theta, self._state.buffers
+
     def _adopt(self, state: TrainingState, before: int) -> None:
         """Take over a training state and the attributes that scikit-learn's users read."""
         self._state, history = state, state.history

@@ -9,13 +9,16 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_array_api_obj, is_numpy_array
+from array_api_compat import is_dask_array
+from scipy.sparse import issparse
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend, to_numpy
+from xpnn.arrays.libraries import NUMPY as LIBRARY_OF_NUMPY
+from xpnn.arrays.libraries import TRACED, Foreign, library_of
 from xpnn.arrays.typing import Array
 from xpnn.training.data import is_sparse
 
@@ -24,9 +27,40 @@ _FLOATS = ("float64", "float32")
 _HOST_FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 
+# Their arrays lack what the standard asks for, and what `numpy.asarray` makes of some is no number.
+_NOT_THE_STANDARD = {"mlx": "numpy.asarray({0})", "tinygrad": "{0}.numpy()"}
+
+
 def is_foreign(x: Any) -> bool:
     """Whether `x` is an array of a library other than NumPy."""
-    return not is_numpy_array(x) and not is_sparse(x) and is_array_api_obj(x)
+    return library_of(x) is not LIBRARY_OF_NUMPY and not is_sparse(x)
+
+
+def readable(x: Any, name: str) -> Any:
+    """An input whose values can be looked at, each computed once.
+
+    A Dask array becomes NumPy's, a sparse matrix that SciPy does not know its CSR.
+
+    Raises
+    ------
+    ValueError
+        For what is traced, spread over devices or of a library without the array API; with the
+        cure.
+    """
+    kind = type(x).__module__.partition(".")[0]
+    if kind in _NOT_THE_STANDARD:
+        cure = _NOT_THE_STANDARD[kind].format(name)
+        raise ValueError(
+            f"{name} is an array of {kind}, which does not follow the array API standard: pass "
+            f"{cure}."
+        )
+    if is_dask_array(x):
+        return np.asarray(x)
+    if is_sparse(x):
+        return x if issparse(x) else x.tocsr()
+    if type(x) is not np.ndarray and (why := library_of(x).unreadable(x)):
+        raise ValueError(f"{name} {why}")
+    return x
 
 
 def read_features(estimator: Any, x: Any, *, reset: bool) -> tuple[Any, Backend]:
@@ -51,6 +85,7 @@ def read_features(estimator: Any, x: Any, *, reset: bool) -> tuple[Any, Backend]
         For NaN or infinity, a wrong number of dimensions or features, no sample, complex or
         non-numeric data.
     """
+    x = readable(x, "X")
     if not is_foreign(x):
         if getattr(x, "dtype", None) == np.float16:
             x = x.astype(np.float32)  # computed in float32; scikit-learn would take float64
@@ -118,11 +153,23 @@ def _floating(x: Array, backend: Backend) -> Array:
 def _check_finite(x: Array, backend: Backend, name: str) -> None:
     xp = backend.xp
     with backend.device_context():
-        finite = bool(xp.all(xp.isfinite(x)))
+        finite = _truth(xp.all(xp.isfinite(x)), backend, name)
         nan = not finite and bool(xp.any(xp.isnan(x)))
     if not finite:
         what = "NaN" if nan else f"infinity or a value too large for dtype('{dtype_name(x.dtype)}')"
         raise ValueError(f"Input {name} contains {what}.")
+
+
+def _truth(value: Array, backend: Backend, name: str) -> bool:
+    """A truth value, on the host; a ValueError where an unknown library has none."""
+    if not isinstance(backend.library, Foreign):
+        return bool(value)
+    try:
+        return bool(value)
+    except Exception as error:
+        raise ValueError(
+            f"{name} is a lazy or symbolic array of {backend} and {TRACED}."
+        ) from error
 
 
 def check_range(x: Any, dtype: str) -> None:
@@ -151,7 +198,7 @@ def read_weight(weight: Any, x: Any) -> np.ndarray | Array | None:
     """
     if weight is None:
         return None
-    n = x.shape[0]
+    n, weight = x.shape[0], readable(weight, "sample_weight")
     if isinstance(weight, Real):
         weight = np.full(n, float(weight))
     if not is_foreign(weight):
@@ -218,13 +265,15 @@ def read_target(
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target "
             "y is None."
         )
+    y = readable(y, "y")
     if numeric and is_foreign(y):
         backend = backend_of(y)
         y = _floating(y, backend)
         _check_finite(y, backend, "y")
     else:
         if is_foreign(y):
-            y = to_numpy(y)
+            host = to_numpy(y)
+            y = host.astype(library_of(y).label_dtype(host.dtype.name), copy=False)
         y = check_array(
             y,
             accept_sparse="csr",

@@ -237,7 +237,9 @@ class Labels:
             return source.asarray(codes)
         if not self.numeric or source.name == "numpy":
             return self.classes[backend.to_numpy(codes)]
-        return source.asarray(backend.xp.take(backend.asarray(self.classes), codes))
+        dtype = source.library.label_dtype(self.classes.dtype.name)
+        table = backend.asarray(self.classes.astype(dtype, copy=False))
+        return source.asarray(backend.xp.take(table, codes))
 
 
 def weigh_classes(class_weight: Any, y: np.ndarray, weight: Any) -> Any:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-from array_api_compat import device
-
+from xpnn.arrays.backend import backend_of
 from xpnn.arrays.numeric import at_least, at_most
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.perceptron.reference import Data, Rule, State, Stop, never
@@ -102,6 +100,6 @@ def dense_rows(data: Data, rows: Array, like: Array, xp: Namespace) -> tuple[Arr
     """Dense rows of X beside `like`, and the row numbers on its device."""
     if isinstance(data.x, type(data.y)):
         return xp.take(data.x, rows, axis=0), rows
-    x = xp.asarray(data.x[rows].toarray(), dtype=like.dtype, device=device(like))
-    rows = rows.astype(np.int32)  # CSR and its row numbers are on the host; some have no int64
-    return x, xp.asarray(rows, device=device(like))
+    backend = backend_of(like)  # CSR and its row numbers are on the host; some have no int64
+    x = backend.asarray(data.x[rows].toarray(), dtype=like.dtype)
+    return x, backend.asarray(rows, dtype="int32")

@@ -27,7 +27,7 @@ from xpnn.estimators._checks import (
     number,
 )
 from xpnn.estimators._device import OnDevice
-from xpnn.estimators._inputs import NUMPY, is_foreign, read_weight
+from xpnn.estimators._inputs import NUMPY, is_foreign, read_weight, readable
 from xpnn.estimators._settings import hidden_sizes
 from xpnn.model.network import Network
 from xpnn.tables.encoding import Encoding, at_least_one, fit_encoding
@@ -274,7 +274,7 @@ class BaseTabular(Inspection, OnDevice):
     def _read_frame(self, X: Any, first: bool = False) -> Frame:
         """A table with the columns of fit, whose names and number are set at first."""
         X = with_distinct_names(X)
-        frame = read_frame(X)
+        frame = read_frame(readable(X, "X"))
         named = isinstance(X, Mapping | Frame)
         if named and first:
             self.feature_names_in_ = np.asarray(list(frame.columns), dtype=object)

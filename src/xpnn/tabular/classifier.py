@@ -197,4 +197,6 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         """
         probability, source = self._mean_prediction(X)
         names = self.classes_[probability.argmax(axis=1)]
-        return source.asarray(names) if self._labels.numeric else names
+        if not self._labels.numeric:
+            return names
+        return source.asarray(names, dtype=source.library.label_dtype(names.dtype.name))

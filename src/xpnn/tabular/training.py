@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import device
 
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend
@@ -262,5 +261,5 @@ def log_loss(probability: np.ndarray, codes: np.ndarray, weight: np.ndarray | No
 
 def _taken(x: Array, at: np.ndarray, backend: Backend) -> Array:
     wide = "int64" in backend.dtypes
-    index = backend.xp.asarray(at.astype(np.int64 if wide else np.int32), device=device(x))
+    index = backend.asarray(at, dtype="int64" if wide else "int32")
     return backend.xp.take(x, index, axis=0)

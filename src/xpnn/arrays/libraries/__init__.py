@@ -5,13 +5,15 @@ one class and one entry in `LIBRARIES`; the rest of the package goes through `xp
 """
 
 import difflib
+from collections.abc import Iterable
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import array_api_compat
 
 from xpnn.arrays.libraries.base import (
     REAL_DTYPES,
+    TRACED,
     DeviceError,
     DeviceInfo,
     Library,
@@ -20,7 +22,8 @@ from xpnn.arrays.libraries.base import (
     gpu_driver,
 )
 from xpnn.arrays.libraries.cupy import CuPy
-from xpnn.arrays.libraries.host import Foreign, NumPy, Strict
+from xpnn.arrays.libraries.foreign import Foreign, named
+from xpnn.arrays.libraries.host import NumPy, Strict
 from xpnn.arrays.libraries.jax import Jax
 from xpnn.arrays.libraries.torch import Torch
 
@@ -28,14 +31,19 @@ __all__ = [
     "LIBRARIES",
     "NUMPY",
     "REAL_DTYPES",
+    "TRACED",
     "DeviceError",
     "DeviceInfo",
+    "Foreign",
     "Library",
     "apple_gpu",
+    "devices",
     "dtype_name",
     "gpu_driver",
+    "library_named",
     "library_of",
     "nearest_spec",
+    "no_such_device",
 ]
 
 NUMPY = NumPy()
@@ -52,6 +60,7 @@ _HABITS = {
 }
 # Weak: a program may make types without end, and each holds its module.
 _types: WeakKeyDictionary[type, Library] = WeakKeyDictionary()
+_foreign: WeakValueDictionary[str, Foreign] = WeakValueDictionary()
 
 
 def library_of(x: Any) -> Library:
@@ -69,15 +78,54 @@ def library_of(x: Any) -> Library:
         library = NUMPY
     else:
         namespace = x.__array_namespace__()
-        library = LIBRARIES.get(namespace.__name__) or Foreign(namespace)
+        name = namespace.__name__
+        library = LIBRARIES.get(name) or _foreign.setdefault(name, Foreign(namespace))
     _types[type(x)] = library
     return library
+
+
+def devices() -> list[DeviceInfo]:
+    """Return every library known and each of its devices, usable or not and why not.
+
+    Imports the libraries that are installed, and tries each GPU with a small product.
+
+    Returns
+    -------
+    list of DeviceInfo
+
+    Examples
+    --------
+    >>> "numpy" in [row.spec for row in devices() if row.usable]
+    True
+    """
+    return [row for library in LIBRARIES.values() for row in library.report()]
+
+
+def library_named(name: str) -> Library | None:
+    """The library that a spec begins with: a known one, or one that the program has imported."""
+    library: Library | None = LIBRARIES.get(name.lower())
+    for spelling in (name, name.lower()):
+        library = library or _foreign.get(spelling)
+        if library is None and (new := named(spelling)) is not None:
+            library = _foreign.setdefault(spelling, new)
+    return library
+
+
+def no_such_device(library: Library, suffix: str, found: Iterable[str]) -> str:
+    """Say what there is instead of a device that there is not, also at other libraries."""
+    text, kind = library.no_such_device(suffix, found), suffix.partition(":")[0]
+    others = () if kind in library.kinds else LIBRARIES.values()
+    specs = [repr(other.spec(suffix)) for other in others if kind in other.kinds]
+    return f"{text}; {kind} is a device of other libraries: {' or '.join(specs)}" if specs else text
 
 
 def nearest_spec(text: str) -> str:
     """Return a question for a spec that is not known, and what is."""
     head, colon, rest = text.partition(":")
-    known = f"Known are auto, {', '.join(LIBRARIES)}, with a device as in 'torch:cuda:0'"
+    known = (
+        f"Known are auto, {', '.join(LIBRARIES)}, with a device as in 'torch:cuda:0'; of any other "
+        "library, import it first, or pass its arrays and no device"
+    )
     if head == "cuda":  # more than one library; those installed first
         index = rest if rest.isdecimal() else "0"
         meant = {"cupy": f"cupy:{index}", "torch": f"torch:cuda:{index}"}

@@ -32,6 +32,10 @@ REAL_DTYPES = (
     "uint64",
 )
 X64 = frozenset({"float64", "int64", "uint64"})
+TRACED = (
+    "has no values that an estimator could check. What can be traced, differentiated, compiled and "
+    "exported is a network: model.network_.predict(*model.parameters_, X, xp) of an MLP"
+)
 _NARROWER = {"float64": "float32", "int64": "int32", "uint64": "uint32", "float16": "float32"}
 
 
@@ -184,6 +188,14 @@ class Library:
     def from_numpy(self, x: np.ndarray[Any, Any], device: Device, copy: bool) -> Array:
         """Move a host array to the device: one copy, or none if `copy` is False and none is due."""
         return np.array(x, copy=True) if copy else x
+
+    def unreadable(self, x: Array) -> str:
+        """Say what an array is that has no values to look at, and the cure; "" if it has."""
+        return ""
+
+    def label_dtype(self, name: str) -> str:
+        """Return the dtype to take for class labels of a dtype, so that they can be indexed."""
+        return name
 
     def detach(self, x: Array) -> Array:
         """Return the array without its gradient history."""

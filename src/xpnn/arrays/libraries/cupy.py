@@ -89,6 +89,8 @@ class CuPy(Library):
     def move(self, x: Array, device: Device) -> Array:
         import cupy
 
+        with self.context(x.device):  # CuPy copies from GPU to GPU what lies in one piece
+            x = cupy.ascontiguousarray(x).reshape(x.shape)
         with self.context(device):
             return cupy.asarray(x)
 

@@ -1,4 +1,4 @@
-"""The adapters of NumPy, of array-api-strict and of libraries that are not known by name."""
+"""The adapters of NumPy and of array-api-strict."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from xpnn.arrays.libraries.base import X64, Library
-from xpnn.arrays.typing import Array, Device, Namespace
+from xpnn.arrays.typing import Array, Device
 
 
 class NumPy(Library):
@@ -63,27 +63,3 @@ class Strict(Library):
         # `no_float64` is like Apple's GPUs, `no_x64` like JAX's default
         missing = {"no_float64": frozenset({"float64"}), "no_x64": X64}
         return missing.get(self.suffix(device), frozenset())
-
-
-class Foreign(Library):
-    """Any other library whose arrays have `__array_namespace__`: it works where they are."""
-
-    def __init__(self, namespace: Namespace) -> None:
-        self.name = namespace.__name__
-        self.module = namespace.__name__
-
-    def suffix(self, device: Device) -> str:
-        return str(device)
-
-    def device_of(self, x: Array) -> Device:
-        return x.device
-
-    def key_of(self, x: Array) -> Any:
-        # devices need not be hashable
-        return str(x.device)
-
-    def from_numpy(self, x: np.ndarray[Any, Any], device: Device, copy: bool) -> Array:
-        return self.load().asarray(x, device=device)
-
-    def move(self, x: Array, device: Device) -> Array:
-        return x.to_device(device)

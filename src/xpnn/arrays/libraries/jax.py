@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from xpnn.arrays.libraries.base import X64, Library, first_line, gpu_driver
+from xpnn.arrays.libraries.base import TRACED, X64, Library, first_line, gpu_driver
 from xpnn.arrays.typing import Array, Device
 
 
@@ -68,6 +68,24 @@ class Jax(Library):
 
     def device_of(self, x: Array) -> Device:
         return getattr(x, "device", None)
+
+    def unreadable(self, x: Array) -> str:
+        import jax
+
+        if isinstance(x, jax.core.Tracer):
+            return f"is being traced by jax (jit, vmap or grad) and {TRACED}."
+        places = len(x.devices())
+        if places > 1:
+            return (
+                f"is spread over {places} devices, and xpnn computes on one: gather it with "
+                "jax.device_put(X, jax.devices()[0])."
+            )
+        return ""
+
+    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
+        # NumPy knows neither bfloat16 nor the other narrow types
+        host = np.asarray(x)
+        return host.astype(np.float32) if host.dtype.kind == "V" else host
 
     def from_numpy(self, x: np.ndarray[Any, Any], device: Device, copy: bool) -> Array:
         # on the CPU, JAX may share aligned memory unless told to copy

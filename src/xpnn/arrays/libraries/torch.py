@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from xpnn.arrays.libraries.base import Library, gpu_driver
+from xpnn.arrays.libraries.base import TRACED, Library, gpu_driver
 from xpnn.arrays.typing import Array, Device
 
 
@@ -69,6 +69,21 @@ class Torch(Library):
         # NumPy has no bfloat16
         x = x.detach().cpu().resolve_conj().resolve_neg()
         return np.asarray((x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy())
+
+    def unreadable(self, x: Array) -> str:
+        import torch
+
+        if torch._C._functorch.is_functorch_wrapped_tensor(x):
+            return f"is being traced by torch.func (grad, vmap or jvp) and {TRACED}."
+        if x.device.type == "meta":
+            return f"is on torch's device 'meta' and {TRACED}."
+        if x.layout is not torch.strided:
+            return f"has the layout {x.layout}, and xpnn takes dense tensors: pass X.to_dense()."
+        return ""
+
+    def label_dtype(self, name: str) -> str:
+        # torch can neither index nor compare the wide unsigned ones
+        return "int64" if name in ("uint16", "uint32", "uint64") else name
 
     def from_numpy(self, x: np.ndarray[Any, Any], device: Device, copy: bool) -> Array:
         # Torch warns at read-only memory and refuses negative strides
