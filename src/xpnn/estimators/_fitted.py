@@ -13,6 +13,7 @@ from xpnn.estimators._coefs import assign_parameters, read_parameters
 from xpnn.estimators._parameters import NetworkParameters
 from xpnn.estimators._record import from_record, to_record
 from xpnn.model.network import Network
+from xpnn.training.history import History
 from xpnn.training.state import TrainingState
 
 
@@ -23,6 +24,7 @@ class FittedNetwork(NetworkParameters):
     n_outputs_: int
     _state: TrainingState
     _dtype: str
+    _stopping: bool  # by rows held out
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")
@@ -63,20 +65,54 @@ class FittedNetwork(NetworkParameters):
 
     def _adopt(self, state: TrainingState, before: int) -> None:
         """Take over a training state and the attributes that scikit-learn's users read."""
-        self._state, history = state, state.history
-        self.loss_curve_ = list(history.get("loss", ()))
-        self.history_ = {name: list(curve) for name, curve in history.items()}
-        self.n_iter_, self.t_ = len(self.loss_curve_) - before, state.samples
-        if self.loss_curve_ or not hasattr(self, "loss_"):
-            self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.inf
-        self.validation_loss_curve_ = _copied(history.get("val_loss"))
-        stopping = bool(self.early_stopping) and self.solver != "lbfgs"
-        scored = "val_score" if state.monitor in ("loss", "val_loss") else state.monitor
-        scores = history.get(scored) if stopping else None
-        self.validation_scores_ = _copied(scores)
-        self.best_validation_score_ = _best(scores, max)
-        self.best_loss_ = None if stopping else _best(self.loss_curve_, min)
+        self._state, losses = state, state.history.get("loss", ())
+        self.n_iter_, self.t_ = len(losses) - before, state.samples
+        if losses or not hasattr(self, "loss_"):
+            self.loss_ = losses[-1] if losses else np.inf
+        self._stopping = bool(self.early_stopping) and self.solver != "lbfgs"
         self.converged_ = state.outcome == "converged"
+
+    # These are read from the state when somebody asks: each call of partial_fit adds to them.
+
+    @property
+    def history_(self) -> dict[str, list[float]]:
+        """Every metric of every epoch, as a copy."""
+        return {name: list(curve) for name, curve in self._fitted_history("history_").items()}
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """Mean loss of each epoch."""
+        return list(self._fitted_history("loss_curve_").get("loss", ()))
+
+    @property
+    def validation_loss_curve_(self) -> list[float] | None:
+        """The same of the rows held out."""
+        return _copied(self._fitted_history("validation_loss_curve_").get("val_loss"))
+
+    @property
+    def validation_scores_(self) -> list[float] | None:
+        """What early stopping goes by, after each epoch."""
+        history, monitor = self._fitted_history("validation_scores_"), self._state.monitor
+        scored = "val_score" if monitor in ("loss", "val_loss") else monitor
+        return _copied(history.get(scored)) if self._stopping else None
+
+    @property
+    def best_validation_score_(self) -> float | None:
+        """The best of `validation_scores_`."""
+        self._fitted_history("best_validation_score_")
+        return _best(self.validation_scores_, max)
+
+    @property
+    def best_loss_(self) -> float | None:
+        """The best of `loss_curve_`; None with early stopping."""
+        self._fitted_history("best_loss_")
+        return None if self._stopping else _best(self.loss_curve_, min)
+
+    def _fitted_history(self, name: str) -> History:
+        """The history, or an AttributeError before fit."""
+        if "_state" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} has no {name} before fit.")
+        return self._state.history
 
     def _name_output(self) -> None:
         link = self.network_.link.name
@@ -100,5 +136,5 @@ def _best(curve: list[float] | None, choose: Callable[..., float]) -> float | No
     return choose(filter(math.isfinite, curve), default=math.nan) if curve else None
 
 
-def _copied(curve: list[float] | None) -> list[float] | None:
+def _copied(curve: Iterable[float] | None) -> list[float] | None:
     return None if curve is None else list(curve)

@@ -136,10 +136,11 @@ def to_record(estimator: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         For an activation of the user's own; other code is refused by `xpnn.files.encode`.
     """
     state, to_numpy = estimator._state, estimator._backend.to_numpy
+    history = {name: list(curve) for name, curve in state.history.items()}
     header = {
         "params": plain_params(estimator),
         "network": estimator.network_.to_dict(),
-        "state": {name: getattr(state, name) for name in _SCALARS},
+        "state": {name: getattr(state, name) for name in _SCALARS} | {"history": history},
         "dtype": estimator._dtype,
         "attributes": attributes_of(estimator, _RECORDED),
     }

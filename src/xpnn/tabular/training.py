@@ -158,7 +158,8 @@ def _blended(
     raw = np.asarray(sum(w * v.raw for v, w in found))
     prediction = np.asarray(sum(w * p for p, w in zip(predictions, weights, strict=True)))
     scores = {v.epoch: (v.score, w) for v, w in found}
-    return Fitted(kept, folds, raw, prediction, scores, end.history, end.outcome)
+    history = {name: list(curve) for name, curve in end.history.items()}
+    return Fitted(kept, folds, raw, prediction, scores, history, end.outcome)
 
 
 class Held:

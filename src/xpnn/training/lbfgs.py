@@ -216,7 +216,7 @@ class _Run:
             s.theta = self.backend.asarray(result.x, dtype=self.dtype)
             s.outcome = "converged" if result.status == 0 else "finished"
             if self.n_iterations:
-                s.history["loss"][-1] = float(result.fun)
+                s.history["loss"].amend(float(result.fun))
         elif self.interrupted():
             s.outcome = "interrupted"
         self.settle()

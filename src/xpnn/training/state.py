@@ -9,6 +9,7 @@ from xpnn.arrays.typing import Array, Namespace
 from xpnn.parts.losses import Loss
 from xpnn.parts.optimizers import Adam
 from xpnn.parts.schedules import Schedule, get_schedule
+from xpnn.training.history import Curve, History, copied_history
 
 Outcome = Literal["finished", "converged", "stopped", "interrupted", "diverged"]
 
@@ -122,8 +123,8 @@ class TrainingState:
         The best monitored value, negated for losses.
     best_weights : tuple or None
         Of the best epoch, between incremental calls; without moments.
-    history : dict of str to list of float
-        Every metric of every epoch; NaN where it was not measured.
+    history : dict of str to Curve
+        Every metric of every epoch; NaN where it was not measured. Given lists become curves.
     outcome : str
         How the last call ended.
     """
@@ -141,8 +142,13 @@ class TrainingState:
     monitor: str = "loss"
     best: float = -math.inf
     best_weights: Weights | None = None
-    history: dict[str, list[float]] = field(default_factory=dict)
+    history: History = field(default_factory=dict)
     outcome: Outcome = "finished"
+
+    def __post_init__(self) -> None:
+        for name, curve in self.history.items():
+            if not isinstance(curve, Curve):
+                self.history = {**self.history, name: Curve(curve)}
 
     def moved(self, source: Backend, target: Backend, dtype: str | None = None) -> "TrainingState":
         """The state on another device, or in another dtype; itself where it is so already."""
@@ -174,12 +180,13 @@ class TrainingState:
         """Add an epoch to the history: NaN for what was measured in other epochs only."""
         epochs = max(map(len, self.history.values()), default=0)
         for name in {**self.history, **metrics}:
-            curve = self.history.setdefault(name, [math.nan] * epochs)
-            curve.append(metrics.get(name, math.nan))
+            if name not in self.history:
+                self.history[name] = Curve([math.nan] * epochs)
+            self.history[name].append(metrics.get(name, math.nan))
 
     def copy(self, xp: Namespace) -> "TrainingState":
         """A state that shares no memory with this one."""
-        history = {k: list(v) for k, v in self.history.items()}
+        history = copied_history(self.history)
         return self.with_weights(copied(self.weights, xp), history=history)
 
 
