@@ -13,12 +13,14 @@ from sklearn.datasets import load_diabetes, load_digits
 from targets import LOSS_TOLERANCE, TOLERANCE, WEIGHT_TOLERANCE, Target, running
 
 import xpnn
+from xpnn.backends import Backend
 from xpnn.data import Dataset
 from xpnn.layers import Dense
 from xpnn.losses import Loss, get_loss
 from xpnn.network import Network
 from xpnn.optimizers import OPTIMIZERS, get_optimizer
 from xpnn.state import TrainingConfig, TrainingState
+from xpnn.training import data as module
 from xpnn.training import loop as training
 
 EPOCHS, BATCH, SEED, LEAST = 5, 50, 3, 0.999
@@ -102,15 +104,15 @@ class Trained:
 def recorded_orders() -> Iterator[list[list[int]]]:
     """The order of each epoch, as it reached the device."""
     orders: list[list[int]] = []
-    original = Dataset.place
+    original = module.placed
 
-    def place(self: Dataset, order: Any) -> Any:
-        placed = original(self, order)
-        on_host = placed if placed is order else self.backend.to_numpy(placed)
+    def record(order: Any, backend: Backend) -> Any:
+        placed = original(order, backend)
+        on_host = placed if placed is order else backend.to_numpy(placed)
         orders.append([] if order is None else np.asarray(on_host).tolist())
         return placed
 
-    with mock.patch.object(Dataset, "place", place):
+    with mock.patch.object(module, "placed", record):
         yield orders
 
 

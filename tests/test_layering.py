@@ -24,7 +24,7 @@ FLOORS = (
     ("model",),
     ("steps",),
     ("training",),
-    ("files", "tables"),
+    ("blocks", "files", "tables"),
     ("cli", "command", "estimators", "exchange", "neurons", "perceptron", "plotting", "tabular"),
     ("__init__", *PUBLIC),
 )

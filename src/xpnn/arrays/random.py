@@ -17,7 +17,7 @@ _PARITY = 0x1BD11BDA
 ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 
 # Streams of `host_generator`: draws of one kind never move those of another.
-WEIGHTS, SHUFFLE, SPLIT, PERTURB = range(4)
+WEIGHTS, SHUFFLE, SPLIT, PERTURB, BLOCKS = range(5)
 
 
 def threefry_2x32(key: Any, x0: Any, x1: Any, xp: Namespace = np) -> tuple[Array, Array]:
@@ -212,7 +212,7 @@ def host_generator(seed: int, stream: int, index: int = 0, member: int = 0) -> n
     seed : int
         64 bits, the seed of the whole run.
     stream : int
-        `WEIGHTS`, `SHUFFLE`, `SPLIT` or `PERTURB`.
+        `WEIGHTS`, `SHUFFLE`, `SPLIT`, `PERTURB` or `BLOCKS`.
     index : int
         The epoch, for shuffles: an epoch's order can be drawn again without its predecessors.
     member : int

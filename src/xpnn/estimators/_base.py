@@ -12,7 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, get_backend
 from xpnn.arrays.typing import Array
+from xpnn.blocks import Blocks
 from xpnn.estimators import _settings as settings
+from xpnn.estimators._blocks import all_targets, block_outputs, read_blocks
 from xpnn.estimators._callbacks import FitTasks, chosen_callbacks
 from xpnn.estimators._checks import check_parameters
 from xpnn.estimators._coefs import count_layers
@@ -24,6 +26,7 @@ from xpnn.estimators._heldout import (
     make_validation,
     read_validation,
     split_rows,
+    training_data,
 )
 from xpnn.estimators._inputs import (
     NUMPY,
@@ -97,16 +100,16 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
 
     @with_callbacks
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, validation_data: Any = None
     ) -> "BaseMLP":
         """Fit the network to `X` and `y`.
 
         Parameters
         ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            NumPy, pandas, polars, SciPy, or an array of any supported library on any device;
-            without `device=` the work is done where `X` is.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        X : array-like, sparse matrix or Blocks of shape (n_samples, n_features)
+            NumPy, pandas, polars, SciPy, an array of any library on any device (without `device=`
+            the work is done there), or `xpnn.data.Blocks`, which need not fit in memory.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs); None if inside Blocks
         sample_weight : array-like of shape (n_samples,), default=None
         validation_data : tuple (X, y) or (X, y, sample_weight), default=None
             Rows to validate on after each epoch. With `early_stopping` they take the place of
@@ -166,10 +169,13 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, classes: Any, method: str = "fit"
     ) -> tuple[Rows, Backend]:
         """Check the input; the rows, and where X is."""
-        x, source = read_features(self, X, reset=first)
+        role: Role = "first" if first else "warm" if method == "fit" else "later"
+        blocks = isinstance(X, Blocks)
+        x, source = (X, NUMPY) if blocks else read_features(self, X, reset=first)
         if not first:
             self._check_place(source, method)
-        role: Role = "first" if first else "warm" if method == "fit" else "later"
+        if blocks:
+            return Rows(read_blocks(self, X, y, sample_weight, role, classes), None, None), source
         target = self._read_target(y, x, role, classes)
         weight = self._row_weight(read_weight(sample_weight, x), target)
         return Rows(x, target, weight), source
@@ -246,8 +252,8 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
             return rows, None
         if incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
-        fraction, stratify = self.validation_fraction, self._stratify(rows.target)
-        return split_rows(rows, fraction, stratify, self._state.seed)
+        stratify = None if rows.target is None else self._stratify(rows.target)
+        return split_rows(rows, self.validation_fraction, stratify, self._state.seed)
 
     def _train(
         self,
@@ -279,7 +285,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         if tasks is not None and tasks.active:
             tasks.fitted = dict(self.__dict__)
             callbacks.append(tasks)
-        data = Dataset(*rows, backend, backend.float_dtype(self._dtype), checked=True)
+        data = training_data(rows, backend, self._dtype)
         about: dict[str, Any] = {"validation": validation, "callbacks": callbacks}
         before = len(self._state.history.get("loss", ()))
         try:
@@ -328,6 +334,9 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
                     self._check_place(NUMPY, method)
                     return self._computed(state, X), NUMPY
         check_is_fitted(self)
+        if isinstance(X, Blocks):
+            self._check_place(NUMPY, method)
+            return self._backend.xp.concat(list(block_outputs(self, X, method))), NUMPY
         x, source = read_features(self, X, reset=False)
         self._check_place(source, method)
         check_range(x, self._dtype)
@@ -339,7 +348,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         out = predict_in_chunks(network, state.theta, state.buffers, x, backend, self._output)
         return out if out.ndim == 2 else self._combined(out, backend.xp)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """The accuracy of a classifier, R2 of a regressor, computed where the work is done.
 
         Parameters
@@ -359,6 +368,8 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         ValueError
             For a `y` of another kind than that of `fit`.
         """
+        if isinstance(X, Blocks):
+            y, sample_weight = all_targets(X.with_targets(y, sample_weight))
         output, _ = self._outputs(X, "score")
         weight = read_weight(sample_weight, output)
         backend = self._backend

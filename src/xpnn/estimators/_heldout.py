@@ -10,6 +10,8 @@ from sklearn.model_selection import train_test_split
 
 from xpnn.arrays.backend import Backend, backend_of, to_numpy
 from xpnn.arrays.typing import Array
+from xpnn.blocks import Blocks
+from xpnn.estimators._blocks import TrainingBlocks, read_blocks
 from xpnn.estimators._inputs import (
     NUMPY,
     check_range,
@@ -20,6 +22,7 @@ from xpnn.estimators._inputs import (
 )
 from xpnn.parts.losses import Loss
 from xpnn.training.data import Dataset, predict_in_chunks
+from xpnn.training.windows import Windows
 from xpnn.training.work import Work
 
 _BUILT_IN = ("loss", "val_loss", "val_score")
@@ -64,6 +67,8 @@ def split_rows(
     ValueError
         When fewer than two rows would be held out, or none with a weight above zero.
     """
+    if isinstance(rows.x, TrainingBlocks):
+        return rows, Rows(*rows.x.split(fraction, seed))
     n = rows.x.shape[0]
     keep, hold = train_test_split(
         np.arange(n), random_state=seed & 0xFFFFFFFF, test_size=fraction, stratify=stratify
@@ -82,14 +87,25 @@ def split_rows(
     return kept, held
 
 
+def training_data(rows: Rows, backend: Backend, dtype: str) -> Dataset | Windows:
+    """Rows as the training loop takes them."""
+    if isinstance(rows.x, TrainingBlocks):
+        return Windows(rows.x, backend)
+    return Dataset(*rows, backend, backend.float_dtype(dtype), checked=True)
+
+
 def read_validation(est: Any, validation_data: Any, source: Backend) -> Rows:
     """Check ``(X, y)`` or ``(X, y, sample_weight)``; X has to be where the training X is."""
+    if isinstance(validation_data, Blocks):
+        return Rows(*read_blocks(est, validation_data, None, None).whole())
     if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
         raise ValueError(
             "validation_data must be a tuple (X, y) or (X, y, sample_weight), got "
             f"{type(validation_data).__name__}."
         )
     X, y, *rest = validation_data
+    if isinstance(X, Blocks):
+        return Rows(*read_blocks(est, X, y, rest[0] if rest else None).whole())
     x, place = read_features(est, X, reset=False)
     check_range(x, est._dtype)
     if place is not source:

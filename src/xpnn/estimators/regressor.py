@@ -176,7 +176,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @available_if(lambda self: self._incremental())
     def partial_fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, validation_data: Any = None
     ) -> "MLPRegressor":
         """One epoch over `X` and `y`, going on from where training stands.
 

@@ -125,6 +125,15 @@ class Dataset:
                 "last layer more outputs."
             )
 
+    def some(self, start: int, size: int) -> tuple[Array | None, ...]:
+        """Consecutive rows on the device, as they lie."""
+        if self.resident:
+            end = start + size
+            if size == self.n:
+                return self.arrays
+            return tuple(None if a is None else a[start:end, ...] for a in self.arrays)
+        return self.fetch(None, start, size)
+
     def fetch(self, order: np.ndarray | None, start: int, size: int) -> tuple[Array | None, ...]:
         """One streamed batch, gathered on the host and moved."""
         if order is None or order.ndim < 2:
@@ -190,10 +199,7 @@ def _chunks(data: Dataset, size: int, xp: Namespace) -> Iterator[Array]:
         return
     for start in range(0, data.n, size):
         rows = min(size, data.n - start)
-        if data.resident:
-            yield data.arrays[0][start : start + rows, ...]
-        else:
-            yield data.fetch(None, start, rows)[0]
+        yield data.some(start, rows)[0]
 
 
 def _is_floating(a: Any) -> bool:

@@ -25,13 +25,14 @@ from xpnn.training.data import CHUNK_ELEMENTS, Dataset
 from xpnn.training.interrupt import interruptible
 from xpnn.training.loop import Validation
 from xpnn.training.state import DivergedError, TrainingConfig, TrainingState
+from xpnn.training.windows import Windows
 from xpnn.training.work import Work
 
 
 def train_lbfgs(
     network: Network,
     state: TrainingState,
-    data: Dataset,
+    data: Dataset | Windows,
     config: TrainingConfig,
     *,
     max_fun: int,
@@ -46,7 +47,7 @@ def train_lbfgs(
         Without dropout.
     state : TrainingState
         Where to start; not changed.
-    data : Dataset
+    data : Dataset or Windows
     config : TrainingConfig
         Its loss, penalties, `epochs` (here iterations) and `tol` (of the projected gradient).
     max_fun : int
@@ -104,7 +105,7 @@ class _Run:
         self,
         network: Network,
         state: TrainingState,
-        data: Dataset,
+        data: Dataset | Windows,
         config: TrainingConfig,
         interrupted: Callable[[], bool],
     ) -> None:
@@ -142,7 +143,7 @@ class _Run:
             self.size = data.n  # batch normalization: the statistics of all rows
         self.whole = None
         if data.n <= self.size and (data.resident or self.backend.name == "numpy"):
-            self.whole = data.arrays if data.resident else data.fetch(None, 0, data.n)
+            self.whole = data.some(0, data.n)
         self.start = self.backend.to_numpy(state.theta).astype(np.float64)
         self.last: tuple[np.ndarray, Array, float] | None = None
         self.first_loss = np.nan
@@ -152,12 +153,7 @@ class _Run:
             yield self.whole
             return
         for start in range(0, self.data.n, self.size):
-            rows = min(self.size, self.data.n - start)
-            if self.data.resident:
-                end = start + rows
-                yield tuple(None if a is None else a[start:end, ...] for a in self.data.arrays)
-            else:
-                yield self.data.fetch(None, start, rows)
+            yield self.data.some(start, min(self.size, self.data.n - start))
 
     def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss and its gradient: one vector up, one down."""

@@ -32,6 +32,7 @@ from xpnn.training.state import (
     Weights,
     copied,
 )
+from xpnn.training.windows import Windows
 from xpnn.training.work import Work
 
 _KEYS_AHEAD = 2048  # steps
@@ -43,7 +44,7 @@ Validation = Callable[[Array, Array], dict[str, float]]
 def train(
     network: Network,
     state: TrainingState,
-    data: Dataset,
+    data: Dataset | Windows,
     config: TrainingConfig,
     *,
     validation: Validation | None = None,
@@ -58,7 +59,7 @@ def train(
     network : Network
     state : TrainingState
         Where to start; not changed, unless `consume`.
-    data : Dataset
+    data : Dataset or Windows
     config : TrainingConfig
     validation : callable, default=None
         Called after each epoch with theta and buffers.
@@ -111,7 +112,7 @@ class _Run:
         self,
         network: Network,
         state: TrainingState,
-        data: Dataset,
+        data: Dataset | Windows,
         config: TrainingConfig,
         validation: Validation | None,
     ) -> None:

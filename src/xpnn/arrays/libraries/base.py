@@ -115,6 +115,7 @@ class Library:
     hint = ""  # added when a GPU is there and does not compute
     kinds: tuple[str, ...] = ("",)
     aliases: ClassVar[dict[str, str]] = {}
+    deferred = False  # whether host memory may be read after a call has returned
 
     def version(self) -> str | None:
         """Return the installed version without importing the library; None: not installed."""

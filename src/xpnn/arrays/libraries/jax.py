@@ -20,6 +20,7 @@ class Jax(Library):
     cure = "pip install 'xpnn[jax]' (on an NVIDIA GPU also 'jax[cuda12]' or 'jax[cuda13]')"
     kinds = ("cpu", "cuda", "rocm", "tpu")
     aliases: ClassVar[dict[str, str]] = {"gpu": "cuda"}
+    deferred = True
 
     def devices(self) -> dict[str, Device]:
         # all platforms, not only the default one

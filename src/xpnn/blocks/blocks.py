@@ -1,0 +1,262 @@
+"""`Blocks`: rows that need not fit in memory, wherever X is taken."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from xpnn.blocks.arrays import Slices
+from xpnn.blocks.opening import open_table
+from xpnn.blocks.table import column_number
+
+BLOCK_ROWS = 65_536
+WINDOW = 4
+
+
+class Blocks:
+    """Rows that are read a stretch at a time from where they lie.
+
+    Estimators take it wherever X is: ``fit(blocks)`` with targets inside, or ``fit(blocks, y)``.
+    An epoch takes the blocks in an order of its own, `window` of them at a time, and the rows of
+    a window in an order of their own; both follow from `random_state` and the epoch. The network is
+    the same for any kind of source of the same rows, and for any `memory`.
+
+    Two windows are in memory: ``2 * window * block_rows * n_features`` numbers.
+
+    Parameters
+    ----------
+    X : path, list of paths, array-like, data frame or Arrow stream
+        ``.parquet``, ``.csv``, ``.npy``, ``.npz``, ``.h5``, ``.zarr``, ``.arrow``, or a folder of
+        one of these kinds; a memory map, or whatever has a shape and slices that are arrays (HDF5,
+        zarr, Dask); pandas, polars, pyarrow, frames of Dask, DuckDB's results. CSV, streams
+        and Parquet in large row groups are written once to a memory map.
+    y : array-like of shape (n_rows,) or (n_rows, n_outputs), default=None
+        Targets beside X; a memory map, too.
+    sample_weight : array-like of shape (n_rows,), default=None
+    target : str, int or list of them, default=None
+        Which columns of X are targets.
+    weight : str or int, default=None
+        Which column of X holds the weights.
+    columns : list of str or int, default=None
+        The features, where not all other columns.
+    block_rows : int, default=65536
+    window : int, default=4
+        Blocks whose rows are shuffled together: more shuffle better and take more memory.
+    memory : int, default=2**27
+        Bytes of what was unpacked that may stay in memory from epoch to epoch.
+    folder : path-like, default=None
+        Where to write what cannot be read in pieces; the same source is not written again. None
+        is a temporary folder that goes with the object.
+    dtype : {"float32", "float64"}, default=None
+        Of the features; None is float32 where X is, and else float64.
+
+    Attributes
+    ----------
+    n_rows, n_features : int
+    shape : tuple of int
+        (n_rows, n_features).
+    dtype : numpy.dtype
+    feature_names : tuple of str, or None
+    target_name : str or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpnn.data import Blocks
+    >>> X = np.arange(12.0).reshape(4, 3)
+    >>> blocks = Blocks(X, target=-1)
+    >>> blocks.n_rows, blocks.n_features
+    (4, 2)
+    >>> x, y, weight = blocks.read(1, 3)
+    >>> x.tolist(), y.tolist(), weight
+    ([[3.0, 4.0], [6.0, 7.0]], [5.0, 8.0], None)
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        target: Any = None,
+        weight: Any = None,
+        columns: Sequence[Any] | None = None,
+        block_rows: int = BLOCK_ROWS,
+        window: int = WINDOW,
+        memory: int = 1 << 27,
+        folder: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        for name, value in (("block_rows", block_rows), ("window", window)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+        if dtype is not None and np.dtype(dtype).name not in ("float32", "float64"):
+            raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
+        self.block_rows, self.window, self.memory = int(block_rows), int(window), int(memory)
+        opened = open_table(X, self.block_rows, folder, dtype)
+        self._table = table = opened.table
+        self.n_rows = int(table.n_rows)
+        several = isinstance(target, list | tuple)
+        wanted = target if several else [] if target is None else [target]
+        self._targets = [column_number(table, t) for t in wanted]
+        self._vector = not several
+        self._weight = None if weight is None else column_number(table, weight)
+        self._y = self._beside(y, opened.y, "y", self._targets)
+        self._w = self._beside(
+            sample_weight, opened.weight, "sample_weight", [] if weight is None else [weight]
+        )
+        self._columns = self._features(columns)
+        self.n_features = len(self._columns)
+        names = table.names
+        self.feature_names = None if names is None else tuple(names[c] for c in self._columns)
+        named = names is not None and len(self._targets) == 1
+        self.target_name = names[self._targets[0]] if named and names is not None else None
+        narrow = table.dtype in (np.float32, np.float16)
+        self.dtype = np.dtype(dtype or (np.float32 if narrow else np.float64))
+
+    def _beside(self, given: Any, found: Any, name: str, inside: list[Any]) -> Any:
+        """Targets or weights that lie beside X."""
+        if given is not None and inside:
+            raise ValueError(f"{name} is given twice: beside X, and as a column of it.")
+        if inside:
+            return None
+        if given is None:
+            rows = found
+        elif hasattr(given, "read") and hasattr(given, "shape"):
+            rows = given
+        else:
+            rows = Slices(given, name)
+        if rows is not None and rows.shape[0] != self.n_rows:
+            raise ValueError(
+                "Found input variables with inconsistent numbers of samples: X has "
+                f"{self.n_rows} rows and {name} {rows.shape[0]}."
+            )
+        return rows
+
+    def _features(self, columns: Sequence[Any] | None) -> list[int]:
+        others = {*self._targets, *([] if self._weight is None else [self._weight])}
+        if columns is None:
+            return [c for c in range(self._table.n_columns) if c not in others]
+        found = [column_number(self._table, c) for c in columns]
+        if others & set(found):
+            raise ValueError("columns has the target or the weight among the features.")
+        return found
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_rows, n_features)."""
+        return self.n_rows, self.n_features
+
+    @property
+    def direct(self) -> bool:
+        """Whether reading costs no more than a copy, so that nothing needs to be kept."""
+        return bool(self._table.direct)
+
+    @property
+    def has_target(self) -> bool:
+        """Whether there are targets inside."""
+        return bool(self._targets) or self._y is not None
+
+    @property
+    def has_weight(self) -> bool:
+        """Whether there are weights inside."""
+        return self._weight is not None or self._w is not None
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def __repr__(self) -> str:
+        return f"Blocks(n_rows={self.n_rows}, n_features={self.n_features}, dtype={self.dtype})"
+
+    def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray | None, Any]:
+        """Rows from `start` up to `stop`, which is not among them.
+
+        Parameters
+        ----------
+        start, stop : int
+
+        Returns
+        -------
+        X : ndarray of shape (rows, n_features)
+            In the source's dtype; only to be read.
+        y : ndarray of shape (rows,) or (rows, n_outputs), or None
+        weight : ndarray of shape (rows,), or None
+
+        Raises
+        ------
+        ValueError
+            For rows that there are not, or a column of anything but numbers among the features.
+        """
+        return self.read_features(start, stop), *self.read_targets(start, stop)
+
+    def read_features(self, start: int, stop: int) -> np.ndarray:
+        """The features alone.
+
+        Parameters
+        ----------
+        start, stop : int
+
+        Returns
+        -------
+        ndarray of shape (rows, n_features)
+        """
+        self._check(start, stop)
+        return self._table.numbers(start, stop, self._columns)
+
+    def read_targets(self, start: int, stop: int) -> tuple[np.ndarray | None, Any]:
+        """Targets and weights alone, without the features where the source can.
+
+        Parameters
+        ----------
+        start, stop : int
+
+        Returns
+        -------
+        y, weight : ndarray, or None
+        """
+        self._check(start, stop)
+        table, w, y = self._table, None, None
+        if self._targets:
+            found = [table.values(start, stop, c) for c in self._targets]
+            y = found[0] if self._vector else np.stack(found, axis=1)
+        elif self._y is not None:
+            y = self._y.read(start, stop)
+        if self._weight is not None:
+            w = table.values(start, stop, self._weight)
+        elif self._w is not None:
+            w = self._w.read(start, stop)
+        return y, w
+
+    def _check(self, start: int, stop: int) -> None:
+        if not 0 <= start <= stop <= self.n_rows:
+            raise ValueError(f"there are the rows 0 to {self.n_rows}, not {start} to {stop}.")
+
+    def bounds(self) -> Iterator[tuple[int, int]]:
+        """Where each block begins and ends."""
+        for start in range(0, self.n_rows, self.block_rows):
+            yield start, min(start + self.block_rows, self.n_rows)
+
+    def with_targets(self, y: Any, sample_weight: Any = None) -> "Blocks":
+        """The same rows with targets, or weights, beside them.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs), or None
+        sample_weight : array-like of shape (n_rows,), default=None
+
+        Raises
+        ------
+        ValueError
+            Where there are some already, or another number of rows.
+        """
+        new = object.__new__(Blocks)
+        new.__dict__.update(self.__dict__)
+        if y is not None:
+            if self.has_target:
+                raise ValueError("y is given twice: the blocks have targets inside already.")
+            new._y = self._beside(y, None, "y", [])
+        if sample_weight is not None:
+            if self.has_weight:
+                raise ValueError("sample_weight is given twice: the blocks have weights inside.")
+            new._w = self._beside(sample_weight, None, "sample_weight", [])
+        return new

@@ -1,0 +1,96 @@
+"""CSV as a stream of record batches: each value is looked at once."""
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from xpnn.blocks.arrow import need_pyarrow
+from xpnn.tables.separators import find_separator
+
+_HEAD = 1 << 16  # bytes that tell the separator
+
+
+def csv_batches(files: Sequence[Path]) -> Iterator[Any]:
+    r"""Record batches of text files with a line of names; ``.gz`` is unpacked on the way.
+
+    Whole numbers are read as floating ones, which a later row may hold.
+
+    Parameters
+    ----------
+    files : sequence of Path
+
+    Raises
+    ------
+    ImportError
+        Without pyarrow.
+    ValueError
+        For a value that is none of its column; it says which.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "t.csv")
+    ...     _ = path.write_text("size;kind\n1;a\n2.5;b\n")
+    ...     [batch.to_pylist() for batch in csv_batches([path])]
+    [[{'size': 1.0, 'kind': 'a'}, {'size': 2.5, 'kind': 'b'}]]
+    """
+    pa = need_pyarrow("Reading CSV in blocks")
+    from pyarrow import csv
+    from tqdm import tqdm
+
+    total = sum(path.stat().st_size for path in files)
+    types: dict[str, Any] | None = None
+    with tqdm(total=total, unit="B", unit_scale=True, desc="reading CSV", disable=None) as bar:
+        for path in files:
+            parse = csv.ParseOptions(delimiter=_separator(path, pa))
+            if types is None:
+                types = _types(path, parse, pa)
+            convert = csv.ConvertOptions(column_types=types, strings_can_be_null=True)
+            try:
+                with _Watched(path, bar) as file, _unpacked(file, path, pa) as stream:
+                    yield from csv.open_csv(stream, parse_options=parse, convert_options=convert)
+            except pa.ArrowInvalid as error:
+                raise ValueError(
+                    f"{str(path)!r}: {error}. The first rows were numbers, or fewer columns; "
+                    "mend the file, or read it with your own program and give its batches."
+                ) from error
+
+
+def _types(path: Path, parse: Any, pa: Any) -> dict[str, Any]:
+    """The columns' types by the first rows."""
+    from pyarrow import csv
+
+    with path.open("rb") as file, _unpacked(file, path, pa) as stream:
+        schema = csv.open_csv(stream, parse_options=parse).schema
+    wide = {f.name: pa.float64() for f in schema if pa.types.is_integer(f.type)}
+    return wide | {f.name: pa.float64() for f in schema if pa.types.is_null(f.type)}
+
+
+def _separator(path: Path, pa: Any) -> str:
+    with path.open("rb") as file, _unpacked(file, path, pa) as stream:
+        head = stream.read(_HEAD).decode("utf-8", "replace")
+    lines = head.splitlines()[:-1] or head.splitlines()
+    return find_separator(lines[:200], path.suffix).mark
+
+
+def _unpacked(file: Any, path: Path, pa: Any) -> Any:
+    """A stream of the text, from a file that was opened."""
+    packed = "gzip" if path.suffix == ".gz" else None
+    native = pa.PythonFile(file, mode="r")
+    return pa.CompressedInputStream(native, packed) if packed else native
+
+
+class _Watched(io.FileIO):
+    """A file that tells a progress bar what was read."""
+
+    def __init__(self, path: Path, bar: Any) -> None:
+        super().__init__(path)
+        self.bar = bar
+
+    def read(self, size: int | None = -1, /) -> Any:
+        """Bytes, as the file's."""
+        found = super().read(-1 if size is None else size)
+        self.bar.update(len(found or b""))
+        return found

@@ -1,0 +1,120 @@
+"""What `Blocks` reads from: rows of numbers in named columns, some of which may be words."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from xpnn.blocks.arrays import Parts, Slices
+
+
+class Table(Protocol):
+    """Rows and columns that are read a stretch at a time.
+
+    Attributes
+    ----------
+    n_rows, n_columns : int
+    """
+
+    n_rows: int
+    n_columns: int
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """Of the columns."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the numbers together."""
+
+    @property
+    def direct(self) -> bool:
+        """Whether reading costs no more than a copy."""
+
+    def numbers(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
+        """Numbers, (stop - start, len(columns)).
+
+        Raises
+        ------
+        ValueError
+            For a column of anything else; it says its name.
+        """
+        ...
+
+    def values(self, start: int, stop: int, column: int) -> np.ndarray:
+        """One column's values of any kind, (stop - start,)."""
+        ...
+
+
+class ArrayTable:
+    """The columns of a two-dimensional array.
+
+    Parameters
+    ----------
+    rows : Slices or Parts
+
+    Examples
+    --------
+    >>> table = ArrayTable(Slices(np.arange(6.0).reshape(2, 3), "X"))
+    >>> table.numbers(0, 2, [0, 2]).tolist(), table.values(1, 2, 1).tolist()
+    ([[0.0, 2.0], [3.0, 5.0]], [4.0])
+    """
+
+    names = None
+
+    def __init__(self, rows: Slices | Parts) -> None:
+        if len(rows.shape) != 2:
+            raise ValueError(
+                f"Expected 2D array, got 1D array instead: {rows.name} has the shape "
+                f"{rows.shape}. Reshape it with X.reshape(-1, 1) if it is one feature."
+            )
+        if rows.dtype.kind not in "biuf":
+            raise ValueError(
+                f"{rows.name} holds {rows.dtype}, not numbers: encode it first, or give a "
+                "structured array as a data frame."
+            )
+        self.rows, self.dtype, self.direct = rows, rows.dtype, rows.direct
+        self.n_rows, self.n_columns = int(rows.shape[0]), int(rows.shape[1])
+
+    def numbers(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
+        """Numbers, (stop - start, len(columns))."""
+        found = self.rows.read(start, stop)
+        if len(columns) == self.n_columns:
+            return found
+        first, count = columns[0], len(columns)
+        if list(columns) == list(range(first, first + count)):
+            return found[:, first : first + count]
+        return found[:, np.asarray(columns)]
+
+    def values(self, start: int, stop: int, column: int) -> np.ndarray:
+        """One column, (stop - start,)."""
+        return self.rows.read(start, stop)[:, column]
+
+
+def column_number(table: Any, column: Any) -> int:
+    """The number of a column that is named, or counted from the end.
+
+    Raises
+    ------
+    ValueError
+        When there is none; it says which there are.
+
+    Examples
+    --------
+    >>> column_number(ArrayTable(Slices(np.zeros((2, 3)), "X")), -1)
+    2
+    """
+    if isinstance(column, str):
+        if table.names is None:
+            raise ValueError(f"there is no column {column!r}: the columns have no names.")
+        if column not in table.names:
+            near = ", ".join(map(repr, table.names[:12]))
+            more = ", ..." if len(table.names) > 12 else ""
+            raise ValueError(f"there is no column {column!r}; there are {near}{more}.")
+        found: int = table.names.index(column)
+        return found
+    number = int(column)
+    if not -table.n_columns <= number < table.n_columns:
+        raise ValueError(f"there is no column {number}: there are {table.n_columns}.")
+    count: int = table.n_columns
+    return number % count

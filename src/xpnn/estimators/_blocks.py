@@ -1,0 +1,316 @@
+"""`Blocks` as an estimator takes them: checked and encoded as they are read."""
+
+import tempfile
+from collections.abc import Iterator
+from copy import copy
+from typing import Any
+
+import numpy as np
+
+from xpnn._warnings import warn_user
+from xpnn.arrays.random import SPLIT, host_generator, threefry_2x32
+from xpnn.arrays.typing import Array
+from xpnn.blocks import Blocks
+from xpnn.estimators._inputs import check_weight_range, read_weight
+from xpnn.estimators._labels import weigh_classes
+from xpnn.steps.rules import Batch
+
+_IN_MEMORY = 1 << 26  # bytes of held-out rows; more of them are mapped from a file
+
+
+class TrainingBlocks:
+    """The rows that a network learns from; what `Windows` reads.
+
+    Parameters
+    ----------
+    est : BaseMLP
+        What numbers the targets.
+    blocks : Blocks
+        With targets.
+    factors : ndarray of shape (n_classes,), default=None
+        The classes' weights.
+    """
+
+    def __init__(self, est: Any, blocks: Blocks, factors: np.ndarray | None = None) -> None:
+        self.est, self.blocks, self.factors = est, blocks, factors
+        self.bounds = list(blocks.bounds())
+        self.held: tuple[float, int] | None = None  # the part held out, and the seed
+        self.window, self.dtype = blocks.window, blocks.dtype
+        self.sizes = np.asarray([stop - start for start, stop in self.bounds])
+        self.seen = set[int]()  # blocks whose values were found to be finite
+        self.cache: dict[int, Batch] = {}
+        self.room = 0 if blocks.direct else blocks.memory
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows to learn from, and features."""
+        return int(self.sizes.sum()), self.blocks.n_features
+
+    @property
+    def kinds(self) -> list[Any]:
+        """The shape of a row, and the dtype, of features, targets and weights."""
+        dtype = np.dtype(self.est._dtype)
+        _, target, weight = self._read(0, 0, 1)
+        kind = target.dtype if target.dtype.kind in "iu" else dtype
+        weights = None if weight is None else ((), dtype)
+        return [((self.blocks.n_features,), dtype), (target.shape[1:], kind), weights]
+
+    def _read(self, number: int, start: int, stop: int) -> tuple[np.ndarray, Any, Any]:
+        """Features, encoded targets and weights of some rows."""
+        x, y, weight = self.blocks.read(start, stop)
+        target = self.est._read_target(y, x, "held out")  # warns of nothing twice
+        if self.factors is not None:
+            of_class = self.factors[self.est._scored(target)]
+            weight = of_class if weight is None else of_class * weight
+        return x, target, weight
+
+    def fill(self, number: int, into: Batch) -> None:
+        """Write a block's rows into arrays of the network's dtype.
+
+        Raises
+        ------
+        ValueError
+            For NaN or infinity; it says in which rows.
+        """
+        found = self.cache.get(number)
+        if found is None:
+            start, stop = self.bounds[number]
+            found = Batch(*self._read(number, start, stop))
+            if self.held is not None:
+                keep = ~held_out(start, stop, *self.held)
+                found = Batch(*(None if a is None else a[keep] for a in found))
+        with np.errstate(all="ignore"):
+            for a, b in zip(into, found, strict=True):
+                if a is not None:
+                    a[...] = b
+        if number not in self.seen:
+            check_finite(into.x, self.bounds[number])
+            self.seen.add(number)
+        size = sum(a.nbytes for a in into if a is not None)
+        if number not in self.cache and size <= self.room:
+            self.room -= size
+            self.cache[number] = Batch(*(None if a is None else a.copy() for a in into))
+
+    def split(self, fraction: float, seed: int) -> tuple[np.ndarray, Any, Any]:
+        """Leave out the rows that a hash of their numbers holds out, and give them.
+
+        Raises
+        ------
+        ValueError
+            When fewer than two are held out, or none is left.
+        """
+        self.held = fraction, seed
+        counts = [int(held_out(a, b, fraction, seed).sum()) for a, b in self.bounds]
+        if sum(counts) < 2 or sum(counts) >= self.sizes.sum():
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of "
+                "your dataset."
+            )
+        self.sizes = self.sizes - np.asarray(counts)
+        return self._collect(counts)
+
+    def _collect(self, counts: list[int]) -> tuple[np.ndarray, Any, Any]:
+        """The rows held out, in memory or in a file that has no name."""
+        x: Any = None
+        targets, weights, at = list[Any](), list[Any](), 0
+        for number, (start, stop) in enumerate(self.bounds):
+            rows, target, weight = self._read(number, start, stop)
+            if self.held is not None:
+                hold = held_out(start, stop, *self.held)
+                rows, target = rows[hold], target[hold]
+                weight = None if weight is None else weight[hold]
+            if x is None:
+                x = room_for((sum(counts), rows.shape[1]), np.dtype(self.est._dtype))
+            with np.errstate(all="ignore"):
+                x[at : at + len(rows)] = rows
+            check_finite(x[at : at + len(rows)], (start, stop))
+            targets.append(target)
+            weights.append(weight)
+            at += len(rows)
+        weight = None if weights[0] is None else np.concatenate(weights)
+        return x, np.concatenate(targets), weight
+
+    def whole(self) -> tuple[np.ndarray, Any, Any]:
+        """All rows, to validate on."""
+        return self._collect(self.sizes.tolist())
+
+
+def read_blocks(
+    est: Any,
+    blocks: Blocks,
+    y: Any,
+    sample_weight: Any,
+    role: Any = "held out",
+    classes: Any = None,
+) -> TrainingBlocks:
+    """Check some `Blocks`, and find their classes in one pass over the targets.
+
+    Parameters
+    ----------
+    est : BaseMLP
+        Whose attributes about features and outputs are set (in the first fit) or compared.
+    blocks : Blocks
+    y, sample_weight : array-like, default=None
+        Beside the blocks.
+    role, classes
+        As for `BaseMLP._read_target`.
+
+    Raises
+    ------
+    ValueError
+        For bad input.
+    """
+    if y is not None or sample_weight is not None:
+        blocks = blocks.with_targets(y, sample_weight)
+    if not blocks.has_target:
+        raise ValueError(
+            f"This {type(est).__name__} estimator requires y to be passed, but the target y is "
+            "None: name the column, Blocks(..., target='price'), or give y beside X."
+        )
+    check_features(est, blocks, reset=role == "first")
+    found, counts = _targets(blocks, hasattr(est, "class_weight"))
+    est._read_target(found, _rows_like(found), role, classes)
+    return TrainingBlocks(est, blocks, _factors(est, found, counts))
+
+
+def _rows_like(y: np.ndarray) -> np.ndarray:
+    return np.empty((len(y), 1))
+
+
+def _targets(blocks: Blocks, classes: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """Each class twice, and how often it is there; of numbers or several labels, a few rows."""
+    weight: list[float] = []
+    counted: dict[Any, int] = {}
+    sample: Any = None
+    for start, stop in blocks.bounds():
+        y, w = blocks.read_targets(start, stop)
+        sample = y if sample is None else sample
+        if w is not None:
+            weight.append(float(check_weights(w)))
+        if classes and y is not None and (y.ndim == 1 or y.shape[1] == 1):
+            for value, count in zip(*np.unique(y, return_counts=True), strict=True):
+                counted[value] = counted.get(value, 0) + int(count)
+        elif w is None:
+            break
+    if weight and not sum(weight) > 0:
+        raise ValueError("sample_weight must have at least one value above zero.")
+    if not counted:
+        return sample, None
+    found = np.asarray(sorted(counted))
+    return np.repeat(found, 2), np.asarray([counted[v] for v in sorted(counted)])
+
+
+def check_weights(weight: np.ndarray) -> float:
+    """The sum of some weights, which must be finite and not negative."""
+    if not weight.any():
+        return 0.0
+    read_weight(weight, weight)
+    check_weight_range(weight, "float64")
+    return float(weight.sum(dtype=np.float64))
+
+
+def _factors(est: Any, found: np.ndarray, counts: np.ndarray | None) -> np.ndarray | None:
+    """What each class weighs, in the order of the network's classes."""
+    spec = getattr(est, "class_weight", None)
+    if spec is None:
+        return None
+    if counts is None:
+        raise ValueError("class_weight goes with one column of classes where X is Blocks.")
+    names = found[::2]
+    if spec == "balanced":
+        of_class = counts.sum() / (len(counts) * counts)
+    else:
+        of_class = weigh_classes(spec, names, None)
+    factors = np.ones(len(est._labels.classes))
+    factors[est._labels.encode(names)] = of_class
+    return factors
+
+
+def check_features(est: Any, blocks: Blocks, *, reset: bool) -> None:
+    """Set or compare the number of features and their names.
+
+    Raises
+    ------
+    ValueError
+        For another number, or other names, than fit had; for no row or no feature.
+    """
+    name, names = type(est).__name__, blocks.feature_names
+    for count, kind in zip(blocks.shape, ("sample", "feature"), strict=True):
+        if count < 1:
+            raise ValueError(
+                f"Found array with 0 {kind}(s) (shape={blocks.shape}) while a minimum of 1 is "
+                f"required by {name}."
+            )
+    known = getattr(est, "feature_names_in_", None)
+    if reset:
+        est.n_features_in_ = blocks.n_features
+        est.__dict__.pop("feature_names_in_", None)
+        if names is not None:
+            est.feature_names_in_ = np.asarray(names, dtype=object)
+        return
+    if blocks.n_features != est.n_features_in_:
+        raise ValueError(
+            f"X has {blocks.n_features} features, but {name} is expecting {est.n_features_in_} "
+            "features as input."
+        )
+    if known is not None and names is None:
+        warn_user(f"X does not have valid feature names, but {name} was fitted with feature names")
+    if known is not None and names is not None and list(known) != list(names):
+        wrong = next(i for i, (a, b) in enumerate(zip(known, names, strict=True)) if a != b)
+        raise ValueError(
+            "The feature names should match those that were passed during fit: feature "
+            f"{wrong} is {names[wrong]!r}, and was {known[wrong]!r}."
+        )
+
+
+def check_finite(x: np.ndarray, rows: tuple[int, int]) -> None:
+    """Raise a ValueError for NaN or infinity among some rows."""
+    with np.errstate(all="ignore"):
+        if np.isfinite(np.add.reduce(x, axis=None)) or np.isfinite(x).all():
+            return
+        what = "infinity or a value too large for dtype(" + repr(x.dtype.name) + ")"
+        what = "NaN" if np.isnan(x).any() else what
+    raise ValueError(f"Input X contains {what} in the rows {rows[0]} to {rows[1] - 1}.")
+
+
+def held_out(start: int, stop: int, fraction: float, seed: int) -> np.ndarray:
+    """Which rows are held out: a hash of the seed and the row's number says so.
+
+    Examples
+    --------
+    >>> bool((held_out(0, 100, 0.2, 7)[40:] == held_out(40, 100, 0.2, 7)).all())
+    True
+    """
+    key = host_generator(seed, SPLIT).integers(0, 1 << 32, size=2).tolist()
+    rows = np.arange(start, stop, dtype=np.uint64)
+    low, high = (rows & 0xFFFFFFFF).astype(np.uint32), (rows >> 32).astype(np.uint32)
+    words, _ = threefry_2x32((key[0], key[1]), low, high)
+    return np.asarray(words < np.uint32(min(fraction * 2**32, 2**32 - 1)))
+
+
+def room_for(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Room in memory, or for much in a file that vanishes with the array."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    if size <= _IN_MEMORY:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile(prefix="xpnn-held-out-") as file:
+        file.truncate(size)
+        found: np.ndarray = np.memmap(file, dtype, "r+", shape=shape)
+        return found
+
+
+def block_outputs(est: Any, blocks: Blocks, method: str) -> Iterator[Array]:
+    """What an estimator gives of each block."""
+    check_features(est, blocks, reset=False)
+    view = copy(est)
+    view.__dict__.pop("feature_names_in_", None)  # compared already
+    for start, stop in blocks.bounds():
+        yield view._outputs(blocks.read_features(start, stop), method)[0]
+
+
+def all_targets(blocks: Blocks) -> tuple[Any, Any]:
+    """Targets and weights of all rows."""
+    found = [blocks.read_targets(*rows) for rows in blocks.bounds()]
+    parts = zip(*found, strict=True)
+    y, weight = (None if p[0] is None else np.concatenate(p) for p in parts)
+    return y, weight
