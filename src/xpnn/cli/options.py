@@ -32,6 +32,14 @@ Target = Annotated[
     str | None,
     typer.Option(help="Column to predict; default: target, label, class or y, else the last one."),
 ]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        help="Column to predict; default: target, label, class or y, else the last one. Numbers "
+        "may be several: give it again.",
+    ),
+]
 Task = Annotated[
     str | None, typer.Option(help="classification or regression; default: told by the target.")
 ]
@@ -51,6 +59,9 @@ Embedding = Annotated[str, typer.Option(help=f"Of numbers: {', '.join(MODELS)}."
 Loss = Annotated[
     str | None,
     typer.Option(help="squared_error, absolute_error, huber or log_cosh, of a regression."),
+]
+Quantiles = Annotated[
+    str | None, typer.Option(help="Quantiles to learn, of a regression, as 0.05,0.5,0.95.")
 ]
 ClassWeight = Annotated[str, typer.Option(help="none, or balanced: rare classes count more.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Default: by the rows.")]
@@ -93,6 +104,19 @@ def sizes(text: str | None) -> tuple[int, ...] | None:
             f"--hidden takes sizes of layers up to 10000 such as 128,64, got {text!r}."
         )
     return tuple(int(part) for part in parts)
+
+
+def levels(text: str) -> tuple[float, ...]:
+    """Rising quantiles, such as 0.05,0.5,0.95."""
+    from xpnn.tabular.quantiles import check_levels
+
+    try:
+        found = check_levels(text.split(","))
+    except ValueError as error:
+        raise UsageError(
+            f"--quantiles takes rising numbers between 0 and 1 such as 0.05,0.5,0.95, got {text!r}."
+        ) from error
+    return found or ()
 
 
 def known(option: str, name: str, names: Iterable[str]) -> str:

@@ -47,7 +47,8 @@ def about(source: str, n_rows: int, problem: "Problem") -> Iterator[str]:
     what = problem.target.task
     if what == "classification":
         what += f" into {len(set(problem.y.tolist()))} classes"
-    n = len(problem.parsed)
+    n, names = len(problem.parsed), problem.target_names
+    named = f"target{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))}"
     columns = f"{n_rows:,} rows, {n} {'column' if n == 1 else 'columns'}"
-    yield f"data    {source}: {columns}; {what}, target {problem.target.name!r}"
+    yield f"data    {source}: {columns}; {what}, {named}"
     yield from (f"note    {notice}" for notice in problem.notices)

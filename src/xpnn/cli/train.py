@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def train(
     source: opt.Source,
-    target: opt.Target = None,
+    target: opt.Targets = None,
     task: opt.Task = None,
     drop: opt.Drop = None,
     device: opt.Device = None,
@@ -27,6 +27,7 @@ def train(
     members: opt.Members = None,
     embedding: opt.Embedding = "auto",
     loss: opt.Loss = None,
+    quantiles: opt.Quantiles = None,
     class_weight: opt.ClassWeight = "none",
     epochs: opt.Epochs = None,
     time_limit: opt.TimeLimit = None,
@@ -65,7 +66,7 @@ def train(
         how = (sep, encoding, decimal, thousands, na, header)
         table = read_as_asked(source, how, quiet=quiet)
         problem = make_problem(table, target, task, drop or [])
-        params |= _of_task(problem.target.task, loss, class_weight)
+        params |= _of_task(problem, loss, quantiles, class_weight)
         rows, other = _split(table, problem, test_size, test, group, time, how)
         lines = [f"device  {backend.name}, {dtype}", *about(source, table.n_rows, problem)]
         folder = out or run.folder_for(table.name, source)
@@ -83,18 +84,26 @@ def train(
             raise typer.Exit(130)  # a shell's exit status after Ctrl-C
 
 
-def _of_task(task: str, loss: str | None, class_weight: str) -> dict[str, Any]:
+def _of_task(
+    problem: "Problem", loss: str | None, quantiles: str | None, class_weight: str
+) -> dict[str, Any]:
     """Those of one task; for the other they are told."""
     from xpnn.tabular.regressor import LOSSES
 
     opt.one_of("--class-weight", class_weight, opt.CLASS_WEIGHTS)
-    if task == "classification":
-        if loss is not None:
-            raise UsageError(f"--loss {loss} is for a regression; the target holds classes.")
+    if problem.target.task == "classification":
+        for name, given in (("loss", loss), ("quantiles", quantiles)):
+            if given is not None:
+                told = f"--{name} {given} is for a regression"
+                raise UsageError(f"{told}; the target holds classes.")
         return {"class_weight": None if class_weight == "none" else class_weight}
     if class_weight != "none":
         raise UsageError("--class-weight is for classes; the target holds numbers.")
-    return {} if loss is None else {"loss": opt.known("loss", loss, LOSSES)}
+    if quantiles is None:
+        return {} if loss is None else {"loss": opt.known("loss", loss, LOSSES)}
+    if loss is not None or problem.targets:
+        raise UsageError("--quantiles have a loss of their own and are of one target.")
+    return {"quantiles": opt.levels(quantiles)}
 
 
 def _split(

@@ -27,19 +27,23 @@ def importance_of(model: Model, table: Table | None) -> dict[str, tuple[float, f
     if table is None:
         found: dict[str, tuple[float, float]] = est.feature_importance()
         return found
-    if model.target not in table.columns:
-        near = hint(model.target, table.columns)
-        raise TableError(f"{table.name} has no column {model.target!r}{near}.")
+    names = model.targets
+    for name in names:
+        if name not in table.columns:
+            raise TableError(f"{table.name} has no column {name!r}{hint(name, table.columns)}.")
     if model.task == "regression":
-        y = parse_column(table.columns[model.target], decimal=table.decimal).values
-        known = ~np.isnan(y) if y.dtype.kind == "f" else np.zeros(len(y), dtype=bool)
+        each = [parse_column(table.columns[name], decimal=table.decimal).values for name in names]
+        each = [y if y.dtype.kind == "f" else np.full(len(y), np.nan) for y in each]
+        y = each[0] if len(each) == 1 else np.stack(each, axis=1)
+        known = np.logical_and.reduce([~np.isnan(column) for column in each])
     else:
         spelled = {str(c): c for c in est.classes_.tolist()}
-        texts = table.text(model.target)
+        texts = table.text(names[0])
         known = np.array([t in spelled for t in texts], dtype=bool)
         y = np.asarray(objects([spelled.get(t) for t in texts])[known].tolist())
     if not known.any():
-        raise TableError(f"{table.name} has no row whose {model.target!r} is known in training.")
+        listed = " and ".join(map(repr, names))
+        raise TableError(f"{table.name} has no row whose {listed} is known in training.")
     inputs = model.inputs(table)
     columns = {name: column[known] for name, column in inputs.columns.items()}
     y = y[known] if model.task == "regression" else y

@@ -22,13 +22,13 @@ class Model(NamedTuple):
     """An estimator and what is known of its table."""
 
     estimator: Any
-    target: str
+    targets: list[str]
     features: list[str]
 
     @property
     def expected(self) -> list[str]:
-        """Names of a table's columns, the target's last."""
-        return [*self.features, self.target]
+        """Names of a table's columns, the targets' last."""
+        return [*self.features, *self.targets]
 
     @property
     def task(self) -> str:
@@ -75,10 +75,11 @@ def model_of(estimator: Any, where: str) -> Model:
     """
     if hasattr(estimator, "encoding_"):
         names = [c.name for c in estimator.encoding_.columns]
-        return Model(estimator, getattr(estimator, "target_name_", "prediction"), names)
+        target = getattr(estimator, "target_name_", "prediction")
+        return Model(estimator, [target] if isinstance(target, str) else target, names)
     if hasattr(estimator, "preprocessing_"):
         p = estimator.preprocessing_
-        return Model(estimator, p.target.name, [f.name for f in p.features])
+        return Model(estimator, [p.target.name], [f.name for f in p.features])
     raise ValueError(
         f"{where} was saved without preprocessing, so nothing says how a table becomes its "
         "input; fit a TabularClassifier or a TabularRegressor, or save it with "
@@ -129,18 +130,32 @@ def predict_csv(
         probability = np.asarray(est.predict_proba(inputs))
     y = model.predictions(inputs, probability)
     columns: list[tuple[str, Any]] = [(name, table.text(name)) for name in keep]
-    columns.append((model.target, y))
+    columns += zip(model.targets, y.reshape(len(y), -1).T, strict=True)
     if proba and probability is not None:
         named = zip(est.classes_, probability.T, strict=True)
         columns += [(f"p({c})", column) for c, column in named]
-    if interval is not None:
-        low, high = np.asarray(est.predict_interval(inputs, interval)).T
-        columns += [(f"{model.target} low", low), (f"{model.target} high", high)]
+    columns += _bounds(model, inputs, interval)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([name for name, _ in columns])
     writer.writerows(zip(*(_cells(column) for _, column in columns), strict=True))
-    return text.getvalue(), [*_unknown(est, inputs), *_score(model, table, y, probability)]
+    told = [f"note    {note}" for note in table.notes]
+    return text.getvalue(), [*told, *_unknown(est, inputs), *_score(model, table, y, probability)]
+
+
+def _bounds(model: Model, inputs: Any, interval: float | None) -> Iterator[tuple[str, np.ndarray]]:
+    """The quantiles that the model has learned, and the bounds of an interval."""
+    levels = getattr(model.estimator, "quantiles_", None)
+    if levels is not None:
+        found = np.asarray(model.estimator.predict_quantiles(inputs))
+        names = (f"{model.targets[0]} q{level:g}" for level in levels)
+        yield from zip(names, found.T, strict=True)
+    if interval is not None:
+        bounds = np.asarray(model.estimator.predict_interval(inputs, interval))
+        each = bounds.reshape(len(bounds), 2, -1).transpose(2, 1, 0)
+        for name, (low, high) in zip(model.targets, each, strict=True):
+            yield f"{name} low", low
+            yield f"{name} high", high
 
 
 def _cells(column: np.ndarray) -> list[str]:
@@ -161,10 +176,15 @@ def _unknown(estimator: Any, inputs: Any) -> Iterator[str]:
 def _score(
     model: Model, table: Table, y: np.ndarray, probability: np.ndarray | None
 ) -> Iterator[str]:
-    """How well the target was met, where the table has it."""
-    name = model.target
-    if name not in table.columns:
-        return
+    """How well each target was met, of those that the table has."""
+    for j, name in enumerate(model.targets):
+        if name in table.columns:
+            yield from _score_of(model, name, table, y if y.ndim == 1 else y[:, j], probability)
+
+
+def _score_of(
+    model: Model, name: str, table: Table, y: np.ndarray, probability: np.ndarray | None
+) -> Iterator[str]:
     if model.task == "classification":
         truth = table.text(name)
         labels = set(map(str, model.estimator.classes_.tolist()))

@@ -1,5 +1,6 @@
 """How good predictions are, beside those of somebody who knows nothing."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,23 +52,32 @@ def class_scores(
     return found
 
 
-def number_scores(y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
+def number_scores(
+    y: np.ndarray, prediction: np.ndarray, names: Sequence[str] = ()
+) -> dict[str, float]:
     """Scores of predicted numbers.
 
     Parameters
     ----------
-    y, prediction : ndarray of shape (n,)
+    y, prediction : ndarray of shape (n,) or (n, n_targets)
+    names : sequence of str
+        Of several targets.
 
     Returns
     -------
     dict of str to float
-        ``R2`` (NaN where all of y is the same), ``RMSE`` and ``MAE`` in the unit of y.
+        ``R2`` (NaN where all of y is the same), ``RMSE`` and ``MAE`` in the unit of y. Of
+        several targets the mean R2, and each one's scores under its name.
 
     Examples
     --------
     >>> number_scores(np.array([1.0, 3.0]), np.array([2.0, 2.0]))
     {'R2': 0.0, 'RMSE': 1.0, 'MAE': 1.0}
     """
+    if y.ndim == 2:
+        each = [number_scores(a, b) for a, b in zip(y.T, prediction.T, strict=True)]
+        scores = {f"{k} {n}": v for n, s in zip(names, each, strict=True) for k, v in s.items()}
+        return {"R2": float(np.mean([s["R2"] for s in each])), **scores}
     error = y - prediction
     spread = float(((y - y.mean()) ** 2).mean())
     square = float((error**2).mean())
@@ -75,18 +85,22 @@ def number_scores(y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
     return {"R2": r2, "RMSE": square**0.5, "MAE": float(np.abs(error).mean())}
 
 
-def baseline(task: str, train: np.ndarray, test: np.ndarray, classes: Any) -> dict[str, float]:
+def baseline(
+    task: str, train: np.ndarray, test: np.ndarray, classes: Any, names: Sequence[str] = ()
+) -> dict[str, float]:
     """Scores of the commonest class with the classes' shares, or of the mean.
 
     Parameters
     ----------
     task : {"classification", "regression"}
-    train, test : ndarray of shape (n,)
+    train, test : ndarray of shape (n,) or (n, n_targets)
         Targets.
     classes : ndarray of shape (n_classes,), or None
+    names : sequence of str
+        Of several targets.
     """
     if task == "regression":
-        return number_scores(test, np.full(len(test), train.mean()))
+        return number_scores(test, np.broadcast_to(train.mean(axis=0), test.shape), names)
     shares = np.array([(train == c).mean() for c in classes])
     labels = np.full(len(test), classes[shares.argmax()])
     return class_scores(test, labels, np.tile(shares, (len(test), 1)), classes)

@@ -80,8 +80,11 @@ def split_by_time(times: np.ndarray, test_size: float) -> tuple[np.ndarray, np.n
 
 
 def split_evenly(y: np.ndarray, task: str, test_size: float) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test rows, each with its share of every class or range; see `split_rows`."""
-    train, validation, test = split_rows(y, task, test_size)
+    """Training and test rows, each with its share of every class or range; see `split_rows`.
+
+    Of several targets the range is that of the first.
+    """
+    train, validation, test = split_rows(y if y.ndim == 1 else y[:, 0], task, test_size)
     return np.union1d(train, validation), test
 
 

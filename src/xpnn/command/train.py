@@ -104,19 +104,19 @@ def train_on(
     estimator = make_estimator(task, params)
     estimator.fit(problem.frame(train), problem.y[train])
     held = problem if other is None else other
-    report = _report(estimator, task, problem.y[train], held, test)
+    report = _report(estimator, problem, problem.y[train], held, test)
     if refit:
         estimator.fit(problem.frame(np.arange(len(problem.y))), problem.y)
-    estimator.target_name_ = problem.target.name
+    estimator.target_name_ = list(problem.targets) or problem.target.name
     return estimator.set_params(callbacks=None, device=None, verbose=False), report
 
 
-def _report(est: Any, task: str, y: np.ndarray, held: Problem, test: np.ndarray) -> Report:
-    truth, X = held.y[test], held.frame(test)
+def _report(est: Any, problem: Problem, y: np.ndarray, held: Problem, test: np.ndarray) -> Report:
+    truth, X, task, names = held.y[test], held.frame(test), problem.target.task, problem.targets
     oof, classes = est.oof_prediction_, np.asarray(getattr(est, "classes_", ()))
     if task == "regression":
-        validation, table = number_scores(y, oof), None
-        scores = number_scores(truth, np.asarray(est.predict(X)))
+        validation, table = number_scores(y, oof, names), None
+        scores = number_scores(truth, np.asarray(est.predict(X)), names)
     else:
         validation = class_scores(y, classes[oof.argmax(axis=1)], oof, classes)
         probability = np.asarray(est.predict_proba(X))
@@ -128,7 +128,7 @@ def _report(est: Any, task: str, y: np.ndarray, held: Problem, test: np.ndarray)
     return Report(
         test=scores,
         validation=validation,
-        baseline=baseline(task, y, truth, classes),
+        baseline=baseline(task, y, truth, classes, names),
         rows={"train": len(y), "test": len(test)},
         epochs=len(est.history_.get("loss", ())),
         seconds=est.fit_time_,

@@ -25,9 +25,10 @@ class Problem:
     ----------
     parsed : dict of str to Parsed
         The features as they were read, with what `xpnn.tables.values.parse_as` needs.
-    y : ndarray of shape (n,)
+    y : ndarray of shape (n,), or (n, n_targets) where several were named
         float64; for classification the labels as written: str, or int64 where that is the same.
     target : Target
+        Its name is that of the first of several.
     one_unit : bool
         Whether all columns share a mean and a scale.
     notices : tuple of str
@@ -42,6 +43,13 @@ class Problem:
     one_unit: bool
     notices: tuple[str, ...]
     present: np.ndarray = field(default_factory=lambda: np.ones(0, dtype=bool), repr=False)
+    targets: tuple[str, ...] = ()
+    """The names of several targets; empty where there is one."""
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Of the one target, or of several."""
+        return self.targets or (self.target.name,)
 
     @property
     def columns(self) -> Columns:
@@ -62,7 +70,10 @@ class Problem:
 
 
 def make_problem(
-    table: Table, target: str | None = None, task: str | None = None, drop: Sequence[str] = ()
+    table: Table,
+    target: str | Sequence[str] | None = None,
+    task: str | None = None,
+    drop: Sequence[str] = (),
 ) -> Problem:
     """Tell features, target and task of a table.
 
@@ -72,8 +83,9 @@ def make_problem(
     Parameters
     ----------
     table : Table
-    target : str, default=None
+    target : str or sequence of str, default=None
         Its name; None takes the table's own, else the first of `TARGETS`, else the last column.
+        Several are numbers, learned by one network.
     task : {"classification", "regression"}, default=None
     drop : sequence of str
         Columns to leave out.
@@ -94,23 +106,23 @@ def make_problem(
     >>> problem.target.task, problem.y.dtype, len(problem.columns)
     ('regression', dtype('float64'), 10)
     """
-    names = list(table.columns)
-    for name in (*([] if target is None else [target]), *drop):
+    targets = [target] if isinstance(target, str) else list(dict.fromkeys(target or ()))
+    for name in (*targets, *drop):
         if name not in table.columns:
-            raise TableError(f"{table.name} has no column {name!r}{hint(name, names)}.")
+            near = hint(name, list(table.columns))
+            raise TableError(f"{table.name} has no column {name!r}{near}.")
     notices = list(table.notes)
-    if target is None:
-        target = _default_target(table, drop)
-    if target in drop:
-        raise TableError(f"The target {target!r} cannot be dropped; name another --target.")
-    known_task = table.task if target == table.target else None
-    y, present, task, told = read_target(table, target, task or known_task)
+    targets = targets or [_default_target(table, drop)]
+    if dropped := [name for name in targets if name in drop]:
+        raise TableError(f"The target {dropped[0]!r} cannot be dropped; name another --target.")
+    y, present, task, told = _read_targets(table, targets, task)
     notices += told
+    target = targets[0]
     if not present.all():
         left = int((~present).sum())
         rows = "row" if left == 1 else "rows"
-        notices.append(f"left out {left:,} {rows} without {target!r}")
-    features = {n: c for n, c in table.columns.items() if n != target and n not in drop}
+        notices.append(f"left out {left:,} {rows} without {' or '.join(map(repr, targets))}")
+    features = {n: c for n, c in table.columns.items() if n not in targets and n not in drop}
     parsed = _useful(_parse_all(table, features), notices)
     if not parsed:
         why = "; ".join(notices)
@@ -121,7 +133,7 @@ def make_problem(
     if not present.all():
         parsed = {n: Parsed(p.values[present], p.kind, p.style, p.notes) for n, p in parsed.items()}
     about = Target(target, task), table.one_unit, tuple(notices), present
-    return Problem(parsed, y[present], *about)
+    return Problem(parsed, y[present], *about, tuple(targets) if len(targets) > 1 else ())
 
 
 def read_alike(problem: Problem, table: Table) -> Problem:
@@ -146,10 +158,10 @@ def read_alike(problem: Problem, table: Table) -> Problem:
     (150,)
     """
     name, task = problem.target.name, problem.target.task
-    for column in (name, *problem.parsed):
+    for column in (*problem.target_names, *problem.parsed):
         if column not in table.columns:
             raise TableError(f"{table.name} has no column {column!r}{hint(column, table.columns)}.")
-    y, present, _, _ = read_target(table, name, task)
+    y, present, _, _ = _read_targets(table, problem.target_names, task)
     spelled = [n for n, p in problem.parsed.items() if p.kind == "words" or p.style]
     given, parsed = table.with_text(spelled), {}
     for column, as_before in problem.parsed.items():
@@ -161,6 +173,23 @@ def read_alike(problem: Problem, table: Table) -> Problem:
         if problem.y.dtype.kind == "i":
             raise TableError(f"The target {name!r} of {table.name} has labels unlike training's.")
     return replace(problem, parsed=parsed, y=y, present=present)
+
+
+def _read_targets(
+    table: Table, names: Sequence[str], task: str | None
+) -> tuple[np.ndarray, np.ndarray, str, list[str]]:
+    """As `read_target`; several are numbers, and a row has all of them or is left out."""
+    if len(names) == 1:
+        known = table.task if names[0] == table.target else None
+        return read_target(table, names[0], task or known)
+    if task == "classification":
+        raise TableError("Several targets are learned as numbers; name one --target for classes.")
+    read = [read_target(table, name, "regression") for name in names]
+    y = np.stack([values for values, *_ in read], axis=1)
+    present = np.logical_and.reduce([there for _, there, *_ in read])
+    if not present.any():
+        raise TableError(f"No row has all of the targets {', '.join(map(repr, names))}.")
+    return y, present, "regression", [note for *_, notes in read for note in notes]
 
 
 def _default_target(table: Table, drop: Sequence[str]) -> str:
