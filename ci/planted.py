@@ -336,14 +336,14 @@ MUTANTS = (
     ),
     Mutant(
         "a model file's format is not asked for",
-        "files/model.py",
-        'if metadata.get("format") != FORMAT:',
+        "files/record.py",
+        'if metadata.get("format") != kind.name:',
         'if "format" in metadata and metadata["format"] == "":',
         "files",
     ),
     Mutant(
         "a model file's checksum is not compared",
-        "files/model.py",
+        "files/record.py",
         'if metadata["sha256"] != _digest(text, arrays):',
         'if not metadata["sha256"]:',
         "files",

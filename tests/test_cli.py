@@ -21,7 +21,7 @@ from xpnn import cli
 from xpnn.cli import app, reading
 from xpnn.command import splits
 from xpnn.command import train as run
-from xpnn.files.model import VERSION
+from xpnn.files.record import MODEL
 from xpnn.tables import read_table
 from xpnn.tables.problem import make_problem
 
@@ -604,10 +604,9 @@ def test_a_bad_model_is_refused_in_one_line():
     assert refused("predict", "m", "iris", code=1).startswith("m is")
     Path("m").write_bytes(whole[:-9] + b"\x00" * 9)
     assert refused("predict", "m", "iris", code=1) == "m is damaged: its checksum is wrong."
-    Path("m").write_bytes(whole.replace(b'"version":"%d"' % VERSION, b'"version":"9"'))
-    assert f"format version 9, this xpnn reads up to {VERSION}; upgrade" in refused(
-        "predict", "m", "iris", code=1
-    )
+    Path("m").write_bytes(whole.replace(b'"version":"%d"' % MODEL.version, b'"version":"9"'))
+    told = f"version 9 of xpnn {xpnn.__version__}, this xpnn reads up to {MODEL.version}; upgrade"
+    assert told in refused("predict", "m", "iris", code=1)
     call("train", "diabetes", *QUICK, "-q", "--out", "r")
     assert "--proba is for classification" in refused("predict", "r", "diabetes", "--proba", code=2)
 

@@ -21,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 import xpnn
 from xpnn import DeviceError, MLPClassifier, MLPRegressor, Perceptron
 from xpnn.files import ModelFileError, decode, encode, read_record, write_record
-from xpnn.files import model as files
+from xpnn.files import record as files
 from xpnn.files.atomic import write_atomic
 from xpnn.tables.preprocessing import Categorical, Numeric, Preprocessing, Target
 
@@ -205,7 +205,7 @@ def test_a_link_stays_a_link_and_rights_are_the_usual(tmp_path):
 def forge(tmp_path, header='{"class": "Thing"}', arrays=ARRAYS, **metadata):
     """A file with a right checksum, whatever else is wrong with it."""
     tensors = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
-    content = {"format": files.FORMAT, "version": str(files.VERSION), "header": header}
+    content = {"format": files.MODEL.name, "version": str(files.MODEL.version), "header": header}
     content["sha256"] = files._digest(header, tensors)
     path = tmp_path / "forged"
     path.write_bytes(to_safetensors(tensors, metadata={**content, **metadata}))
@@ -416,7 +416,7 @@ def test_a_file_keeps_all_that_a_pickle_keeps_of_a_model(tmp_path, which):
 def test_a_file_of_format_version_1_still_opens():
     """Written by the code before `best_weights` was in the format, with early stopping on."""
     x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
-    model = xpnn.load(Path(__file__).parent / "model_version_1.safetensors")
+    model = xpnn.load(Path(__file__).parent / "data" / "model_version_1.safetensors")
     assert model.classes_.tolist() == ["no", "yes"]
     expected = [0.5629610419, 0.4291147888, 0.6400122046, 0.4792008400]
     np.testing.assert_allclose(model.predict_proba(x)[:, 1], expected, rtol=1e-6)

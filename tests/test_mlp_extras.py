@@ -341,7 +341,7 @@ def test_a_file_a_pickle_and_a_copy_go_on(tmp_path, kind):
 
 
 def test_a_file_from_before_them_has_their_defaults():
-    model = xpnn.load(Path(__file__).parent / "model_version_1.safetensors")
+    model = xpnn.load(Path(__file__).parent / "data" / "model_version_1.safetensors")
     assert (model.embedding, model.members, model.groups) == (None, 1, None)
 
 

@@ -652,7 +652,7 @@ def test_files_and_pickles_hold_everything(classifier, regressor, tmp_path):
 
 
 def test_a_file_that_does_not_fit_together_is_damaged(regressor, tmp_path):
-    from xpnn.files.model import ModelFileError, read_record, write_record
+    from xpnn.files.record import ModelFileError, read_record, write_record
 
     path = tmp_path / "model.safetensors"
     xpnn.save(regressor, path)

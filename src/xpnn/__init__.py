@@ -18,7 +18,8 @@ from xpnn.arrays.backend import (
     to_numpy,
     use_device,
 )
-from xpnn.files.model import ModelFileError, save
+from xpnn.files.model import save
+from xpnn.files.record import ModelFileError
 from xpnn.model.dense import Dense
 from xpnn.model.network import Network
 from xpnn.parts.activations import Activation, get_activation
@@ -27,6 +28,7 @@ from xpnn.parts.losses import Loss, get_loss
 from xpnn.parts.optimizers import get_optimizer
 from xpnn.parts.schedules import Schedule, get_schedule
 from xpnn.training.callbacks import EpochEnd, ProgressBar
+from xpnn.training.checkpoint import Checkpoint, CheckpointError
 from xpnn.training.state import DivergedError
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ MODULES = (
 __all__ = [
     "Activation",
     "Backend",
+    "Checkpoint",
+    "CheckpointError",
     "Dense",
     "DeviceError",
     "DeviceInfo",

@@ -5,8 +5,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
-from sklearn.utils import check_random_state
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils.validation import check_is_fitted
 
 from xpnn._warnings import warn_user
@@ -16,6 +15,7 @@ from xpnn.blocks import Blocks
 from xpnn.estimators import _settings as settings
 from xpnn.estimators._blocks import all_targets, block_outputs, read_blocks
 from xpnn.estimators._callbacks import FitTasks, chosen_callbacks
+from xpnn.estimators._checkpoint import begin, checkpoints
 from xpnn.estimators._checks import check_parameters
 from xpnn.estimators._coefs import count_layers
 from xpnn.estimators._fitted import FittedNetwork
@@ -38,6 +38,7 @@ from xpnn.estimators._inputs import (
 )
 from xpnn.estimators._sklearn import CallbackSupportMixin, with_callbacks
 from xpnn.parts.losses import Loss
+from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import Dataset, predict_in_chunks
 from xpnn.training.lbfgs import train_lbfgs
 from xpnn.training.loop import train
@@ -100,7 +101,14 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
 
     @with_callbacks
     def fit(
-        self, X: Any, y: Any = None, sample_weight: Any = None, *, validation_data: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        validation_data: Any = None,
+        checkpoint: Any = None,
+        resume: bool = False,
     ) -> "BaseMLP":
         """Fit the network to `X` and `y`.
 
@@ -114,6 +122,12 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         validation_data : tuple (X, y) or (X, y, sample_weight), default=None
             Rows to validate on after each epoch. With `early_stopping` they take the place of
             the fraction split off.
+        checkpoint : path-like or xpnn.Checkpoint, default=None
+            A folder for checkpoints of this training, by default one in five minutes. Ctrl-C and
+            SIGTERM leave one too; after SIGTERM the process ends with status 143.
+        resume : bool, default=False
+            Go on from the checkpoint there, if there is one, to the bits that a training without
+            a break ends with.
 
         Returns
         -------
@@ -126,12 +140,17 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         DivergedError
             When a weight becomes NaN or infinite. The estimator keeps the weights of the last
             good epoch, if there was one, and else is as it was.
+        CheckpointError
+            Before training, for a folder that cannot be used, and for a checkpoint of other data,
+            parameters or another version of xpnn, with what differs.
         """
         check_parameters(self)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         tasks = FitTasks(self, X, y, metadata)
         tasks.begin()
-        self._commit(lambda new: new._fit(X, y, sample_weight, validation_data, tasks=tasks))
+        with checkpoints(checkpoint, resume) as keeper:
+            how: dict[str, Any] = {"tasks": tasks, "keeper": keeper}
+            self._commit(lambda new: new._fit(X, y, sample_weight, validation_data, **how))
         tasks.end(dict(self.__dict__))
         return self
 
@@ -183,7 +202,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
     def _begin(self, rows: Rows, source: Backend) -> None:
         """A new network with initial weights, and attributes that begin with it."""
         backend = source if self.device is None else get_backend(self.device)
-        loss, seed = self._resolve_loss(), draw_seed(self.random_state)
+        loss, seed = self._resolve_loss(), settings.draw_seed(self.random_state)
         self.network_ = settings.make_network(self, int(rows.x.shape[1]), loss)
         theta, buffers = self.network_.init(seed, self.initializer)
         self._source, self._backend = source, backend
@@ -202,16 +221,8 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         ValueError
             When these describe a network with other weights.
         """
-        network = settings.make_network(self, self.n_features_in_, self._resolve_loss())
+        network = settings.same_layout(self, self._resolve_loss())
         if network != self.network_:
-            before, now = ([e.shape for e in n.layout.entries] for n in (self.network_, network))
-            layouts = [(n.layout, n.buffer_layout) for n in (self.network_, network)]
-            if layouts[0] != layouts[1]:
-                raise ValueError(
-                    "hidden_layer_sizes, normalization, embedding or members has changed: the "
-                    f"network has parameters of shapes {before}, and now would need {now}. Change "
-                    "them back to go on, or start anew: fit with warm_start=False, or a clone()."
-                )
             self.network_ = network
             self._name_output()
         backend = source if self.device is None else get_backend(self.device)
@@ -229,6 +240,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         tasks: FitTasks | None = None,
         incremental: bool = False,
         classes: Any = None,
+        keeper: Keeper | None = None,
     ) -> None:
         first = not hasattr(self, "network_") or not (self.warm_start or incremental)
         method = "partial_fit" if incremental else "fit"
@@ -239,8 +251,12 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
             self._resume(source)
         check_range(rows.x, self._dtype)
         check_weight_range(rows.weight, self._dtype)
-        rows, held_out = self._hold_out(rows, validation_data, source, incremental)
-        self._train(rows, held_out, tasks, incremental, fresh=first)
+        if keeper is not None:
+            self._state = replace(self._state, seed=keeper.note("seed", self._state.seed))
+        kept, held_out = self._hold_out(rows, validation_data, source, incremental)
+        if keeper is not None:
+            begin(keeper, self, rows, None if validation_data is None else held_out)
+        self._train(kept, held_out, tasks, incremental, keeper, fresh=first)
 
     def _hold_out(
         self, rows: Rows, validation_data: Any, source: Backend, incremental: bool
@@ -261,6 +277,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         held_out: Rows | None,
         tasks: FitTasks | None,
         incremental: bool,
+        keeper: Keeper | None = None,
         *,
         fresh: bool,
     ) -> None:
@@ -286,19 +303,21 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
             tasks.fitted = dict(self.__dict__)
             callbacks.append(tasks)
         data = training_data(rows, backend, self._dtype)
-        about: dict[str, Any] = {"validation": validation, "callbacks": callbacks}
+        how: dict[str, Any] = {"validation": validation, "callbacks": callbacks, "keeper": keeper}
         before = len(self._state.history.get("loss", ()))
+        if keeper is not None:
+            before = keeper.note("before", before)
         try:
             if optimizer is None:
                 settings.check_lbfgs(self)
-                self._place_moments(None, restart=True)
+                settings.place_moments(self, None, restart=True)
                 state, result = train_lbfgs(
-                    self.network_, self._state, data, config, max_fun=int(self.max_fun), **about
+                    self.network_, self._state, data, config, max_fun=int(self.max_fun), **how
                 )
             else:
-                self._place_moments(optimizer, restart=not incremental)
-                about["consume"] = fresh  # nobody else has seen the state
-                state = train(self.network_, self._state, data, config, **about)
+                settings.place_moments(self, optimizer, restart=not incremental)
+                how["consume"] = fresh  # nobody else has seen the state
+                state = train(self.network_, self._state, data, config, **how)
         except DivergedError as error:
             if error.state is not None:
                 self._adopt(error.state, before)
@@ -308,20 +327,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
             self.loss_ = float(result.fun)  # also where no iteration was needed
             settings.warn_of_lbfgs(result, int(self.max_iter))
         if optimizer is not None and state.outcome == "finished" and not incremental:
-            warn_user(
-                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
-                "optimization hasn't converged yet.",
-                ConvergenceWarning,
-            )
-
-    def _place_moments(self, optimizer: Any, *, restart: bool) -> None:
-        """Moments that are the optimizer's; a new start also forgets a lowered learning rate."""
-        state, kind = self._state, None if optimizer is None else type(optimizer)
-        if restart or self._moments_of is not kind:
-            with self._backend.device_context():
-                moments = () if optimizer is None else optimizer.init(state.theta, self._backend.xp)
-            self._state = replace(state, moments=moments, t=0, plateaus=0)
-        self._moments_of = kind
+            settings.warn_of_max_iter(int(self.max_iter))
 
     # -- predicting -----------------------------------------------------------------------------
 
@@ -392,9 +398,3 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         tags.input_tags.sparse = True
         tags.array_api_support = True
         return tags
-
-
-def draw_seed(random_state: Any) -> int:
-    """64 bits from scikit-learn's kinds of random state."""
-    high, low = check_random_state(random_state).randint(0, 2**32, size=2, dtype=np.uint32)
-    return int(high) << 32 | int(low)

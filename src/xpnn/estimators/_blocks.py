@@ -1,5 +1,6 @@
 """`Blocks` as an estimator takes them: checked and encoded as they are read."""
 
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from copy import copy
@@ -14,6 +15,7 @@ from xpnn.blocks import Blocks
 from xpnn.estimators._inputs import check_weight_range, read_weight
 from xpnn.estimators._labels import weigh_classes
 from xpnn.steps.rules import Batch
+from xpnn.training.fingerprint import fingerprint, pieces
 
 _IN_MEMORY = 1 << 26  # bytes of held-out rows; more of them are mapped from a file
 
@@ -129,6 +131,16 @@ class TrainingBlocks:
             at += len(rows)
         weight = None if weights[0] is None else np.concatenate(weights)
         return x, np.concatenate(targets), weight
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What a checkpoint says of the rows, see `xpnn.training.fingerprint`."""
+        n = self.bounds[-1][1]
+        found = []
+        for start, stop in pieces(n, 8 * self.blocks.n_features):
+            found += [fingerprint(a) for a in self._read(0, start, min(stop, n))]
+        digest = hashlib.sha256(repr(found).encode()).hexdigest()
+        order = {"blocks": list(self.bounds[0]), "window": self.window}
+        return {"shape": [n, self.blocks.n_features], **order, "sha256": digest}
 
     def whole(self) -> tuple[np.ndarray, Any, Any]:
         """All rows, to validate on."""

@@ -18,7 +18,7 @@ from xpnn.parts.initializers import INITIALIZERS, Initializer, get_initializer
 from xpnn.parts.losses import LOSSES, Loss, get_loss
 from xpnn.parts.optimizers import OPTIMIZERS, get_optimizer
 from xpnn.parts.schedules import SCHEDULES, Schedule, get_schedule
-from xpnn.training.state import TrainingState
+from xpnn.training.state import SCALARS, TrainingState
 
 _ENTRIES: dict[str, tuple[Any, Any, Any]] = {
     "loss": (Loss, LOSSES, get_loss),
@@ -39,19 +39,6 @@ _RECORDED = (
     "n_layers_",
     "out_activation_",
     "_vector",
-)
-_SCALARS = (
-    "seed",
-    "step",
-    "t",
-    "samples",
-    "epoch",
-    "plateaus",
-    "stale",
-    "monitor",
-    "best",
-    "history",
-    "outcome",
 )
 
 
@@ -136,11 +123,10 @@ def to_record(estimator: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         For an activation of the user's own; other code is refused by `xpnn.files.encode`.
     """
     state, to_numpy = estimator._state, estimator._backend.to_numpy
-    history = {name: list(curve) for name, curve in state.history.items()}
     header = {
         "params": plain_params(estimator),
         "network": estimator.network_.to_dict(),
-        "state": {name: getattr(state, name) for name in _SCALARS} | {"history": history},
+        "state": state.scalars(),
         "dtype": estimator._dtype,
         "attributes": attributes_of(estimator, _RECORDED),
     }
@@ -172,7 +158,7 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
         size = (network.buffer_layout if name.endswith("buffers") else network.layout).size
         if array.shape != (size,) or array.dtype != dtype:
             raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, not {size} {dtype}")
-    state = {k: header["state"][k] for k in _SCALARS}
+    state = {k: header["state"][k] for k in SCALARS}
     _check_state(state)
     state["best_weights"], others = None, 2
     if {"best_theta", "best_buffers"} & set(arrays):

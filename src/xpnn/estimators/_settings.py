@@ -4,7 +4,9 @@ from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 
 from xpnn._warnings import warn_user
 from xpnn.model.network import Network, PeriodicEmbedding, Scale, multilayer_perceptron
@@ -47,6 +49,26 @@ def make_network(est: Any, n_features: int, loss: Loss) -> Network:
         members=int(est.members),
     )
     return replace(network, layers=(*before, *network.layers)) if before else network
+
+
+def same_layout(est: Any, loss: Loss) -> Network:
+    """The network that the parameters describe now, of a fitted estimator.
+
+    Raises
+    ------
+    ValueError
+        When it has other weights.
+    """
+    network = make_network(est, est.n_features_in_, loss)
+    before, now = ([e.shape for e in n.layout.entries] for n in (est.network_, network))
+    layouts = [(n.layout, n.buffer_layout) for n in (est.network_, network)]
+    if layouts[0] != layouts[1]:
+        raise ValueError(
+            "hidden_layer_sizes, normalization, embedding or members has changed: the network has "
+            f"parameters of shapes {before}, and now would need {now}. Change them back to go on, "
+            "or start anew: fit with warm_start=False, or a clone()."
+        )
+    return network
 
 
 def _is_sequence(activation: Any) -> bool:
@@ -132,6 +154,15 @@ def check_lbfgs(est: Any) -> None:
             )
 
 
+def warn_of_max_iter(max_iter: int) -> None:
+    """Warn, in scikit-learn's words, of a training that took all its epochs."""
+    warn_user(
+        f"Stochastic Optimizer: Maximum iterations ({max_iter}) reached and the optimization "
+        "hasn't converged yet.",
+        ConvergenceWarning,
+    )
+
+
 def warn_of_lbfgs(result: Any, max_iter: int) -> None:
     """Warn, in scikit-learn's words, of a minimization that has not converged."""
     if result.status == 0:
@@ -148,3 +179,19 @@ def warn_of_lbfgs(result: Any, max_iter: int) -> None:
         "    https://scikit-learn.org/stable/modules/preprocessing.html",
         ConvergenceWarning,
     )
+
+
+def draw_seed(random_state: Any) -> int:
+    """64 bits from scikit-learn's kinds of random state."""
+    high, low = check_random_state(random_state).randint(0, 2**32, size=2, dtype=np.uint32)
+    return int(high) << 32 | int(low)
+
+
+def place_moments(est: Any, optimizer: Any, *, restart: bool) -> None:
+    """Give its state the optimizer's moments; a new start also forgets a lowered learning rate."""
+    state, kind = est._state, None if optimizer is None else type(optimizer)
+    if restart or est._moments_of is not kind:
+        with est._backend.device_context():
+            moments = () if optimizer is None else optimizer.init(state.theta, est._backend.xp)
+        est._state = replace(state, moments=moments, t=0, plateaus=0)
+    est._moments_of = kind

@@ -39,6 +39,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
+        _flush_folder(target.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -48,3 +49,15 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
                 why = f"the folder {str(folder)!r} does not exist: make it first"
             raise OSError(error.errno, why, os.fspath(path)) from None
         raise
+
+
+def _flush_folder(folder: Path) -> None:
+    """Bring the new name to the disk, where the system can: the file is whole without it too."""
+    if os.name == "nt":
+        return
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

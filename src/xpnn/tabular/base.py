@@ -12,7 +12,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from xpnn.arrays.backend import Backend, backend_of, get_backend, to_numpy
 from xpnn.arrays.typing import Array
-from xpnn.estimators._base import draw_seed
 from xpnn.estimators._callbacks import given_callbacks
 from xpnn.estimators._checks import (
     ARRAY_LIKE,
@@ -28,7 +27,7 @@ from xpnn.estimators._checks import (
 )
 from xpnn.estimators._device import OnDevice
 from xpnn.estimators._inputs import NUMPY, is_foreign, read_weight, readable
-from xpnn.estimators._settings import hidden_sizes
+from xpnn.estimators._settings import draw_seed, hidden_sizes
 from xpnn.model.network import Network
 from xpnn.tables.encoding import Encoding, at_least_one, fit_encoding
 from xpnn.tables.frames import Frame, read_frame, with_distinct_names

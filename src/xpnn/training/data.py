@@ -98,8 +98,10 @@ class Dataset:
             order = placed(order, self.backend) if self.resident else order
             yield Portion(Batch(*self.arrays), order, 0, steps)
             return
-        for start in range(0, self.n, size):
-            batch = self.fetch(order, start, min(size, self.n - start))
+        for i, start in enumerate(range(0, self.n, size)):
+            batch: Any = (None, None, None)
+            if i >= draw.begun:
+                batch = self.fetch(order, start, min(size, self.n - start))
             yield Portion(Batch(*batch), None, 0, 1)
 
     def check_labels(self, loss: Any, n_classes: int) -> None:

@@ -34,3 +34,8 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     finally:
         if signal.getsignal(signal.SIGINT) is note:  # else a callback has set its own, which stays
             signal.signal(signal.SIGINT, previous)
+
+
+def any_of(*asked: Callable[[], bool]) -> Callable[[], bool]:
+    """Whether any of them says yes, asked in turn."""
+    return lambda: any(ask() for ask in asked)

@@ -21,10 +21,12 @@ from xpnn.parts.regularization import penalty
 from xpnn.steps.compiled.sums import CompiledSums
 from xpnn.steps.rules import Rules
 from xpnn.training.callbacks import Callback, Callbacks, EpochEnd
+from xpnn.training.checkpoint import Keeper, listening
 from xpnn.training.data import CHUNK_ELEMENTS, Dataset
-from xpnn.training.interrupt import interruptible
+from xpnn.training.interrupt import any_of, interruptible
 from xpnn.training.loop import Validation
 from xpnn.training.state import DivergedError, TrainingConfig, TrainingState
+from xpnn.training.tape import Tape
 from xpnn.training.windows import Windows
 from xpnn.training.work import Work
 
@@ -38,6 +40,7 @@ def train_lbfgs(
     max_fun: int,
     validation: Validation | None = None,
     callbacks: Iterable[Callback] = (),
+    keeper: Keeper | None = None,
 ) -> tuple[TrainingState, Any]:
     """Minimize the loss over all rows at once.
 
@@ -54,6 +57,8 @@ def train_lbfgs(
         Most evaluations.
     validation, callbacks
         As for `xpnn.training.train`, after each iteration.
+    keeper : Keeper, default=None
+        As for `xpnn.training.train`; its steps are evaluations, its epochs iterations.
 
     Returns
     -------
@@ -77,8 +82,12 @@ def train_lbfgs(
     work = Work(data.backend)
     calls = Callbacks(callbacks, work.outside)
     measure = None if validation is None else work.outside()(validation)
-    with work, interruptible() as interrupted:
-        run = _Run(network, state.copy(data.backend.xp), data, config, interrupted)
+    with work, interruptible() as interrupted, listening(keeper):
+        start, tape = state.copy(data.backend.xp), None
+        if keeper is not None:
+            tape = Tape(keeper, start, data.backend)
+            start, interrupted = tape.state, any_of(interrupted, lambda: keeper.terminated)
+        run = _Run(network, start, data, config, interrupted, tape)
         result = None
         with calls.during(config.epochs), suppress(_Stopped):
             result = minimize(
@@ -89,8 +98,11 @@ def train_lbfgs(
                 callback=lambda x: run.iteration(x, measure, calls, work),
                 options={"maxfun": max_fun, "maxiter": config.epochs, "gtol": config.tol},
             )
+        if tape is not None:
+            tape.end()
         if interrupted():
-            warn_user("Training interrupted by user.")
+            advice = "" if keeper is None else keeper.advice
+            warn_user(f"Training interrupted by user. {advice}".strip())
         return run.finish(result), result
 
 
@@ -108,7 +120,9 @@ class _Run:
         data: Dataset | Windows,
         config: TrainingConfig,
         interrupted: Callable[[], bool],
+        tape: Tape | None = None,
     ) -> None:
+        self.tape = tape
         self.network, self.state, self.data, self.config = network, state, data, config
         self.backend, self.xp = data.backend, data.backend.xp
         self.interrupted, self.n_iterations = interrupted, 0
@@ -160,6 +174,17 @@ class _Run:
         if self.interrupted():
             raise _Stopped
         theta = self.backend.asarray(x, dtype=self.state.theta.dtype)
+        known = None if self.tape is None else self.tape.again(x)
+        loss, gradient = known or self.compute(theta)
+        if self.last is None:
+            self.first_loss = loss
+        self.last = x.copy(), theta, loss
+        if self.tape is not None and known is None:
+            self.tape.add(x, loss, gradient)
+        return loss, gradient
+
+    def compute(self, theta: Array) -> tuple[float, np.ndarray]:
+        """What `evaluate` returns, of parameters on the device."""
         total, rows = None, None
         for batch in self.batches():
             part, share, _ = self.on_batch(theta, self.zeros, batch)
@@ -167,11 +192,7 @@ class _Run:
             rows = share if rows is None else rows + share
         vector = self.on_weights(theta, total, rows, self.factor)
         host = self.backend.to_numpy(vector).astype(np.float64)
-        loss = float(host[0])
-        if self.last is None:
-            self.first_loss = loss
-        self.last = x.copy(), theta, loss
-        return loss, host[1:]
+        return float(host[0]), host[1:]
 
     def iteration(
         self, x: np.ndarray, validation: Validation | None, calls: Callbacks, work: Work
@@ -183,14 +204,28 @@ class _Run:
         _, theta, loss = self.last  # theta is on the device already
         s, self.n_iterations = self.state, self.n_iterations + 1
         s.theta, s.epoch = theta, s.epoch + 1
+        known = None if self.tape is None else self.tape.iteration(self.n_iterations)
+        if known is not None:  # the callbacks have heard of it
+            s.record(known)
+            self.stop_if(self.tape is not None and self.tape.stops_after(self.n_iterations))
+            return
         metrics = {"loss": loss}
         if validation is not None:
             self.settle()
             metrics |= validation(s.theta, s.buffers)
         s.record(metrics)
+        if self.tape is not None:
+            self.tape.metrics.append(metrics)
         snapshot = work.inside()(lambda: s.copy(self.xp))
         end = EpochEnd(self.n_iterations, self.config.epochs, metrics, "", snapshot)
-        if calls.epoch(end):
+        stop = calls.epoch(end)
+        if self.tape is not None:
+            self.tape.stopped = stop
+        self.stop_if(stop)
+
+    def stop_if(self, asked: bool) -> None:
+        """End the minimization, if a callback has asked for it."""
+        if asked:
             self.state.outcome = "stopped"
             raise _Stopped
 

@@ -14,6 +14,7 @@ import numpy as np
 from array_api_compat import device
 
 from xpnn._warnings import warn_user
+from xpnn.arrays.backend import dtype_name
 from xpnn.arrays.random import step_keys
 from xpnn.arrays.typing import Array
 from xpnn.model.network import Network, make_groups
@@ -21,9 +22,11 @@ from xpnn.parts.schedules import Progress
 from xpnn.steps.choice import Fit, training_steps
 from xpnn.steps.rules import Carry, Rows, Rules, Steps
 from xpnn.training.callbacks import Callback, Callbacks, EpochEnd
+from xpnn.training.checkpoint import Keeper, listening
 from xpnn.training.data import Dataset
-from xpnn.training.interrupt import interruptible
+from xpnn.training.interrupt import any_of, interruptible
 from xpnn.training.portions import Draw, Portion
+from xpnn.training.restart import restore_run, run_record
 from xpnn.training.state import (
     DivergedError,
     Outcome,
@@ -51,6 +54,7 @@ def train(
     callbacks: Iterable[Callback] = (),
     consume: bool = False,
     stop: Callable[[], bool] | None = None,
+    keeper: Keeper | None = None,
 ) -> TrainingState:
     """Train for some epochs.
 
@@ -69,6 +73,9 @@ def train(
         Train in the state's own arrays, which saves their memory; whatever happens, it is lost.
     stop : callable () -> bool, default=None
         Asked between steps; True ends training there, in the middle of an epoch too.
+    keeper : Keeper, default=None
+        Gets checkpoints, and may have one to go on from; then `state` is where the training that
+        it is of began.
 
     Returns
     -------
@@ -80,28 +87,32 @@ def train(
     DivergedError
         When the loss or a weight becomes NaN or infinite; its `state` is of the last good epoch.
     """
-    work, xp = Work(data.backend), data.backend.xp
+    work, xp, callbacks = Work(data.backend), data.backend.xp, tuple(callbacks)
     calls = Callbacks(callbacks, work.outside)
     measure = None if validation is None else work.outside()(validation)
-    with work, interruptible() as interrupted:
+    with work, interruptible() as interrupted, listening(keeper):
         start = state if consume else state.copy(xp)
         if start.monitor != config.monitor:  # values of another metric don't compare
             start.monitor, start.best, start.stale = config.monitor, -math.inf, 0
             start.best_weights = None
         run = _Run(network, start, data, config, measure)
+        if keeper is not None:
+            run.keep(keeper, callbacks)
+            interrupted = any_of(interrupted, lambda: keeper.terminated)
         snapshot = work.inside()(run.snapshot)
-        ended = interrupted if stop is None else lambda: interrupted() or stop()
+        ended = interrupted if stop is None else any_of(interrupted, stop)
         with calls.during(config.epochs):
-            for epoch in range(1, config.epochs + 1):
+            for epoch in range(run.done + 1, config.epochs + 1):
+                if run.outcome != "finished":
+                    break
                 if not run.epoch(ended):
                     run.outcome = "interrupted" if interrupted() else "stopped"
+                    run.settled = "finished" if interrupted() else "stopped"
                     break
                 metrics = run.read_metrics()
                 end = EpochEnd(epoch, config.epochs, metrics, run.message, snapshot)
-                if calls.epoch(end) or interrupted():
-                    run.outcome = "interrupted" if interrupted() else "stopped"
-                if run.outcome != "finished":
-                    break
+                run.end_epoch(asked=calls.epoch(end), interrupted=interrupted())
+            run.save()
         return run.result()
 
 
@@ -124,12 +135,16 @@ class _Run:
         if self.batch_statistics and min(config.batch_size, data.n) == 1:
             _check_single_rows(state)
         self.outcome: Outcome = "finished"
+        self.settled: Outcome = "finished"  # the outcome, but for an interruption
+        self.at = 0  # steps of the epoch that are done
+        self.due: Callable[[], bool] | None = None  # whether it is time for a checkpoint
+        self.save: Callable[[], None] = lambda: None
         self.good: Weights | None = None
         self.best = state.best_weights
         if config.restore_best and math.isfinite(state.best) and self.best is None:
             # an earlier call's best are its result
             self.best = copied((state.theta, state.buffers, ()), self.xp)
-        self.message = ""
+        self.message, self.advice = "", ""
         self.validated: tuple[str, ...] = () if validation is None else ("val_loss", "val_score")
         self.total: Array = None
         self.rate = config.learning_rate
@@ -144,6 +159,42 @@ class _Run:
         self.resident = data.resident or bool(getattr(self.steps, "takes_sparse", False))
         self.stride = self.steps.stride(c.batch_size) if self.resident else 1
 
+    @property
+    def done(self) -> int:
+        """Whole epochs of this call."""
+        return self.state.epoch - self.first[1]
+
+    @property
+    def dtype_name(self) -> str:
+        """Of the parameters."""
+        return dtype_name(self.state.theta.dtype)
+
+    def keep(self, keeper: Keeper, callbacks: tuple[Callback, ...]) -> None:
+        """Go on from the keeper's checkpoint, if it has one; from now on give it checkpoints."""
+        if keeper.found is not None:
+            restore_run(self, keeper.found, callbacks)
+
+        saved = self.state.step, self.settled
+
+        def save() -> None:
+            nonlocal saved
+            now = self.state.step, self.settled
+            if self.outcome != "diverged" and now != saved:  # the one before it leads there again
+                keeper.save(self.state.step, self.state.epoch, lambda: run_record(self, callbacks))
+                saved = now
+            if self.outcome == "interrupted":
+                keeper.stop_if_terminated()
+
+        self.due = lambda: keeper.due(self.state.step, self.state.epoch)
+        keeper.start(self.state.step, self.state.epoch, lambda: run_record(self, callbacks))
+        self.save, self.advice = save, keeper.advice
+
+    def end_epoch(self, *, asked: bool, interrupted: bool) -> None:
+        """After the callbacks of an epoch: whether training goes on."""
+        if self.outcome != "diverged":  # that stays, whatever anybody asks for
+            self.settled = "stopped" if asked else self.outcome
+            self.outcome = "interrupted" if interrupted else self.settled
+
     def progress(self, plateaus: int = 0) -> Progress:
         """Where the run stands, after so many more plateaus."""
         s, c = self.state, self.config
@@ -155,21 +206,30 @@ class _Run:
     def epoch(self, interrupted: Callable[[], bool]) -> bool:
         """All batches once; False when Ctrl-C ended it between two steps."""
         s, c, data, xp = self.state, self.config, self.data, self.xp
-        keys = self._keys(-(-data.n // c.batch_size))
-        self.total = xp.zeros((), dtype=s.theta.dtype, device=device(s.theta))
-        self.rate = c.schedule(c.learning_rate, self.progress())
+        n_steps, begun = -(-data.n // c.batch_size), self.at
+        keys = self._keys(n_steps - begun)
+        if not begun:
+            self.total = xp.zeros((), dtype=s.theta.dtype, device=device(s.theta))
+            self.rate = c.schedule(c.learning_rate, self.progress())
         members = self.network.members if c.own_rows else 1
-        draw = Draw(s.seed, s.epoch, members, c.shuffle)
+        draw = Draw(s.seed, s.epoch, members, c.shuffle, begun)
         i = 0
         with closing(data.portions(draw, c.batch_size, whole=self.resident)) as portions:
             for portion in portions:
                 for k, count in _calls(portion.steps, self.stride, self.batch_statistics):
+                    done = min(count, max(0, begun - i))  # before a checkpoint
+                    i, k, count = i + done, k + done, count - done
+                    if not count:
+                        continue
+                    self.at = i
                     if interrupted():
                         return False
-                    words = None if keys is None else keys[i : i + count]
+                    if self.due is not None and self.due():
+                        self.save()
+                    words = None if keys is None else keys[i - begun : i - begun + count]
                     self._advance(portion, k, words, i, count)
                     i += count
-        s.epoch, s.samples = s.epoch + 1, s.samples + data.n
+        s.epoch, s.samples, self.at = s.epoch + 1, s.samples + data.n, 0
         return True
 
     def _advance(self, portion: Portion, k: int, words: Any, i: int, count: int) -> None:
@@ -289,7 +349,7 @@ class _Run:
             warn_user(f"{error} The best weights are restored.")
             s = self._restarted(self.best)
         if self.outcome == "interrupted":
-            warn_user("Training interrupted by user.")
+            warn_user(f"Training interrupted by user. {self.advice}".strip())
         s.outcome = self.outcome
         if self.config.restore_best and self.best is not None:
             if self.config.incremental and self.outcome == "finished":

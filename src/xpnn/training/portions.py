@@ -21,12 +21,15 @@ class Draw(NamedTuple):
         How many orders: one for all, or each member's own.
     shuffle : bool
         False takes the rows as they lie.
+    begun : int
+        Steps that are done already: of these, a portion need not have rows.
     """
 
     seed: int
     epoch: int
     members: int = 1
     shuffle: bool = True
+    begun: int = 0
 
     def order(self, n: int, rows: np.ndarray | None = None) -> np.ndarray | None:
         """An epoch's order of `n` rows.

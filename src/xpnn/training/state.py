@@ -1,7 +1,7 @@
 """What training starts from, goes by and ends with: plain data that the loops share."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from xpnn.arrays.backend import Backend, dtype_name
@@ -176,6 +176,11 @@ class TrainingState:
         theta, buffers, moments = weights
         return replace(self, theta=theta, buffers=buffers, moments=moments, **changes)
 
+    def scalars(self) -> dict[str, Any]:
+        """All but the arrays, as plain data."""
+        history = {name: list(curve) for name, curve in self.history.items()}
+        return {name: getattr(self, name) for name in SCALARS} | {"history": history}
+
     def record(self, metrics: dict[str, float]) -> None:
         """Add an epoch to the history: NaN for what was measured in other epochs only."""
         epochs = max(map(len, self.history.values()), default=0)
@@ -188,6 +193,11 @@ class TrainingState:
         """A state that shares no memory with this one."""
         history = copied_history(self.history)
         return self.with_weights(copied(self.weights, xp), history=history)
+
+
+_ARRAYS = ("theta", "buffers", "moments", "best_weights")
+SCALARS = tuple(f.name for f in fields(TrainingState) if f.name not in _ARRAYS)
+"""The state's fields that are plain data."""
 
 
 def copied(weights: Weights, xp: Namespace) -> Weights:

@@ -1,0 +1,101 @@
+"""`fit(..., checkpoint=, resume=)`: from what a user gives to the keeper of one training."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from xpnn.estimators._record import plain
+from xpnn.files.checkpoints import CheckpointFolder
+from xpnn.files.record import decode, encode
+from xpnn.training.checkpoint import Checkpoint, CheckpointError, Keeper
+from xpnn.training.fingerprint import fingerprint
+
+_FREE = ("callbacks", "verbose", "device", "warm_start")
+"""Parameters that may be others when a training goes on."""
+
+
+@contextmanager
+def checkpoints(checkpoint: Any, resume: bool) -> Iterator[Keeper | None]:
+    """The keeper of a training, and its folder locked meanwhile; None where none is asked for.
+
+    Parameters
+    ----------
+    checkpoint : path-like, Checkpoint or None
+    resume : bool
+        Whether to go on from a checkpoint that is there.
+
+    Raises
+    ------
+    CheckpointError
+        For a folder that cannot be used, or that has checkpoints which nobody wants to go on from.
+    ModelFileError
+        Where none of its checkpoints is whole.
+    """
+    if checkpoint is None:
+        if resume:
+            raise ValueError(
+                "resume=True goes on from a checkpoint: pass its folder too, as checkpoint='run'."
+            )
+        yield None
+        return
+    spec = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
+    with CheckpointFolder(spec.path, spec.keep) as folder:
+        if not resume and folder.files():
+            raise CheckpointError(
+                f"The folder {str(folder.path)!r} has checkpoints already: pass resume=True to go "
+                "on from the last, or take another folder, or remove it."
+            )
+        yield Keeper(spec, folder, folder.newest())
+
+
+def begin(keeper: Keeper, estimator: Any, rows: Any, given: Any) -> None:
+    """Tell the keeper what a network's training is of: parameters, rows, and those to validate on.
+
+    Raises
+    ------
+    CheckpointError
+        When its checkpoint is of another one.
+    """
+    data = {"X": rows.x, "y": rows.target, "sample_weight": rows.weight}
+    data |= {"classes": getattr(estimator, "classes_", None)}
+    data |= {"validation_data": None if given is None else tuple(given)}
+    keeper.begin(about(estimator, estimator._dtype, **data))
+
+
+def about(estimator: Any, dtype: str, **data: Any) -> dict[str, Any]:
+    """What a training is of, for `Keeper.begin`: parameters, and fingerprints of arrays.
+
+    Parameters
+    ----------
+    estimator : estimator
+    dtype : str
+        Of the work.
+    **data : arrays, tuples of arrays, or None
+    """
+    params = {k: v for k, v in estimator.get_params(deep=False).items() if k not in _FREE}
+    if not isinstance(params.get("random_state"), int):
+        params.pop("random_state", None)  # what it drew is in the checkpoint
+    prints = {
+        name: [fingerprint(a) for a in value] if isinstance(value, tuple) else fingerprint(value)
+        for name, value in data.items()
+    }
+    named = {name: _told(plain(value)) for name, value in params.items()}
+    return {"estimator": type(estimator).__name__, **named, "dtype of the work": dtype, **prints}
+
+
+def _told(value: Any) -> Any:
+    """A parameter as data that can be compared: a user's code by its name."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_told(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): _told(v) for k, v in value.items()}
+    try:
+        return decode(encode(value))
+    except ValueError:
+        where = value if hasattr(value, "__qualname__") else type(value)
+        name = f"{where.__module__}.{where.__qualname__}"
+        return f"{name} {value.name!r}" if isinstance(getattr(value, "name", None), str) else name

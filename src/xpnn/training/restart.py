@@ -1,0 +1,110 @@
+"""A run of the training loop as a checkpoint's record, and back to the same bits."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from xpnn.arrays.backend import Backend
+from xpnn.arrays.typing import Array
+from xpnn.training.checkpoint import CheckpointError, Record
+from xpnn.training.state import TrainingState, Weights
+
+_PLAIN = ("first", "at", "rate", "message", "validated", "settled")
+_SETS = ("good", "best", "kept")  # weights beside those in training
+
+
+def run_record(run: Any, callbacks: Iterable[Any]) -> Record:
+    """All that a run needs to go on.
+
+    Parameters
+    ----------
+    run : the run of `xpnn.training.loop`
+        Between two steps.
+    callbacks : iterable
+        Of these, what those that have `save_state` say of themselves.
+    """
+    s, to_numpy = run.state, run.data.backend.to_numpy
+    arrays = {"theta": s.theta, "buffers": s.buffers, "total": run.total}
+    arrays |= {f"moment_{i}": m for i, m in enumerate(s.moments)}
+    names: dict[str, str | None] = {}
+    seen: dict[int, str] = {}
+    for name, weights in zip(_SETS, (run.good, run.best, s.best_weights), strict=True):
+        names[name] = None if weights is None else seen.setdefault(id(weights), name)
+        if weights is not None and names[name] == name:
+            arrays |= {f"{name}_theta": weights[0], f"{name}_buffers": weights[1]}
+    states = []
+    for i, callback in enumerate(c for c in callbacks if hasattr(c, "save_state")):
+        plain, own = callback.save_state()
+        states.append(plain)
+        arrays |= {f"callback_{i}_{name}": a for name, a in own.items()}
+    header = {
+        "state": s.scalars(),
+        "moments": len(s.moments),
+        "run": {name: getattr(run, name) for name in _PLAIN},
+        "sets": names,
+        "callbacks": states,
+    }
+    return Record(header, {k: to_numpy(a) for k, a in arrays.items() if a is not None})
+
+
+def restore_run(run: Any, record: Record, callbacks: Iterable[Any]) -> None:
+    """Put a run where `run_record` found one.
+
+    Parameters
+    ----------
+    run : the run of `xpnn.training.loop`
+        Of the same network, data and configuration; not begun.
+    record : Record
+    callbacks : iterable
+        Those that have `load_state` are told what they said.
+
+    Raises
+    ------
+    CheckpointError
+        For arrays of other shapes or dtypes.
+    """
+    header, arrays, backend = record.header, record.arrays, run.data.backend
+    _check(run, record)
+
+    def weights(name: str) -> Weights:
+        return (
+            _moved(backend, arrays[f"{name}_theta"]),
+            _moved(backend, arrays[f"{name}_buffers"]),
+            (),
+        )
+
+    made = {name: weights(name) for name in _SETS if header["sets"][name] == name}
+    sets = {k: None if name is None else made[name] for k, name in header["sets"].items()}
+    run.good, run.best = sets["good"], sets["best"]
+    moments = tuple(_moved(backend, arrays[f"moment_{i}"]) for i in range(header["moments"]))
+    theta, buffers = (_moved(backend, arrays[name]) for name in ("theta", "buffers"))
+    run.state = TrainingState(theta, buffers, moments, best_weights=sets["kept"], **header["state"])
+    for name in _PLAIN:
+        setattr(run, name, header["run"][name])
+    run.outcome = run.settled
+    run.total = _moved(backend, arrays["total"]) if "total" in arrays else None
+    able = [c for c in callbacks if hasattr(c, "load_state")]
+    if len(able) != len(header["callbacks"]):
+        raise CheckpointError(
+            f"The checkpoint is of {len(header['callbacks'])} callbacks that keep a state, and now "
+            f"there are {len(able)}: pass the same callbacks."
+        )
+    for i, (callback, plain) in enumerate(zip(able, header["callbacks"], strict=True)):
+        start = f"callback_{i}_"
+        own = {k[len(start) :]: a for k, a in arrays.items() if k.startswith(start)}
+        callback.load_state(plain, own)
+
+
+def _moved(backend: Backend, a: np.ndarray) -> Array:
+    return backend.asarray(a, dtype=a.dtype.name, copy=True)
+
+
+def _check(run: Any, record: Record) -> None:
+    for name in ("theta", "buffers"):
+        wanted, found = getattr(run.state, name), record.arrays[name]
+        if tuple(wanted.shape) != found.shape or run.dtype_name != found.dtype.name:
+            raise CheckpointError(
+                f"The checkpoint's {name} is {found.dtype} of shape {found.shape}, and this "
+                f"training has {run.dtype_name} of {tuple(wanted.shape)}."
+            )
