@@ -169,20 +169,28 @@ def score(task: str, model: Any, X: pd.DataFrame, y: np.ndarray) -> tuple[float,
     return 100.0 * float(np.mean(predicted.astype(str) != y)), -float(np.mean(np.log(true)))
 
 
-def results(args: argparse.Namespace) -> dict[str, Any]:
-    """Of each table its task, and of each model and seed error, seconds, log-loss."""
-    about = args.tables / "index.json"
+def tables(
+    folder: Path, only: str = "", skip: str = ""
+) -> Iterator[tuple[str, str, pd.DataFrame, np.ndarray]]:
+    """Name, task, features and target of each table of a folder, the smallest first."""
+    about = folder / "index.json"
     index = json.loads(about.read_text("utf-8")) if about.exists() else {}
-    models = list(ABLATIONS) if args.ablations else args.models.split(",")
-    found: dict[str, Any] = json.loads(args.json.read_text()) if _exists(args.json) else {}
-    for path in sorted(args.tables.glob("*.csv*"), key=lambda p: p.stat().st_size):
+    for path in sorted(folder.glob("*.csv*"), key=lambda p: p.stat().st_size):
         name = path.name.partition(".")[0]
-        if name in args.skip.split(",") or (args.only and name not in args.only.split(",")):
+        if name in skip.split(",") or (only and name not in only.split(",")):
             continue
         X, y, task = read(path, index.get(name, {}).get("task"))
-        if not X.shape[1]:
+        if X.shape[1]:
+            yield name, task, X, y
+        else:
             print(f"{name}: no columns but the target", flush=True)
-            continue
+
+
+def results(args: argparse.Namespace) -> dict[str, Any]:
+    """Of each table its task, and of each model and seed error, seconds, log-loss."""
+    models = list(ABLATIONS) if args.ablations else args.models.split(",")
+    found: dict[str, Any] = json.loads(args.json.read_text()) if _exists(args.json) else {}
+    for name, task, X, y in tables(args.tables, args.only, args.skip):
         entry = found.setdefault(name, {"task": task, "rows": len(y), "models": {}})
         for model, seed in ((m, s) for m in models for s in range(args.seeds)):
             known = entry["models"].setdefault(model, {})
@@ -194,18 +202,26 @@ def results(args: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def split(task: str, seed: int, X: pd.DataFrame, y: np.ndarray) -> list[Any]:
+    """Training and test rows, training and test targets."""
+    strata = y if task == "classification" else None
+    train, test, known, truth = train_test_split(
+        X, y, test_size=0.2, random_state=seed, stratify=strata
+    )
+    return [train[:MOST_ROWS], test, known[:MOST_ROWS], truth]
+
+
 def run(name: str, task: str, seed: int, X: pd.DataFrame, y: np.ndarray) -> list[float]:
     """Error, seconds of fit and log-loss of one fit."""
-    strata = y if task == "classification" else None
-    parts = train_test_split(X, y, test_size=0.2, random_state=seed, stratify=strata)
+    train, test, known, truth = split(task, seed, X, y)
     groups = dict(recipe.GROUPS)
     before = base.make_recipe, dict(recipe.OPTIMIZER), plan._WORSE, training.blend_weights
     try:
         model = make(name, task, seed)
         begin = time.perf_counter()
-        model.fit(parts[0][:MOST_ROWS], parts[2][:MOST_ROWS])
+        model.fit(train, known)
         seconds = time.perf_counter() - begin
-        error, loss = score(task, model, parts[1], parts[3])
+        error, loss = score(task, model, test, truth)
     finally:
         base.make_recipe, optimizer, plan._WORSE, training.blend_weights = before
         recipe.OPTIMIZER.update(optimizer)
