@@ -183,3 +183,13 @@ def test_a_file_of_wrong_kinds_is_refused():
         Encoding.from_dict(data)
     with pytest.raises(KeyError):
         Encoding.from_dict({"columns": [{"kind": "colours"}], "left_out": {}, "notes": {}})
+
+
+def test_a_column_of_lists_is_named():
+    import xpnn
+
+    pl = pytest.importorskip("polars")
+    table = {"b": list(range(20)), "a": [[1, 2], [3]] * 10}
+    for X in (table, pl.DataFrame(table)):
+        with pytest.raises(ValueError, match=r"Column 'a' holds values of type \w+, not numbers"):
+            xpnn.TabularClassifier(epochs=1).fit(X, [0, 1] * 10)

@@ -171,7 +171,7 @@ def _parsed(frame: Frame, name: str) -> Parsed:
     given = frame.columns[name]
     if name in frame.categories:
         return Parsed(parse_as(given, "words", {}, name), "words")
-    return frame.parsed.get(name) or parse_column(given)
+    return frame.parsed.get(name) or parse_column(given, name=name)
 
 
 def _column_of(

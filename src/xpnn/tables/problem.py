@@ -207,7 +207,7 @@ def _default_target(table: Table, drop: Sequence[str]) -> str:
 
 def _parse_all(table: Table, columns: Columns) -> dict[str, Parsed]:
     """Columns as read; where some have a decimal comma, 1.234 in the others is 1234."""
-    parsed = {n: parse_column(c, decimal=table.decimal) for n, c in columns.items()}
+    parsed = {n: parse_column(c, decimal=table.decimal, name=n) for n, c in columns.items()}
     styles = [p.style.get("decimal") for p in parsed.values()]
     if table.decimal is None and "," in styles:
         for name, found in parsed.items():

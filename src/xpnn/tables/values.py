@@ -59,7 +59,9 @@ class Parsed:
     notes: tuple[str, ...] = ()
 
 
-def parse_column(column: np.ndarray, *, decimal: str | None = None) -> Parsed:
+def parse_column(
+    column: np.ndarray, *, decimal: str | None = None, name: str | None = None
+) -> Parsed:
     """Tell what a column holds, and read it.
 
     Numbers with a few strays (5 % at most) are numbers, and the strays are missing.
@@ -70,10 +72,17 @@ def parse_column(column: np.ndarray, *, decimal: str | None = None) -> Parsed:
         Of numbers, times, or objects: text, None, and what frames hold beside them.
     decimal : {".", ","}, default=None
         The decimal mark where it is known; None tells it by the column.
+    name : str, default=None
+        How errors call the column.
 
     Returns
     -------
     Parsed
+
+    Raises
+    ------
+    TableError
+        For values such as lists.
 
     Examples
     --------
@@ -87,7 +96,7 @@ def parse_column(column: np.ndarray, *, decimal: str | None = None) -> Parsed:
     """
     if column.dtype.kind in "biufmM":
         return _typed(column)
-    texts, codes = different_texts(column)
+    texts, codes = different_texts(column, name)
     counts = np.bincount(codes + 1, minlength=len(texts) + 1)[1:]
     known = [i for i, t in enumerate(texts) if t.lower() not in NUMBER_GAPS]
     for reader in (_as_numbers, _as_spans, _as_dates):
@@ -144,7 +153,7 @@ def parse_as(column: np.ndarray, kind: str, style: Mapping[str, Any], name: str)
     if kind == "words":
         if column.dtype.kind in "biufmM":
             return as_text(column)
-        texts, codes = different_texts(column)
+        texts, codes = different_texts(column, name)
         return _words(texts, codes)
     if column.dtype.kind in "biufmM":
         if kind == "datetime" and column.dtype.kind in "iuf":
@@ -155,7 +164,7 @@ def parse_as(column: np.ndarray, kind: str, style: Mapping[str, Any], name: str)
             raise _unlike(name, kind, as_text(column), ~np.isnan(parsed.values))
         values = parsed.values if parsed.kind == kind else np.full(len(column), "NaT", "M8[us]")
         return _drop(values, style.get("sentinels", ())) if kind == "numeric" else values
-    texts, codes = different_texts(column)
+    texts, codes = different_texts(column, name)
     gaps = NUMBER_GAPS | {gap.lower() for gap in style.get("gaps", ())}
     values = _read_styled(texts, kind, style)
     stray = np.isnan(values) & np.array([t.lower() not in gaps for t in texts], dtype=bool)
@@ -165,13 +174,15 @@ def parse_as(column: np.ndarray, kind: str, style: Mapping[str, Any], name: str)
     return _drop(values, style.get("sentinels", ())) if kind == "numeric" else values
 
 
-def different_texts(column: np.ndarray) -> tuple[list[str], np.ndarray]:
+def different_texts(column: np.ndarray, name: str | None = None) -> tuple[list[str], np.ndarray]:
     """A column's different texts without the spaces around them, and which each row has.
 
     Parameters
     ----------
     column : ndarray of shape (n,)
         Of objects or text.
+    name : str, default=None
+        How errors call the column.
 
     Returns
     -------
@@ -191,7 +202,11 @@ def different_texts(column: np.ndarray) -> tuple[list[str], np.ndarray]:
         codes = np.fromiter(map(raw.__getitem__, rows), np.int64, len(rows))
     except TypeError as error:
         kind = next(type(v).__name__ for v in column if getattr(v, "__hash__", 1) is None)
-        raise TableError(f"A column holds values of type {kind}, not numbers or text.") from error
+        which = "A column" if name is None else f"Column {name!r}"
+        raise TableError(
+            f"{which} holds values of type {kind}, not numbers or text: leave it out, or take its "
+            "values apart into columns."
+        ) from error
     places: dict[str, int] = {}
     again = [-1 if not t else places.setdefault(t, len(places)) for t in map(_text, raw)]
     return list(places), np.array(again or [-1], dtype=np.int64)[codes]
