@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         load,
         to_device,
     )
-    from xpnn.exchange import from_sklearn, to_onnx, to_sklearn
+    from xpnn.exchange import from_sklearn, to_c, to_onnx, to_sklearn
 
 MODULES = (
     "activations",
@@ -95,6 +95,7 @@ __all__ = [
     "get_schedule",
     "load",
     "save",
+    "to_c",
     "to_device",
     "to_numpy",
     "to_onnx",
@@ -102,7 +103,7 @@ __all__ = [
     "use_device",
 ]
 
-_EXCHANGE = ("from_sklearn", "to_onnx", "to_sklearn")
+_EXCHANGE = ("from_sklearn", "to_c", "to_onnx", "to_sklearn")
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 _HOMES = {
     "from_sklearn": "scikit",
+    "to_c": "c99.export",
     "to_onnx": "onnx.export",
     "to_sklearn": "scikit",
 }
