@@ -70,6 +70,7 @@ def close(found, wanted, scale=1.0):
 
 
 @needs_cc
+@pytest.mark.slow
 def test_every_activation(build):
     rows = X[:200]
     models = [xpnn.MLPClassifier((6, 5), f, random_state=0) for f in ACTIVATIONS]
@@ -161,6 +162,7 @@ def structures(model, frame):
 
 
 @needs_cc
+@pytest.mark.slow
 @pytest.mark.parametrize("embedding", ["auto", "piecewise"])
 def test_a_table_of_everything(build, embedding):
     train, new, y = table_with_everything()

@@ -1,4 +1,4 @@
-"""The `xpnn` command: train on a table, predict, explain, compare, list devices.
+"""The `xpnn` command: train on a table, predict, explain, compare, export, list devices.
 
 Nothing heavy is imported before a command needs it. Errors are one line on standard error: exit
 status 2 for a wrong option, 1 for wrong data, 130 for Ctrl-C.
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from xpnn._version import __version__
-from xpnn.cli import compare, devices, explain, predict, train
+from xpnn.cli import compare, devices, explain, export, predict, train
 
 app = typer.Typer(
     add_completion=False,
@@ -19,7 +19,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train.train, predict.predict, explain.explain, compare.compare, devices.devices):
+COMMANDS = (
+    *(train.train, predict.predict, explain.explain, compare.compare),
+    *(export.export, devices.devices),
+)
+for command in COMMANDS:
     app.command()(command)
 
 

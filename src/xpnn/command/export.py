@@ -1,0 +1,53 @@
+"""Models for other programs and languages."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from xpnn.command.train import MODEL
+from xpnn.estimators import load
+from xpnn.exchange import to_c, to_onnx
+
+
+def write(model: Path, out: Path, name: str = "xpnn") -> Iterator[str]:
+    """Write a model file as ONNX or as C.
+
+    Parameters
+    ----------
+    model : Path
+        A model file, or the folder that has it.
+    out : Path
+        Its suffix tells the form: ``.onnx`` or ``.c``.
+    name : str, default="xpnn"
+        What names in C begin with.
+
+    Yields
+    ------
+    str
+        Lines that say what was written and what it takes and gives.
+
+    Raises
+    ------
+    ValueError
+        For another suffix, a model of an older xpnn whose preprocessing stands apart, and what
+        cannot be exported.
+    ImportError
+        Without the package onnx, where it is needed.
+    OSError
+        When a file cannot be read or written.
+    """
+    if out.suffix not in (".onnx", ".c"):
+        raise ValueError(f"{out} ends in {out.suffix or 'nothing'!r}, expected NAME.onnx or NAME.c")
+    estimator = load(model / MODEL if model.is_dir() else model)
+    if hasattr(estimator, "preprocessing_"):
+        raise ValueError(
+            f"{model} is of an older kind, whose preprocessing cannot be exported; train it anew."
+        )
+    if out.suffix == ".c":
+        to_c(estimator, out, name=name)
+        yield f"wrote   {out}"
+        return
+    graph = to_onnx(estimator, out).graph
+    for value in graph.input:
+        yield f"input   {value.name}{': ' if value.doc_string else ''}{value.doc_string}"
+    yield f"output  {', '.join(value.name for value in graph.output)}"
+    yield f"wrote   {out}"
