@@ -26,6 +26,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 # JAX would take most of a GPU's memory from the libraries tested beside it.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+os.environ["MPLBACKEND"] = "agg"  # pictures are drawn and not shown
 # Processes that share the cores, as xdist's workers, wait for one another in BLAS's threads: that
 # doubles the time of a run on two cores. Said before NumPy is imported.
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
@@ -131,6 +132,14 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
     made = Processes(tmp_path_factory.mktemp("processes"))
     yield made
     made.close()
+
+
+@pytest.fixture(autouse=True)
+def closed_figures() -> Iterator[None]:
+    """No picture stays open: pyplot keeps them, and warns of many."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 def run_on(request: pytest.FixtureRequest) -> Iterator[Target]:

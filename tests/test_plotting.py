@@ -62,8 +62,15 @@ def test_without_a_loss_or_matplotlib_the_cure_is_named(monkeypatch):
         plot_history(HISTORY)
 
 
-def test_pyplot_and_its_state_stay_out_of_it():
+def test_pyplot_and_its_state_stay_out_of_what_is_saved(tmp_path):
     code = "import sys; from xpnn.plotting import plot_history\n"
     code += "assert 'matplotlib' not in sys.modules\n"
-    code += "plot_history({'loss': [1.0]}); assert 'matplotlib.pyplot' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    code += "plot_history({'loss': [1.0]}, 'c.png'); assert 'matplotlib.pyplot' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_a_picture_that_is_not_saved_is_pyplots():
+    """So notebooks, `pyplot.show` and galleries show it."""
+    from matplotlib import pyplot
+
+    assert plot_history(HISTORY).figure.number in pyplot.get_fignums()

@@ -1,3 +1,6 @@
 """The public names of `xpnn.activations`."""
 
+from xpnn.parts.activation_notes import NOTES as NOTES
+from xpnn.parts.activation_notes import Note as Note
+from xpnn.parts.activation_notes import activation_table as activation_table
 from xpnn.parts.activations import *  # noqa: F403
