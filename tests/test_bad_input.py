@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 
 from xpnn import Activation, MLPClassifier, MLPRegressor, Perceptron, get_backend, to_numpy
 from xpnn.backends import Backend
-from xpnn.estimators import _base
+from xpnn.estimators import _heldout
 from xpnn.estimators._labels import CLASS_LOSSES
 from xpnn.losses import LOSSES, REGRESSION_LOSSES, get_loss
 from xpnn.schedules import get_schedule
@@ -608,7 +608,7 @@ def test_a_device_that_runs_out_of_memory(monkeypatch):
     def full(*args, **kwargs):
         raise MemoryError("out of memory")
 
-    monkeypatch.setattr(_base, "Dataset", full)
+    monkeypatch.setattr(_heldout, "Dataset", full)
     assert_as_before(model, lambda: model.fit(features(), values()), MemoryError)
 
 

@@ -150,9 +150,10 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         tasks.begin()
         with checkpoints(checkpoint, resume) as keeper:
             how: dict[str, Any] = {"tasks": tasks, "keeper": keeper}
-            self._commit(lambda new: new._fit(X, y, sample_weight, validation_data, **how))
-        tasks.end(dict(self.__dict__))
-        return self
+            return self._commit(
+                lambda new: new._fit(X, y, sample_weight, validation_data, **how),
+                lambda: tasks.end(dict(self.__dict__)),
+            )
 
     def initialize(self, X: Any, y: Any, *, classes: Any = None) -> "BaseMLP":
         """Draw the initial weights for the shapes of `X` and `y`, and train nothing.

@@ -89,20 +89,33 @@ class OnDevice(BaseEstimator):
         """Replace each fitted array by one on `target`."""
         raise NotImplementedError
 
-    def _commit(self: Fitted, work: Callable[[Any], None]) -> Fitted:
+    def _commit(
+        self: Fitted, work: Callable[[Any], None], after: Callable[[], None] | None = None
+    ) -> Fitted:
         """Do `work` on a twin and take over its attributes only when it went well.
 
         Fitted arrays are replaced, never written into, so the twin may share them. What callbacks
-        set on the estimator meanwhile stays, but where the work has set the same.
+        set on the estimator meanwhile stays, but where the work has set the same. `after` sees the
+        estimator with its new attributes, which it loses again if that raises.
         """
         new, before = copy(self), dict(self.__dict__)
+        random = before.get("random_state")
+        drawn = random.get_state() if isinstance(random, np.random.RandomState) else None
         try:
             work(new)
-        except DivergedError as error:
-            if error.state is not None:
+            known, self.__dict__ = self.__dict__, _merged(before, self.__dict__, new.__dict__)
+            if after is not None:
+                try:
+                    after()
+                except BaseException:
+                    self.__dict__ = known
+                    raise
+        except BaseException as error:
+            if isinstance(error, DivergedError) and error.state is not None:
                 self.__dict__ = _merged(before, self.__dict__, new.__dict__)
+            elif random is not None and drawn is not None:
+                random.set_state(drawn)
             raise
-        self.__dict__ = _merged(before, self.__dict__, new.__dict__)
         return self
 
     def _check_place(self, source: Backend, method: str = "predict") -> None:

@@ -176,7 +176,7 @@ def check_range(x: Any, dtype: str) -> None:
     """Raise a ValueError for a value that is infinite in `dtype`, the one that is computed in."""
     if dtype != "float32" or dtype_name(x.dtype) != "float64":
         return
-    if hasattr(x, "fill"):  # blocks, which are checked when they are read
+    if hasattr(x, "kinds"):  # blocks, which are checked when they are read
         return
     data = x.data if is_sparse(x) else x
     backend = backend_of(data)
