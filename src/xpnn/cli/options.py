@@ -86,6 +86,15 @@ TimeColumn = Annotated[
 Refit = Annotated[
     bool, typer.Option("--refit", help="After the test, train once more on all rows.")
 ]
+CheckpointDir = Annotated[
+    Path | None, typer.Option("--checkpoint", help="Folder for checkpoints of this training.")
+]
+Every = Annotated[
+    str, typer.Option(help="Between checkpoints, as 30s, 5min, '10 epochs', '1000 steps'.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from the checkpoint there, if there is one.")
+]
 Out = Annotated[Path | None, typer.Option(help="Folder for the results; default: xpnn-out/SOURCE.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 

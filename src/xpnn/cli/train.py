@@ -15,6 +15,7 @@ from xpnn.cli.shared import about, parameters
 if TYPE_CHECKING:
     from xpnn.tables.problem import Problem
     from xpnn.tables.read import Table
+    from xpnn.training.checkpoint import Checkpoint
 
 
 def train(
@@ -38,6 +39,9 @@ def train(
     group: opt.GroupColumn = None,
     time: opt.TimeColumn = None,
     refit: opt.Refit = False,
+    checkpoint: opt.CheckpointDir = None,
+    every: opt.Every = "5min",
+    resume: opt.Resume = False,
     out: opt.Out = None,
     sep: opt.Sep = None,
     encoding: opt.Encoding = None,
@@ -60,6 +64,7 @@ def train(
         opt.within("--test-size", test_size, 0, 0.9, True)
         if task is not None:
             opt.one_of("--task", task, ("classification", "regression"))
+        keep = _checkpoint(checkpoint, every, resume)
         params = parameters(hidden, members, embedding, epochs, time_limit, seed, dtype)
         backend = get_backend(device)
         params["device"] = backend.name
@@ -73,7 +78,13 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         if not quiet:
             params["callbacks"] = [_Header(lines), ProgressBar()]
-        estimator, report = run.train_on(problem, params, *rows, other=other, refit=refit)
+        how_to: dict[str, Any] = {
+            "other": other,
+            "refit": refit,
+            "checkpoint": keep,
+            "resume": resume,
+        }
+        estimator, report = run.train_on(problem, params, *rows, **how_to)
         say(f"\n{show.result(report)}\n")
         known = {k: v for k, v in given.items() if isinstance(v, str | int | float | list)}
         options = {**known, "device": backend.name, "path": run.place_of(source)}
@@ -82,6 +93,18 @@ def train(
         say(_draw(folder / run.PICTURE, estimator, table.name))
         if estimator.outcome_ == "interrupted":
             raise typer.Exit(130)  # a shell's exit status after Ctrl-C
+
+
+def _checkpoint(folder: Path | None, every: str, resume: bool) -> "Checkpoint | None":
+    """What the options of checkpoints stand for."""
+    from xpnn.training.checkpoint import Checkpoint
+
+    if folder is None and resume:
+        raise UsageError("--resume goes on from a checkpoint: give its folder, --checkpoint DIR.")
+    try:
+        return None if folder is None else Checkpoint(folder, every)
+    except ValueError as error:
+        raise UsageError(f"--every: {error}") from error
 
 
 def _of_task(

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from xpnn.command.scores import baseline, class_scores, confusion, number_scores
 from xpnn.files.atomic import write_atomic
 from xpnn.files.model import save
 from xpnn.tables.problem import Problem
+from xpnn.training.checkpoint import Checkpoint
 
 MODEL, HISTORY, PICTURE = "model.safetensors", "history.json", "learning_curve.png"
 MAIN = {"classification": "accuracy", "regression": "R2"}
@@ -61,6 +62,8 @@ def train_on(
     *,
     other: Problem | None = None,
     refit: bool = False,
+    checkpoint: Checkpoint | None = None,
+    resume: bool = False,
 ) -> tuple[Any, Report]:
     """Fit a tabular estimator and score it.
 
@@ -74,7 +77,12 @@ def train_on(
     other : Problem, default=None
         Where the test rows are, if not in `problem`.
     refit : bool, default=False
-        Whether the estimator is fitted on all rows once more, after the test.
+        Whether the estimator is fitted on all rows once more, after the test; not if Ctrl-C has
+        ended the first fit.
+    checkpoint : Checkpoint, default=None
+        Where to leave checkpoints; those of the second fit lie in its folder ``refit``.
+    resume : bool, default=False
+        Whether to go on from there.
 
     Returns
     -------
@@ -102,11 +110,14 @@ def train_on(
     """
     task = problem.target.task
     estimator = make_estimator(task, params)
-    estimator.fit(problem.frame(train), problem.y[train])
+    estimator.fit(problem.frame(train), problem.y[train], checkpoint=checkpoint, resume=resume)
     held = problem if other is None else other
     report = _report(estimator, problem, problem.y[train], held, test)
-    if refit:
-        estimator.fit(problem.frame(np.arange(len(problem.y))), problem.y)
+    if refit and estimator.outcome_ != "interrupted":
+        if checkpoint is not None:
+            checkpoint = replace(checkpoint, path=Path(checkpoint.path, "refit"))
+        X = problem.frame(np.arange(len(problem.y)))
+        estimator.fit(X, problem.y, checkpoint=checkpoint, resume=resume)
     estimator.target_name_ = list(problem.targets) or problem.target.name
     return estimator.set_params(callbacks=None, device=None, verbose=False), report
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from xpnn.estimators._record import plain
 from xpnn.files.checkpoints import CheckpointFolder
@@ -83,6 +84,24 @@ def about(estimator: Any, dtype: str, **data: Any) -> dict[str, Any]:
     }
     named = {name: _told(plain(value)) for name, value in params.items()}
     return {"estimator": type(estimator).__name__, **named, "dtype of the work": dtype, **prints}
+
+
+def drawing(random_state: Any, keeper: Keeper | None) -> Any:
+    """What to draw from: where a training goes on, from what it drew from at first.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None
+    keeper : Keeper or None
+    """
+    if keeper is None or isinstance(random_state, int):
+        return random_state
+    generator = check_random_state(random_state)
+    drawn_from = keeper.note("random_state", generator.get_state(legacy=False))
+    if keeper.found is not None:
+        generator = np.random.RandomState()
+        generator.set_state(drawn_from)
+    return generator
 
 
 def _told(value: Any) -> Any:

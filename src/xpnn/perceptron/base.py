@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend, to_numpy
 from xpnn.arrays.typing import Array
+from xpnn.estimators._checkpoint import about, drawing
 from xpnn.estimators._device import OnDevice
 from xpnn.estimators._heldout import take_rows
 from xpnn.estimators._inputs import (
@@ -28,6 +29,7 @@ from xpnn.parts import metrics
 from xpnn.perceptron.choice import Data, Rule, initial_state, place
 from xpnn.perceptron.fit import Fitted, Held, Plan, fit_problems
 from xpnn.perceptron.record import from_record, to_record
+from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import Dataset, is_sparse
 
 _MAX_INT = np.iinfo(np.int32).max
@@ -87,6 +89,7 @@ class BasePerceptron(OnDevice):
         *,
         classes: Any = None,
         incremental: bool = False,
+        keeper: Keeper | None = None,
     ) -> None:
         if self.average and self.pocket:
             raise ValueError("average=True and pocket=True each say which weights to keep: use one")
@@ -114,7 +117,11 @@ class BasePerceptron(OnDevice):
         with work.device_context(), np.errstate(all="ignore"):
             start = self._start(work, dtype, coef_init, intercept_init)
             epochs = 1 if incremental else int(self.max_iter)
-            results, self.history_ = self._train(rows, rule, work, start, dtype, epochs)
+            if keeper is not None:
+                data = {"X": x, "y": codes, "classes": self.classes_, "sample_weight": weight}
+                given = None if coef_init is None and intercept_init is None else [*start.values()]
+                keeper.begin(about(self, dtype, **data, start=given and tuple(given)))
+            results, self.history_ = self._train(rows, rule, work, start, dtype, epochs, keeper)
             self._adopt(results, work, source)
         self.n_iter_ = max(r.n_iter for r in results)
         self.t_ += self.n_iter_ * len(codes)
@@ -183,9 +190,10 @@ class BasePerceptron(OnDevice):
         start: dict[str, Array],
         dtype: str,
         epochs: int,
+        keeper: Keeper | None,
     ) -> tuple[list[Fitted], dict[str, list[float]]]:
         k, move = int(start["coef"].shape[0]), backend.asarray
-        learned, seed = self._order(rows)
+        learned, seed = self._order(rows, drawing(self.random_state, keeper))
         sparse = rule.sparse
         x = rows.x.astype(dtype, copy=False) if sparse else move(rows.x, dtype=dtype)
         real = backend.float_dtype(dtype)
@@ -216,7 +224,7 @@ class BasePerceptron(OnDevice):
             keep_best=bool(self.pocket),
             verbose=bool(self.verbose),
         )
-        return fit_problems(state, data, learned, held, rule, plan, backend)
+        return fit_problems(state, data, learned, held, rule, plan, backend, keeper)
 
     def _rule(self, sparse: bool) -> Rule:
         shares = {"l2": 0.0, "l1": 1.0, "elasticnet": float(self.l1_ratio)}
@@ -230,26 +238,26 @@ class BasePerceptron(OnDevice):
             sparse=sparse,
         )
 
-    def _order(self, rows: _Rows) -> tuple[np.ndarray, int]:
+    def _order(self, rows: _Rows, random_state: Any) -> tuple[np.ndarray, int]:
         """Which samples to learn, and the seed of their order, drawn as scikit-learn draws them."""
         n_classes = len(self._labels.classes)
-        rng = check_random_state(self.random_state)
+        rng = check_random_state(random_state)
         if n_classes > 2:
-            learned = self._split(rows)
+            learned = self._split(rows, random_state)
             rng = np.random.RandomState(rng.randint(_MAX_INT, size=n_classes)[0])
             rng.randint(1, _MAX_INT)  # scikit-learn draws one number that it does not use
         else:
             rng.randint(1, _MAX_INT)
-            learned = self._split(rows)
+            learned = self._split(rows, random_state)
         return learned, int(rng.randint(_MAX_INT))
 
-    def _split(self, rows: _Rows) -> np.ndarray:
+    def _split(self, rows: _Rows, random_state: Any) -> np.ndarray:
         """True for the samples to learn, False for those held out."""
         n = len(rows.codes)
         learned = np.ones(n, dtype=bool)
         if self.early_stopping:
             splitter = StratifiedShuffleSplit(
-                test_size=self.validation_fraction, random_state=self.random_state
+                test_size=self.validation_fraction, random_state=random_state
             )
             _, held = next(splitter.split(np.zeros((n, 1)), rows.codes))
             if not rows.host_weight[held].any():

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xpnn.arrays.backend import Backend, to_numpy
 from xpnn.arrays.typing import Array
+from xpnn.estimators._checkpoint import checkpoints
 from xpnn.estimators._checks import (
     BOOL,
     INTEGER,
@@ -171,6 +172,9 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         coef_init: Any = None,
         intercept_init: Any = None,
         sample_weight: Any = None,
+        *,
+        checkpoint: Any = None,
+        resume: bool = False,
     ) -> Perceptron:
         """Fit the classifier.
 
@@ -184,6 +188,11 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         intercept_init : array-like of shape (n_classes,), default=None
         sample_weight : array-like of shape (n_samples,), default=None
             Times the class weights.
+        checkpoint : path-like or xpnn.Checkpoint, default=None
+            A folder for checkpoints of this training, between epochs; by default one in five
+            minutes. Ctrl-C and SIGTERM leave one too.
+        resume : bool, default=False
+            Go on from the checkpoint there, if there is one, to the same bits.
 
         Returns
         -------
@@ -193,6 +202,9 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         ------
         ValueError
             For bad input, or when a weight is no longer finite; the estimator is then as it was.
+        CheckpointError
+            Before training, for a folder that cannot be used, and for a checkpoint of other data,
+            parameters or another version of xpnn, with what differs.
 
         Examples
         --------
@@ -201,9 +213,10 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         array([[3., 2.]])
         """
         check_parameters(self)
-        fitted: Perceptron = self._commit(
-            lambda new: new._fit(X, y, sample_weight, coef_init, intercept_init)
-        )
+        with checkpoints(checkpoint, resume) as keeper:
+            fitted: Perceptron = self._commit(
+                lambda new: new._fit(X, y, sample_weight, coef_init, intercept_init, keeper=keeper)
+            )
         return fitted
 
     def partial_fit(

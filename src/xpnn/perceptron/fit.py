@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,7 +20,9 @@ from xpnn.perceptron.choice import (
     permutation,
     select_epoch,
 )
-from xpnn.training.interrupt import interruptible
+from xpnn.perceptron.restart import fit_record, of_problems, restore_fit
+from xpnn.training.checkpoint import Keeper, Record, listening
+from xpnn.training.interrupt import any_of, interruptible
 
 _CHUNK = 8192  # rows scored at a time
 
@@ -94,6 +97,7 @@ def fit_problems(
     rule: Rule,
     plan: Plan,
     backend: Backend,
+    keeper: Keeper | None = None,
 ) -> tuple[list[Fitted], dict[str, list[float]]]:
     """Train all binary problems side by side; each leaves when it stops.
 
@@ -107,6 +111,8 @@ def fit_problems(
     rule : Rule
     plan : Plan
     backend : Backend
+    keeper : Keeper, default=None
+        Gets checkpoints between epochs, and may have one to go on from.
 
     Returns
     -------
@@ -120,60 +126,127 @@ def fit_problems(
     ValueError
         When a weight is no longer finite; begins with scikit-learn's sentence.
     """
-    xp = backend.xp
-    epoch = select_epoch(xp, rule)
-    progress = [_Progress() for _ in range(int(data.labels.shape[0]))]
-    active = list(range(len(progress)))
-    step = permutation(len(learned), plan.seed) if plan.seed is not None else None
-    order = np.arange(len(learned))
-    pocket = _Pocket(state, plan.keep_best)
-    history: dict[str, list[float]] = {"loss": [], "mistakes": []}
-    with interruptible() as interrupted:  # Ctrl-C ends an epoch and keeps the weights
-        for number in range(1, plan.max_iter + 1):
-            if step is not None or number == 1:
-                order = order if step is None else order[step]
-                chosen = order if learned.all() else order[learned[order]]
-                visit = chosen if rule.sparse else backend.asarray(chosen)
-            met = state.t
-            state, sums = epoch(state, data, visit, rule, xp, interrupted)
-            count = max(1.0, state.t - met)
-            loss, objective, mistakes = _read(sums, state, number, backend)
-            history["loss"].append(float(loss.sum()) / count)
-            history["mistakes"].append(float(mistakes.sum()))
-            if plan.verbose:
-                tqdm.write(
-                    f"Epoch {number}: average loss {history['loss'][-1]:.6g}, "
-                    f"{mistakes.sum():.0f} mistakes, {len(active)} problem(s) still learning"
-                )
-            if held is not None:
-                scores = _held_score(state, data, held, xp)
-                pocket.offer(-scores, state, xp)
-                badness = -backend.to_numpy(scores).astype(np.float64)
-            else:
-                if plan.keep_best:
-                    pocket.offer(_training_mistakes(state, data, visit, xp), state, xp)
-                badness = objective / count
-            last = number == plan.max_iter or interrupted()
-            done = [
-                progress[k].update(float(b), plan) or last
-                for k, b in zip(active, badness, strict=True)
-            ]
-            if not any(done):
-                continue
-            best = pocket.weights(state, xp)
-            for i in (i for i, d in enumerate(done) if d):
-                mean = (state.mean[i, :], state.mean_intercept[i])
-                progress[active[i]].result = Fitted(best[0][i, :], best[1][i], *mean, number)
-            stay = [i for i, d in enumerate(done) if not d]
-            if not stay:
-                break
-            keep = backend.asarray(np.asarray(stay))
-            active = [active[i] for i in stay]
-            state, data = _select(state, data, keep, xp)
-            pocket.select(keep, xp)
+    fit = _Fit(state, data, learned, held, rule, plan, backend)
+    # Ctrl-C ends an epoch and keeps the weights.
+    with interruptible() as interrupted, listening(keeper):
+        if keeper is None:
+            fit.run(interrupted)
+        else:
+            fit.keep(keeper)
+            fit.run(any_of(interrupted, lambda: keeper.terminated))
+            keeper.stop_if_terminated()
     if interrupted():
-        warn_user("Training interrupted by user.")
-    return [p.result for p in progress if p.result is not None], history
+        advice = "" if keeper is None else keeper.advice
+        warn_user(f"Training interrupted by user. {advice}".strip())
+    return [p.result for p in fit.progress if p.result is not None], fit.history
+
+
+class _Fit:
+    """A fit between two epochs: all that moves."""
+
+    def __init__(
+        self,
+        state: State,
+        data: Data,
+        learned: np.ndarray,
+        held: Held | None,
+        rule: Rule,
+        plan: Plan,
+        backend: Backend,
+    ) -> None:
+        self.state, self.data, self.learned, self.held = state, data, learned, held
+        self.rule, self.plan, self.backend, self.xp = rule, plan, backend, backend.xp
+        self.run_epoch = select_epoch(self.xp, rule)
+        self.progress = [_Progress() for _ in range(int(data.labels.shape[0]))]
+        self.active = list(range(len(self.progress)))
+        self.pocket = _Pocket(state, plan.keep_best)
+        self.history: dict[str, list[float]] = {"loss": [], "mistakes": []}
+        self.number, self.order = 0, np.arange(len(learned))
+        self.step = None if plan.seed is None else permutation(len(learned), plan.seed)
+        self.save: Callable[[bool], None] = lambda always: None
+
+    def keep(self, keeper: Keeper) -> None:
+        """Go on from the keeper's checkpoint, if it has one; from now on give it checkpoints."""
+        if keeper.found is not None:
+            restore_fit(self, keeper.found, self.backend, Fitted)
+
+        def make() -> Record:
+            return fit_record(self)
+
+        def save(always: bool) -> None:
+            if always or keeper.due(self.number, self.number):
+                keeper.save(self.number, self.number, make)
+
+        keeper.start(self.number, self.number, make)
+        self.save = save
+
+    def run(self, interrupted: Callable[[], bool]) -> None:
+        """Epochs until all problems have stopped."""
+        visit = None
+        while self.active:
+            order = self.order if self.step is None else self.order[self.step]
+            if visit is None or self.step is not None:
+                chosen = order if self.learned.all() else order[self.learned[order]]
+                visit = chosen if self.rule.sparse else self.backend.asarray(chosen)
+            state, sums = self.run_epoch(
+                self.state, self.data, visit, self.rule, self.xp, interrupted
+            )
+            count, ended = state.t - self.state.t, interrupted()
+            whole = count >= len(chosen)
+            if ended and not whole:
+                self.save(True)  # as it was before this epoch
+            self.state, self.order, self.number = state, order, self.number + 1
+            self.judge(self.measure(sums, max(1.0, count), visit))
+            if whole:
+                self.save(ended or not self.active)
+            if ended:
+                self.finish(range(len(self.active)))
+
+    def measure(self, sums: Array, count: float, visit: Array) -> np.ndarray:
+        """Each active problem's badness after an epoch, and the history of all."""
+        loss, objective, mistakes = _read(sums, self.state, self.number, self.backend)
+        self.history["loss"].append(float(loss.sum()) / count)
+        self.history["mistakes"].append(float(mistakes.sum()))
+        if self.plan.verbose:
+            tqdm.write(
+                f"Epoch {self.number}: average loss {self.history['loss'][-1]:.6g}, "
+                f"{mistakes.sum():.0f} mistakes, {len(self.active)} problem(s) still learning"
+            )
+        if self.held is not None:
+            scores = _held_score(self.state, self.data, self.held, self.xp)
+            self.pocket.offer(-scores, self.state, self.xp)
+            badness: np.ndarray = -self.backend.to_numpy(scores).astype(np.float64)
+            return badness
+        if self.plan.keep_best:
+            wrong = _training_mistakes(self.state, self.data, visit, self.xp)
+            self.pocket.offer(wrong, self.state, self.xp)
+        per_row: np.ndarray = objective / count
+        return per_row
+
+    def judge(self, badness: np.ndarray) -> None:
+        """Which problems stop after an epoch."""
+        last = self.number == self.plan.max_iter
+        done = [
+            self.progress[k].update(float(b), self.plan) or last
+            for k, b in zip(self.active, badness, strict=True)
+        ]
+        self.finish([i for i, d in enumerate(done) if d])
+
+    def finish(self, places: Sequence[int]) -> None:
+        """End the active problems at these places."""
+        if not places:
+            return
+        state, best = self.state, self.pocket.weights(self.state, self.xp)
+        for i in places:
+            mean = (state.mean[i, :], state.mean_intercept[i])
+            result = Fitted(best[0][i, :], best[1][i], *mean, self.number)
+            self.progress[self.active[i]].result = result
+        stay = [i for i in range(len(self.active)) if i not in set(places)]
+        self.active = [self.active[i] for i in stay]
+        if stay:
+            keep = self.backend.asarray(np.asarray(stay))
+            self.state, self.data = _select(state, self.data, keep, self.xp)
+            self.pocket.select(keep, self.xp)
 
 
 class _Pocket:
@@ -213,10 +286,7 @@ def _select(state: State, data: Data, keep: Array, xp: Any) -> tuple[State, Data
     fields = ("coef", "intercept", "clipped", "mean", "mean_intercept")
     rows = {name: xp.take(getattr(state, name), keep, axis=0) for name in fields}
     state = state._replace(norms=xp.take(state.norms, keep, axis=1), **rows)
-    return state, data._replace(
-        labels=xp.take(data.labels, keep, axis=0),
-        class_weight=xp.take(data.class_weight, keep, axis=1),
-    )
+    return state, of_problems(data, keep, xp)
 
 
 def _read(sums: Array, state: State, number: int, backend: Backend) -> np.ndarray:

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from xpnn.arrays.backend import Backend, backend_of, get_backend, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.estimators._callbacks import given_callbacks
+from xpnn.estimators._checkpoint import about, checkpoints
 from xpnn.estimators._checks import (
     ARRAY_LIKE,
     CALLABLE,
@@ -43,6 +44,7 @@ from xpnn.tabular.recipe import (
 from xpnn.tabular.record import from_record, to_record
 from xpnn.tabular.training import Fitted, Kept, Task, fit_members
 from xpnn.training.callbacks import ProgressBar
+from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import predict_in_chunks
 
 _FEWEST_ROWS = 2
@@ -132,7 +134,15 @@ class BaseTabular(Inspection, OnDevice):
         tags.input_tags.categorical = True
         return tags
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "BaseTabular":
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        checkpoint: Any = None,
+        resume: bool = False,
+    ) -> "BaseTabular":
         """Fit the network to a table.
 
         Parameters
@@ -143,6 +153,12 @@ class BaseTabular(Inspection, OnDevice):
             with missing values.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
+        checkpoint : path-like or xpnn.Checkpoint, default=None
+            A folder for checkpoints of this training, by default one in five minutes. Ctrl-C and
+            SIGTERM leave one too; after SIGTERM the process ends with status 143.
+        resume : bool, default=False
+            Go on from the checkpoint there, if there is one, to the same bits. `time_limit` then
+            counts the seconds of all parts.
 
         Returns
         -------
@@ -154,11 +170,15 @@ class BaseTabular(Inspection, OnDevice):
             For bad input; the estimator is then as it was before.
         DivergedError
             When a weight becomes NaN or infinite before anything was learned.
+        CheckpointError
+            Before training, for a folder that cannot be used, and for a checkpoint of other data,
+            parameters or another version of xpnn, with what differs.
         """
         check_parameters(self)
-        return self._commit(lambda new: new._fit(X, y, sample_weight))
+        with checkpoints(checkpoint, resume) as keeper:
+            return self._commit(lambda new: new._fit(X, y, sample_weight, keeper))
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, keeper: Keeper | None = None) -> None:
         began = time.perf_counter()
         frame = self._read_frame(X, first=True)
         weight = read_weight(sample_weight, np.empty((frame.n_rows, 0)))
@@ -179,16 +199,23 @@ class BaseTabular(Inspection, OnDevice):
         self._task = task = Task(x, target[known], weight, strata[known], loss, classes)
         self._place(X, x)
         self._choose(len(x), x.shape[1], loss, classes)
+        seed = draw_seed(self.random_state)
+        if keeper is not None:
+            data = {"X": task.x, "y": task.target, "sample_weight": task.weight}
+            names = {"classes": getattr(self, "classes_", None)}
+            keeper.begin(about(self, self._dtype, **data, **names))
+            seed = keeper.note("seed", seed)
         fitted = fit_members(
             self.network_,
             self.recipe_,
             task,
             self._backend,
             self._dtype,
-            draw_seed(self.random_state),
+            seed,
             callbacks=self._callbacks(),
             time_limit=self.time_limit,
             spent=time.perf_counter() - began,
+            keeper=keeper,
         )
         self._adopt(fitted, task)
         if not known.all():  # no member has seen these

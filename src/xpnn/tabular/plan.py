@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xpnn.arrays.typing import Array
 from xpnn.parts.schedules import Progress, coslog
 from xpnn.training.callbacks import EpochEnd
+from xpnn.training.state import TrainingState
 
 _CYCLES = 4
 _WORSE = 1.1  # times the best score: a valley that ends training, as a later one would be no better
@@ -58,6 +60,8 @@ class Plan:
         Seconds from now on. Where all epochs would take longer, the cycles still to come are
         shortened.
     clock : callable, default=time.monotonic
+    move : callable, default=numpy.asarray
+        Brings an array of a checkpoint to the device.
     """
 
     def __init__(
@@ -66,8 +70,9 @@ class Plan:
         look: Callable[[Any], tuple[float, np.ndarray]],
         limit: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        move: Callable[[np.ndarray], Array] = np.asarray,
     ) -> None:
-        self.look, self.limit, self.clock = look, limit, clock
+        self.look, self.limit, self.clock, self.move = look, limit, clock, move
         self.began = clock()
         self.ends = valley_epochs(epochs)
         self.done = 0  # epochs
@@ -123,6 +128,30 @@ class Plan:
                 middle = last is not None and self.done == last.epoch  # of the next epoch
                 self.valleys.append(Valley(self.done + int(middle), score, state, raw))
         return self.valleys
+
+    def save_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a checkpoint keeps, see `xpnn.training.restart`."""
+        plain = {
+            "spent": self.clock() - self.began,
+            "ends": self.ends,
+            "done": self.done,
+            "from_epoch": self.from_epoch,
+            "valleys": [(v.epoch, v.score, v.state.step) for v in self.valleys],
+        }
+        arrays: dict[str, Any] = {}
+        for i, v in enumerate(self.valleys):
+            state = v.state
+            arrays |= {f"raw_{i}": v.raw, f"theta_{i}": state.theta, f"buffers_{i}": state.buffers}
+        return plain, arrays
+
+    def load_state(self, plain: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Go on as the plan that said this."""
+        self.began = self.clock() - plain["spent"]
+        self.ends, self.done, self.from_epoch = plain["ends"], plain["done"], plain["from_epoch"]
+        for i, (epoch, score, step) in enumerate(plain["valleys"]):
+            theta, buffers = (self.move(arrays[f"{name}_{i}"]) for name in ("theta", "buffers"))
+            state = TrainingState(theta, buffers, (), 0, step=step)
+            self.valleys.append(Valley(epoch, score, state, arrays[f"raw_{i}"]))
 
     def late(self) -> bool:
         """Whether the time is up; asked between steps."""

@@ -18,6 +18,7 @@ from xpnn.tabular.blend import blend_weights
 from xpnn.tabular.folds import make_folds, member_rows
 from xpnn.tabular.plan import Plan, Valley
 from xpnn.tabular.recipe import Recipe, groups_of, initial_parameters, make_optimizer
+from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import Dataset, predict_in_chunks
 from xpnn.training.loop import train
 from xpnn.training.state import DivergedError, TrainingConfig, TrainingState
@@ -71,6 +72,7 @@ def fit_members(
     callbacks: Iterable[Any] = (),
     time_limit: float | None = None,
     spent: float = 0.0,
+    keeper: Keeper | None = None,
 ) -> Fitted:
     """Train all members at once, and blend the valleys by their outputs out of fold.
 
@@ -88,6 +90,8 @@ def fit_members(
         Seconds.
     spent : float, default=0.0
         Seconds of these that are gone already.
+    keeper : Keeper, default=None
+        Gets checkpoints, and may have one to go on from; `seed` is that one's then.
 
     Returns
     -------
@@ -110,7 +114,7 @@ def fit_members(
         rows=rows,
     )
     held = Held(network, task, data, folds)
-    plan = Plan(recipe.epochs, held.look, time_limit)
+    plan = Plan(recipe.epochs, held.look, time_limit, move=backend.asarray)
     plan.began -= spent
     config = TrainingConfig(
         loss=task.loss,
@@ -131,6 +135,7 @@ def fit_members(
     try:
         with _few_threads(backend):
             about: dict[str, Any] = {"callbacks": [*callbacks, plan], "stop": plan.late}
+            about["keeper"] = keeper
             end = train(network, start, data, config, consume=True, **about)
     except DivergedError as error:
         if error.state is None:  # nothing was learned: the estimator stays as it was

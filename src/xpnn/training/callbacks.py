@@ -138,7 +138,7 @@ class ProgressBar:
         shown = {k: v for k, v in end.metrics.items() if k != "learning_rate"}
         if self._bar is not None:
             self._bar.set_postfix({k: f"{v:.4f}" for k, v in shown.items()}, refresh=False)
-            self._bar.update()
+            self._bar.update(end.epoch - self._bar.n)  # the first may come from a checkpoint
         elif end.epoch in (1, end.epochs) or end.epoch % max(1, end.epochs // 10) == 0:
             text = ", ".join(f"{k} {v:.4f}" for k, v in shown.items())
             print(f"epoch {end.epoch}/{end.epochs}: {text}", file=self.file or sys.stderr)

@@ -216,7 +216,8 @@ class Keeper:
     @property
     def advice(self) -> str:
         """How to go on."""
-        return f"A checkpoint is in {fspath(self.spec.path)!r}: resume=True goes on from there."
+        where = repr(fspath(self.spec.path))
+        return f"A checkpoint is in {where}: resume=True (xpnn train --resume) goes on from there."
 
     @contextmanager
     def listening(self) -> Iterator[None]:

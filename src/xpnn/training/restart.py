@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.arrays.backend import Backend
+from xpnn.arrays.backend import Backend, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.training.checkpoint import CheckpointError, Record
 from xpnn.training.state import TrainingState, Weights
@@ -24,7 +24,7 @@ def run_record(run: Any, callbacks: Iterable[Any]) -> Record:
     callbacks : iterable
         Of these, what those that have `save_state` say of themselves.
     """
-    s, to_numpy = run.state, run.data.backend.to_numpy
+    s = run.state
     arrays = {"theta": s.theta, "buffers": s.buffers, "total": run.total}
     arrays |= {f"moment_{i}": m for i, m in enumerate(s.moments)}
     names: dict[str, str | None] = {}

@@ -1,0 +1,86 @@
+"""A perceptron's fit between two epochs as a checkpoint's record, and back to the same bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xpnn.arrays.backend import Backend, to_numpy
+from xpnn.arrays.typing import Array, Namespace
+from xpnn.perceptron.reference import Data, State
+from xpnn.training.checkpoint import Record
+
+_NUMBERS = ("scale", "clip", "t")
+_ARRAYS = tuple(name for name in State._fields if name not in _NUMBERS)
+_POCKET = ("coef", "intercept", "badness")
+_RESULT = ("coef", "intercept", "mean", "mean_intercept")
+
+
+def of_problems(data: Data, keep: Array, xp: Namespace) -> Data:
+    """The samples as some of the problems see them."""
+    return data._replace(
+        labels=xp.take(data.labels, keep, axis=0),
+        class_weight=xp.take(data.class_weight, keep, axis=1),
+    )
+
+
+def fit_record(fit: Any) -> Record:
+    """All that a fit needs to go on.
+
+    Parameters
+    ----------
+    fit : the fit of `xpnn.perceptron.fit`
+        After a whole epoch, or before the first.
+    """
+    arrays = {name: getattr(fit.state, name) for name in _ARRAYS} | {"order": fit.order}
+    if fit.pocket.badness is not None:
+        arrays |= {f"pocket_{name}": getattr(fit.pocket, name) for name in _POCKET}
+    problems = []
+    for i, progress in enumerate(fit.progress):
+        result = progress.result
+        problems.append([progress.best, progress.waited, None if result is None else result.n_iter])
+        if result is not None:
+            arrays |= {f"result_{i}_{name}": getattr(result, name) for name in _RESULT}
+    header = {
+        "number": fit.number,
+        "active": fit.active,
+        "history": fit.history,
+        "numbers": {name: float(getattr(fit.state, name)) for name in _NUMBERS},
+        "problems": problems,
+    }
+    return Record(header, {k: np.asarray(to_numpy(a)) for k, a in arrays.items()})
+
+
+def restore_fit(fit: Any, record: Record, backend: Backend, make_result: Any) -> None:
+    """Put a fit that has not begun where `fit_record` found one.
+
+    Parameters
+    ----------
+    fit : the fit of `xpnn.perceptron.fit`
+        Of the same samples.
+    record : Record
+    backend : Backend
+    make_result : callable
+        Makes the result of a problem.
+    """
+    header, host = record.header, record.arrays
+
+    def moved(name: str) -> Any:
+        return backend.asarray(host[name], dtype=host[name].dtype.name, copy=True)
+
+    fit.number, fit.active, fit.history = header["number"], header["active"], header["history"]
+    fit.order = host["order"]
+    for i, (best, waited, n_iter) in enumerate(header["problems"]):
+        fit.progress[i].best, fit.progress[i].waited = best, waited
+        if n_iter is not None:
+            arrays = [moved(f"result_{i}_{name}") for name in _RESULT]
+            fit.progress[i].result = make_result(*arrays, n_iter)
+    if fit.active and len(fit.active) < len(fit.progress):
+        at = backend.asarray(np.asarray(fit.active))
+        fit.data = of_problems(fit.data, at, backend.xp)
+    fit.state = State(**{name: moved(name) for name in _ARRAYS}, **header["numbers"])
+    if "pocket_badness" in host:
+        fit.pocket.coef, fit.pocket.intercept, fit.pocket.badness = (
+            moved(f"pocket_{name}") for name in _POCKET
+        )
