@@ -247,8 +247,8 @@ def test_tensors_without_values_are_told(target, name):
         lambda: torch.func.grad(lambda a: model.predict(a).sum())(x): traced,
         lambda: torch.func.vmap(model.predict)(x[:, None, :]): traced,
         lambda: model.predict(x.to("meta")): rf"X is on torch's device 'meta'.*{NETWORK}",
-        lambda: model.predict(x.to_sparse()): r"layout torch\.sparse_coo.*pass X\.to_dense\(\)",
-        lambda: FITS[name]().fit(x.to_sparse(), y): r"layout torch\.sparse_coo.*X\.to_dense\(\)",
+        lambda: model.predict(x.to_sparse()): r"layout torch\.sparse_coo.*pass its to_dense\(\)",
+        lambda: FITS[name]().fit(x.to_sparse(), y): r"layout torch\.sparse_coo.*its to_dense\(\)",
     }
     for call, message in calls.items():
         with pytest.raises(ValueError, match=message):

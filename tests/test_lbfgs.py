@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import cross_val_score
 
 from xpnn import DivergedError, MLPClassifier, MLPRegressor
 from xpnn.training import lbfgs
@@ -133,9 +134,11 @@ def test_ctrl_c_keeps_the_weights_so_far():
             os.kill(os.getpid(), signal.SIGINT)
 
     model = MLPRegressor(**ABOUT, callbacks=[press])
-    with pytest.warns(UserWarning, match="Training interrupted by user"):
+    with pytest.raises(KeyboardInterrupt, match="keeps the weights so far"):
         model.fit(X, T)
     assert model.n_iter_ == 2
+    with pytest.raises(KeyboardInterrupt):  # as of scikit-learn's; the other fits are not run
+        cross_val_score(model, X, T, cv=3, error_score=0.0)
     assert np.isfinite(model.predict(X)).all()
 
 

@@ -434,7 +434,6 @@ def test_verbose_prints_epochs(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Epoch 2" in out
 
 
-@pytest.mark.filterwarnings("ignore:Training interrupted:UserWarning")
 def test_ctrl_c_acts_within_an_epoch(monkeypatch):
     """The weights of the rows met so far are kept, and the loss is their mean."""
     import xpnn.perceptron.compiled as compiled
@@ -449,7 +448,9 @@ def test_ctrl_c_acts_within_an_epoch(monkeypatch):
     )
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, 3)), rng.integers(0, 2, 200)
-    model = Perceptron(max_iter=50, tol=None, shuffle=False).fit(X, y)
+    model = Perceptron(max_iter=50, tol=None, shuffle=False)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
     monkeypatch.undo()
     once = Perceptron(max_iter=1, tol=None, shuffle=False).fit(X[:96], y[:96])
     np.testing.assert_array_equal(model.coef_, once.coef_)
@@ -457,7 +458,6 @@ def test_ctrl_c_acts_within_an_epoch(monkeypatch):
     assert model.n_iter_ == 1
 
 
-@pytest.mark.filterwarnings("ignore:Training interrupted:UserWarning")
 def test_ctrl_c_acts_between_epochs_and_keeps_the_weights(monkeypatch):
     from xpnn.perceptron import fit as _perceptron_fit
 
@@ -476,7 +476,9 @@ def test_ctrl_c_acts_between_epochs_and_keeps_the_weights(monkeypatch):
     monkeypatch.setattr(_perceptron_fit, "select_epoch", interrupting)
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 3)), rng.integers(0, 2, 60)
-    model = Perceptron(max_iter=50, tol=None, shuffle=False).fit(X, y)
+    model = Perceptron(max_iter=50, tol=None, shuffle=False)
+    with pytest.raises(KeyboardInterrupt, match="keeps the weights so far"):
+        model.fit(X, y)
     assert model.n_iter_ == 1
     once = Perceptron(max_iter=1, tol=None, shuffle=False)
     monkeypatch.undo()

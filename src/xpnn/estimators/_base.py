@@ -22,6 +22,7 @@ from xpnn.estimators._fitted import FittedNetwork
 from xpnn.estimators._heldout import (
     Role,
     Rows,
+    check_ranges,
     make_monitor,
     make_validation,
     read_validation,
@@ -40,6 +41,7 @@ from xpnn.estimators._sklearn import CallbackSupportMixin, with_callbacks
 from xpnn.parts.losses import Loss
 from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import Dataset, predict_in_chunks
+from xpnn.training.interrupt import TrainingInterrupted
 from xpnn.training.lbfgs import train_lbfgs
 from xpnn.training.loop import train
 from xpnn.training.state import DivergedError, TrainingState
@@ -250,8 +252,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
             self._begin(rows, source)
         else:
             self._resume(source)
-        check_range(rows.x, self._dtype)
-        check_weight_range(rows.weight, self._dtype)
+        check_ranges(rows, self._dtype, classes=getattr(self, "class_weight", None) is not None)
         if keeper is not None:
             self._state = replace(self._state, seed=keeper.note("seed", self._state.seed))
         kept, held_out = self._hold_out(rows, validation_data, source, incremental)
@@ -268,7 +269,9 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         if not self.early_stopping or self.solver == "lbfgs":
             return rows, None
         if incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
+            raise ValueError(
+                "partial_fit does not support early_stopping=True without validation_data=(X, y)."
+            )
         stratify = None if rows.target is None else self._stratify(rows.target)
         return split_rows(rows, self.validation_fraction, stratify, self._state.seed)
 
@@ -324,6 +327,8 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
                 self._adopt(error.state, before)
             raise
         self._adopt(state, before)
+        if optimizer is None and state.outcome == "interrupted":
+            raise TrainingInterrupted("" if keeper is None else keeper.advice)
         if optimizer is None and result is not None:
             self.loss_ = float(result.fun)  # also where no iteration was needed
             settings.warn_of_lbfgs(result, int(self.max_iter))

@@ -20,6 +20,7 @@ from xpnn.arrays.backend import (
     to_numpy,
 )
 from xpnn.estimators._inputs import NUMPY, is_foreign
+from xpnn.training.interrupt import TrainingInterrupted
 from xpnn.training.state import DivergedError, TrainingState
 
 _WARNED: set[str] = set()
@@ -96,7 +97,8 @@ class OnDevice(BaseEstimator):
 
         Fitted arrays are replaced, never written into, so the twin may share them. What callbacks
         set on the estimator meanwhile stays, but where the work has set the same. `after` sees the
-        estimator with its new attributes, which it loses again if that raises.
+        estimator with its new attributes, which it loses again if that raises. Weights that a
+        divergence or Ctrl-C has left are taken over.
         """
         new, before = copy(self), dict(self.__dict__)
         random = before.get("random_state")
@@ -111,7 +113,8 @@ class OnDevice(BaseEstimator):
                     self.__dict__ = known
                     raise
         except BaseException as error:
-            if isinstance(error, DivergedError) and error.state is not None:
+            diverged = isinstance(error, DivergedError) and error.state is not None
+            if diverged or isinstance(error, TrainingInterrupted):
                 self.__dict__ = _merged(before, self.__dict__, new.__dict__)
             elif random is not None and drawn is not None:
                 random.set_state(drawn)

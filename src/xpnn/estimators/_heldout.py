@@ -41,6 +41,17 @@ class Rows(NamedTuple):
     weight: Any
 
 
+def check_ranges(rows: Rows, dtype: str, *, classes: bool = False) -> None:
+    """Raise a ValueError for numbers that `dtype`, the one that is computed in, cannot hold.
+
+    `classes` says whether weights are those of samples and classes.
+    """
+    check_range(rows.x, dtype)
+    if rows.target is not None:
+        check_range(rows.target, dtype, "y")
+    check_weight_range(rows.weight, dtype, "sample_weight" + " times class_weight" * classes)
+
+
 class Monitor(NamedTuple):
     """What has to improve: a key of the history, and scikit-learn's scorer where it is one."""
 
@@ -103,20 +114,27 @@ def read_validation(est: Any, validation_data: Any, source: Backend) -> Rows:
             "validation_data must be a tuple (X, y) or (X, y, sample_weight), got "
             f"{type(validation_data).__name__}."
         )
-    X, y, *rest = validation_data
+    try:
+        return _read_rows(est, *validation_data, source=source)
+    except ValueError as error:
+        if type(error) is not ValueError:
+            raise
+        raise ValueError(f"validation_data: {error}") from error
+
+
+def _read_rows(est: Any, X: Any, y: Any, sample_weight: Any = None, *, source: Backend) -> Rows:
     if isinstance(X, Blocks):
-        return Rows(*read_blocks(est, X, y, rest[0] if rest else None).whole())
+        return Rows(*read_blocks(est, X, y, sample_weight).whole())
     x, place = read_features(est, X, reset=False)
-    check_range(x, est._dtype)
     if place is not source:
         raise ValueError(
             f"X and validation_data must use the same namespace and device, got {source} and "
             f"{place}; move one of them, as with get_backend({source.name!r}).asarray(X)."
         )
     target = est._read_target(y, x, "held out")
-    weight = read_weight(rest[0] if rest else None, x)
-    check_weight_range(weight, est._dtype)
-    return Rows(x, target, weight)
+    rows = Rows(x, target, read_weight(sample_weight, x))
+    check_ranges(rows, est._dtype)
+    return rows
 
 
 def make_monitor(est: Any, *, n_held: int | None, stopping: bool) -> Monitor:
@@ -131,9 +149,10 @@ def make_monitor(est: Any, *, n_held: int | None, stopping: bool) -> Monitor:
     if spec == "auto":
         spec = "val_score" if stopping else "loss"
     if spec != "loss" and n_held is None:
+        splits = "" if est.solver == "lbfgs" else ", or early_stopping=True to fit"
         raise ValueError(
             f"monitor={spec!r} is measured on rows held out, and there are none: pass "
-            "validation_data=(X, y), or early_stopping=True to fit."
+            f"validation_data=(X, y){splits}."
         )
     if spec == "val_score" and n_held < est._fewest_scored:
         raise ValueError(

@@ -172,7 +172,7 @@ def _truth(value: Array, backend: Backend, name: str) -> bool:
         ) from error
 
 
-def check_range(x: Any, dtype: str) -> None:
+def check_range(x: Any, dtype: str, name: str = "X") -> None:
     """Raise a ValueError for a value that is infinite in `dtype`, the one that is computed in."""
     if dtype != "float32" or dtype_name(x.dtype) != "float64":
         return
@@ -185,8 +185,8 @@ def check_range(x: Any, dtype: str) -> None:
         fits = not math.prod(data.shape) or bool(xp.max(xp.abs(data)) <= largest)
     if not fits:
         raise ValueError(
-            "Input X contains infinity or a value too large for dtype('float32'), which is "
-            "computed in here: scale X, or fit with dtype='float64'."
+            f"Input {name} contains infinity or a value too large for dtype('float32'), which is "
+            f"computed in here: scale {name}, or fit with dtype='float64'."
         )
 
 
@@ -209,6 +209,7 @@ def read_weight(weight: Any, x: Any) -> np.ndarray | Array | None:
             ensure_2d=False,
             dtype=(np.float64, np.float32),
             order="C",
+            ensure_all_finite=False,  # below, by row
             input_name="sample_weight",
         )
     if weight.ndim != 1:
@@ -218,15 +219,20 @@ def read_weight(weight: Any, x: Any) -> np.ndarray | Array | None:
             f"sample_weight.shape == {tuple(weight.shape)}, expected {(n,)}: one weight a sample."
         )
     host = to_numpy(weight)
-    if not np.isfinite(host).all() or (host < 0).any() or not host.any():
+    wrong = ~(np.isfinite(host) & (host >= 0))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
         raise ValueError(
-            "sample_weight must be finite and not negative, with at least one above zero; "
-            f"its smallest value is {host.min()!r}."
+            f"sample_weight must be finite and not negative, got {host[row].item()!r} in row {row}."
+        )
+    if not host.any():
+        raise ValueError(
+            "sample_weight is 0 in all rows: give at least one a weight above 0, or pass none."
         )
     return weight
 
 
-def check_weight_range(weight: Any, dtype: str) -> None:
+def check_weight_range(weight: Any, dtype: str, name: str = "sample_weight") -> None:
     """Raise a ValueError for weights whose sum overflows `dtype`, or that all underflow it."""
     if weight is None:
         return
@@ -237,7 +243,7 @@ def check_weight_range(weight: Any, dtype: str) -> None:
     if largest < least or not total <= most:
         wide = ", or fit with dtype='float64'" if dtype == "float32" else ""
         raise ValueError(
-            f"sample_weight goes up to {largest!r} and sums to {total!r}, which "
+            f"{name} goes up to {largest!r} and sums to {total!r}, which "
             f"{'under' if largest < least else 'over'}flows {dtype}, the dtype that is "
             "computed in here. Divide the weights by their mean (penalties are divided by their "
             f"sum, so alpha and l1 too){wide}."

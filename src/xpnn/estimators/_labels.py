@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import (
     check_classification_targets,
@@ -32,27 +33,31 @@ class Labels:
     kind : {"binary", "multiclass", "multilabel"}
     classes : ndarray of shape (n_classes,)
         Sorted; for multilabel the column numbers.
+    sparse : bool
+        Whether predictions of several labels are SciPy CSR, as the target was.
     """
 
     kind: Literal["binary", "multiclass", "multilabel"]
     classes: np.ndarray
+    sparse: bool = False
 
     @classmethod
-    def of(cls, y: np.ndarray, classes: Any = None) -> "Labels":
+    def of(cls, y: np.ndarray, classes: Any = None, *, sparse: bool = False) -> "Labels":
         """The labels of a target, or of the classes that later targets will have."""
         found = _whole_numbers(y) if classes is None else None
         if found is not None:
             return cls("binary" if len(found) <= 2 else "multiclass", found)
         check_classification_targets(y)
         if type_of_target(y).startswith("multilabel"):
-            return cls("multilabel", np.arange(y.shape[1]))
+            return cls("multilabel", np.arange(y.shape[1]), sparse)
         found = unique_labels(y if classes is None else np.asarray(classes))
         return cls("binary" if len(found) <= 2 else "multiclass", found)
 
     def check(self, n_outputs: int) -> None:
         """Raise a ValueError if these are no labels for that many outputs."""
         kinds = ("binary", "multiclass", "multilabel")
-        if self.kind not in kinds or not isinstance(self.classes, np.ndarray):
+        plain = isinstance(self.classes, np.ndarray) and isinstance(self.sparse, bool)
+        if self.kind not in kinds or not plain:
             raise ValueError("its classes are no labels")
         if self.classes.ndim != 1 or len(self.classes) < 1 or self.n_outputs != n_outputs:
             raise ValueError(f"{self.classes.shape} classes for {n_outputs} outputs")
@@ -234,7 +239,8 @@ class Labels:
     def decode(self, codes: Array, backend: Backend, source: Backend) -> Array:
         """Labels of class numbers, moved to `source`; on the host where they are no numbers."""
         if self.kind == "multilabel":
-            return source.asarray(codes)
+            sparse = self.sparse and source.name == "numpy"
+            return csr_matrix(backend.to_numpy(codes)) if sparse else source.asarray(codes)
         if not self.numeric or source.name == "numpy":
             return self.classes[backend.to_numpy(codes)]
         dtype = source.library.label_dtype(self.classes.dtype.name)
@@ -243,12 +249,26 @@ class Labels:
 
 
 def weigh_classes(class_weight: Any, y: np.ndarray, weight: Any) -> Any:
-    """Sample weights (None: ones) times those of the classes of `y`, where the weights are."""
+    """Sample weights (None: ones) times those of the classes of `y`, where the weights are.
+
+    Raises
+    ------
+    ValueError
+        For a class's weight that is negative or not finite, or when no row has any weight left.
+    """
     of_class = compute_sample_weight(class_weight, y)
     if not (np.isfinite(of_class).all() and of_class.min() >= 0):
-        raise ValueError(f"class_weight must be at least 0, got {class_weight!r}.")
+        raise ValueError(f"class_weight must be finite and at least 0, got {class_weight!r}.")
+    with np.errstate(over="ignore"):
+        product = of_class if weight is None else of_class * to_numpy(weight)
+    if not product.any():
+        beside = "" if weight is None else " beside sample_weight"
+        raise ValueError(
+            f"class_weight={class_weight!r} leaves no row of these a weight above 0{beside}: pass "
+            "rows of other classes too, or give these classes more."
+        )
     if weight is None or not is_foreign(weight):
-        return of_class if weight is None else of_class * weight
+        return product
     backend = backend_of(weight)
     with backend.device_context():
         return weight * backend.asarray(of_class, dtype=weight.dtype)

@@ -18,6 +18,7 @@ from xpnn.estimators._parameters import NetworkParameters
 from xpnn.model.layout import Group
 from xpnn.parts import metrics
 from xpnn.parts.losses import Loss, built_in
+from xpnn.training.data import is_sparse
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -217,7 +218,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _read_target(self, y: Any, x: Any, role: Role, classes: Any = None) -> Any:
         host = read_target(self, y, x, numeric=False, warn=role != "held out")
         if role == "first":
-            self._labels = Labels.of(host, classes)
+            self._labels = Labels.of(host, classes, sparse=is_sparse(y))
             self.n_outputs_ = self._labels.n_outputs
             self._place_classes(backend_of(x) if is_foreign(x) else None)
         if role == "warm":
@@ -225,9 +226,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._labels.target(self._labels.encode(host), margin=self._has_margins())
 
     def _place_classes(self, source: Backend | None) -> None:
-        self.classes_ = self._labels.classes
-        if source is not None and self._labels.numeric:
-            self.classes_ = source.asarray(self._labels.classes)
+        classes = self._labels.classes
+        self.classes_ = source.asarray(classes) if source and self._labels.numeric else classes
 
     def _move(self, target: Backend) -> None:
         super()._move(target)
@@ -332,7 +332,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         array of shape (n_samples,), or (n_samples, n_labels) of 0 and 1 for multilabel
-            In X's library and on its device; on the host where labels are no numbers.
+            In X's library and on its device; on the host where labels are no numbers. CSR as `y`.
         """
         output, source = self._outputs(X, "predict")
         backend = self._backend

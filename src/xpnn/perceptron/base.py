@@ -31,6 +31,7 @@ from xpnn.perceptron.fit import Fitted, Held, Plan, fit_problems
 from xpnn.perceptron.record import from_record, to_record
 from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import Dataset, is_sparse
+from xpnn.training.interrupt import TrainingInterrupted
 
 _MAX_INT = np.iinfo(np.int32).max
 _CHUNK = 1 << 16  # rows scored at a time
@@ -121,10 +122,14 @@ class BasePerceptron(OnDevice):
                 data = {"X": x, "y": codes, "classes": self.classes_, "sample_weight": weight}
                 given = None if coef_init is None and intercept_init is None else [*start.values()]
                 keeper.begin(about(self, dtype, **data, start=given and tuple(given)))
-            results, self.history_ = self._train(rows, rule, work, start, dtype, epochs, keeper)
+            results, self.history_, interrupted = self._train(
+                rows, rule, work, start, dtype, epochs, keeper
+            )
             self._adopt(results, work, source)
         self.n_iter_ = max(r.n_iter for r in results)
         self.t_ += self.n_iter_ * len(codes)
+        if interrupted:
+            raise TrainingInterrupted("" if keeper is None else keeper.advice)
         if not incremental and self.tol is not None and self.n_iter_ == self.max_iter:
             warn_user(
                 "Maximum number of iteration reached before convergence. Consider increasing "
@@ -191,7 +196,7 @@ class BasePerceptron(OnDevice):
         dtype: str,
         epochs: int,
         keeper: Keeper | None,
-    ) -> tuple[list[Fitted], dict[str, list[float]]]:
+    ) -> tuple[list[Fitted], dict[str, list[float]], bool]:
         k, move = int(start["coef"].shape[0]), backend.asarray
         learned, seed = self._order(rows, drawing(self.random_state, keeper))
         sparse = rule.sparse
@@ -273,6 +278,10 @@ class BasePerceptron(OnDevice):
         weights = np.ones(len(self._labels.classes))
         if self.class_weight is not None:
             weights = compute_class_weight(self.class_weight, classes=self._labels.classes, y=y)
+            if not (np.isfinite(weights).all() and weights.min() >= 0):
+                raise ValueError(
+                    f"class_weight must be finite and at least 0, got {self.class_weight!r}."
+                )
         if len(weights) == 2:
             return np.asarray(weights, dtype=np.float64)[:, None]
         return np.stack([np.ones(len(weights)), weights])

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend
 from xpnn.arrays.typing import Array
 from xpnn.perceptron.choice import (
@@ -98,7 +97,7 @@ def fit_problems(
     plan: Plan,
     backend: Backend,
     keeper: Keeper | None = None,
-) -> tuple[list[Fitted], dict[str, list[float]]]:
+) -> tuple[list[Fitted], dict[str, list[float]], bool]:
     """Train all binary problems side by side; each leaves when it stops.
 
     Parameters
@@ -120,6 +119,8 @@ def fit_problems(
         One for each problem.
     history : dict of str to list of float
         Mean loss and number of mistakes of each epoch, summed over the problems still learning.
+    interrupted : bool
+        Whether Ctrl-C has ended it.
 
     Raises
     ------
@@ -135,10 +136,8 @@ def fit_problems(
             fit.keep(keeper)
             fit.run(any_of(interrupted, lambda: keeper.terminated))
             keeper.stop_if_terminated()
-    if interrupted():
-        advice = "" if keeper is None else keeper.advice
-        warn_user(f"Training interrupted by user. {advice}".strip())
-    return [p.result for p in fit.progress if p.result is not None], fit.history
+    results = [p.result for p in fit.progress if p.result is not None]
+    return results, fit.history, interrupted()
 
 
 class _Fit:
@@ -298,7 +297,8 @@ def _read(sums: Array, state: State, number: int, backend: Backend) -> np.ndarra
     if not host[0]:
         raise ValueError(
             f"Floating-point under-/overflow occurred at epoch #{number}. Scaling input data with "
-            "StandardScaler or MinMaxScaler might help."
+            "StandardScaler or MinMaxScaler might help, and so may a smaller eta0, or smaller "
+            "weights of samples or classes."
         )
     values: np.ndarray = host[1:].reshape(3, -1)
     return values

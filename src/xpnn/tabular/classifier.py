@@ -4,12 +4,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils import compute_sample_weight
 
 from xpnn.arrays.typing import Array
 from xpnn.estimators._checks import NONE, Checks, among, instance
 from xpnn.estimators._inputs import read_target
-from xpnn.estimators._labels import Labels
+from xpnn.estimators._labels import Labels, weigh_classes
 from xpnn.parts.losses import Loss, get_loss
 from xpnn.tables.columns import is_missing
 from xpnn.tabular.base import BaseTabular, as_shares
@@ -127,12 +126,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         self._n_out = len(labels.classes)
         codes = labels.encode(y)
         if self.class_weight is not None:
-            of_class = compute_sample_weight(self.class_weight, labels.names(codes))
-            if not (np.isfinite(of_class).all() and of_class.min() >= 0 and of_class.any()):
-                raise ValueError(
-                    f"class_weight must be at least 0 and not 0 for all, got {self.class_weight!r}."
-                )
-            weight = as_shares(of_class if weight is None else of_class * weight)
+            weight = as_shares(weigh_classes(self.class_weight, labels.names(codes), weight))
         return codes, weight, codes, self._loss()
 
     def _loss(self) -> Loss:

@@ -23,6 +23,11 @@ from xpnn.training.data import Dataset, predict_in_chunks
 from xpnn.training.loop import train
 from xpnn.training.state import DivergedError, TrainingConfig, TrainingState
 
+_CURE = (  # numbers and targets are scaled already, and the recipe is not the user's
+    "look for extreme values in the table, or pass dtype='float64', or for a regression "
+    "loss='huber'"
+)
+
 
 class Task(NamedTuple):
     """What is learned from, on the host."""
@@ -138,8 +143,9 @@ def fit_members(
             about["keeper"] = keeper
             end = train(network, start, data, config, consume=True, **about)
     except DivergedError as error:
+        error = DivergedError(error.epoch, error.learning_rate, error.state, _CURE)
         if error.state is None:  # nothing was learned: the estimator stays as it was
-            raise
+            raise error from None
         warn_user(f"{error} What was best before is kept.")
         end = error.state
     return _blended(network, task, plan.finish(end), folds, end)

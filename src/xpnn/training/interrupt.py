@@ -8,6 +8,17 @@ from contextlib import contextmanager
 from typing import Any
 
 
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C in a fit by L-BFGS or of a `Perceptron`; the estimator keeps the weights so far.
+
+    scikit-learn's raise a KeyboardInterrupt there, which ends a cross-validation too.
+    """
+
+    def __init__(self, advice: str = "") -> None:
+        text = f"Training interrupted by user; the estimator keeps the weights so far. {advice}"
+        super().__init__(text.strip())
+
+
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C into a flag that is looked at between two steps.

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from xpnn._warnings import warn_user
 from xpnn.arrays.compiling import compiled, remembered
 from xpnn.arrays.numeric import positive_sum
 from xpnn.arrays.typing import Array, Namespace
@@ -29,6 +28,11 @@ from xpnn.training.state import DivergedError, TrainingConfig, TrainingState
 from xpnn.training.tape import Tape
 from xpnn.training.windows import Windows
 from xpnn.training.work import Work
+
+_CURE = (
+    "scale the inputs (StandardScaler) and a regression's target, raise alpha, or take "
+    "solver='adam'"
+)
 
 
 def train_lbfgs(
@@ -63,7 +67,7 @@ def train_lbfgs(
     Returns
     -------
     state : TrainingState
-        The minimum found; the start, if nothing better was.
+        The minimum found; the start, if nothing better was; after Ctrl-C where it stood.
     result : scipy.optimize.OptimizeResult or None
         None where a callback or Ctrl-C stopped it.
 
@@ -100,9 +104,6 @@ def train_lbfgs(
             )
         if tape is not None:
             tape.end()
-        if interrupted():
-            advice = "" if keeper is None else keeper.advice
-            warn_user(f"Training interrupted by user. {advice}".strip())
         return run.finish(result), result
 
 
@@ -240,7 +241,7 @@ class _Run:
         s = self.state
         x = self.backend.to_numpy(s.theta) if result is None else result.x
         if not np.isfinite(self.first_loss) or not np.isfinite(x).all():
-            raise DivergedError(self.n_iterations, self.config.learning_rate, None)
+            raise DivergedError(self.n_iterations, None, None, _CURE)
         if result is not None:
             if not result.fun <= self.first_loss:  # a failed line search may end above
                 result.x, result.fun = self.start, self.first_loss

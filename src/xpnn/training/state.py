@@ -17,28 +17,45 @@ Weights = tuple[Array, Array, tuple[Array, ...]]
 """theta, buffers and the optimizer's moments."""
 
 
+_CURE = (
+    "scale the inputs (StandardScaler) and a regression's target, lower learning_rate_init, or "
+    "clip the gradient (clip_norm)"
+)
+
+
 class DivergedError(ValueError):
     """The loss or a weight became NaN or infinite.
 
     Attributes
     ----------
     epoch : int
-        The epoch, from 1, in which it happened.
+        The epoch, from 1, in which it happened; of L-BFGS the iteration.
+    learning_rate : float or None
+        None of L-BFGS.
+    cure : str
+        What may help.
     state : TrainingState or None
         Of the last good epoch, with moments to start from; None when there was none.
     """
 
-    def __init__(self, epoch: int, learning_rate: float, state: "TrainingState | None") -> None:
+    def __init__(
+        self,
+        epoch: int,
+        learning_rate: float | None,
+        state: "TrainingState | None",
+        cure: str = _CURE,
+    ) -> None:
+        lbfgs = learning_rate is None
+        when = f"iteration {epoch} of L-BFGS" if lbfgs else f"epoch {epoch}"
         super().__init__(
             "Solver produced non-finite parameter weights. The input data may contain large "
-            f"values and need to be preprocessed. It happened in epoch {epoch} at learning rate "
-            f"{learning_rate:g}: scale the inputs (StandardScaler), lower learning_rate_init, "
-            "or clip the gradient (clip_norm)."
+            f"values and need to be preprocessed. It happened in {when}"
+            f"{'' if lbfgs else f' at learning rate {learning_rate:g}'}: {cure}."
         )
-        self.epoch, self.learning_rate, self.state = epoch, learning_rate, state
+        self.epoch, self.learning_rate, self.state, self.cure = epoch, learning_rate, state, cure
 
     def __reduce__(self) -> Any:
-        return type(self), (self.epoch, self.learning_rate, self.state)
+        return type(self), (self.epoch, self.learning_rate, self.state, self.cure)
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,12 @@ class Torch(Library):
             return f"is being traced by torch.func (grad, vmap or jvp) and {TRACED}."
         if x.device.type == "meta":
             return f"is on torch's device 'meta' and {TRACED}."
+        if x.is_nested:
+            return "is a nested tensor, whose rows differ in length: pass a dense one."
         if x.layout is not torch.strided:
-            return f"has the layout {x.layout}, and xpnn takes dense tensors: pass X.to_dense()."
+            return f"has the layout {x.layout}, and xpnn takes dense tensors: pass its to_dense()."
+        if x.is_quantized:
+            return f"is quantized ({x.dtype}): pass its dequantize()."
         return ""
 
     def label_dtype(self, name: str) -> str:
