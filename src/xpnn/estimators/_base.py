@@ -5,10 +5,8 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils.validation import check_is_fitted
 
-from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, get_backend
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
@@ -269,9 +267,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         if not self.early_stopping or self.solver == "lbfgs":
             return rows, None
         if incremental:
-            raise ValueError(
-                "partial_fit does not support early_stopping=True without validation_data=(X, y)."
-            )
+            settings.refuse_to_split()
         stratify = None if rows.target is None else self._stratify(rows.target)
         return split_rows(rows, self.validation_fraction, stratify, self._state.seed)
 
@@ -393,10 +389,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         raw, truth, weight = rows.arrays
         with backend.device_context(), np.errstate(all="ignore"):
             found = float(self._device_score(raw, truth, weight, backend.xp))
-        if rows.n < self._fewest_scored:
-            warn_user(
-                "R^2 score is not well-defined with less than two samples.", UndefinedMetricWarning
-            )
+        settings.warn_of_few_rows(rows.n, self._fewest_scored)
         return found
 
     def __sklearn_tags__(self) -> Any:

@@ -46,9 +46,10 @@ def check_ranges(rows: Rows, dtype: str, *, classes: bool = False) -> None:
 
     `classes` says whether weights are those of samples and classes.
     """
+    if isinstance(rows.x, TrainingBlocks):
+        return  # they are checked when they are read
     check_range(rows.x, dtype)
-    if rows.target is not None:
-        check_range(rows.target, dtype, "y")
+    check_range(rows.target, dtype, "y")
     check_weight_range(rows.weight, dtype, "sample_weight" + " times class_weight" * classes)
 
 

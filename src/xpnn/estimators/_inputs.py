@@ -176,8 +176,6 @@ def check_range(x: Any, dtype: str, name: str = "X") -> None:
     """Raise a ValueError for a value that is infinite in `dtype`, the one that is computed in."""
     if dtype != "float32" or dtype_name(x.dtype) != "float64":
         return
-    if hasattr(x, "kinds"):  # blocks, which are checked when they are read
-        return
     data = x.data if is_sparse(x) else x
     backend = backend_of(data)
     with backend.device_context():

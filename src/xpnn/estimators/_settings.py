@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
 from sklearn.utils import check_random_state
 
 from xpnn._warnings import warn_user
@@ -161,6 +161,21 @@ def warn_of_max_iter(max_iter: int) -> None:
         "hasn't converged yet.",
         ConvergenceWarning,
     )
+
+
+def refuse_to_split() -> NoReturn:
+    """`partial_fit` splits no rows off: they would be others in each call."""
+    raise ValueError(
+        "partial_fit does not support early_stopping=True without validation_data=(X, y)."
+    )
+
+
+def warn_of_few_rows(n: int, fewest: int) -> None:
+    """Warn, in scikit-learn's words, of a score that so few rows do not have."""
+    if n < fewest:
+        warn_user(
+            "R^2 score is not well-defined with less than two samples.", UndefinedMetricWarning
+        )
 
 
 def warn_of_lbfgs(result: Any, max_iter: int) -> None:
