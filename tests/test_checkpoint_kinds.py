@@ -91,8 +91,9 @@ def test_ctrl_c_within_an_epoch_of_a_perceptron(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stop = contextlib.nullcontext(lambda: next(asked, True))
         patch.setattr(fit, "interruptible", lambda: stop)
-        with pytest.warns(UserWarning, match="Training interrupted by user. A checkpoint is in"):
-            cut = make().fit(x, y, checkpoint=tmp_path / "run")
+        cut = make()
+        with pytest.raises(KeyboardInterrupt, match=r"interrupted by user; .* A checkpoint is in"):
+            cut.fit(x, y, checkpoint=tmp_path / "run")
     assert 1 < cut.n_iter_ < 9
     again = make().fit(x, y, checkpoint=tmp_path / "run", resume=True)
     assert learned(again) == learned(whole)
