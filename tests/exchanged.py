@@ -1,8 +1,10 @@
 """What tests of exported models share: rows, all types of labels, networks, a table."""
 
+import warnings
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(1000, 4)).astype(np.float32)
@@ -30,7 +32,9 @@ SHAPES = {
 def network(cls: Any, y: Any, **options: Any) -> Any:
     """A network that was trained for a few epochs."""
     options = {"hidden_layer_sizes": (6, 5), "max_iter": 3, "random_state": 0} | options
-    return cls(**options).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return cls(**options).fit(X, y)
 
 
 def table_with_everything(n: int = 1200) -> tuple[Any, Any, np.ndarray]:

@@ -3,12 +3,10 @@
 import ctypes
 import shutil
 import subprocess
-import warnings
 
 import numpy as np
 import pytest
 from exchanged import CODES, LABELS, SHAPES, X, network, table_with_everything
-from sklearn.exceptions import ConvergenceWarning
 
 import xpnn
 from xpnn.activations import ACTIVATIONS
@@ -16,14 +14,6 @@ from xpnn.activations import ACTIVATIONS
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler, cc")
 STRICT = ["-std=c99", "-O0", "-Wall", "-Wextra", "-Wshadow", "-pedantic", "-Werror"]
 FLOAT, DOUBLE = np.float32, np.float64
-
-
-@pytest.fixture(autouse=True)
-def _unconverged():
-    """A few epochs are enough here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
 
 
 @pytest.fixture

@@ -1,25 +1,15 @@
 """ONNX models compute what the estimators do, by onnxruntime: every part, and tables inside."""
 
-import warnings
-
 import numpy as np
 import pytest
 from exchanged import CODES, LABELS, SHAPES, X, network, table_with_everything
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import NotFittedError
 
 import xpnn
 from xpnn.activations import ACTIVATIONS
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
-
-
-@pytest.fixture(autouse=True)
-def _unconverged():
-    """A few epochs are enough here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
 
 
 def run(proto, feeds):

@@ -41,7 +41,16 @@ if TYPE_CHECKING:
         load,
         to_device,
     )
-    from xpnn.exchange import from_sklearn, to_c, to_onnx, to_sklearn
+    from xpnn.exchange import (
+        from_keras,
+        from_sklearn,
+        from_torch,
+        to_c,
+        to_keras,
+        to_onnx,
+        to_sklearn,
+        to_torch,
+    )
 
 MODULES = (
     "activations",
@@ -86,7 +95,9 @@ __all__ = [
     "__version__",
     "backend_of",
     "devices",
+    "from_keras",
     "from_sklearn",
+    "from_torch",
     "get_activation",
     "get_backend",
     "get_initializer",
@@ -97,13 +108,18 @@ __all__ = [
     "save",
     "to_c",
     "to_device",
+    "to_keras",
     "to_numpy",
     "to_onnx",
     "to_sklearn",
+    "to_torch",
     "use_device",
 ]
 
-_EXCHANGE = ("from_sklearn", "to_c", "to_onnx", "to_sklearn")
+_EXCHANGE = frozenset((
+    *("from_keras", "from_sklearn", "from_torch"),
+    *("to_c", "to_keras", "to_onnx", "to_sklearn", "to_torch"),
+))  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

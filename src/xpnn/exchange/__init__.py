@@ -4,10 +4,14 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "from_keras": "keras",
     "from_sklearn": "scikit",
+    "from_torch": "pytorch",
     "to_c": "c99.export",
+    "to_keras": "keras",
     "to_onnx": "onnx.export",
     "to_sklearn": "scikit",
+    "to_torch": "pytorch",
 }
 
 __all__ = list(_HOMES)

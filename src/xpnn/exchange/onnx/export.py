@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnn._optional import needed
 from xpnn._version import __version__
 from xpnn.exchange.description import Description, describe
 from xpnn.files.atomic import write_atomic
@@ -60,12 +61,7 @@ def to_onnx(model: Any, path: str | os.PathLike[str] | None = None, X: Any = Non
     >>> [value.name for value in xpnn.to_onnx(model).graph.output]  # doctest: +SKIP
     ['variable']
     """
-    try:
-        import onnx  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            'Writing ONNX needs the package onnx; get it with: python -m pip install "xpnn[onnx]"'
-        ) from error
+    needed("onnx", "Writing ONNX", '"xpnn[onnx]"')
     from xpnn.exchange.onnx.graph import Graph
     from xpnn.exchange.onnx.layers import add_layers
     from xpnn.exchange.onnx.outputs import NAMES, add_output
