@@ -1,6 +1,7 @@
 """Training on blocks: the same bits for any source and any memory, on every library."""
 
 import types
+import warnings
 from itertools import chain
 
 import numpy as np
@@ -8,8 +9,8 @@ import pytest
 
 from xpnn import MLPClassifier, MLPRegressor
 from xpnn.backends import get_backend
+from xpnn.blocks.hashing import chosen
 from xpnn.data import Blocks
-from xpnn.estimators._blocks import held_out
 from xpnn.training.portions import Draw
 from xpnn.training.windows import Windows
 
@@ -190,11 +191,11 @@ def test_targets_of_every_kind(table, kind):
 
 def test_rows_held_out_depend_on_their_numbers_alone(table):
     X, y = table
-    counts = [held_out(a, a + 100_000, 0.2, 5).mean() for a in (0, 2**32 - 50_000)]
+    counts = [chosen(a, a + 100_000, 0.2, 5).mean() for a in (0, 2**32 - 50_000)]
     np.testing.assert_allclose(counts, 0.2, atol=0.005)
     about = {"early_stopping": True, "validation_fraction": 0.2, "shuffle": False}
     model = classifier(**about).fit(small(X, y))
-    hold = held_out(0, N, 0.2, model._state.seed)
+    hold = chosen(0, N, 0.2, model._state.seed)
     held = {"validation_data": (X[hold], y[hold])}
     expected = classifier(**about).fit(X[~hold], y[~hold], **held)
     assert weights(model) == weights(expected)
@@ -263,3 +264,39 @@ def test_mistakes_are_told_with_the_cure(table):
             wrong()
     with pytest.raises(FileNotFoundError, match="there is no file"):
         Blocks("nowhere.parquet")
+
+
+def test_statistics_are_those_of_all_rows_in_one_pass(table):
+    X = table[0].astype(np.float64) * [1, 1e3, 1e-3, 1, 1] + [0, 1e6, 0, 5, 0]
+    X[::7, 2], X[:, 4] = np.nan, np.nan
+    about = small(X).statistics(sample=N)
+    assert about.n_rows == N
+    assert about.missing.tolist() == np.isnan(X).sum(axis=0).tolist()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of the column that has nothing
+        expected = np.nanmean(X, 0), np.nanstd(X, 0), np.nanmin(X, 0), np.nanmax(X, 0)
+        median = np.nanquantile(X, [0.1, 0.5], axis=0)
+        for a, b in zip((about.mean, about.std, about.least, about.most), expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+        np.testing.assert_array_equal(about.quantile([0.1, 0.5]), median)
+    some = small(X, block_rows=50).statistics(sample=200).sample
+    assert 140 < len(some) < 260
+    np.testing.assert_array_equal(some, small(X).statistics(sample=200).sample)
+
+
+def test_features_are_changed_as_they_are_read(table):
+    X, y = table
+    about = small(X).statistics()
+    scaled = ((X - about.mean) / about.std).astype(np.float32)
+    blocks = small(X, y).map(lambda x: ((x - about.mean) / about.std).astype(np.float32))
+    assert weights(classifier().fit(blocks)) == weights(classifier().fit(small(scaled, y)))
+    both = blocks.map(lambda x: np.concatenate([x, x], axis=1))
+    assert both.n_features == 2 * FEATURES
+    np.testing.assert_array_equal(both.read(3, 9)[0][:, FEATURES:], scaled[3:9])
+    for wrong in (
+        lambda x: x[:1],
+        lambda x: x[:, :, None],
+        lambda x: x if len(x) == 2 else x[:, 1:],
+    ):
+        with pytest.raises(ValueError, match=r"the function of map\(\) made"):
+            blocks.map(wrong).read(0, 5)

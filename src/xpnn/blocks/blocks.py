@@ -1,12 +1,13 @@
 """`Blocks`: rows that need not fit in memory, wherever X is taken."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from xpnn.blocks.arrays import Slices
 from xpnn.blocks.opening import open_table
+from xpnn.blocks.statistics import Statistics, statistics_of
 from xpnn.blocks.table import column_number
 
 BLOCK_ROWS = 65_536
@@ -106,6 +107,7 @@ class Blocks:
             sample_weight, opened.weight, "sample_weight", [] if weight is None else [weight]
         )
         self._columns = self._features(columns)
+        self._function: Callable[[np.ndarray], Any] | None = None
         self.n_features = len(self._columns)
         names = table.names
         self.feature_names = None if names is None else tuple(names[c] for c in self._columns)
@@ -150,7 +152,7 @@ class Blocks:
     @property
     def direct(self) -> bool:
         """Whether reading costs no more than a copy, so that nothing needs to be kept."""
-        return bool(self._table.direct)
+        return bool(self._table.direct) and self._function is None
 
     @property
     def has_target(self) -> bool:
@@ -201,7 +203,65 @@ class Blocks:
         ndarray of shape (rows, n_features)
         """
         self._check(start, stop)
-        return self._table.numbers(start, stop, self._columns)
+        found = self._table.numbers(start, stop, self._columns)
+        return found if self._function is None else self._changed(found)
+
+    def _changed(self, found: np.ndarray) -> np.ndarray:
+        """What the function of `map` makes of some features."""
+        assert self._function is not None
+        changed = np.asarray(self._function(found))
+        if changed.shape != (len(found), self.n_features):
+            raise ValueError(
+                f"the function of map() made {changed.shape} of {found.shape}: it must give one "
+                f"row a row, and {self.n_features} features each time."
+            )
+        return changed
+
+    def map(self, function: Callable[[np.ndarray], Any]) -> "Blocks":
+        """The same rows, their features changed as they are read.
+
+        Parameters
+        ----------
+        function : callable
+            Takes features (rows, n_features) and gives an array of as many rows, each computed by
+            itself: a fitted transformer's ``transform``.
+
+        Returns
+        -------
+        Blocks
+            Without feature names where their number changes.
+
+        Examples
+        --------
+        >>> blocks = Blocks(np.array([[1.0, 5.0], [3.0, 9.0]]))
+        >>> about = blocks.statistics()
+        >>> blocks.map(lambda x: (x - about.mean) / about.std).read(0, 2)[0].tolist()
+        [[-1.0, -1.0], [1.0, 1.0]]
+        """
+        new = object.__new__(Blocks)
+        new.__dict__.update(self.__dict__)
+        before = self._function
+        new._function = function if before is None else lambda x: function(before(x))
+        some = np.asarray(function(self.read_features(0, min(2, self.n_rows))))
+        if some.ndim != 2 or len(some) != min(2, self.n_rows):
+            raise ValueError(f"the function of map() made {some.shape} of two rows, not two rows.")
+        if some.shape[1] != self.n_features:
+            new.n_features, new.feature_names = int(some.shape[1]), None
+        new.dtype = np.dtype(np.float32 if some.dtype in (np.float32, np.float16) else np.float64)
+        return new
+
+    def statistics(self, sample: int = 100_000, seed: int = 0) -> Statistics:
+        """Means, spreads, limits and quantiles of the features, in one pass.
+
+        Parameters
+        ----------
+        sample : int, default=100_000
+            About how many rows the quantiles are of.
+        seed : int, default=0
+            Which ones.
+        """
+        rows = ((start, self.read_features(start, stop)) for start, stop in self.bounds())
+        return statistics_of(rows, self.n_rows, self.n_features, sample, seed)
 
     def read_targets(self, start: int, stop: int) -> tuple[np.ndarray | None, Any]:
         """Targets and weights alone, without the features where the source can.

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from xpnn._warnings import warn_user
-from xpnn.arrays.random import SPLIT, host_generator, threefry_2x32
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
+from xpnn.blocks.hashing import chosen
 from xpnn.estimators._inputs import check_weight_range, read_weight
 from xpnn.estimators._labels import weigh_classes
 from xpnn.steps.rules import Batch
@@ -79,7 +79,7 @@ class TrainingBlocks:
             start, stop = self.bounds[number]
             found = Batch(*self._read(number, start, stop))
             if self.held is not None:
-                keep = ~held_out(start, stop, *self.held)
+                keep = ~chosen(start, stop, *self.held)
                 found = Batch(*(None if a is None else a[keep] for a in found))
         with np.errstate(all="ignore"):
             for a, b in zip(into, found, strict=True):
@@ -102,7 +102,7 @@ class TrainingBlocks:
             When fewer than two are held out, or none is left.
         """
         self.held = fraction, seed
-        counts = [int(held_out(a, b, fraction, seed).sum()) for a, b in self.bounds]
+        counts = [int(chosen(a, b, fraction, seed).sum()) for a, b in self.bounds]
         if sum(counts) < 2 or sum(counts) >= self.sizes.sum():
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of "
@@ -118,7 +118,7 @@ class TrainingBlocks:
         for number, (start, stop) in enumerate(self.bounds):
             rows, target, weight = self._read(number, start, stop)
             if self.held is not None:
-                hold = held_out(start, stop, *self.held)
+                hold = chosen(start, stop, *self.held)
                 rows, target = rows[hold], target[hold]
                 weight = None if weight is None else weight[hold]
             if x is None:
@@ -283,21 +283,6 @@ def check_finite(x: np.ndarray, rows: tuple[int, int]) -> None:
         what = "infinity or a value too large for dtype(" + repr(x.dtype.name) + ")"
         what = "NaN" if np.isnan(x).any() else what
     raise ValueError(f"Input X contains {what} in the rows {rows[0]} to {rows[1] - 1}.")
-
-
-def held_out(start: int, stop: int, fraction: float, seed: int) -> np.ndarray:
-    """Which rows are held out: a hash of the seed and the row's number says so.
-
-    Examples
-    --------
-    >>> bool((held_out(0, 100, 0.2, 7)[40:] == held_out(40, 100, 0.2, 7)).all())
-    True
-    """
-    key = host_generator(seed, SPLIT).integers(0, 1 << 32, size=2).tolist()
-    rows = np.arange(start, stop, dtype=np.uint64)
-    low, high = (rows & 0xFFFFFFFF).astype(np.uint32), (rows >> 32).astype(np.uint32)
-    words, _ = threefry_2x32((key[0], key[1]), low, high)
-    return np.asarray(words < np.uint32(min(fraction * 2**32, 2**32 - 1)))
 
 
 def room_for(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
