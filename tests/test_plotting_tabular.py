@@ -42,7 +42,7 @@ def test_intervals_show_what_lies_outside():
 
 def test_an_embedding_has_a_line_a_function():
     x = np.linspace(0, 1, 60)
-    model = TabularRegressor(epochs=2, random_state=0).fit({"size": x}, x)
+    model = TabularRegressor(embedding="periodic", epochs=2, random_state=0).fit({"size": x}, x)
     ax = plot_embedding(model, "size")
     assert len(ax.lines) == 3
     assert np.array_equal(ax.lines[2].get_ydata(), model.embedded("size")[1][:, 2])

@@ -189,7 +189,7 @@ def plot_embedding(
     >>> import numpy as np
     >>> from xpnn import TabularRegressor
     >>> x = np.linspace(0, 1, 50)
-    >>> model = TabularRegressor(epochs=2, random_state=0).fit({"size": x}, x)
+    >>> model = TabularRegressor(embedding="both", epochs=2, random_state=0).fit({"size": x}, x)
     >>> plot_embedding(model, "size").get_xlabel()
     'size'
     """

@@ -34,10 +34,9 @@ from xpnn.tables.encoding import Encoding, at_least_one, fit_encoding
 from xpnn.tables.frames import Frame, read_frame, with_distinct_names
 from xpnn.tabular.inspection import Inspection
 from xpnn.tabular.recipe import (
-    BINS,
     EMBEDDINGS,
-    MOST_EMBEDDED,
     Recipe,
+    embedded_by,
     make_network,
     make_recipe,
 )
@@ -190,15 +189,14 @@ class BaseTabular(Inspection, OnDevice):
                 f"n_samples={some.n_rows} with a weight above 0, but a {type(self).__name__} needs "
                 f"{_FEWEST_ROWS}, as each network leaves some out."
             )
-        most = MOST_EMBEDDED if self.embedding == "auto" else None
-        bins = 0 if self.embedding in (None, "periodic") else BINS
-        self.encoding_ = fit_encoding(some, bins, most)
+        numbers = embedded_by(self.embedding)
+        self.encoding_ = fit_encoding(some, numbers.bins, numbers.most_numbers)
         x = at_least_one(self.encoding_.transform(some))
         weight = None if weight is None else weight[known]
         classes = loss.name == "softmax_cross_entropy"
         self._task = task = Task(x, target[known], weight, strata[known], loss, classes)
         self._place(X, x)
-        self._choose(len(x), x.shape[1], loss, classes)
+        self._choose(len(x), x.shape[1], numbers.periodic, loss, classes)
         seed = draw_seed(self.random_state)
         if keeper is not None:
             data = {"X": task.x, "y": task.target, "sample_weight": task.weight}
@@ -228,16 +226,15 @@ class BaseTabular(Inspection, OnDevice):
         self._backend = self._source if self.device is None else get_backend(self.device)
         self._dtype = self._working_dtype(x, self._backend)
 
-    def _choose(self, n: int, n_in: int, loss: Any, classes: bool) -> None:
+    def _choose(self, n: int, n_in: int, periodic: bool, loss: Any, classes: bool) -> None:
         """The recipe and the network for so many rows and inputs."""
-        n_numbers = self.encoding_.n_numbers
-        waves = self.embedding in ("both", "periodic")
-        waves = waves or (self.embedding == "auto" and n_numbers <= MOST_EMBEDDED)
         sizes = None if self.hidden is None else tuple(hidden_sizes(self.hidden))
-        self.recipe_ = make_recipe(n, self.n_members, sizes, waves, classes)
+        self.recipe_ = make_recipe(n, self.n_members, sizes, periodic, classes)
         if self.epochs is not None:
             self.recipe_ = replace(self.recipe_, epochs=int(self.epochs))
-        self.network_ = make_network(self.recipe_, n_in, n_numbers, self._n_out, loss.link)
+        self.network_ = make_network(
+            self.recipe_, n_in, self.encoding_.n_numbers, self._n_out, loss.link
+        )
 
     def _complete(self, known: np.ndarray, x: np.ndarray) -> None:
         """Predictions of the rows that have no weight, among those out of fold."""

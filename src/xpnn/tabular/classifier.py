@@ -41,7 +41,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Neurons of each hidden layer; None goes by the number of rows.
     embedding : {"auto", "both", "periodic", "piecewise"} or None, default="auto"
         What numbers become before the first layer: waves of learned frequencies, pieces of a
-        line between quantiles, or both; "auto" is both for up to 40 columns, else None.
+        line between quantiles, or both; "auto" is "piecewise" for up to 40 columns, else None.
     class_weight : "balanced", dict or None, default=None
         Factors of the rows' weights by class.
     epochs : int, default=None

@@ -119,7 +119,8 @@ class Inspection:
         if not isinstance(layer, PeriodicEmbedding) or at >= layer.embedded:
             embedded = names[: getattr(layer, "embedded", 0)]
             raise ValueError(
-                f"{column!r} is not embedded: embedded are {', '.join(embedded) or 'none'}."
+                f"{column!r} has no periodic embedding: {', '.join(embedded) or 'no column'} has. "
+                "Numbers have one where embedding is 'both' or 'periodic'."
             )
         if not 0 <= member < self.network_.members:
             raise ValueError(

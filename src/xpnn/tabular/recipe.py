@@ -5,7 +5,7 @@ The constants are those of docs/tabular.md, where it is measured what each of th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,6 +40,31 @@ BINS = 8
 _INITIAL_BIAS = 0.5  # standard deviation
 
 
+class Embedded(NamedTuple):
+    """What numbers become before the first layer."""
+
+    bins: int  # of a piecewise linear embedding; 0 is none
+    periodic: bool
+    most_numbers: int | None  # columns of numbers up to which they are embedded
+
+
+def embedded_by(embedding: str | None) -> Embedded:
+    """What one of `EMBEDDINGS` means, or None.
+
+    Parameters
+    ----------
+    embedding : str or None
+
+    Examples
+    --------
+    >>> embedded_by("auto")
+    Embedded(bins=8, periodic=False, most_numbers=40)
+    """
+    bins = 0 if embedding in (None, "periodic") else BINS
+    periodic = embedding in ("both", "periodic")
+    return Embedded(bins, periodic, MOST_EMBEDDED if embedding == "auto" else None)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """The numbers of one training."""
@@ -72,7 +97,7 @@ def make_recipe(
     hidden : tuple of int or None
         Sizes of the hidden layers.
     embedding : bool
-        Whether numbers are embedded.
+        Whether numbers get a periodic embedding.
     classes : bool
         Whether classes are predicted.
     """
@@ -81,8 +106,6 @@ def make_recipe(
     if n_members is not None and n_members > 10 and n_members % 5 == 0 and n >= 5:
         folds, repeats = 5, n_members // 5
     width, batch = (64, 64) if n < 1024 else (96, 128) if n < 6000 else (128, 256)
-    if classes and n < 6000:
-        width *= 2
     steps = min(max(64 * n / batch, 1000), 6000)
     own = n - n // folds  # rows of a member
     batch = min(batch, own)

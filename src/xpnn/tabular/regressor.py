@@ -32,7 +32,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         Neurons of each hidden layer; None goes by the number of rows.
     embedding : {"auto", "both", "periodic", "piecewise"} or None, default="auto"
         What numbers become before the first layer: waves of learned frequencies, pieces of a
-        line between quantiles, or both; "auto" is both for up to 40 columns, else None.
+        line between quantiles, or both; "auto" is "piecewise" for up to 40 columns, else None.
     loss : {"squared_error", "absolute_error", "huber", "log_cosh"}, default="squared_error"
         Of the target in units of its standard deviation.
     epochs : int, default=None
