@@ -458,6 +458,19 @@ def test_a_valley_that_is_much_worse_is_the_last():
     assert [v.score for v in plan.valleys] == [1.0, 1.05, 1.2]
 
 
+def test_where_nothing_is_left_to_learn_training_ends():
+    for enough, last in ((0.1, 30), (0.0, 150)):
+        scores = iter([0.1, 0.05, 0.04, 0.03])
+        plan = Plan(150, lambda state: (next(scores), np.zeros((1, 1, 1))), enough=enough)
+        ended = [e for e in range(1, 151) if plan(EpochEnd(e, 150, {}, state=lambda: None))]
+        assert ended[0] == last
+    certain = {"a": np.repeat(["u", "v"], 200)}
+    model = TabularClassifier(random_state=0).fit(certain, np.repeat([0, 1], 200))
+    scores = [score for score, _ in model.valleys_.values()]
+    assert [s < 1e-4 for s in scores] == [False] * (len(scores) - 1) + [True]
+    assert len(model.history_["loss"]) < model.recipe_.epochs
+
+
 def test_a_limit_shortens_the_cycles():
     """Each epoch takes a second: at most as many as fit, ending in a valley."""
     _plan, last, seen = run_plan(150, 60.0)

@@ -13,6 +13,9 @@ from xpnn.training.callbacks import EpochEnd
 from xpnn.training.state import TrainingState
 
 _CYCLES = 4
+ENOUGH = 1e-4
+"""Log-loss out of fold below which nothing is left to learn of classes."""
+
 _WORSE = 1.1  # times the best score: a valley that ends training, as a later one would be no better
 
 
@@ -62,6 +65,8 @@ class Plan:
     clock : callable, default=time.monotonic
     move : callable, default=numpy.asarray
         Brings an array of a checkpoint to the device.
+    enough : float, default=0.0
+        A valley with a score below it ends training.
     """
 
     def __init__(
@@ -71,8 +76,10 @@ class Plan:
         limit: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         move: Callable[[np.ndarray], Array] = np.asarray,
+        enough: float = 0.0,
     ) -> None:
         self.look, self.limit, self.clock, self.move = look, limit, clock, move
+        self.enough = enough
         self.began = clock()
         self.ends = valley_epochs(epochs)
         self.done = 0  # epochs
@@ -96,7 +103,7 @@ class Plan:
             self._keep(end.epoch, end.state())
             self.from_epoch = self.ends.pop(0)
             scores = [v.score for v in self.valleys]
-            if scores and scores[-1] > _WORSE * min(scores):
+            if scores and not self.enough <= scores[-1] <= _WORSE * min(scores):
                 self.ends = []
         return not self.ends
 

@@ -16,7 +16,7 @@ from xpnn.parts.schedules import Schedule
 from xpnn.steps.threads import one_blas_thread
 from xpnn.tabular.blend import blend_weights
 from xpnn.tabular.folds import make_folds, member_rows
-from xpnn.tabular.plan import Plan, Valley
+from xpnn.tabular.plan import ENOUGH, Plan, Valley
 from xpnn.tabular.recipe import Recipe, groups_of, initial_parameters, make_optimizer
 from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import Dataset, predict_in_chunks
@@ -119,7 +119,8 @@ def fit_members(
         rows=rows,
     )
     held = Held(network, task, data, folds)
-    plan = Plan(recipe.epochs, held.look, time_limit, move=backend.asarray)
+    enough = ENOUGH if task.averages else 0.0
+    plan = Plan(recipe.epochs, held.look, time_limit, move=backend.asarray, enough=enough)
     plan.began -= spent
     config = TrainingConfig(
         loss=task.loss,
