@@ -234,7 +234,7 @@ class _Forward:
             mask = getattr(kept, "mask", None)
             error = g if mask is None else g * mask
             slope, delta = _through(layer, kept, error, xp)
-            deltas.insert(0, delta)
+            deltas.insert(0, delta + 0.0)  # what is dropped is 0, not -0
             factors.insert(0, Factors(self.inputs[i], slope, error))
             g, _ = layer.backward(self.parts[i], kept, g, xp, i > 0)
         return tuple(deltas), tuple(factors)

@@ -12,7 +12,7 @@ from xpnn._text import number, table
 from xpnn.arrays.backend import backend_of, get_backend, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.neurons.inputs import read_rows
-from xpnn.neurons.units import Neuron, layer_of
+from xpnn.neurons.units import Neuron, layer_of, weighted_sum
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,10 @@ class McCullochPitts:
         return Neuron(tuple(weights), 0.0 - self.threshold, "step")
 
     def __str__(self) -> str:
-        weight = "" if self.weight == 1 else f"{number(self.weight)} "
-        total = " + ".join(f"{weight}x{i + 1}" for i in self.excitatory) or "0"
+        total = " + ".join(f"x{i + 1}" for i in self.excitatory) or "0"
+        if self.weight != 1:
+            own = (self.weight * (i in self.excitatory) for i in range(self.n_inputs))
+            total = weighted_sum(tuple(own))
         silent = ", ".join(f"x{i + 1}" for i in self.inhibitory)
         text = f"fires if {total} >= {number(self.threshold)}"
         return f"{text} and none of {silent} is on" if silent else text

@@ -132,7 +132,7 @@ def network(
     most : int, default=8
         Units of a layer that are drawn; of a larger one the middle is left out.
     values : bool, default=True
-        Whether weights are written on the lines of a network with up to 20 of them.
+        Whether weights are written on the lines of a network with up to 12 of them.
     ax, path
         As in `neuron`.
 
@@ -157,10 +157,10 @@ def network(
     matrices = [_matrix(parts) for parts in by_layer(net, theta, np)] if theta is not None else None
     columns = _columns(net, model, row, most)
     height = max(len(c.units) for c in columns)
+    shown = matrices and values and sum(m.size for m in matrices) <= 12
     told = hasattr(model, "deltas")
-    scale = 0.95 if told else 0.62
+    scale = 0.95 if told or shown else 0.62
     ax = ax or new_axes((1.0 + 2.3 * scale * len(columns), scale * (height + 1.8)), path)
-    shown = matrices and values and sum(m.size for m in matrices) <= 20
     for i, (a, b) in enumerate(pairwise(columns)):
         _edges(ax, a, b, None if matrices is None else matrices[i], bool(shown))
     for column in columns:

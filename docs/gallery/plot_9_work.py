@@ -1,0 +1,87 @@
+"""
+9. From lesson to work
+======================
+
+Everything together on handwritten digits: split, scale, train, predict, look at the mistakes.
+First with what these lessons built, then in four lines with `MLPClassifier`.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import train_test_split
+
+import xpnn
+from xpnn import Dense, MLPClassifier, Network, plot
+from xpnn.neurons import gradient_descent
+
+DEVICE = "numpy"
+
+# %%
+# Split and scale
+# ---------------
+#
+# A quarter of the digits is set aside: what counts is how well the network does on digits that it
+# has not seen. The pixels are numbers from 0 to 16; divided by 16 they are from 0 to 1, about as
+# large as the weights.
+
+X, y = load_digits(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0, stratify=y)
+print(len(X_train), "digits to learn from,", len(X_test), "to be tested on")
+
+# %%
+# Train
+# -----
+#
+# 64 pixels, 32 ReLU neurons, 10 outputs, of which softmax makes probabilities. The loss is the
+# cross-entropy of classes, the optimizer Adam, and each step takes all rows.
+
+net = Network((Dense(64, 32, "relu"), Dense(32, 10)), link="softmax")
+weights, _ = net.init(seed=0)
+trace = gradient_descent(
+    net, weights, X_train, y_train, loss="cross_entropy", optimizer="adam", learning_rate=0.02,
+    steps=120, device=DEVICE,
+)  # fmt: skip
+ax = plot.learning_curve(trace)
+
+# %%
+# Predict, and look
+# -----------------
+
+probability = xpnn.to_numpy(trace.predict(X_test))
+predicted = probability.argmax(axis=1)
+accuracy = accuracy_score(y_test, predicted)
+print(f"{accuracy:.1%} right")
+ax = plot.confusion(y_test, predicted)
+
+# %%
+# The network was least sure of these, of those that it got wrong:
+
+wrong = np.flatnonzero(predicted != y_test)
+wrong = wrong[np.argsort(probability[wrong].max(axis=1))][:6]
+figure, axes = plt.subplots(1, 6, figsize=(10, 2.1), layout="constrained")
+for ax in axes:
+    ax.axis("off")
+for ax, i in zip(axes, wrong, strict=False):
+    ax.imshow(X_test[i].reshape(8, 8), cmap="gray_r")
+    ax.set_title(f"{y_test[i]}, taken for {predicted[i]}", fontsize=10)
+
+# %%
+# And what the first neurons look for: bright pixels excite, dark ones inhibit.
+
+ax = plot.weights(trace)
+
+# %%
+# The same at work
+# ----------------
+#
+# `MLPClassifier` does all of that, in batches, with dropout, and takes strings as labels,
+# sparse matrices, tables and arrays of any device.
+
+model = MLPClassifier(dropout=0.2, tol=1e-3, max_iter=300, random_state=0, device=DEVICE)
+model.fit(X_train, y_train)
+score = model.score(X_test, y_test)
+print(f"{score:.1%} right after {model.n_iter_} epochs")
+ax = plot.learning_curve(model)
+plt.show()
