@@ -292,6 +292,11 @@ def read_target(
         if is_sparse(y):
             y = y.toarray()
         if numeric and y.dtype.name not in _FLOATS:
+            if y.dtype.kind in "USMm":  # NumPy would count days, and read text
+                raise ValueError(
+                    f"could not convert string to float: y holds {y.ravel()[0].item()!r}, and a "
+                    "regression needs numbers; make them of it, as by y.astype(float)."
+                )
             y = y.astype(np.float64)
     if y.ndim not in (1, 2):
         raise ValueError(f"y should be a 1d or 2d array, got an array of shape {y.shape} instead.")

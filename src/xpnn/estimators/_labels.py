@@ -49,7 +49,13 @@ class Labels:
             return cls("binary" if len(found) <= 2 else "multiclass", found)
         check_classification_targets(y)
         if type_of_target(y).startswith("multilabel"):
-            return cls("multilabel", np.arange(y.shape[1]), sparse)
+            known = np.arange(y.shape[1])
+            if classes is not None and not np.array_equal(np.unique(to_numpy(classes)), known):
+                raise ValueError(
+                    f"classes={classes!r} are not those of y, whose {len(known)} columns of 0 and "
+                    "1 are a label each: leave classes out."
+                )
+            return cls("multilabel", known, sparse)
         found = unique_labels(y if classes is None else np.asarray(classes))
         return cls("binary" if len(found) <= 2 else "multiclass", found)
 
