@@ -460,8 +460,8 @@ def test_a_valley_that_is_much_worse_is_the_last():
 
 def test_where_nothing_is_left_to_learn_training_ends():
     for enough, last in ((0.1, 30), (0.0, 150)):
-        scores = iter([0.1, 0.05, 0.04, 0.03])
-        plan = Plan(150, lambda state: (next(scores), np.zeros((1, 1, 1))), enough=enough)
+        found = iter([(s, np.zeros((1, 1, 1))) for s in (0.1, 0.05, 0.04, 0.03)])
+        plan = Plan(150, lambda state, found=found: next(found), enough=enough)
         ended = [e for e in range(1, 151) if plan(EpochEnd(e, 150, {}, state=lambda: None))]
         assert ended[0] == last
     certain = {"a": np.repeat(["u", "v"], 200)}
@@ -726,7 +726,7 @@ def test_what_an_embedding_has_learned_can_be_seen():
     expected = np.cos(2 * np.pi * f * z[:, None] + c) @ v + b
     assert np.allclose(functions, expected)
     assert layer.kind == "periodic_embedding"
-    with pytest.raises(ValueError, match="'colour' has no periodic embedding: size, .* has. Num"):
+    with pytest.raises(ValueError, match=r"'colour' has no periodic embedding: size, .* has. Num"):
         regressor.embedded("colour")
     with pytest.raises(ValueError, match="expected a number from 0 to 4"):
         regressor.embedded("size", member=5)
