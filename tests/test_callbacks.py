@@ -190,8 +190,8 @@ def test_progress_in_a_notebook_is_a_widget(monkeypatch):
         def set_postfix(self, values, refresh):
             self.shown = values
 
-        def update(self):
-            self.n += 1
+        def update(self, n=1):
+            self.n += n
 
         def close(self):
             made.append(self.n)

@@ -25,7 +25,17 @@ FLOORS = (
     ("steps",),
     ("training",),
     ("blocks", "files", "tables"),
-    ("cli", "command", "estimators", "exchange", "neurons", "perceptron", "plotting", "tabular"),
+    (
+        "cli",
+        "command",
+        "estimators",
+        "exchange",
+        "neurons",
+        "perceptron",
+        "plotting",
+        "tabular",
+        "trackers",
+    ),
     ("__init__", *PUBLIC),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -12,7 +12,7 @@ from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
 from xpnn.estimators import _settings as settings
 from xpnn.estimators._blocks import all_targets, block_outputs, read_blocks
-from xpnn.estimators._callbacks import FitTasks, chosen_callbacks
+from xpnn.estimators._callbacks import FitTasks, chosen_callbacks, chosen_state
 from xpnn.estimators._checkpoint import begin, checkpoints
 from xpnn.estimators._checks import check_parameters
 from xpnn.estimators._coefs import count_layers
@@ -322,6 +322,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
             if error.state is not None:
                 self._adopt(error.state, before)
             raise
+        state = chosen_state(callbacks, state)
         self._adopt(state, before)
         if optimizer is None and state.outcome == "interrupted":
             raise TrainingInterrupted("" if keeper is None else keeper.advice)

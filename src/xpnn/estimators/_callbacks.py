@@ -17,7 +17,7 @@ def print_epoch(end: EpochEnd) -> None:
 
 
 def given_callbacks(est: Any) -> list[Callable[[EpochEnd], Any]]:
-    """The functions of the parameter `callbacks`."""
+    """The functions of the parameter `callbacks`, which are told whom they watch."""
     given = est.callbacks
     chosen = [] if given is None else [given] if callable(given) else list(given)
     for callback in chosen:
@@ -26,6 +26,8 @@ def given_callbacks(est: Any) -> list[Callable[[EpochEnd], Any]]:
                 f"callbacks holds {callback!r}, a callback of sklearn.callback: attach it with "
                 "estimator.set_callbacks(...) instead."
             )
+    for callback in chosen:
+        getattr(callback, "on_estimator", lambda _: None)(est)
     return chosen
 
 
@@ -33,6 +35,13 @@ def chosen_callbacks(est: Any) -> list[Callable[[EpochEnd], Any]]:
     """The functions that the parameters ask for."""
     given = given_callbacks(est)
     return [*given, print_epoch] if est.verbose else given
+
+
+def chosen_state(callbacks: list[Any], state: Any) -> Any:
+    """What training ends with, which a callback with a method `choose` may replace."""
+    for callback in callbacks:
+        state = getattr(callback, "choose", lambda same: same)(state)
+    return state
 
 
 class FitTasks:

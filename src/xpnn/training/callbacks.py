@@ -1,4 +1,9 @@
-"""What is called between epochs: plain functions, or objects with `on_begin` and `on_end` too."""
+"""What is called between epochs: plain functions, or objects with hooks.
+
+Hooks are methods that an object may have: `on_estimator(estimator)` before training, `on_begin`
+with the number of epochs, `on_end()` whatever happens, and for networks `choose(state)`, which
+returns the state that training ends with; `save_state` and `load_state` are for checkpoints.
+"""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
