@@ -15,29 +15,76 @@ import importlib.util
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
+from xpnn.activations import ACTIVATIONS
 from xpnn.backends import get_backend
 from xpnn.data import Dataset
-from xpnn.losses import get_loss
-from xpnn.network import multilayer_perceptron
-from xpnn.optimizers import Adam
+from xpnn.losses import LOSSES, get_loss
+from xpnn.model.normalization import KINDS
+from xpnn.network import Network, PeriodicEmbedding, Scale, multilayer_perceptron
+from xpnn.optimizers import OPTIMIZERS, Adam
 from xpnn.state import TrainingConfig, TrainingState
 from xpnn.tabular import recipe
 from xpnn.training import loop as training
 
 FILE = Path(__file__).with_name("budget.json")
 BATCH, SIZES = 32, (64, 48, 32, 10)
-# Two hidden layers, Adam and softmax cross-entropy, with: (dropout, L2 penalty).
-STEPS = {"dropout": (0.5, 0.0), "no dropout": (0.0, 0.0), "dropout and L2 penalty": (0.5, 1e-4)}
-# Five members with rows of their own, embedded numbers, a scale and dropout: the tabular model's.
+
+
+@dataclass(frozen=True)
+class Step:
+    """What differs from two hidden layers of ReLU, Adam and softmax cross-entropy."""
+
+    network: Mapping[str, Any] = field(default_factory=dict)  # of `multilayer_perceptron`
+    config: Mapping[str, Any] = field(default_factory=dict)
+    loss: str = "softmax_cross_entropy"
+    first: str = ""  # a layer before the dense ones
+    sizes: tuple[int, ...] = SIZES
+    weighted: bool = False
+
+
+# Five members with rows of their own, embedded numbers, a scale and dropout: the tabular model's,
+# and so what `xpnn train` does.
 TABULAR = "tabular"
-STEPS[TABULAR] = (0.1, 0.0)
+_DROPS = {"dropout": 0.5, "input_dropout": 0.1}
+_EVERYTHING = {"clip_norm": 1.0, "max_norm": 2.0, "l1": 1e-4, "l2": 1e-4}
+STEPS = {
+    "dropout": Step({"dropout": 0.5}),
+    "no dropout": Step(),
+    "dropout and L2 penalty": Step({"dropout": 0.5}, {"l2": 1e-4}),
+    TABULAR: Step(),
+    **{
+        f"activation {name}, dropout, input dropout": Step({"activation": name, **_DROPS})
+        for name, activation in ACTIVATIONS.items()
+        if activation.differentiable
+    },
+    **{f"loss {name}": Step(loss=name) for name in LOSSES},
+    **{f"loss {name}, weights": Step(loss=name, weighted=True) for name in LOSSES},
+    **{
+        f"optimizer {name}": Step(config={"optimizer": make(), "l2": 1e-4})
+        for name, make in OPTIMIZERS.items()
+    },
+    "input dropout": Step({"input_dropout": 0.1}),
+    "clip_norm": Step(config={"clip_norm": 1.0}),
+    "max_norm": Step(config={"max_norm": 2.0}),
+    "L1 penalty": Step(config={"l1": 1e-4}),
+    "every rule, weights": Step(_DROPS, _EVERYTHING, weighted=True),
+    **{f"{kind} normalization": Step({"normalization": kind, **_DROPS}) for kind in KINDS},
+    "embedding": Step(first="embedding"),
+    "scale": Step(first="scale"),
+    "members": Step({"members": 5, **_DROPS}),
+    "members, every rule, weights": Step({"members": 5, **_DROPS}, _EVERYTHING, weighted=True),
+    "six hidden layers, batch normalization, every rule": Step(
+        {"normalization": "batch", **_DROPS}, _EVERYTHING, sizes=(64, 48, 40, 32, 24, 20, 16, 10)
+    ),
+}
 STRICT, CUPY = "array_api_strict:device1", "cupy:0"
 COUNTERS = {
     "kernel launches": "launches",
@@ -81,18 +128,34 @@ def train(spec: str, step: str, steps: int) -> None:
     if step == TABULAR:
         train_tabular(spec, steps)
         return
-    dropout, l2 = STEPS[step]
+    made, n = STEPS[step], BATCH * steps
     backend, rng = get_backend(spec), np.random.default_rng(0)
-    network = multilayer_perceptron(SIZES, dropout=dropout)
+    network = network_of(made)
     config = TrainingConfig(
-        get_loss("softmax_cross_entropy"), Adam(), epochs=1, batch_size=BATCH, l2=l2
+        get_loss(made.loss),
+        **{"optimizer": Adam(), "epochs": 1, "batch_size": BATCH, **made.config},
     )
     theta, buffers = (backend.asarray(a, dtype="float32") for a in network.init(0))
-    x, y = rng.normal(size=(BATCH * steps, SIZES[0])), rng.integers(0, SIZES[-1], BATCH * steps)
+    x, y = rng.normal(size=(n, made.sizes[0])), rng.integers(0, 2, (n, made.sizes[-1]))
+    y = y.argmax(axis=1) if made.loss == "softmax_cross_entropy" else y.astype(np.float32)
+    weight = rng.uniform(0.5, 2.0, n) if made.weighted else None
     with backend.device_context():
         moments = config.optimizer.init(theta, backend.xp)
-    data = Dataset(x, y, None, backend, backend.xp.float32)
+    data = Dataset(x, y, weight, backend, backend.xp.float32)
     training.train(network, TrainingState(theta, buffers, moments, seed=0), data, config)
+
+
+def network_of(step: Step) -> Network:
+    """The network of a step, with a first layer of its own if it names one."""
+    sizes = step.sizes
+    first = {
+        "": (),
+        "scale": (Scale(sizes[0]),),
+        "embedding": (PeriodicEmbedding(sizes[0], passed=sizes[0] - 8),),
+    }[step.first]
+    wide = (first[0].n_out, *sizes[1:]) if first else sizes
+    network = multilayer_perceptron(wide, **step.network)
+    return replace(network, layers=(*first, *network.layers))
 
 
 def strict_calls(run: Callable[[], None]) -> Counter[str]:
@@ -166,6 +229,12 @@ def risen(found: dict[str, dict[str, int]], budget: dict[str, dict[str, int]]) -
     ]
 
 
+def written(budget: dict[str, dict[str, int]]) -> str:
+    """The file's text: a line a step."""
+    lines = [f"  {json.dumps(step)}: {json.dumps(numbers)}" for step, numbers in budget.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
 def main() -> int:
     """Print what was found beside the budget."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -184,7 +253,7 @@ def main() -> int:
     if arguments.write and not over:
         for step, numbers in found.items():
             budget[step] = {**budget.get(step, {}), **numbers}
-        FILE.write_text(json.dumps(budget, indent=2) + "\n")
+        FILE.write_text(written(budget))
     return 1 if over else 0
 
 

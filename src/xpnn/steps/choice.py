@@ -59,7 +59,8 @@ def _steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
             return kind(rules, lambda: InPlaceSteps(rules, NumpyOps(xp), *place))
         return InPlaceSteps(rules, NumpyOps(xp), *place)
     if is_cupy_namespace(xp):
-        from xpnn.steps.cupy import CupyOps, CupySteps
+        from xpnn.steps.cuda.steps import CupySteps
+        from xpnn.steps.cupy import CupyOps
 
         return CupySteps(rules, CupyOps(xp), *place)
     if is_torch_namespace(xp):

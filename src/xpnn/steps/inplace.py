@@ -6,7 +6,7 @@ its own here goes by its `forward` and `backward`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from array_api_compat import device
@@ -14,7 +14,7 @@ from array_api_compat import device
 from xpnn.arrays.backend import Backend
 from xpnn.arrays.typing import Array, DType
 from xpnn.model.dense import Dense
-from xpnn.model.layer import Drop, Layer, Pass
+from xpnn.model.layer import Drop, Layer, Pass, swapped
 from xpnn.parts.losses import built_in
 from xpnn.steps.operations import Ops, Update
 from xpnn.steps.reference import gather
@@ -40,12 +40,16 @@ class InPlaceSteps:
         self.factors = rules.factors(backend, dtype)
         self.xp, self.batches = backend.xp, dict[int, Batch]()
         self.theta: Array = None
-        single, layers = self.network.members == 1, self.network.layers
-        self.layers = [
-            _Plain(d, ops) if single and _is_plain(d) else _ByReference(d, ops) for d in layers
-        ]
+        self.layers = [self.layer(d, i) for i, d in enumerate(self.network.layers)]
         last = self.layers[-1]
-        self.linear_end = last if isinstance(last, _Plain) and last.linear else None
+        self.linear_end = last if isinstance(last, PlainLayer) and last.linear else None
+
+    def layer(self, layer: Layer, i: int) -> Any:
+        """The passes of a layer, of which `i` are before it."""
+        members = self.network.members
+        if is_plain(layer) and (members == 1 or self.ops.members):
+            return PlainLayer(cast(Dense, layer), self.ops, members)
+        return ReferenceLayer(layer, self.ops)
 
     def stride(self, batch: int) -> int:
         """One: Ctrl-C is looked for between two steps."""
@@ -147,11 +151,12 @@ class InPlaceSteps:
         return value
 
 
-class _Plain:
-    """A `Dense` layer without normalization."""
+class PlainLayer:
+    """A `Dense` layer without normalization, of one network or of members."""
 
-    def __init__(self, layer: Dense, ops: Ops) -> None:
+    def __init__(self, layer: Dense, ops: Ops, members: int = 1) -> None:
         self.layer, self.ops, self.activation = layer, ops, layer.activation
+        self.first = () if members == 1 else (members,)
         self.linear = layer.activation.name == "identity" and layer.dropout == 0
         self.spaces: dict[int, Array] = {}
         self.most: Array = None
@@ -159,22 +164,24 @@ class _Plain:
     def bind(self, p: Views, d: Views) -> None:
         """Take the views of the parameters and of their gradient."""
         self.w, self.b, self.dw, self.db = p["weight"], p.get("bias"), d["weight"], d.get("bias")
-        self.wt, self.spaces, self.most = self.w.T, {}, None
+        self.wt, self.spaces, self.most = swapped(self.w, self.ops.xp), {}, None
 
     def room(self, n: int) -> tuple[Array, Array]:
         """Workspaces of `n` rows: of outputs, and of the gradient of the inputs."""
         found = self.spaces.get(n)
         if found is None:
-            if self.most is None or self.most[0].shape[0] < n:
+            if self.most is None or self.first or self.most[0].shape[0] < n:
                 like, xp = {"dtype": self.w.dtype, "device": device(self.w)}, self.ops.xp
                 widths = self.layer.n_out, self.layer.n_in
-                self.most, self.spaces = [xp.empty((n, k), **like) for k in widths], {}
-            found = self.spaces[n] = tuple(a[:n, ...] for a in self.most)
+                self.most = [xp.empty((*self.first, n, k), **like) for k in widths]
+                self.spaces = self.spaces if self.first else {}
+            rows = ... if self.first else slice(n)
+            found = self.spaces[n] = tuple(a[rows] for a in self.most)
         return found
 
     def forward(self, x: Array, drop: Drop | None, state: Views) -> Array:
         """Outputs of some inputs."""
-        self.x, (z, _) = x, self.room(x.shape[0])
+        self.x, (z, _) = x, self.room(x.shape[-2])
         self.ops.product(x, self.w, z)
         self.drop, b = drop, self.b
         self.y, self.saved = self.ops.activate(z, b, self.activation, drop)
@@ -188,21 +195,21 @@ class _Plain:
 
     def loss(self, x: Array, y: Array, weight: Array | None, loss: Any) -> tuple[Array, Array]:
         """The loss of a linear last layer, and its gradient with respect to the products."""
-        self.x, (z, _) = x, self.room(x.shape[0])
+        self.x, (z, _) = x, self.room(x.shape[-2])
         self.ops.product(x, self.w, z)
         return self.ops.loss(z, self.b, y, weight, loss, self.db)
 
     def products(self, dz: Array, need_dx: bool) -> Array | None:
         """The weights' gradient, and the inputs' if it is needed."""
-        self.ops.product(self.x.T, dz, self.dw)
+        self.ops.product(swapped(self.x, self.ops.xp), dz, self.dw)
         if not need_dx:
             return None
-        dx = self.room(self.x.shape[0])[1]
+        dx = self.room(self.x.shape[-2])[1]
         self.ops.product(dz, self.wt, dx)
         return dx
 
 
-class _ByReference:
+class ReferenceLayer:
     """Any layer, by its own passes; only its gradients are written in place."""
 
     def __init__(self, layer: Layer, ops: Ops) -> None:
@@ -228,5 +235,6 @@ class _ByReference:
         return dx
 
 
-def _is_plain(layer: Any) -> bool:
+def is_plain(layer: Any) -> bool:
+    """Whether a layer is `Dense` without normalization."""
     return type(layer) is Dense and layer.normalization is None

@@ -8,7 +8,7 @@ fit, so that a subclass may keep workspaces.
 from typing import Any, NamedTuple
 
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.model.layer import Drop
+from xpnn.model.layer import Drop, rowwise
 from xpnn.steps.rules import Batch, Coefficients, Factors, Rules
 
 
@@ -30,6 +30,8 @@ class Ops:
     ----------
     xp : namespace
     """
+
+    members = False  # whether arrays may have one more axis, the first
 
     def __init__(self, xp: Namespace) -> None:
         self.xp = xp
@@ -60,7 +62,7 @@ class Ops:
             For `pull_back`.
         """
         xp = self.xp
-        z = z if b is None else z + b
+        z = z if b is None else z + rowwise(b)
         a = activation.value(z, xp)
         if drop is None:
             return a, (z, a, None)
@@ -86,7 +88,7 @@ class Ops:
         z, a, mask = saved
         dz = activation.backward(z, a, g if mask is None else g * mask, self.xp)
         if db is not None:
-            db[...] = self.xp.sum(dz, axis=0)
+            db[...] = self.xp.sum(dz, axis=-2)
         return dz
 
     def loss(

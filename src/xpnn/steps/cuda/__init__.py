@@ -1,0 +1,1 @@
+"""Training steps on CuPy: kernels in CUDA C++, one file for each part of a step."""
