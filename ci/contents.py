@@ -20,6 +20,7 @@ def faults(path: Path) -> list[str]:
         return [f"missing: {name}" for name in SOURCES - names] + [f"strange: {n}" for n in strange]
     names = set(zipfile.ZipFile(path).namelist())
     missing = {"xpnn/py.typed", "xpnn/cli/__init__.py", "xpnn/steps/rules.py"} - names
+    missing |= {"xpnn/steps/cuda/common.cuh"} - names
     libraries = {name for name in names if LIBRARY.fullmatch(name)}
     strange = [n for n in names - libraries if not n.startswith("xpnn") or not harmless(n)]
     found = [f"missing: {name}" for name in missing] + [f"strange: {name}" for name in strange]
@@ -31,8 +32,8 @@ def faults(path: Path) -> list[str]:
 
 
 def harmless(name: str) -> bool:
-    """Whether it is Python, a type marker, or what describes the distribution."""
-    return name.endswith((".py", "py.typed")) or ".dist-info/" in name
+    """Whether it is Python, a kernel's source, a type marker, or describes the distribution."""
+    return name.endswith((".py", ".cuh", "py.typed")) or ".dist-info/" in name
 
 
 def main() -> int:

@@ -26,7 +26,7 @@ from xpnn.estimators._inputs import (
 )
 from xpnn.estimators._labels import Labels
 from xpnn.parts import metrics
-from xpnn.perceptron.choice import Data, Rule, initial_state, place
+from xpnn.perceptron.choice import Data, Rule, initial_state, place, rows_at_once
 from xpnn.perceptron.fit import Fitted, Held, Plan, fit_problems
 from xpnn.perceptron.record import from_record, to_record
 from xpnn.training.checkpoint import Keeper
@@ -219,7 +219,7 @@ class BasePerceptron(OnDevice):
         held = None
         if not learned.all():
             at = np.flatnonzero(~learned)
-            held_x = move(x[at].toarray(), dtype=dtype) if sparse else take_rows(x, at)
+            held_x = x[at] if sparse else take_rows(x, at)
             held = Held(held_x, take_rows(data.y, at), take_rows(data.weight, at))
         plan = Plan(
             max_iter=epochs,
@@ -336,8 +336,9 @@ class BasePerceptron(OnDevice):
             data = Dataset(x, None, None, backend, coef.dtype)
             weights = xp.matrix_transpose(coef)
             parts = []
-            for first in range(0, data.n, _CHUNK):
-                size = min(_CHUNK, data.n - first)
+            most = rows_at_once(coef.shape[1], _CHUNK)
+            for first in range(0, data.n, most):
+                size = min(most, data.n - first)
                 if data.resident:
                     parts.append(data.arrays[0][first : first + size, :] @ weights)
                 else:

@@ -13,6 +13,7 @@ from xpnn.arrays.backend import backend_of
 from xpnn.arrays.numeric import at_least, at_most
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.perceptron.reference import Data, Rule, State, Stop, never
+from xpnn.training.data import CHUNK_ELEMENTS
 
 
 def epoch(
@@ -94,6 +95,11 @@ def _scores(x: Array, w: Array, b: Array, step: Array, xp: Namespace) -> Array:
     weights = xp.sum(w * w, axis=1) ** 0.5 + step * xp.max(length)
     size = length[:, None] * weights + (xp.abs(b) + step)
     return xp.where(xp.abs(score) > apart * size, score, xp.zeros_like(score))
+
+
+def rows_at_once(features: int, most: int) -> int:
+    """How many rows are made dense or scored at a time: fewer of wide ones."""
+    return max(1, min(most, CHUNK_ELEMENTS // max(features, 1)))
 
 
 def dense_rows(data: Data, rows: Array, like: Array, xp: Namespace) -> tuple[Array, Array]:

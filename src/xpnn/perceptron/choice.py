@@ -11,7 +11,7 @@ from array_api_compat import is_cupy_namespace
 from xpnn.arrays.backend import Backend, get_backend
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.perceptron import batches
-from xpnn.perceptron.batches import dense_rows
+from xpnn.perceptron.batches import dense_rows, rows_at_once
 from xpnn.perceptron.reference import Data, Rule, State, initial_state
 from xpnn.steps.compiled import library
 
@@ -24,6 +24,7 @@ __all__ = [
     "initial_state",
     "permutation",
     "place",
+    "rows_at_once",
     "select_epoch",
 ]
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.arrays.typing import Array, Namespace
+from xpnn.perceptron.batches import rows_at_once
 from xpnn.perceptron.reference import Data, Rule, State, Stop, never
 
 TILE = 32  # one row for each thread of a warp
@@ -167,10 +168,11 @@ def epoch(
         *(np.int32(v) for v in (rule.zero_is_positive, rule.average)),
     )
     t = state.t
-    for first in range(0, int(order.shape[0]), ROWS):
+    most = max(TILE, rows_at_once(d, ROWS) // TILE * TILE)  # in float64 too, and a copy
+    for first in range(0, int(order.shape[0]), most):
         if stop():
             break
-        rows = order[first : first + ROWS]
+        rows = order[first : first + most]
         m = int(rows.shape[0])
         tiles = xp.zeros((-(-m // TILE), TILE, d), dtype=w.dtype)
         tiles.reshape(-1, d)[:m] = xp.take(data.x, rows, axis=0)

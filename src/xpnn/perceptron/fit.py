@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from xpnn.arrays.backend import Backend
+from xpnn.arrays.backend import Backend, backend_of
 from xpnn.arrays.typing import Array
 from xpnn.perceptron.choice import (
     Data,
@@ -17,10 +17,12 @@ from xpnn.perceptron.choice import (
     State,
     dense_rows,
     permutation,
+    rows_at_once,
     select_epoch,
 )
 from xpnn.perceptron.restart import fit_record, of_problems, restore_fit
 from xpnn.training.checkpoint import Keeper, Record, listening
+from xpnn.training.data import is_sparse
 from xpnn.training.interrupt import any_of, interruptible
 
 _CHUNK = 8192  # rows scored at a time
@@ -316,18 +318,26 @@ def _held_score(state: State, data: Data, held: Held, xp: Any) -> Array:
     scikit-learn forgets the scale of the weight vector here, which matters with an L2 penalty;
     so does this, to stop in the same epoch.
     """
-    right = _right(held.x, held.y, state.coef, state.intercept, data.labels, xp)
-    return xp.sum(xp.astype(right, held.weight.dtype) * held.weight[:, None], axis=0) / xp.sum(
-        held.weight
-    )
+    where, found = (state.coef, state.intercept, data.labels, xp), []
+    n = int(held.x.shape[0])
+    size = rows_at_once(held.x.shape[1], _CHUNK) if is_sparse(held.x) else n
+    for first in range(0, n, size):  # rows of a sparse matrix become dense a few at a time
+        last = min(n, first + size)
+        x, y = held.x[first:last, ...], held.y[first:last, ...]
+        x = backend_of(state.coef).asarray(x.toarray()) if is_sparse(held.x) else x
+        found.append(_right(x, y, *where))
+    right = found[0] if len(found) == 1 else xp.concat(found)
+    weight = held.weight
+    return xp.sum(xp.astype(right, weight.dtype) * weight[:, None], axis=0) / xp.sum(weight)
 
 
 def _training_mistakes(state: State, data: Data, visit: Array, xp: Any) -> Array:
     """Weight of the training samples that each problem has wrong, (K,)."""
     coef, total = state.weights(xp), xp.zeros_like(state.intercept)
     n = int(visit.shape[0])
-    for first in range(0, n, _CHUNK):
-        x, at = dense_rows(data, visit[first : min(n, first + _CHUNK)], coef, xp)
+    size = rows_at_once(coef.shape[1], _CHUNK)
+    for first in range(0, n, size):
+        x, at = dense_rows(data, visit[first : min(n, first + size)], coef, xp)
         right = _right(x, xp.take(data.y, at), coef, state.intercept, data.labels, xp)
         weight = xp.take(data.weight, at)[:, None]
         total = total + xp.sum(xp.astype(~right, coef.dtype) * weight, axis=0)

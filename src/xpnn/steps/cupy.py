@@ -61,10 +61,10 @@ def activate_in_place(
     sizes = (z, y, b, members, n, units, ACTIVATION[name], *drop_arguments(drop))
     if name in ROWWISE:
         grid = (-(-members * n // _WARP[1]),)
-        kernel("layers", "activate_rows", z.dtype)(grid, _WARP, sizes)
+        kernel("softmax", "activate_rows", z.dtype)(grid, _WARP, sizes)
     elif z.size:
         grid = blocks(members * n * -(-units // 4))
-        kernel("layers", "activate", z.dtype)(grid, (THREADS,), sizes)
+        kernel("dense", "activate", z.dtype)(grid, (THREADS,), sizes)
     return y
 
 
@@ -128,7 +128,7 @@ class CupyOps(Ops):
         drops, scale = int(drop is not None), drop_arguments(drop)[1]
         if name in ROWWISE:
             in_rows = (g, y, saved, members * n, units, ACTIVATION[name], drops, scale)
-            launch = kernel("layers", "pull_back_rows", g.dtype)
+            launch = kernel("softmax", "pull_back_rows", g.dtype)
             launch((-(-members * n // _WARP[1]),), _WARP, in_rows)
             name, drops = "identity", 0
             if db is None:
@@ -136,7 +136,7 @@ class CupyOps(Ops):
         grid, partial, rows = self.columns(members, n, units, g.dtype)
         pointers = (g, y, saved, db, *partial)
         arguments = (*pointers, n, units, rows, ACTIVATION[name], drops, scale)
-        kernel("layers", "pull_back", g.dtype)(grid, (COLUMNS, LANES), arguments)
+        kernel("dense", "pull_back", g.dtype)(grid, (COLUMNS, LANES), arguments)
         return g
 
     def columns(
@@ -236,7 +236,7 @@ def rule_in_place(
     rule = (OPTIMIZER[optimizer.name], step, shrink, *map(float, numbers))
     grid, size = blocks(u.theta.size), u.theta.size
     arguments = (*pointers, size, *sizes, *rule)
-    kernel("updates", "update", u.theta.dtype)(grid, (THREADS,), arguments)
+    kernel("update", "update", u.theta.dtype)(grid, (THREADS,), arguments)
 
 
 def _steps(a: Array) -> tuple[int, int]:

@@ -30,12 +30,16 @@ OPTIMIZER = {name: i for i, name in enumerate(OPTIMIZERS)} | {
     "adamw": list(OPTIMIZERS).index("adam")
 }
 ROWWISE = ("softmax", "log_softmax")
+# What a file needs beside common.cuh. Small files: the first fit compiles what it uses.
+_BEFORE = {"dense": ("columns",), "scale": ("columns",)}
+_BEFORE |= {"measure": ("penalties",), "update": ("penalties",)}
 KEEP_Z = ("gelu", "silu", "mish", "softsign", *ROWWISE)  # whose way back needs more than outputs
 
 
 def _defines(dtype: str) -> str:
     numbers = {
         "REAL": {"float32": "float", "float64": "double"}[dtype],
+        "LOWEST": "(T)__int_as_float(0xff800000)",  # minus infinity, which NVRTC does not name
         "LARGEST_EXPONENT": largest_exponent(getattr(cupy, dtype), cupy),
         "LEAKY_SLOPE": parts.LEAKY_SLOPE,
         "SELU_SCALE": parts.SELU_SCALE,
@@ -61,7 +65,8 @@ def _defines(dtype: str) -> str:
 @cache
 def _module(file: str, dtype: str) -> Any:
     folder = Path(__file__).parent
-    sources = [(folder / f"{name}.cuh").read_text("utf-8") for name in ("common", file)]
+    names = ("common", *_BEFORE.get(file, ()), file)
+    sources = [(folder / f"{name}.cuh").read_text("utf-8") for name in names]
     return cupy.RawModule(code=_defines(dtype) + "".join(sources))
 
 

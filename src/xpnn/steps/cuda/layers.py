@@ -67,13 +67,13 @@ class NormalizedLayer(PlainLayer):
         self.inverse = cupy.empty(members * (n if kind == "layer" else units), dtype=u.dtype)
         pointers = (u, self.y, self.inverse, self.factor, self.b)
         if kind == "layer":
-            launch = kernel("normalization", "layer_norm", u.dtype)
+            launch = kernel("layer_norm", "layer_norm", u.dtype)
             sizes = (members, n, units)
             launch((-(-members * n // _WARP[1]),), _WARP, (*pointers, *sizes, *how))
         else:
             grid = (-(-units // COLUMNS), members)
             moving = (state["mean"], state["variance"])
-            launch = kernel("normalization", "batch_norm", u.dtype)
+            launch = kernel("batch_norm", "batch_norm", u.dtype)
             launch(grid, (COLUMNS, LANES), (*pointers, *moving, n, units, *how))
         return self.y
 
@@ -88,10 +88,10 @@ class NormalizedLayer(PlainLayer):
             rooms = self.rooms
             partial = rooms.partial(members * count * units * 2, g.dtype)
             arguments = (*pointers, partial, rooms.arrived(members), n, units, rows, *how)
-            kernel("normalization", "layer_norm_back", g.dtype)((count, members), _WARP, arguments)
+            kernel("layer_norm", "layer_norm_back", g.dtype)((count, members), _WARP, arguments)
         else:
             grid = (-(-units // COLUMNS), members)
-            launch = kernel("normalization", "batch_norm_back", g.dtype)
+            launch = kernel("batch_norm", "batch_norm_back", g.dtype)
             launch(grid, (COLUMNS, LANES), (*pointers, n, units, *how))
         return self.products(g, need_dx)
 
@@ -116,7 +116,7 @@ class ScaleLayer:
         self.y = cupy.empty(shape, dtype=x.dtype)
         arguments = (self.x, self.factor, self.y, self.members, n, units, self.own)
         grid = blocks(self.members * n * -(-units // 4))
-        launch = kernel("layers", "scale_forward", x.dtype)
+        launch = kernel("scale", "scale_forward", x.dtype)
         launch(grid, (THREADS,), (*arguments, *drop_arguments(drop)))
         return self.y
 
@@ -127,7 +127,7 @@ class ScaleLayer:
         grid, partial, rows = self.ops.columns(members, n, units, g.dtype)
         pointers = (g, self.y, self.x, self.factor, self.dfactor, *partial)
         arguments = (*pointers, n, units, rows, self.own, drops, scale)
-        kernel("layers", "scale_backward", g.dtype)(grid, (COLUMNS, LANES), arguments)
+        kernel("scale", "scale_backward", g.dtype)(grid, (COLUMNS, LANES), arguments)
         return g if need_dx else None
 
 

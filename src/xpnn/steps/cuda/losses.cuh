@@ -82,7 +82,7 @@ extern "C" __global__ void loss_rows(
         else if (name != SUM_SQUARED_ERROR)
             factor = (T)1 / (T)n;
         if (name == SQUARED_ERROR) factor /= (T)outputs;
-        T top = -INFINITY, norm = 0, sum = 0;
+        T top = LOWEST, norm = 0, sum = 0;
         for (long long j = lane; j < width; j += lanes) {
             const T o = bias ? z[at + j] + bias[member * outputs + j] : z[at + j];
             if (name == SOFTMAX_CROSS_ENTROPY) {

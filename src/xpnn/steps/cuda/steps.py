@@ -155,7 +155,7 @@ class CupySteps(InPlaceSteps):
         if self.limits is not None:
             table = self.limits
             grid = (-(-table.widest // COLUMNS), len(table.values))
-            launch = kernel("updates", "limit_columns", carry.theta.dtype)
+            launch = kernel("limit", "limit_columns", carry.theta.dtype)
             launch(grid, (COLUMNS, LANES), (carry.theta, table.ends, table.values))
 
     def _measure(self, carry: Carry, penalties: Any, sizes: Any) -> Array | None:
@@ -168,7 +168,7 @@ class CupySteps(InPlaceSteps):
         pointers = (theta, self.gradient, shares, sums, places, clip, carry.total)
         numbers = (*sizes, math.inf if limit is None else limit)
         arguments = (*pointers, partial, rooms.arrived(1), theta.size, *numbers)
-        kernel("updates", "measure", theta.dtype)((count, members), (THREADS,), arguments)
+        kernel("measure", "measure", theta.dtype)((count, members), (THREADS,), arguments)
         return clip
 
 
