@@ -106,7 +106,7 @@ def make_recipe(
     if n_members is not None and n_members > 10 and n_members % 5 == 0 and n >= 5:
         folds, repeats = 5, n_members // 5
     width, batch = (64, 64) if n < 1024 else (96, 128) if n < 6000 else (128, 256)
-    steps = min(max(64 * n / batch, 1000), 6000)
+    steps = min(max(42 * n / batch, 1000), 6000)
     own = n - n // folds  # rows of a member
     batch = min(batch, own)
     return Recipe(
