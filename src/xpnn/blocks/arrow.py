@@ -47,6 +47,10 @@ class ArrowTable:
         """Numbers, (stop - start, len(columns))."""
         return matrix(self.table.slice(start, stop - start).select(list(columns)))
 
+    def columns(self, start: int, stop: int, columns: Sequence[int]) -> Any:
+        """Columns of any kind, a pyarrow Table."""
+        return self.table.slice(start, stop - start).select(list(columns))
+
     def values(self, start: int, stop: int, column: int) -> np.ndarray:
         """One column's values of any kind, (stop - start,)."""
         return plain(self.table.slice(start, stop - start).column(column))
@@ -97,6 +101,10 @@ class ParquetTable:
     def numbers(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
         """Numbers, (stop - start, len(columns))."""
         return matrix(self._rows(start, stop, columns))
+
+    def columns(self, start: int, stop: int, columns: Sequence[int]) -> Any:
+        """Columns of any kind, a pyarrow Table."""
+        return self._rows(start, stop, columns)
 
     def values(self, start: int, stop: int, column: int) -> np.ndarray:
         """One column's values of any kind, (stop - start,)."""

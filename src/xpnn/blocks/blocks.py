@@ -287,6 +287,22 @@ class Blocks:
             w = self._w.read(start, stop)
         return y, w
 
+    def table(self, start: int, stop: int) -> Any:
+        """The features as columns of any kind, words among them.
+
+        Parameters
+        ----------
+        start, stop : int
+
+        Returns
+        -------
+        ndarray, pyarrow.Table, or dict of str to ndarray
+        """
+        self._check(start, stop)
+        if self._function is not None:
+            return self.read_features(start, stop)
+        return self._table.columns(start, stop, self._columns)
+
     def _check(self, start: int, stop: int) -> None:
         if not 0 <= start <= stop <= self.n_rows:
             raise ValueError(f"there are the rows 0 to {self.n_rows}, not {start} to {stop}.")

@@ -64,6 +64,21 @@ class SpilledTable:
         found = self.of_numbers.read(start, stop)
         return found if places == list(range(found.shape[1])) else found[:, places]
 
+    def columns(self, start: int, stop: int, columns: Sequence[int]) -> dict[str, np.ndarray]:
+        """Columns of any kind; a missing word is None."""
+        found, kinds = dict[str, np.ndarray](), (self.of_numbers, self.of_words)
+        numbers, codes = (None if k is None else k.read(start, stop) for k in kinds)
+        for c in columns:
+            words, name = self.words[c], self.names[c] if self.names else f"x{c}"
+            if words is None:
+                assert numbers is not None
+                found[name] = numbers[:, self.place[c]]
+            else:
+                assert codes is not None
+                named = np.asarray([*words.tolist(), None], dtype=object)
+                found[name] = named[codes[:, self.place[c]]]
+        return found
+
     def values(self, start: int, stop: int, column: int) -> np.ndarray:
         """One column's values of any kind, (stop - start,)."""
         words = self.words[column]
@@ -184,8 +199,11 @@ def _write(batches: Iterable[Any], place: Path, about: Any, dtype: Any) -> None:
 
 def _coded(column: Any, known: dict[str, int]) -> np.ndarray:
     """The numbers of a column's words, in the order in which they were seen; -1 for none."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
+    if not pa.types.is_dictionary(column.type):
+        column = column.cast(pa.large_string())  # times, too
     coded = column.combine_chunks().dictionary_encode()
     coded = coded.combine_chunks() if hasattr(coded, "combine_chunks") else coded
     found = [known.setdefault(w, len(known)) for w in plain(coded.dictionary).tolist()]

@@ -45,6 +45,9 @@ class Table(Protocol):
         """One column's values of any kind, (stop - start,)."""
         ...
 
+    def columns(self, start: int, stop: int, columns: Sequence[int]) -> Any:
+        """Columns of any kind: an array, a pyarrow Table, or a dict of names to arrays."""
+
 
 class ArrayTable:
     """The columns of a two-dimensional array.
@@ -85,6 +88,10 @@ class ArrayTable:
         if list(columns) == list(range(first, first + count)):
             return found[:, first : first + count]
         return found[:, np.asarray(columns)]
+
+    def columns(self, start: int, stop: int, columns: Sequence[int]) -> Any:
+        """The same as numbers."""
+        return self.numbers(start, stop, columns)
 
     def values(self, start: int, stop: int, column: int) -> np.ndarray:
         """One column, (stop - start,)."""

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from xpnn.arrays.backend import Backend, backend_of, get_backend, to_numpy
 from xpnn.arrays.typing import Array
+from xpnn.blocks import Blocks
 from xpnn.estimators._callbacks import given_callbacks
 from xpnn.estimators._checkpoint import about, checkpoints
 from xpnn.estimators._checks import (
@@ -30,8 +31,9 @@ from xpnn.estimators._device import OnDevice
 from xpnn.estimators._inputs import NUMPY, is_foreign, read_weight, readable
 from xpnn.estimators._settings import draw_seed, hidden_sizes
 from xpnn.model.network import Network
-from xpnn.tables.encoding import Encoding, at_least_one, fit_encoding
+from xpnn.tables.encoding import Encoding
 from xpnn.tables.frames import Frame, read_frame, with_distinct_names
+from xpnn.tabular.blocks import BlockFrame, inputs_of, learned, with_targets
 from xpnn.tabular.inspection import Inspection
 from xpnn.tabular.recipe import (
     EMBEDDINGS,
@@ -136,7 +138,7 @@ class BaseTabular(Inspection, OnDevice):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         checkpoint: Any = None,
@@ -149,7 +151,8 @@ class BaseTabular(Inspection, OnDevice):
         X : table of shape (n_samples, n_features)
             A pandas, polars or pyarrow table, a mapping of names to columns, a NumPy array, or
             an array of any supported library on any device. Numbers, booleans, words and times,
-            with missing values.
+            with missing values. `xpnn.data.Blocks` need not fit in memory: their columns are
+            learned from 200,000 rows, and their inputs written to a temporary file.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
         checkpoint : path-like or xpnn.Checkpoint, default=None
@@ -179,6 +182,7 @@ class BaseTabular(Inspection, OnDevice):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, keeper: Keeper | None = None) -> None:
         began = time.perf_counter()
+        y, sample_weight = with_targets(X, y, sample_weight)
         frame = self._read_frame(X, first=True)
         weight = read_weight(sample_weight, np.empty((frame.n_rows, 0)))
         target, weight, strata, loss = self._read_task(y, frame.n_rows, as_shares(weight))
@@ -190,8 +194,8 @@ class BaseTabular(Inspection, OnDevice):
                 f"{_FEWEST_ROWS}, as each network leaves some out."
             )
         numbers = embedded_by(self.embedding)
-        self.encoding_ = fit_encoding(some, numbers.bins, numbers.most_numbers)
-        x = at_least_one(self.encoding_.transform(some))
+        self.encoding_ = learned(some, numbers.bins, numbers.most_numbers)
+        x = inputs_of(self.encoding_, some)
         weight = None if weight is None else weight[known]
         classes = loss.name == "softmax_cross_entropy"
         self._task = task = Task(x, target[known], weight, strata[known], loss, classes)
@@ -217,7 +221,7 @@ class BaseTabular(Inspection, OnDevice):
         )
         self._adopt(fitted, task)
         if not known.all():  # no member has seen these
-            self._complete(known, at_least_one(self.encoding_.transform(frame.of_rows(~known))))
+            self._complete(known, inputs_of(self.encoding_, frame.of_rows(~known)))
         self.fit_time_ = time.perf_counter() - began
 
     def _place(self, X: Any, x: np.ndarray) -> None:
@@ -268,6 +272,10 @@ class BaseTabular(Inspection, OnDevice):
 
     def _mean_prediction(self, X: Any) -> tuple[np.ndarray, Backend]:
         """The members' mean prediction, as trained, on the host; and where X is."""
+        if isinstance(X, Blocks):
+            check_is_fitted(self)
+            parts = (self._mean_prediction(f)[0] for _, f in BlockFrame(self, X).frames())
+            return np.concatenate(list(parts)), NUMPY
         x, source = self._read_inputs(X)
         return self._predict_inputs(x), source
 
@@ -275,7 +283,7 @@ class BaseTabular(Inspection, OnDevice):
         """The network's inputs of a table, on the host; and where X is."""
         check_is_fitted(self)
         source = backend_of(X) if is_foreign(X) else NUMPY
-        return at_least_one(self.encoding_.transform(self._read_frame(X))), source
+        return inputs_of(self.encoding_, self._read_frame(X)), source
 
     def _by_member(self, values: np.ndarray) -> list[np.ndarray]:
         """Of each member, the values of the rows that it has not seen; (repeats, n, ...)."""
@@ -294,8 +302,10 @@ class BaseTabular(Inspection, OnDevice):
         mean: np.ndarray = np.sum(found, axis=0)
         return mean
 
-    def _read_frame(self, X: Any, first: bool = False) -> Frame:
+    def _read_frame(self, X: Any, first: bool = False) -> Any:
         """A table with the columns of fit, whose names and number are set at first."""
+        if isinstance(X, Blocks):
+            return BlockFrame(self, X, first)
         X = with_distinct_names(X)
         frame = read_frame(readable(X, "X"))
         named = isinstance(X, Mapping | Frame)

@@ -29,6 +29,9 @@ _CURE = (  # numbers and targets are scaled already, and the recipe is not the u
 )
 
 
+_ROWS = 1 << 18  # of a look at the rows that a member has not seen
+
+
 class Task(NamedTuple):
     """What is learned from, on the host."""
 
@@ -213,10 +216,11 @@ def held_outputs(
         for m in range(network.members):
             repeat, fold = divmod(m, network.members // len(folds))
             at = np.flatnonzero(folds[repeat] == fold)
-            some = x[at] if isinstance(x, np.ndarray) else _taken(x, at, backend)
             weights, state = (a[m, ...] for a in each)
-            out = predict_in_chunks(one, weights, state, some, backend, "forward")
-            found[repeat, at] = backend.to_numpy(out)
+            for rows in np.array_split(at, -(-len(at) // _ROWS) or 1):  # x may be a mapped file
+                some = x[rows] if isinstance(x, np.ndarray) else _taken(x, rows, backend)
+                out = predict_in_chunks(one, weights, state, some, backend, "forward")
+                found[repeat, rows] = backend.to_numpy(out)
     return found
 
 

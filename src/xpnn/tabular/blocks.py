@@ -1,0 +1,94 @@
+"""`Blocks` as a tabular model takes them: learned from a sample, encoded into a mapped file."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from xpnn.arrays.random import PERTURB
+from xpnn.blocks import Blocks
+from xpnn.blocks.hashing import chosen
+from xpnn.estimators._blocks import all_targets, room_for
+from xpnn.tables.encoding import Encoding, at_least_one, fit_encoding
+from xpnn.tables.frames import Frame
+
+SAMPLE = 200_000
+"""Rows that tell how columns become inputs: quantiles, words, how times are written."""
+
+
+class BlockFrame:
+    """What `Frame` is to a table in memory: a table whose rows are read block by block.
+
+    Parameters
+    ----------
+    est : BaseTabular
+        With the columns of fit, or to be given them by `first`.
+    blocks : Blocks
+    first : bool, default=False
+    known : ndarray of bool, shape (n_rows,), default=None
+        The rows that count.
+    """
+
+    def __init__(
+        self, est: Any, blocks: Blocks, first: bool = False, known: np.ndarray | None = None
+    ) -> None:
+        self.est, self.blocks, self.known = est, blocks, known
+        if first:
+            start, stop = next(blocks.bounds(), (0, 0))
+            est._read_frame(blocks.table(start, stop), first=True)
+        self.n_rows = blocks.n_rows if known is None else int(known.sum())
+
+    def of_rows(self, rows: np.ndarray) -> "BlockFrame":
+        """Some rows of all, by a mask."""
+        return BlockFrame(self.est, self.blocks, known=None if rows.all() else rows)
+
+    def frames(self) -> Iterator[tuple[int, Frame]]:
+        """Each block's first row, and its rows that count."""
+        for start, stop in self.blocks.bounds():
+            frame = self.est._read_frame(self.blocks.table(start, stop))
+            yield start, frame if self.known is None else frame.of_rows(self.known[start:stop])
+
+    def sample(self, size: int = SAMPLE) -> Frame:
+        """About so many rows, chosen by a hash of their numbers; all where there are no more."""
+        fraction, found = min(1.0, size / max(self.n_rows, 1)), list[Frame]()
+        for start, frame in self.frames():
+            rows = np.ones(frame.n_rows, dtype=bool)
+            if fraction < 1.0:
+                rows = chosen(start, start + frame.n_rows, fraction, 0, PERTURB)
+            found.append(frame.of_rows(rows))
+        names = found[0].columns
+        columns = {name: np.concatenate([f.columns[name] for f in found]) for name in names}
+        return Frame(columns, frozenset().union(*(f.categories for f in found)))
+
+    def transformed(self, encoding: Encoding) -> np.ndarray:
+        """A network's inputs; many of them lie in a file that goes with the array."""
+        found, at = np.empty((0, 0), np.float32), 0
+        for _, frame in self.frames():
+            rows = at_least_one(encoding.transform(frame)) if frame.n_rows else None
+            if rows is None:
+                continue
+            if not found.size:
+                found = room_for((self.n_rows, rows.shape[1]), rows.dtype)
+            found[at : at + len(rows)] = rows
+            at += len(rows)
+        return found
+
+
+def learned(frame: Frame | BlockFrame, bins: int, most_numbers: int | None) -> Encoding:
+    """How the columns of a table become inputs, see `fit_encoding`."""
+    some = frame.sample() if isinstance(frame, BlockFrame) else frame
+    return fit_encoding(some, bins, most_numbers)
+
+
+def inputs_of(encoding: Encoding, frame: Frame | BlockFrame) -> np.ndarray:
+    """A network's inputs of a table."""
+    if isinstance(frame, BlockFrame):
+        return frame.transformed(encoding)
+    return at_least_one(encoding.transform(frame))
+
+
+def with_targets(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+    """Targets and weights, which may lie inside blocks."""
+    if not isinstance(X, Blocks):
+        return y, sample_weight
+    return all_targets(X.with_targets(y, sample_weight))
