@@ -312,6 +312,29 @@ class Blocks:
         for start in range(0, self.n_rows, self.block_rows):
             yield start, min(start + self.block_rows, self.n_rows)
 
+    def select(self, columns: Sequence[Any], target: Any = None) -> "Blocks":
+        """The same rows with other features, and another target.
+
+        Parameters
+        ----------
+        columns : list of str or int
+        target : str or int, default=None
+        """
+        new = object.__new__(Blocks)
+        new.__dict__.update(self.__dict__)
+        table = self._table
+        new._targets = [] if target is None else [column_number(table, target)]
+        new._y, new._vector, new._function = None, True, None
+        new._columns = new._features(columns)
+        new.n_features, names = len(new._columns), table.names
+        new.feature_names = None if names is None else tuple(names[c] for c in new._columns)
+        new.target_name = target if isinstance(target, str) else None
+        return new
+
+    def without_targets(self) -> "Blocks":
+        """The features alone, for targets beside them."""
+        return self.select(self._columns)
+
     def with_targets(self, y: Any, sample_weight: Any = None) -> "Blocks":
         """The same rows with targets, or weights, beside them.
 

@@ -25,9 +25,11 @@ Header = Annotated[
 Source = Annotated[
     str,
     typer.Argument(
-        help="digits, iris, wine, breast_cancer, diabetes; a file of text, Parquet or Excel; -."
+        help="digits, iris, wine, breast_cancer, diabetes; a file of text, Parquet or Excel; -; "
+        "to train, also a folder or several files, which need not fit in memory."
     ),
 ]
+More = Annotated[list[str] | None, typer.Argument(help="More files of the same table.")]
 Target = Annotated[
     str | None,
     typer.Option(help="Column to predict; default: target, label, class or y, else the last one."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from xpnn.cli import options as opt
+from xpnn.cli.blocks import Job, block_job, refuse
 from xpnn.cli.errors import one_line_errors
 from xpnn.cli.options import UsageError
 from xpnn.cli.reading import read_as_asked
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 def train(
     source: opt.Source,
+    more: opt.More = None,
     target: opt.Targets = None,
     task: opt.Task = None,
     drop: opt.Drop = None,
@@ -56,6 +58,7 @@ def train(
         from xpnn.arrays.backend import get_backend
         from xpnn.command import show
         from xpnn.command import train as run
+        from xpnn.command.blocks import several_files
         from xpnn.tables.problem import make_problem
         from xpnn.training.callbacks import ProgressBar
 
@@ -69,28 +72,35 @@ def train(
         backend = get_backend(device)
         params["device"] = backend.name
         how = (sep, encoding, decimal, thousands, na, header)
-        table = read_as_asked(source, how, quiet=quiet)
-        problem = make_problem(table, target, task, drop or [])
-        params |= _of_task(problem, loss, quantiles, class_weight)
-        rows, other = _split(table, problem, test_size, test, group, time, how)
-        lines = [f"device  {backend.name}, {dtype}", *about(source, table.n_rows, problem)]
-        folder = out or run.folder_for(table.name, source)
+        paths = several_files(source, more or [])
+        if paths:
+            elsewhere: dict[str, Any] = {"test": test, "group": group, "time": time, "refit": refit}
+            one_file: dict[str, Any] = {
+                "sep": sep,
+                "encoding": encoding,
+                "decimal": decimal,
+                "na": na,
+            }
+            one_file |= {"thousands": thousands, "header": header}
+            refuse(paths[0], elsewhere | one_file)
+            job = block_job(paths, target, task, drop or [], test_size, seed, quiet=quiet)
+        else:
+            table = read_as_asked(source, how, quiet=quiet)
+            problem = make_problem(table, target, task, drop or [])
+            job = _table_job(source, table, problem, (test_size, test, group, time), how, refit)
+        params |= _of_task(job.task, job.several, loss, quantiles, class_weight)
+        folder = out or run.folder_for(job.name, source)
         folder.mkdir(parents=True, exist_ok=True)
         if not quiet:
+            lines = [f"device  {backend.name}, {dtype}", *job.lines]
             params["callbacks"] = [_Header(lines), ProgressBar()]
-        how_to: dict[str, Any] = {
-            "other": other,
-            "refit": refit,
-            "checkpoint": keep,
-            "resume": resume,
-        }
-        estimator, report = run.train_on(problem, params, *rows, **how_to)
+        estimator, report = job.run(params, checkpoint=keep, resume=resume)
         say(f"\n{show.result(report)}\n")
         known = {k: v for k, v in given.items() if isinstance(v, str | int | float | list)}
         options = {**known, "device": backend.name, "path": run.place_of(source)}
-        run.write_results(folder, estimator, report, problem.notices, options)
+        run.write_results(folder, estimator, report, job.notes, options)
         say(f"wrote   {folder / run.MODEL}\nwrote   {folder / run.HISTORY}")
-        say(_draw(folder / run.PICTURE, estimator, table.name))
+        say(_draw(folder / run.PICTURE, estimator, job.name))
         if estimator.outcome_ == "interrupted":
             raise typer.Exit(130)  # a shell's exit status after Ctrl-C
 
@@ -107,14 +117,36 @@ def _checkpoint(folder: Path | None, every: str, resume: bool) -> "Checkpoint | 
         raise UsageError(f"--every: {error}") from error
 
 
+def _table_job(
+    source: str,
+    table: "Table",
+    problem: "Problem",
+    test: tuple[float, str | None, str | None, str | None],
+    how: tuple[Any, ...],
+    refit: bool,
+) -> Job:
+    """What is to be done with a table in memory."""
+    from xpnn.command.train import train_on
+
+    rows, other = _split(table, problem, *test, how)
+    return Job(
+        task=problem.target.task,
+        several=bool(problem.targets),
+        name=table.name,
+        lines=list(about(source, table.n_rows, problem)),
+        notes=list(problem.notices),
+        run=lambda params, **to: train_on(problem, params, *rows, other=other, refit=refit, **to),
+    )
+
+
 def _of_task(
-    problem: "Problem", loss: str | None, quantiles: str | None, class_weight: str
+    task: str, several: bool, loss: str | None, quantiles: str | None, class_weight: str
 ) -> dict[str, Any]:
     """Those of one task; for the other they are told."""
     from xpnn.tabular.regressor import LOSSES
 
     opt.one_of("--class-weight", class_weight, opt.CLASS_WEIGHTS)
-    if problem.target.task == "classification":
+    if task == "classification":
         for name, given in (("loss", loss), ("quantiles", quantiles)):
             if given is not None:
                 told = f"--{name} {given} is for a regression"
@@ -124,7 +156,7 @@ def _of_task(
         raise UsageError("--class-weight is for classes; the target holds numbers.")
     if quantiles is None:
         return {} if loss is None else {"loss": opt.known("loss", loss, LOSSES)}
-    if loss is not None or problem.targets:
+    if loss is not None or several:
         raise UsageError("--quantiles have a loss of their own and are of one target.")
     return {"quantiles": opt.levels(quantiles)}
 

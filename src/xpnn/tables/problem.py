@@ -112,7 +112,7 @@ def make_problem(
             near = hint(name, list(table.columns))
             raise TableError(f"{table.name} has no column {name!r}{near}.")
     notices = list(table.notes)
-    targets = targets or [_default_target(table, drop)]
+    targets = targets or [default_target(table, drop)]
     if dropped := [name for name in targets if name in drop]:
         raise TableError(f"The target {dropped[0]!r} cannot be dropped; name another --target.")
     y, present, task, told = _read_targets(table, targets, task)
@@ -192,7 +192,7 @@ def _read_targets(
     return y, present, "regression", [note for *_, notes in read for note in notes]
 
 
-def _default_target(table: Table, drop: Sequence[str]) -> str:
+def default_target(table: Table, drop: Sequence[str]) -> str:
     """The table's own, else one of a known name, an exact one first, else the last of use."""
     if table.target is not None:
         return table.target
