@@ -20,8 +20,9 @@ pytestmark = [
     pytest.mark.targets("numpy", "strict:device1", "torch:cpu", "torch:cuda", "jax:cpu", "cupy:0"),
     pytest.mark.own_context,
 ]
-# Hundreds of steps each: seconds where every operation is checked, or compiled, or a double's.
+# Hundreds of steps each: long where every operation is checked, compiled, or a double's.
 long = pytest.mark.targets("numpy", "torch:cpu", "torch:cuda")
+eager = pytest.mark.targets("numpy", "strict:device1", "torch:cpu", "torch:cuda", "cupy:0")
 Run = Callable[[int], SimpleNamespace]
 
 
@@ -60,6 +61,10 @@ def test_lessons_are_scripts_of_a_gallery() -> None:
             lines = [text[2:].rstrip() for text in block.split("\n")]
             for above, below in pairwise(lines):
                 assert not re.fullmatch("-{3,}", below) or len(above) == len(below), above
+        for block in source.split("\n# %%\n")[1:]:
+            last = ast.parse(block).body[-1:]
+            quiet = not last or not isinstance(last[0], ast.Expr)  # else the page shows its repr
+            assert quiet or ast.unparse(last[0]).startswith(("print(", "plt.show(")), block
         assert source.rstrip().endswith("plt.show()")
 
 
@@ -89,6 +94,7 @@ def test_2_the_perceptron(run: Run) -> None:
     assert found.pictures == 5
 
 
+@eager
 def test_3_error_and_learning(run: Run) -> None:
     found, tight = run(3), {"rel": 1e-9}
     m = found.measures
@@ -164,6 +170,7 @@ def test_7_dropout(run: Run) -> None:
     assert found.pictures == 3
 
 
+@eager
 def test_8_the_same_network_everywhere(run: Run, target_any: Target) -> None:
     found = run(8)
     assert found.equal

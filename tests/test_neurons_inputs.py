@@ -1,6 +1,7 @@
 """Single neurons as a class uses them: lists, tables, numbers, devices, print."""
 
 import re
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -99,6 +100,28 @@ def test_a_table_with_words_is_refused() -> None:
         Neuron((1, 1))(1, 2, 3)
     with pytest.raises(ValueError, match="no inputs: pass 2 numbers"):
         Neuron((1, 1))()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: and_gate()("1", 1), "'1' is not made of real numbers"),
+        (lambda: and_gate()(None, 1), "None is not made of real numbers"),
+        (lambda: and_gate()([[0, 0], [0]]), "rows of different lengths: make them equal"),
+        (lambda: and_gate()(0.5, 1), "binary inputs: 0 and 1 only"),
+        (lambda: Neuron("ab"), "weights must be numbers in a row, got 'ab'"),
+        (lambda: Neuron([[1, 2]]), "weights must be numbers in a row"),
+        (lambda: ThresholdUnit((1,), 0, (0, 1, 2)), r"coding is \(0, 1, 2\), expected two numbers"),
+        (lambda: perceptron_rule([], []), r"x must have the shape \(n, d\)"),
+        (lambda: perceptron_rule([[np.nan]], [1]), "NaN or infinite values: leave these rows out"),
+        (lambda: perceptron_rule(PAIRS, AND, eta="a"), "eta must be above 0, got 'a'"),
+        (lambda: delta_rule([], [], 1), r"weights must be numbers in a row, got \[\]"),
+        (lambda: error_measures([1, 2], ["a", 2]), r"\['a', 2\] is not made of real numbers"),
+    ],
+)
+def test_what_is_no_number_is_refused_by_name(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 def test_device_names_where_lists_are_computed(target_any: Target) -> None:

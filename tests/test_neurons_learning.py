@@ -120,6 +120,20 @@ def test_softmax_has_deltas_and_no_slope() -> None:
     assert "dE/dz * dz/dw" in found.chain(0, (0, 0))
 
 
+def test_a_weight_that_is_not_there_and_several_networks_are_refused() -> None:
+    found = backpropagate(Network((Dense(2, 1),)), [0.1, 0.2, 0.3], PAIRS, AND)
+    for at in ((1, (0, 0)), (0, (2, 0)), (0, (0, 1)), (0, (0, 0), 4), (-1, (0, 0))):
+        with pytest.raises(ValueError, match=r"there is no weight .* each counted from 0"):
+            found.chain(*at)
+    five = Network((Dense(2, 1),), members=5)
+    with pytest.raises(
+        ValueError, match=r"5 networks at once: pass one, such as network\.one_member"
+    ):
+        backpropagate(five, five.init()[0], PAIRS, AND)
+    with pytest.raises(ValueError, match=r"spread is -1\.0"):
+        hill_climbing(found.network, found.theta, PAIRS, AND, spread=-1)
+
+
 def test_a_step_goes_in_as_weights() -> None:
     net = Network((Dense(2, 1),))
     first = backpropagate(net, [0.1, 0.2, 0.3], PAIRS, AND)
@@ -172,6 +186,8 @@ def test_other_names_of_losses() -> None:
         ("bce", "binary_cross_entropy"),
     ):
         assert xpnn.get_loss(alias).name == name
+    with pytest.raises(ValueError, match="did you mean 'mean_squared_error'"):
+        xpnn.get_loss("mean_square_error")
     with pytest.raises(ValueError, match="unknown loss 'half_square_error'; did you mean 'half_sq"):
         gradient_descent(Network((Dense(1, 1),)), [0, 0], [1], [1], loss="half_square_error")
 

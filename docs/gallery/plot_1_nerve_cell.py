@@ -77,8 +77,8 @@ for name, gate in (("AND", and_gate()), ("OR", or_gate()), ("NOT", not_gate())):
     print(f"\n{name}\n{truth_table(gate, device=DEVICE)}")
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-plot.gate(and_gate(), ax=axes[0]).set_title("AND")
-plot.gate(or_gate(), ax=axes[1]).set_title("OR")
+for ax, name, gate in zip(axes, ("AND", "OR"), (and_gate(), or_gate()), strict=True):
+    plot.gate(gate, ax=ax).set_title(name)
 
 # %%
 # Any truth table is a circuit
@@ -95,8 +95,9 @@ xor_table, majority_table = (truth_table(c, device=DEVICE) for c in (xor, majori
 print(f"\n{xor_table}\n\n{majority_table}")
 
 figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.2), layout="constrained")
-plot.truth_table(xor, ax=axes[0]).set_title("exclusive or")
-plot.truth_table(majority, ax=axes[1]).set_title("at least two of three")
+titles = ("exclusive or", "at least two of three")
+for ax, title, circuit in zip(axes, titles, (xor, majority), strict=True):
+    plot.truth_table(circuit, ax=ax).set_title(title)
 
 # %%
 # Weights: not every input counts alike

@@ -50,7 +50,7 @@ figure, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
 ax.plot(error, np.abs(error), color="#d2691e", ls="--", lw=2, label="absolute")
 ax.plot(error, error**2, color="#1f5fa8", lw=2, label="squared")
 ax.set(xlabel="target - output", ylabel="error")
-ax.legend(frameon=False)
+_ = ax.legend(frameon=False)
 
 # %%
 # Hot and cold
@@ -75,7 +75,7 @@ trace = delta_rule(0.4, 0.2, 0.7, device=DEVICE)
 print(trace)
 net = Network((Dense(1, 1, bias=False),))
 ax = plot.loss_surface(net, [1.75], [0.4], [0.7], visited=[0.2, *trace.weights])
-ax.set_title("each step is a share of what is left", loc="left")
+_ = ax.set_title("each step is a share of what is left", loc="left")
 
 # %%
 # A learning rate in front makes steps shorter or longer. Too small a rate is slow; a larger one

@@ -47,7 +47,7 @@ print(f"mean over 20,000 masks                 {sums.mean():.4f}")
 print(f"without the factor it would be         {0.5 * sums.mean():.4f}")
 
 # %%
-# The same in a network: `backpropagate` tells the masks that it drew. White is kept; every row
+# The same in a network: ``backpropagate`` tells the masks that it drew. White is kept; every row
 # has a mask of its own.
 
 net = Network((Dense(2, 40, "relu", dropout=0.5), Dense(40, 1)))

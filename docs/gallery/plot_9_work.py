@@ -3,7 +3,7 @@
 ======================
 
 Everything together on handwritten digits: split, scale, train, predict, look at the mistakes.
-First with what these lessons built, then in four lines with `MLPClassifier`.
+First with what these lessons built, then in four lines with ``MLPClassifier``.
 """
 
 import matplotlib.pyplot as plt
@@ -76,7 +76,7 @@ ax = plot.weights(trace)
 # The same at work
 # ----------------
 #
-# `MLPClassifier` does all of that, in batches, with dropout, and takes strings as labels,
+# ``MLPClassifier`` does all of that, in batches, with dropout, and takes strings as labels,
 # sparse matrices, tables and arrays of any device.
 
 model = MLPClassifier(dropout=0.2, tol=1e-3, max_iter=300, random_state=0, device=DEVICE)

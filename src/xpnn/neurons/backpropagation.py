@@ -108,6 +108,15 @@ class Backpropagation:
         dE/dw = dE/da * da/dz * dz/dw = -0.5 * 0.25 * 1 = -0.125
         """
         i, j = weight
+        shape = (len(self.sums), len(self.sums[0]), 0, 0)
+        if 0 <= layer < len(self.sums):
+            own = self.network.layers[layer]
+            shape = (*shape[:2], own.n_in, own.n_out)
+        if not all(0 <= k < n for k, n in zip((layer, row, i, j), shape, strict=True)):
+            raise ValueError(
+                f"there is no weight {weight} of layer {layer} and row {row}: pass "
+                "chain(layer, (input, neuron), row), each counted from 0"
+            )
         factors, delta = self.factors[layer], float(self.deltas[layer][row, j])
         source = float(factors.inputs[row, i])
         names, parts = "dE/dz * dz/dw", [delta, source]
@@ -175,6 +184,10 @@ def backpropagate(
     >>> found.outputs[0], found.deltas[0], found.gradients["weight_0"]
     (array([[0.5]]), array([[-0.125]]), array([[-0.125]]))
     """
+    if network.members > 1:
+        raise ValueError(
+            f"{network.members} networks at once: pass one, such as network.one_member"
+        )
     task = Task(network, weights, x, y, loss, device)
     keys = task.keys(seed, 0) if train else None
     with task.backend.device_context():

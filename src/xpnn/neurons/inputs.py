@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_array_api_obj
+from array_api_compat import is_array_api_obj, is_numpy_array
 
 from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend
 from xpnn.arrays.typing import Array
@@ -22,10 +22,28 @@ def place(device: Any, *given: Any) -> Backend:
 
 def floating(x: Any, backend: Backend) -> Array:
     """Inputs as floating numbers: whole numbers and truth values become the widest float."""
-    x = backend.asarray(host_values(x))
+    x = backend.asarray(_numeric(host_values(x)))
     if dtype_name(x.dtype) in ("float32", "float64"):
         return x
     return backend.asarray(x, widest(backend))
+
+
+def _numeric(x: Any) -> Any:
+    """Numbers as they are; a ValueError for text, for rows of different lengths, for nothing."""
+    if is_array_api_obj(x) and not is_numpy_array(x):
+        return x
+    try:
+        host = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"{_short(x)} has rows of different lengths: make them equal") from error
+    if host.dtype.kind not in "biuf":
+        raise ValueError(f"{_short(x)} is not made of real numbers: pass numbers")
+    return host
+
+
+def _short(x: Any) -> str:
+    text = repr(x)
+    return text if len(text) < 60 else f"{text[:56]} ..."
 
 
 def widest(backend: Backend) -> str:

@@ -13,6 +13,7 @@ from xpnn.model.network import Network
 from xpnn.neurons.inputs import read_rows
 from xpnn.neurons.parameters import by_layer
 from xpnn.neurons.task import Task
+from xpnn.parts.entries import check_number
 from xpnn.parts.optimizers import get_optimizer
 
 
@@ -38,6 +39,11 @@ class Learned:
     evaluations: int
     network: Network
     buffers: Array
+
+    @property
+    def n_inputs(self) -> int:
+        """Inputs of the network."""
+        return self.network.n_in
 
     def predict(self, *inputs: Any, device: Any = None) -> Any:
         """What the network makes of inputs, as it is at the end.
@@ -251,6 +257,7 @@ def hill_climbing(
     >>> descended.evaluations_to(0.001) < climbed.evaluations_to(0.001)
     True
     """
+    spread = check_number("spread", spread, 0.0, closed="neither")
     task, rng = Task(network, weights, x, y, loss, device), host_generator(seed, PERTURB)
     xp, errors = task.backend.xp, []
     with task.backend.device_context():

@@ -105,9 +105,9 @@ class ConvergenceReport:
         total = sum(self.mistakes)
         shown = ", ".join(map(str, self.mistakes[:12])) + (", ..." if self.epochs > 12 else "")
         head = (
-            f"Converged after {self.epochs} epochs and {total} mistakes."
+            f"Converged after {_of(self.epochs, 'epoch')} and {_of(total, 'mistake')}."
             if self.converged
-            else f"Did not converge in {self.epochs} epochs ({total} mistakes)."
+            else f"Did not converge in {_of(self.epochs, 'epoch')} ({_of(total, 'mistake')})."
         )
         lines = [head, f"Mistakes per epoch: {shown}"]
         lines.append(f"Weights, bias first: {short_list(self.weights, 12)}")
@@ -119,6 +119,10 @@ class ConvergenceReport:
         else:
             lines.append("No line separates the two classes: the rule never converges on them.")
         return "\n".join(lines)
+
+
+def _of(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def perceptron_rule(
@@ -163,7 +167,7 @@ def perceptron_rule(
     The data is separable; the rule makes at most (R / margin)^2 mistakes:
     (1.732 / 0.2425)^2 = 51
     """
-    if not eta > 0:
+    if isinstance(eta, str) or not eta > 0:
         raise ValueError(f"eta must be above 0, got {eta!r}")
     if max_epochs < 1:
         raise ValueError(f"max_epochs must be at least 1, got {max_epochs!r}")
@@ -173,6 +177,8 @@ def perceptron_rule(
         x = x[:, None] if x.ndim == 1 else x
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"x must have the shape (n, d), got {tuple(x.shape)}")
+    if not np.isfinite(to_numpy(x)).all():
+        raise ValueError("x has NaN or infinite values: leave these rows out or fill the gaps")
     fires, coding = _answers(targets, int(x.shape[0]))
     history, mistakes = _epochs(x, fires, Rule(eta=float(eta), zero_is_positive=True), max_epochs)
     host = to_numpy(x).astype(np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,8 +126,10 @@ class ThresholdUnit:
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", numbers(self.weights))
         object.__setattr__(self, "threshold", float(self.threshold))
-        low, high = self.coding
-        object.__setattr__(self, "coding", (float(low), float(high)))
+        coding = numbers(self.coding)
+        if len(coding) != 2:
+            raise ValueError(f"coding is {self.coding!r}, expected two numbers: silent and firing")
+        object.__setattr__(self, "coding", coding)
 
     @property
     def n_inputs(self) -> int:
@@ -243,11 +245,12 @@ def layer_of(neurons: Sequence[Neuron]) -> Callable[[Array], Array]:
 
 def numbers(values: Any) -> tuple[float, ...]:
     """Weights as Python floats: of a sequence, an array of any library, or a single number."""
-    values = values if hasattr(values, "__array__") or np.ndim(values) == 0 else list(values)
-    found = np.asarray(to_numpy(values), dtype=np.float64)
-    if found.ndim > 1:
-        raise ValueError(f"weights must be numbers in a row, got the shape {found.shape}")
-    return tuple(found.reshape(-1).tolist())
+    lazy = isinstance(values, Iterable) and not isinstance(values, Sequence | str)
+    values = values if hasattr(values, "__array__") or not lazy else list(values)
+    found = np.asarray(to_numpy(values))
+    if found.ndim > 1 or found.dtype.kind not in "biuf" or not found.size:
+        raise ValueError(f"weights must be numbers in a row, got {values!r}")
+    return tuple(found.astype(np.float64).reshape(-1).tolist())
 
 
 def weighted_sum(weights: Sequence[float], bias: float = 0.0) -> str:

@@ -16,7 +16,7 @@ from array_api_compat import device
 
 from xpnn.arrays.numeric import at_least, at_most, largest_exponent, positive_sum, sign
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.parts.entries import Interval, Params, TableEntry
+from xpnn.parts.entries import Interval, Params, TableEntry, lookup
 
 Result: TypeAlias = tuple[Array, Array]
 
@@ -316,5 +316,6 @@ def get_loss(spec: Any, **params: float) -> Loss:
     >>> get_loss("pinball", quantile=0.9).params
     (('quantile', 0.9),)
     """
-    name = ALIASES.get(spec, spec) if isinstance(spec, str) else spec
-    return Loss.resolve(LOSSES, name, params)
+    if isinstance(spec, str) and spec not in LOSSES:
+        spec = lookup({**dict.fromkeys(LOSSES), **ALIASES}, spec, "loss")
+    return Loss.resolve(LOSSES, spec, params)
