@@ -59,7 +59,7 @@ def draw_cell(ax):
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 2.9), layout="constrained")
 draw_cell(left)
-plot.neuron(ThresholdUnit((2, 1, 0.5), threshold=1000), ax=right)
+ax = plot.neuron(ThresholdUnit((2, 1, 0.5), threshold=1000), ax=right)
 
 # %%
 # McCulloch and Pitts: logic out of neurons

@@ -91,7 +91,7 @@ for activation in (Activation("sine", sine, sine_slope), "tanh"):
     )
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained")
 plot.activation((sine, sine_slope), ax=axes[0])
-plot.learning_curve(traces, ax=axes[1])
+ax = plot.learning_curve(traces, ax=axes[1])
 
 # %%
 # By chance
