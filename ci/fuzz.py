@@ -305,6 +305,12 @@ def hunt(seeds: range, folder: Path) -> dict[int, str]:
     return found
 
 
+def main_found(files: int, first: int = 0) -> dict[int, str]:
+    """`hunt` in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        return hunt(range(first, first + files), Path(folder))
+
+
 def main() -> None:
     """Damage files, and say what came of them."""
     parser = argparse.ArgumentParser(description="Damage files and see what opens them do.")
@@ -315,8 +321,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     began, first = time.monotonic(), asked.first if asked.only is None else asked.only
     seeds = range(first, first + (asked.files if asked.only is None else 1))
-    with tempfile.TemporaryDirectory() as folder:
-        found = hunt(seeds, Path(folder))
+    found = main_found(len(seeds), first)
     for seed, told in found.items():
         print(f"--only {seed}: {told}")
     print(f"{len(found)} of {len(seeds)} damaged files are not told as they should be; "

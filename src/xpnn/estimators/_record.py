@@ -106,9 +106,20 @@ def unfitted(cls: type, plain_params: dict[str, Any]) -> Any:
     params |= {k: rebuilt(v) for k, v in plain_params.items()}
     if set(params) != set(known):
         raise ValueError(f"its parameters are not those of {cls.__name__}")
+    _check_kinds(params)
     estimator = cls(**params)
     check_parameters(estimator)
     return estimator
+
+
+def _check_kinds(params: dict[str, Any]) -> None:
+    """Raise a ValueError for an entry where one of another kind belongs: all can be called."""
+    kinds = {"activation": Activation, "learning_rate": Schedule, "loss": Loss}
+    kinds |= {"initializer": Initializer}
+    for name, value in params.items():
+        for entry in value if isinstance(value, list | tuple) else [value]:
+            if callable(entry) and not isinstance(entry, kinds.get(name, ())):
+                raise ValueError(f"its {name} is {value!r}")
 
 
 def to_record(estimator: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -44,10 +44,7 @@ def check_arrays(
             raise ValueError(f"{name} has a square below zero")
     for name in ("buffers", "best_buffers"):
         for e in network.buffer_layout.entries if name in arrays else ():
-            if (
-                e.name.endswith("variance")
-                and (arrays[name][e.offset : e.offset + e.size] < 0).any()
-            ):
+            if e.part == "variance" and (arrays[name][e.offset : e.offset + e.size] < 0).any():
                 raise ValueError(f"{name} has a variance below zero")
 
 
