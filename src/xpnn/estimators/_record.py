@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 
 from xpnn._warnings import warn_user
-from xpnn.arrays.backend import Backend, DeviceError, get_backend
+from xpnn.arrays.backend import Backend, DeviceError, dtype_name, get_backend
+from xpnn.arrays.libraries import device_name
 from xpnn.estimators._checks import check_parameters
 from xpnn.estimators._labels import Labels
 from xpnn.estimators._sound import check_arrays, check_attributes, check_learning
@@ -87,6 +88,9 @@ def rebuilt(value: Any) -> Any:
 def plain_params(estimator: Any) -> dict[str, Any]:
     """Its parameters as plain data, without what a file leaves out."""
     params = {k: plain(v) for k, v in estimator.get_params(deep=False).items()}
+    for name, named in (("device", device_name), ("dtype", dtype_name)):
+        if params.get(name) is not None:
+            params[name] = named(params[name])
     for name, substitute in _LEFT_OUT.items():
         if name in params and not isinstance(params[name], int | str):
             params[name] = substitute
