@@ -104,6 +104,14 @@ def test_what_contradicts_itself_is_told_at_load(change, told, saved):
         xpnn.load(saved)
 
 
+def test_a_dtype_that_is_none_is_no_missing_device(tmp_path):
+    model = xpnn.TabularRegressor(2, 4, epochs=1, random_state=0).fit({"a": X[:, 0]}, X[:, 1])
+    xpnn.save(model, tmp_path / "m")
+    changed(tmp_path / "m", _set([3], "dtype"))
+    with pytest.raises(ModelFileError, match="is damaged: its dtype is"):
+        xpnn.load(tmp_path / "m")
+
+
 def test_what_would_not_open_is_not_saved(tmp_path):
     model = MLPRegressor(hidden_layer_sizes=(4,)).partial_fit(X, X[:, 0])
     xpnn.save(model, tmp_path / "m")

@@ -67,6 +67,8 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
     given = dict(header["recipe"])
     estimator.recipe_ = Recipe(**{**given, "hidden": tuple(given["hidden"])})
     estimator.encoding_ = Encoding.from_dict(header["encoding"])
+    if header["dtype"] not in ("float32", "float64"):
+        raise ValueError(f"its dtype is {header['dtype']!r}")
     network = estimator.network_ = Network.from_dict(header["network"])
     estimator._n_out = network.n_out
     estimator._weights = header["weights"]
