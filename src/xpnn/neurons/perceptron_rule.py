@@ -18,7 +18,7 @@ from xpnn.perceptron.choice import place as place_of_epochs
 
 
 class Boundary(NamedTuple):
-    """The line ``bias + weights . x = 0`` between the two answers, for two inputs."""
+    """The line ``bias + weights @ x = 0`` between the two answers, for two inputs."""
 
     bias: float
     weights: tuple[float, float]

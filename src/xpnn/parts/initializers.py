@@ -25,7 +25,7 @@ class Initializer(TableEntry):
     Parameters
     ----------
     name : str
-    function : callable (rng, fan_in, fan_out, *, parameters) -> array
+    function : callable ``(rng, fan_in, fan_out, *, parameters) -> array``
         Draws from a `numpy.random.Generator`; shape (fan_in, fan_out).
     params : tuple of (name, value)
         The parameters that differ from their defaults; the others are filled in.
@@ -154,8 +154,8 @@ def get_initializer(spec: Any, **params: float) -> Initializer:
     ----------
     spec : str, Initializer, or callable (rng, fan_in, fan_out) -> weights
     **params : float
-        ``gain`` of glorot_* and orthogonal, ``std`` of normal, ``bound`` of uniform, or the
-        keyword-only arguments of a callable.
+        ``gain`` of glorot_uniform, glorot_normal and orthogonal, ``std`` of normal, ``bound`` of
+        uniform, or the keyword-only arguments of a callable.
 
     Raises
     ------

@@ -36,7 +36,7 @@ class Loss(TableEntry):
     ----------
     name : str
         How messages, summaries and files call it.
-    function : callable (output, target, weight, xp, *, parameters) -> (loss, gradient)
+    function : callable ``(output, target, weight, xp, *, parameters) -> (loss, gradient)``
         `output` is (n_samples, n_outputs); `target` too, in the same dtype (or integer labels of
         shape (n_samples,) for `softmax_cross_entropy`); `weight` is (n_samples,) or None.
         The loss is 0-d, the gradient like `output`. Keyword-only arguments are parameters.
@@ -138,7 +138,7 @@ def sum_squared_error(output: Array, target: Array, weight: Array | None, xp: Na
 
 
 def absolute_error(output: Array, target: Array, weight: Array | None, xp: Namespace) -> Result:
-    """|o - t|; the gradient at 0 is 0."""
+    """``|o - t|``; the gradient at 0 is 0."""
     _check_shape(output, target)
     r = output - target
     return _weighted_mean(xp.abs(r), sign(r, xp), weight, xp)

@@ -68,13 +68,13 @@ def penalty(
     factor: Array | None = None,
     axis: int | None = None,
 ) -> tuple[Array, Array]:
-    """Return l1 * sum |w| + l2 / 2 * sum w**2, and its gradient.
+    """Return ``l1 * sum |w| + l2 / 2 * sum w**2``, and its gradient.
 
     Parameters
     ----------
     w : array
     l1, l2 : float
-        Python floats at least 0; the gradient of |w| at 0 is 0.
+        Python floats at least 0; the gradient of ``|w|`` at 0 is 0.
     xp : namespace
     factor : array like `w`, or None
         Of each entry's share.

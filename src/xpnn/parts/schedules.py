@@ -44,7 +44,7 @@ class Schedule(TableEntry):
     Parameters
     ----------
     name : str
-    function : callable (base_lr, progress, *, parameters) -> float
+    function : callable ``(base_lr, progress, *, parameters) -> float``
     params : tuple of (name, value)
         The parameters that differ from their defaults; the others are filled in.
     per : {"step", "epoch"}

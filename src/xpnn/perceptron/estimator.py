@@ -10,13 +10,11 @@ import scipy.sparse
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from xpnn.arrays.backend import to_numpy
+from xpnn.arrays.backend import Backend, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.estimators._checkpoint import checkpoints
 from xpnn.estimators._checks import (
     BOOL,
-    DEVICE,
-    DTYPE,
     INTEGER,
     NONE,
     RANDOM_STATE,
@@ -91,7 +89,7 @@ class Perceptron(ClassifierMixin, BasePerceptron):
     coef_ : array of shape (1, n_features), or (n_classes, n_features) for more than two classes
     intercept_ : array of shape (1,) or (n_classes,)
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Where `X` has names that are all strings.
     n_iter_ : int
         Epochs; the most of any class.
@@ -136,8 +134,8 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         "average": (BOOL,),
         "pocket": (BOOL,),
         "batch_size": (number(Integral, 1, closed="low"),),
-        "device": DEVICE,
-        "dtype": (*DTYPE, NONE),
+        "device": (instance(str), instance(Backend), NONE),
+        "dtype": (among({"float32", "float64"}), NONE),
     }
 
     def __init__(

@@ -4,7 +4,6 @@ import bz2
 import codecs
 import gzip
 import io
-import lzma
 import os
 import sys
 import zipfile
@@ -13,10 +12,25 @@ from pathlib import Path
 
 from xpnn.tables.columns import TableError
 
+try:
+    import lzma
+except ImportError:  # a Python without it, such as the one in a browser
+    lzma = None  # type: ignore[assignment]
+
+
+def _unpack_xz(data: bytes) -> bytes:
+    if lzma is None:
+        raise OSError("this Python has no lzma, which reads xz")
+    try:
+        return lzma.decompress(data)
+    except lzma.LZMAError as error:
+        raise OSError(*error.args) from error
+
+
 _PACKED = {
     b"\x1f\x8b": gzip.decompress,
     b"BZh": bz2.decompress,
-    b"\xfd7zXZ\x00": lzma.decompress,
+    b"\xfd7zXZ\x00": _unpack_xz,
 }
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -64,7 +78,7 @@ def read_bytes(source: str | os.PathLike[str]) -> bytes:
                 return unpack(data)
         if data.startswith(b"PK\x03\x04"):
             return _unzip(source, data)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise TableError(f"{source} is a damaged archive ({error}); get it anew.") from error
     return data
 

@@ -91,8 +91,9 @@ class Graph:
         if key not in self._constants:
             name = self._free(f"constant:{len(self._constants)}")
             if texts:
-                encoded = [str(v).encode() for v in array.ravel().tolist()]
-                tensor = helper.make_tensor(name, TensorProto.STRING, array.shape, encoded)
+                tensor = helper.make_tensor(
+                    name, TensorProto.STRING, array.shape, [str(v) for v in array.ravel().tolist()]
+                )
             else:
                 tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
             self._constants[key] = tensor

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# The site, from an empty environment: warnings are errors, every example and lesson is run, links are checked.
+#
+#     bash ci/docs.sh [FOLDER]    where it goes (docs/_build/html)
+#
+# PYTHON         the interpreter (python3)
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+folder=${1:-docs/_build/html}
+venv=$scratch/venv
+
+install() {
+    new_environment "$venv"
+    "$venv/bin/python" -m pip install -q -e ".[docs,onnx]"
+}
+
+browser() { # Python for the "try it" buttons; needs npm
+    "$venv/bin/python" docs/browser.py
+}
+
+build() {
+    rm -rf "$folder" docs/api docs/lessons
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 "$venv/bin/sphinx-build" -q -W --keep-going -d "$scratch/doctrees" docs "$folder"
+    du -sh "$folder"
+}
+
+lesson_in_chromium() {
+    "$venv/bin/python" -m pip install -q selenium
+    "$venv/bin/python" docs/check_browser.py "$folder"
+}
+
+stage "environment" install
+stage "examples of the pages" "$venv/bin/python" docs/examples.py
+if command -v npm >/dev/null; then
+    stage "Python for the browser" browser
+else
+    say "::: Python for the browser: not there, it needs npm; the lessons have no button"
+fi
+stage "site" build
+stage "links" "$venv/bin/python" docs/links.py "$folder"
+if [ -d "$folder/browser" ] && command -v "${XPNN_CHROMIUM:-chromium}" >/dev/null && command -v "${XPNN_CHROMEDRIVER:-chromedriver}" >/dev/null; then
+    stage "a lesson in Chromium" lesson_in_chromium
+else
+    say "::: a lesson in Chromium: not run, it needs npm, chromium and chromedriver"
+fi
+current_stage="end"
