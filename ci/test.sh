@@ -81,6 +81,8 @@ stage "environment" new_environment "$venv"
 stage "install torch" install_torch
 stage "install xpnn, jax and the tools" install_package
 stage "lint" lint
+stage "kills" "$venv/bin/python" ci/kill.py --kills 12
+stage "damaged files" "$venv/bin/python" ci/fuzz.py --files 2000
 stage "wheels" wheels
 stage "no compiler" no_compiler
 stage "tests on $targets" tests "$scratch/tests.log" --device="$targets"

@@ -3,6 +3,7 @@
 import types
 import warnings
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -300,3 +301,30 @@ def test_features_are_changed_as_they_are_read(table):
     ):
         with pytest.raises(ValueError, match=r"the function of map\(\) made"):
             blocks.map(wrong).read(0, 5)
+
+
+def anonymous():
+    """Mebibytes of memory that belong to no file."""
+    try:
+        text = Path("/proc/self/status").read_text("ascii")
+    except OSError:
+        pytest.skip("only where /proc is")
+    return int(text.partition("RssAnon:")[2].split()[0]) / 1024
+
+
+def test_a_fit_of_a_memory_map_makes_no_copy(tmp_path):
+    X = np.ones((120_000, 64), np.float32)  # 29 MiB
+    X[::2, 0] = 0
+    np.save(tmp_path / "X.npy", X)
+    y, mapped = (X[:, 0] > 0).astype(int), np.load(tmp_path / "X.npy", mmap_mode="r")
+    del X
+    most = []
+    model = classifier(max_iter=1, callbacks=lambda end: most.append(anonymous()))
+    model.fit(mapped[:100], y[:100]).set_params(batch_size=20_000)
+    before = anonymous()
+    model.fit(mapped, y)
+    assert most[-1] - before < 20  # batches, the order, and what y became
+    spoiled = np.load(tmp_path / "X.npy", mmap_mode="r+")
+    spoiled[110_000, 3] = np.nan
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        model.fit(spoiled, y)

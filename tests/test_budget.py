@@ -35,6 +35,25 @@ def test_launches_of_a_step(target, step):
     assert not budget.risen(found, BUDGET), CURE
 
 
+@pytest.mark.targets("cupy:0")
+@pytest.mark.parametrize("step", [budget.TABULAR, "every rule, weights", "batch normalization"])
+def test_a_step_asks_cupy_for_no_kernel_of_its_own(target, step):
+    """So it is the same whichever way CuPy reduces: by CUB, its default on a GPU, or without."""
+    if not budget.on_host_double():
+        pytest.skip("a GPU has no counters; the host double has")
+    import cupy_on_cpu
+
+    def kernels(steps):
+        with cupy_on_cpu.count() as counts:
+            budget.train(budget.CUPY, step, steps)
+        return Counter(counts["kernels"])
+
+    kernels(2)
+    further = kernels(4) - kernels(2)
+    assert further
+    assert not [name for name in further if name.startswith("cupy_")]
+
+
 # The most launches beside the products that a step of two hidden layers may have, see README.md.
 GOALS = {"activation": 12, "loss": 16, "": 16, "layer": 20, "batch": 22, budget.TABULAR: 30}
 

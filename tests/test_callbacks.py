@@ -142,6 +142,17 @@ def test_progress_in_a_terminal_is_a_live_bar():
     assert text.endswith("\n")  # the shell's next line is its own
 
 
+def test_a_bar_that_begins_later_shows_the_epochs_before():
+    """As those of a training that goes on from a checkpoint."""
+    terminal = Terminal()
+    bar = ProgressBar(terminal)
+    bar.on_begin(4)
+    for epoch in (3, 4):
+        bar(EpochEnd(epoch, 4, {"loss": 0.5}))
+    bar.on_end()
+    assert "4/4" in terminal.getvalue().rstrip("\n").split("\r")[-1]
+
+
 def test_progress_in_a_log_file_is_lines():
     log = io.StringIO()
     model = classifier(ProgressBar(log), max_iter=30).fit(*rows())

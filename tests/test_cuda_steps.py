@@ -1,5 +1,9 @@
 """Every option of training on the kernels for CuPy, beside the reference."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from options import BATCH, N_IN, N_OUT, OPTIONS, N, Option
@@ -33,14 +37,16 @@ def rules_of(network, config):
     )
 
 
-def trained(target, kind, rules, x, y, weight, own_rows, order=True, stream=False):
+def trained(target, kind, rules, x, y, weight, own_rows, order=True, stream=False, views=False):
     """Theta, buffers, total and moments after two epochs' steps by a kind of `Steps`."""
     t, network, rng = target, rules.network, np.random.default_rng(2)
     backend, wide = t.backend, (network.members,) if own_rows else ()
     theta, buffers = (t.asarray(a) for a in network.init(1))
     rows = np.stack([rng.permutation(N) for _ in range(network.members)], 1) if wide else None
     rows = rng.permutation(N) if rows is None else rows
-    data = Batch(t.asarray(x), t.asarray(y), None if weight is None else t.asarray(weight))
+    data = Batch(*(None if a is None else t.asarray(a) for a in (x, y, weight)))
+    if views:  # the same rows, at other places
+        data = Batch(*(apart(a, t) for a in data))
     total = t.xp.zeros((), dtype=t.dtype, device=t.device)
     carry = Carry(theta, buffers, rules.optimizer.init(theta, t.xp), total)
     steps = kind(rules)
@@ -59,6 +65,12 @@ def trained(target, kind, rules, x, y, weight, own_rows, order=True, stream=Fals
         placed = backend.asarray(rows) if order else None
         carry = steps.on_rows(carry, Rows(data, placed, 0, BATCH), some, coefficients)
     return [t.to_numpy(t.xp.asarray(a)) for a in (carry[0], carry[1], carry[3], *carry[2])]
+
+
+def apart(a, t):
+    """Equal to an array, a view of every second element of its last axis, from the end on."""
+    wide = t.asarray(np.repeat(t.to_numpy(a)[..., ::-1], 2, -1))
+    return wide[..., ::-2]
 
 
 def kinds(target):
@@ -87,6 +99,17 @@ def test_every_option_is_the_reference(target, option):
     assert_alike(
         target, rules_of(network, config), x, y, weight, config.own_rows, stream=option.stream
     )
+
+
+@pytest.mark.dtypes("float64")
+@pytest.mark.parametrize("order", [True, False])
+@pytest.mark.parametrize("members", [1, 2])
+def test_rows_and_weights_that_lie_apart_in_memory(target, members, order):
+    option = Option(network={"members": members}, weighted=True, loss="huber")
+    network, config = option.make()
+    x, y, weight = option.rows()
+    rules = rules_of(network, config)
+    assert_alike(target, rules, x, y, weight, False, order=order, views=True)
 
 
 LOSS_CASES = [(name, 3, own) for name in LOSSES for own in (False, True)]
@@ -190,3 +213,37 @@ def test_the_other_device_is_left_alone(target):
         x = target.asarray(np.random.default_rng(0).normal(size=(30, 4)))
         model = MLPClassifier((5,), max_iter=300, tol=1.0, random_state=0).fit(x, np.arange(30) % 3)
         target.assert_here(model.predict_proba(x))
+
+
+@pytest.mark.targets("cupy:0")
+@pytest.mark.dtypes("float32")
+@pytest.mark.own_context
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_a_first_fit_compiles_a_dozen_kernels(target, name, tmp_path):
+    """With nothing in CuPy's cache; what they are is kept there."""
+    pytest.importorskip("cupy_on_cpu")
+    code = f"""
+import warnings
+warnings.simplefilter("ignore")
+import cupy, numpy as np
+from cupy.cuda import compiler
+compile, sources = compiler._compile_using_nvrtc_no_warning, []
+def counting(source, *args, **kwargs):
+    sources.append(source)
+    return compile(source, *args, **kwargs)
+compiler._compile_using_nvrtc_no_warning = counting
+import xpnn
+rng = np.random.default_rng(0)
+X, y = cupy.asarray(rng.normal(size=(200, 10)).astype(np.float32)), rng.integers(0, 3, 200)
+model = xpnn.{name}(activation="gelu", dropout=0.2, hidden_layer_sizes=(8, 8), max_iter=2)
+model.fit(X, y if "Class" in "{name}" else X[:, 0])
+print(len(sources))
+"""
+    environment = os.environ | {"CUPY_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    counts = [
+        int(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
+        for _ in range(2)
+    ]
+    assert 4 < counts[0] <= 12
+    assert counts[1] == 0

@@ -92,7 +92,7 @@ def test_names_early_stopping_and_float32_come_along():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(X.astype(np.float32), columns=list("abcd"))
     theirs = MLPClassifier((5,), early_stopping=True, max_iter=9, random_state=1)
-    ours = xpnn.from_sklearn(theirs.fit(frame, NAMES))
+    ours = xpnn.from_sklearn(theirs.fit(frame, CODES))
     assert ours.feature_names_in_.tolist() == list("abcd")
     assert ours.coefs_[0].dtype == np.float32
     assert ours.validation_scores_ == theirs.validation_scores_

@@ -413,6 +413,26 @@ def test_a_file_keeps_all_that_a_pickle_keeps_of_a_model(tmp_path, which):
         np.testing.assert_equal(found, value, err_msg=name)
 
 
+def test_a_file_of_format_version_2_opens():
+    """The present format, so that it stays readable."""
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
+    model = xpnn.load(Path(__file__).parent / "data" / "model_version_2.safetensors")
+    expected = [0.4424507618, 0.4607095122, 0.6688500643, 0.5563279986]
+    np.testing.assert_allclose(model.predict_proba(x)[:, 1], expected, rtol=1e-6)
+    assert model._state.best_weights is not None
+    assert len(model.loss_curve_) == 3
+    y = ["no", "yes", "yes", "no"]
+    assert len(model.partial_fit(x, y, validation_data=(x, y)).loss_curve_) == 4
+
+
+def test_a_checkpoint_of_format_version_1_opens():
+    path = Path(__file__).parent / "data" / "checkpoint_version_1.safetensors"
+    header, arrays = read_record(path, files.CHECKPOINT)
+    assert header["about"]["estimator"] == "MLPClassifier"
+    assert (header["state"]["epoch"], header["run"]["at"]) == (3, 0)
+    assert arrays["theta"].shape == arrays["moment_1"].shape == (4 * 2 + 4 + 4 + 1,)
+
+
 def test_a_file_of_format_version_1_still_opens():
     """Written by the code before `best_weights` was in the format, with early stopping on."""
     x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)

@@ -213,6 +213,33 @@ def test_large_layers_are_shortened_and_estimators_drawn(target_any: Target):
         plot.network(MLPClassifier())
 
 
+def test_scales_are_lines_of_their_own_and_tabular_models_have_weights():
+    from xpnn.network import Scale
+
+    ax = plot.network(Network((Scale(3), Dense(3, 1))), np.asarray([1.0, 2, 3, 0, 1, -1, 2]))
+    first, second = ax.collections
+    assert len(first.get_segments()) == 3
+    assert len(second.get_segments()) == 3
+    x = np.random.default_rng(0).standard_normal((60, 2))
+    model = xpnn.TabularRegressor(epochs=1, random_state=0).fit(x, x[:, 0])
+    assert len(set(plot.network(model).collections[-1].get_linewidths().tolist())) > 3
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plot.predictions([1, 2], [1, 2], [1, 2]), r"shape \(2,\), expected \(2, 2\)"),
+        (lambda: plot.weights([1.0, 2.0]), r"shape \(2,\), expected \(inputs, units\)"),
+        (lambda: plot.dropout_mask([]), r"shape \(1, 0\), expected"),
+        (lambda: plot.tangent(np.square, []), "no point to draw a tangent at"),
+        (lambda: plot.gate(and_gate(3)), "at least 3"),
+    ],
+)
+def test_what_cannot_be_drawn_says_what_was_expected(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()
+
+
 # -- planes ---------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ from xpnn.arrays.libraries import (
     DeviceInfo,
     Library,
     apple_gpu,
+    device_name,
     devices,
     dtype_name,
     gpu_driver,
@@ -200,7 +201,7 @@ def get_backend(spec: str | Backend | None = None) -> Backend:
 
     Parameters
     ----------
-    spec : str, Backend or None
+    spec : str, Backend, device of an array library, or None
         See the module. None: what `use_device` says, else the environment variable
         `XPNN_DEVICE`, else `"auto"`.
 
@@ -226,9 +227,7 @@ def get_backend(spec: str | Backend | None = None) -> Backend:
             return get_backend(spec)
         except DeviceError as error:
             raise DeviceError(f"XPNN_DEVICE={spec}: {error}") from error
-    if not isinstance(spec, str):
-        raise DeviceError(f"a device is named by a string such as 'cupy:0', not by {spec!r}")
-    text = spec.strip()
+    text = device_name(spec).strip()
     if text in _backends:
         return _backends[text]
     if text.lower() == "auto":

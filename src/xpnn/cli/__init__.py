@@ -1,7 +1,7 @@
-"""The `xpnn` command: train on a table, predict, explain, compare, export, list devices.
+"""The `xpnn` command: train on a table, predict, explain, compare, export, look at a file, devices.
 
 Nothing heavy is imported before a command needs it. Errors are one line on standard error: exit
-status 2 for a wrong option, 1 for wrong data, 130 for Ctrl-C.
+status 2 for a wrong option, 1 for wrong data, 130 for Ctrl-C, 143 for SIGTERM with a checkpoint.
 """
 
 import warnings
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from xpnn._version import __version__
-from xpnn.cli import compare, devices, explain, export, predict, train
+from xpnn.cli import compare, devices, explain, export, info, predict, train
 
 app = typer.Typer(
     add_completion=False,
@@ -21,7 +21,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     *(train.train, predict.predict, explain.explain, compare.compare),
-    *(export.export, devices.devices),
+    *(info.info, export.export, devices.devices),
 )
 for command in COMMANDS:
     app.command()(command)

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn import get_config
 
+from xpnn.arrays.backend import DeviceError, dtype_name
+from xpnn.arrays.libraries import device_name
+
 
 class InvalidParameterError(ValueError, TypeError):
     """A parameter has a type or a value that it cannot have; both, as in scikit-learn."""
@@ -71,6 +74,28 @@ RANDOM_STATE = (
     ),
     NONE,
 )
+
+
+def _names_device(value: Any) -> bool:
+    try:
+        return bool(device_name(value))
+    except DeviceError:
+        return False
+
+
+def _names_dtype(value: Any) -> bool:
+    try:
+        return not isinstance(value, str) and dtype_name(value) in ("float32", "float64")
+    except TypeError:
+        return False
+
+
+DEVICE = (
+    instance(str),
+    Check("a device of an array library", _names_device),  # a Backend too
+    NONE,
+)
+DTYPE = (among({"float32", "float64"}), Check("a dtype of that name", _names_dtype))
 VERBOSE = (number(Integral, 0, closed="low"), BOOL)
 
 Checks = dict[str, tuple[Check, ...]]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from copy import copy
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -12,16 +12,13 @@ from xpnn._version import __version__
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import (
     Backend,
-    DeviceError,
-    backend_of,
     dtype_name,
     get_backend,
-    reopened,
-    to_numpy,
 )
-from xpnn.estimators._inputs import NUMPY, is_foreign
+from xpnn.arrays.libraries import device_name
+from xpnn.estimators._plain import KINDS, Kind, pack, unpack
 from xpnn.training.interrupt import TrainingInterrupted
-from xpnn.training.state import DivergedError, TrainingState
+from xpnn.training.state import DivergedError
 
 _WARNED: set[str] = set()
 _VERSION = "_xpnn_version"  # in a pickle's state, beside scikit-learn's _sklearn_version
@@ -35,6 +32,8 @@ class OnDevice(BaseEstimator):
     A subclass sets `_source` (where X was), `_backend` (where the work is done and the state
     lies), and defines `_move`.
     """
+
+    _kinds: ClassVar[dict[str, Kind]] = KINDS
 
     device: Any
     dtype: Any
@@ -134,7 +133,7 @@ class OnDevice(BaseEstimator):
             )
 
     def _working_dtype(self, x: Any, backend: Backend) -> str:
-        name = self.dtype or dtype_name(x.dtype)
+        name = dtype_name(x.dtype if self.dtype is None else self.dtype)
         if name in backend.dtypes:
             return name
         if backend.name not in _WARNED:
@@ -150,8 +149,12 @@ class OnDevice(BaseEstimator):
         return new
 
     def __getstate__(self) -> dict[str, Any]:
-        """Arrays travel as NumPy, with a note of their device, and xpnn's version with them."""
-        packed = {name: _pack(value) for name, value in super().__getstate__().items()}
+        """Plain data and NumPy arrays, with a note of their device, and xpnn's version."""
+        state = dict(super().__getstate__())
+        for name, named in (("device", device_name), ("dtype", dtype_name)):
+            if state.get(name) is not None:
+                state[name] = named(state[name])
+        packed = {name: pack(value, self._kinds) for name, value in state.items()}
         return {**packed, _VERSION: __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -165,7 +168,7 @@ class OnDevice(BaseEstimator):
                 f"{__version__}, where it may compute something else or fail: fit it anew, or let "
                 "the other one write a model file (xpnn.save), which newer ones read."
             )
-        super().__setstate__({name: _unpack(value, missing) for name, value in state.items()})
+        super().__setstate__({k: unpack(v, self._kinds, missing) for k, v in state.items()})
         if self.__dict__.get("device") in missing:
             self.device = None
         for name, reason in missing.items():
@@ -222,40 +225,3 @@ def _merged(before: dict[str, Any], users: dict[str, Any], fits: dict[str, Any])
             else:
                 fits[name] = now
     return fits
-
-
-class _Packed(NamedTuple):
-    """A value without its device: a NumPy array, a training state, or a backend (None)."""
-
-    value: Any
-    device: str
-
-
-def _pack(value: Any) -> Any:
-    if isinstance(value, Backend):
-        return _Packed(None, value.name)
-    if isinstance(value, TrainingState):
-        source = backend_of(value.theta)
-        return value if source is NUMPY else _Packed(value.moved(source, NUMPY), source.name)
-    if is_foreign(value):
-        return _Packed(np.array(to_numpy(value)), backend_of(value).name)
-    if type(value) is dict:
-        return {k: _pack(v) for k, v in value.items()}
-    return value
-
-
-def _unpack(value: Any, missing: dict[str, str]) -> Any:
-    if type(value) is dict:
-        return {k: _unpack(v, missing) for k, v in value.items()}
-    if not isinstance(value, _Packed):
-        return value
-    try:
-        target = reopened(value.device)
-    except DeviceError as error:
-        missing[value.device] = str(error)
-        target = NUMPY
-    if value.value is None:
-        return target
-    if isinstance(value.value, TrainingState):
-        return value.value.moved(NUMPY, target)
-    return target.asarray(value.value)

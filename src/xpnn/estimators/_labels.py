@@ -67,6 +67,8 @@ class Labels:
             raise ValueError("its classes are no labels")
         if self.classes.ndim != 1 or len(self.classes) < 1 or self.n_outputs != n_outputs:
             raise ValueError(f"{self.classes.shape} classes for {n_outputs} outputs")
+        if not np.array_equal(np.unique(self.classes), self.classes):
+            raise ValueError("its classes are not in order, or not different")
 
     @property
     def n_outputs(self) -> int:

@@ -3,11 +3,12 @@
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-from xpnn.arrays.backend import Backend
 from xpnn.estimators._checks import (
     ARRAY_LIKE,
     BOOL,
     CALLABLE,
+    DEVICE,
+    DTYPE,
     INFINITY,
     NONE,
     RANDOM_STATE,
@@ -120,8 +121,8 @@ class NetworkParameters(OnDevice):
         "initializer": (among(INITIALIZERS), instance(Initializer), CALLABLE),
         "monitor": (instance(str), CALLABLE),
         "callbacks": (ARRAY_LIKE, CALLABLE, NONE),
-        "device": (instance(str), instance(Backend), NONE),
-        "dtype": (among({"float32", "float64"}), NONE),
+        "device": DEVICE,
+        "dtype": (*DTYPE, NONE),
         "embedding": (among({"periodic"}), NONE),
         "members": _COUNT,
         "groups": (instance(dict), NONE),

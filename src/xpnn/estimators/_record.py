@@ -8,16 +8,18 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 
 from xpnn._warnings import warn_user
-from xpnn.arrays.backend import Backend, DeviceError, get_backend
+from xpnn.arrays.backend import Backend, DeviceError, dtype_name, get_backend
+from xpnn.arrays.libraries import device_name
 from xpnn.estimators._checks import check_parameters
-from xpnn.estimators._coefs import count_layers
 from xpnn.estimators._labels import Labels
+from xpnn.estimators._sound import check_arrays, check_attributes, check_learning
 from xpnn.model.network import Group, Network
 from xpnn.parts.activations import ACTIVATIONS, Activation, get_activation
 from xpnn.parts.initializers import INITIALIZERS, Initializer, get_initializer
 from xpnn.parts.losses import LOSSES, Loss, get_loss
 from xpnn.parts.optimizers import OPTIMIZERS, get_optimizer
 from xpnn.parts.schedules import SCHEDULES, Schedule, get_schedule
+from xpnn.training.sound import check_state
 from xpnn.training.state import SCALARS, TrainingState
 
 _ENTRIES: dict[str, tuple[Any, Any, Any]] = {
@@ -86,6 +88,9 @@ def rebuilt(value: Any) -> Any:
 def plain_params(estimator: Any) -> dict[str, Any]:
     """Its parameters as plain data, without what a file leaves out."""
     params = {k: plain(v) for k, v in estimator.get_params(deep=False).items()}
+    for name, named in (("device", device_name), ("dtype", dtype_name)):
+        if params.get(name) is not None:
+            params[name] = named(params[name])
     for name, substitute in _LEFT_OUT.items():
         if name in params and not isinstance(params[name], int | str):
             params[name] = substitute
@@ -105,9 +110,20 @@ def unfitted(cls: type, plain_params: dict[str, Any]) -> Any:
     params |= {k: rebuilt(v) for k, v in plain_params.items()}
     if set(params) != set(known):
         raise ValueError(f"its parameters are not those of {cls.__name__}")
+    _check_kinds(params)
     estimator = cls(**params)
     check_parameters(estimator)
     return estimator
+
+
+def _check_kinds(params: dict[str, Any]) -> None:
+    """Raise a ValueError for an entry where one of another kind belongs: all can be called."""
+    kinds = {"activation": Activation, "learning_rate": Schedule, "loss": Loss}
+    kinds |= {"initializer": Initializer}
+    for name, value in params.items():
+        for entry in value if isinstance(value, list | tuple) else [value]:
+            if callable(entry) and not isinstance(entry, kinds.get(name, ())):
+                raise ValueError(f"its {name} is {value!r}")
 
 
 def to_record(estimator: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -139,7 +155,19 @@ def to_record(estimator: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     if estimator._moments_of in OPTIMIZERS.values():
         header["moments_of"] = estimator._moments_of.name
         arrays |= {f"moment_{i}": to_numpy(a) for i, a in enumerate(state.moments)}
+    _check_that_it_opens(estimator, header, arrays)
     return header, arrays
+
+
+def _check_that_it_opens(estimator: Any, header: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """Raise a ValueError for what `from_record` would refuse, while it can be mended."""
+    optimizer = OPTIMIZERS[header["moments_of"]] if "moments_of" in header else None
+    try:
+        if all(np.isfinite(a).all() for a in arrays.values()):  # else write_record says so
+            check_arrays(arrays, estimator.network_, header["dtype"], optimizer)
+        check_learning(estimator)
+    except ValueError as error:
+        raise ValueError(f"Cannot save this {type(estimator).__name__}: {error}") from error
 
 
 def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
@@ -152,79 +180,34 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
     """
     estimator = unfitted(cls, header["params"])
     network, dtype = Network.from_dict(header["network"]), header["dtype"]
-    if dtype not in ("float32", "float64"):
-        raise ValueError(f"its dtype is {dtype!r}")
-    for name, array in arrays.items():
-        size = (network.buffer_layout if name.endswith("buffers") else network.layout).size
-        if array.shape != (size,) or array.dtype != dtype:
-            raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, not {size} {dtype}")
+    optimizer = OPTIMIZERS[header["moments_of"]] if "moments_of" in header else None
+    check_arrays(arrays, network, dtype, optimizer)
     state = {k: header["state"][k] for k in SCALARS}
-    _check_state(state)
-    state["best_weights"], others = None, 2
-    if {"best_theta", "best_buffers"} & set(arrays):
-        state["best_weights"], others = (arrays["best_theta"], arrays["best_buffers"], ()), 4
-    moments = tuple(arrays[f"moment_{i}"] for i in range(len(arrays) - others))
-    estimator.network_, estimator._dtype = network, dtype
+    check_state(state)
+    state["best_weights"] = None
+    if "best_theta" in arrays:
+        state["best_weights"] = (arrays["best_theta"], arrays["best_buffers"], ())
+    moments = tuple(
+        arrays[f"moment_{i}"] for i in range(0 if optimizer is None else optimizer.moments)
+    )
+    estimator.network_, estimator._dtype, estimator._moments_of = network, dtype, optimizer
     estimator._source = estimator._backend = get_backend("numpy")
-    estimator._moments_of = OPTIMIZERS[header["moments_of"]] if "moments_of" in header else None
     estimator._state = TrainingState(arrays["theta"], arrays["buffers"], moments, **state)
     attributes = header["attributes"]
-    _check_attributes(attributes, network, isinstance(estimator, ClassifierMixin))
+    classifier = isinstance(estimator, ClassifierMixin)
+    check_attributes(attributes, network, classifier, _RECORDED)
     vars(estimator).update(attributes)
-    if isinstance(estimator, ClassifierMixin):
+    if classifier:
         estimator._labels = Labels(**header["labels"])
         estimator._labels.check(estimator.n_outputs_)
         estimator.classes_ = estimator._labels.classes
+    check_learning(estimator)
     target = work_place(estimator)
     estimator._state = estimator._state.moved(estimator._backend, target)
     estimator._backend = target
     estimator._adopt(estimator._state, 0)
     vars(estimator).update((k, attributes[k]) for k in _COUNTED if k in attributes)
     return estimator
-
-
-def _check_attributes(given: dict[str, Any], network: Network, classifier: bool) -> None:
-    n_in, n_out = network.layers[0].n_in, network.layers[-1].n_out
-    facts: dict[str, Any] = {"n_features_in_": n_in, "n_outputs_": n_out}
-    facts["n_layers_"] = count_layers(network)
-    text = given["out_activation_"]
-    check_feature_names(given, n_in)
-    right = all(type(given[name]) is int and given[name] == n for name, n in facts.items())
-    right = right and set(given) <= set(_RECORDED) and isinstance(text, str)
-    right = right and type(given.get("n_iter_", 0)) is int and given.get("n_iter_", 0) >= 0
-    right = right and type(given.get("loss_", 0.0)) is float
-    if not classifier:
-        right = right and type(given["_vector"]) is bool and (n_out == 1 or not given["_vector"])
-    if not right:
-        raise ValueError("its attributes are not those of its network")
-
-
-def check_feature_names(given: dict[str, Any], n_in: int) -> None:
-    """Raise a ValueError unless there are no names, or one for each feature."""
-    if "feature_names_in_" in given:
-        names = given["feature_names_in_"]
-        if not isinstance(names, np.ndarray) or names.shape != (n_in,):
-            raise ValueError(f"its features have the names {names!r}")
-
-
-def _check_state(state: dict[str, Any]) -> None:
-    for name in ("seed", "step", "t", "samples", "epoch", "plateaus", "stale"):
-        if isinstance(state[name], bool) or not isinstance(state[name], int) or state[name] < 0:
-            raise ValueError(f"its {name} is {state[name]!r}")
-    if not isinstance(state["monitor"], str):
-        raise ValueError(f"its monitor is {state['monitor']!r}")
-    if not isinstance(state["best"], float):
-        raise ValueError(f"its best is {state['best']!r}")
-    check_history(state["history"])
-
-
-def check_history(history: Any) -> None:
-    """Raise a ValueError unless this is what `history_` can be."""
-    if not isinstance(history, dict):
-        raise ValueError("its history is no table")
-    for curve in history.values():
-        if not isinstance(curve, list) or not all(isinstance(v, float) for v in curve):
-            raise ValueError("its history is no table of numbers")
 
 
 def work_place(estimator: Any) -> Backend:

@@ -75,7 +75,7 @@ class CheckpointFolder:
 
     def files(self) -> list[Path]:
         """The checkpoints, oldest first."""
-        return sorted(self.path.glob(f"{_PREFIX}*{_SUFFIX}"), key=lambda p: (_number(p), p.name))
+        return files_of(self.path)
 
     def newest(self) -> Record | None:
         """The last one that is whole, or None where there is none at all.
@@ -117,6 +117,11 @@ class CheckpointFolder:
         for old in [*files, path][: -self.keep]:
             with contextlib.suppress(OSError):
                 old.unlink()
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first."""
+    return sorted(folder.glob(f"{_PREFIX}*{_SUFFIX}"), key=lambda p: (_number(p), p.name))
 
 
 def _number(path: Path) -> int:

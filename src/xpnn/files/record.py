@@ -256,6 +256,47 @@ def read_record(
     return header, arrays
 
 
+class Contents(NamedTuple):
+    """What a file says of itself before its arrays."""
+
+    kind: Format
+    version: int
+    header: dict[str, Any]
+    arrays: dict[str, tuple[str, list[int]]]
+    """Type and shape of each."""
+
+
+def read_contents(path: str | os.PathLike[str]) -> Contents:
+    """Read a file's header and nothing behind it, so that its checksum is not looked at.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Raises
+    ------
+    ModelFileError
+        When it is neither a model nor a checkpoint, is damaged, or has a newer format.
+    OSError
+        When it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        start = file.read(8)
+        left = Path(path).stat().st_size - len(start)
+        length = int.from_bytes(start, "little")
+        data = start + file.read(length if len(start) == 8 and length <= left else 0)
+    metadata = _metadata(data, path)
+    kind = CHECKPOINT if metadata.get("format") == CHECKPOINT.name else MODEL
+    _check_format(metadata, path, kind)
+    try:
+        header = _of_type(decode(_of_type(json.loads(metadata["header"]), dict)), dict)
+        named = {k: v for k, v in json.loads(data[8:]).items() if k != "__metadata__"}
+        arrays = {k: (v["dtype"], [_of_type(n, int) for n in v["shape"]]) for k, v in named.items()}
+    except MALFORMED as error:
+        raise damaged(path, error) from error
+    return Contents(kind, int(metadata["version"]), header, arrays)
+
+
 def _check_format(metadata: Mapping[str, str], path: Any, kind: Format) -> None:
     """Raise a ModelFileError unless the file is of this kind, and of a version that is known."""
     if metadata.get("format") != kind.name:

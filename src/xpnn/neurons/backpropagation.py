@@ -108,7 +108,7 @@ class Backpropagation:
         dE/dw = dE/da * da/dz * dz/dw = -0.5 * 0.25 * 1 = -0.125
         """
         i, j = weight
-        shape = (len(self.sums), len(self.sums[0]), 0, 0)
+        shape = (len(self.sums), int(self.sums[0].shape[0]), 0, 0)
         if 0 <= layer < len(self.sums):
             own = self.network.layers[layer]
             shape = (*shape[:2], own.n_in, own.n_out)

@@ -57,6 +57,7 @@ class UpdateRule:
 
     name: ClassVar[str]
     moments: ClassVar[int] = 0  # arrays of state
+    squares: ClassVar[tuple[int, ...]] = ()  # which of these are never negative
 
     def __post_init__(self) -> None:
         """Turn hyper-parameters into Python floats in their range."""
@@ -185,6 +186,7 @@ class AdaGrad(UpdateRule):
 
     name: ClassVar[str] = "adagrad"
     moments: ClassVar[int] = 1
+    squares: ClassVar[tuple[int, ...]] = (0,)
     epsilon: float = 1e-10
 
     def direction(
@@ -206,6 +208,7 @@ class RMSProp(UpdateRule):
 
     name: ClassVar[str] = "rmsprop"
     moments: ClassVar[int] = 1
+    squares: ClassVar[tuple[int, ...]] = (0,)
     rho: float = 0.9
     epsilon: float = 1e-8
 
@@ -228,6 +231,7 @@ class Adam(UpdateRule):
 
     name: ClassVar[str] = "adam"
     moments: ClassVar[int] = 2
+    squares: ClassVar[tuple[int, ...]] = (1,)
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8

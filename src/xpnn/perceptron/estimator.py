@@ -10,11 +10,13 @@ import scipy.sparse
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from xpnn.arrays.backend import Backend, to_numpy
+from xpnn.arrays.backend import to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.estimators._checkpoint import checkpoints
 from xpnn.estimators._checks import (
     BOOL,
+    DEVICE,
+    DTYPE,
     INTEGER,
     NONE,
     RANDOM_STATE,
@@ -134,8 +136,8 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         "average": (BOOL,),
         "pocket": (BOOL,),
         "batch_size": (number(Integral, 1, closed="low"),),
-        "device": (instance(str), instance(Backend), NONE),
-        "dtype": (among({"float32", "float64"}), NONE),
+        "device": DEVICE,
+        "dtype": (*DTYPE, NONE),
     }
 
     def __init__(

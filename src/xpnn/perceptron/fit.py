@@ -169,7 +169,8 @@ class _Fit:
     def keep(self, keeper: Keeper) -> None:
         """Go on from the keeper's checkpoint, if it has one; from now on give it checkpoints."""
         if keeper.found is not None:
-            restore_fit(self, keeper.found, self.backend, Fitted)
+            with keeper.reading():
+                restore_fit(self, keeper.found, self.backend, Fitted)
 
         def make() -> Record:
             return fit_record(self)

@@ -8,7 +8,9 @@ import scipy.sparse
 from xpnn.arrays.backend import get_backend, to_numpy
 from xpnn.estimators import _record as record
 from xpnn.estimators._labels import Labels
+from xpnn.estimators._sound import check_feature_names
 from xpnn.training.data import is_sparse
+from xpnn.training.sound import check_history, check_range
 
 _RECORDED = ("n_features_in_", "feature_names_in_", "n_iter_", "t_", "history_")
 _WEIGHTS = ("coef", "intercept")
@@ -71,8 +73,8 @@ def _check_attributes(given: dict[str, Any]) -> None:
             raise ValueError(f"its {name} is {given[name]!r}")
     if type(given["t_"]) is not float or not 1.0 <= given["t_"] < np.inf:
         raise ValueError(f"its t_ is {given['t_']!r}")
-    record.check_feature_names(given, given["n_features_in_"])
-    record.check_history(given["history_"])
+    check_feature_names(given, given["n_features_in_"])
+    check_history(given["history_"])
 
 
 def _check_arrays(arrays: dict[str, np.ndarray], labels: Labels, d: int) -> None:
@@ -92,3 +94,4 @@ def _check_arrays(arrays: dict[str, np.ndarray], labels: Labels, d: int) -> None
             raise ValueError(
                 f"{name} is {array.dtype} of shape {array.shape}, expected floats {shape}"
             )
+        check_range(name, array)

@@ -10,6 +10,7 @@ from xpnn.arrays.backend import Backend, to_numpy
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.perceptron.reference import Data, State
 from xpnn.training.checkpoint import Record
+from xpnn.training.sound import check_count, check_history
 
 _NUMBERS = ("scale", "clip", "t")
 _ARRAYS = tuple(name for name in State._fields if name not in _NUMBERS)
@@ -69,6 +70,7 @@ def restore_fit(fit: Any, record: Record, backend: Backend, make_result: Any) ->
     def moved(name: str) -> Any:
         return backend.asarray(host[name], dtype=host[name].dtype.name, copy=True)
 
+    _check(fit, record)
     fit.number, fit.active, fit.history = header["number"], header["active"], header["history"]
     fit.order = host["order"]
     for i, (best, waited, n_iter) in enumerate(header["problems"]):
@@ -84,3 +86,29 @@ def restore_fit(fit: Any, record: Record, backend: Backend, make_result: Any) ->
         fit.pocket.coef, fit.pocket.intercept, fit.pocket.badness = (
             moved(f"pocket_{name}") for name in _POCKET
         )
+
+
+def _check(fit: Any, record: Record) -> None:
+    """Raise a ValueError where arrays or places are not those of this fit."""
+    header, host = record.header, record.arrays
+    check_count("number", header["number"], high=fit.plan.max_iter)
+    check_history(header["history"])
+    active, problems = header["active"], len(fit.progress)
+    if active != sorted(set(active)) or not set(active) <= set(range(problems)):
+        raise ValueError(f"its active problems are {active}")
+    ended = {i for i, (_, _, n_iter) in enumerate(header["problems"]) if n_iter is not None}
+    if len(header["problems"]) != problems or ended != set(range(problems)) - set(active):
+        raise ValueError("its problems are not those of this training")
+    n = len(fit.learned)
+    if host["order"].shape != (n,) or not np.array_equal(np.sort(host["order"]), np.arange(n)):
+        raise ValueError("its order of the samples is none")
+    k = len(active) or host["coef"].shape[0]
+    for name in _ARRAYS:
+        wanted = tuple(getattr(fit.state, name).shape)
+        wanted = (2, k) if name == "norms" else (k, *wanted[1:])
+        if host[name].shape != wanted or host[name].dtype.kind != "f":
+            raise ValueError(f"{name} is {host[name].dtype} of shape {host[name].shape}")
+    for best, waited, n_iter in header["problems"]:
+        check_count("waited", waited)
+        check_count("n_iter", n_iter or 0)
+        check_history({"best": [best]})

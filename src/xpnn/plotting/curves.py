@@ -116,6 +116,8 @@ def tangent(
     ['slope 8 at 4: go left', 'slope -8 at -4: go right']
     """
     points = [float(p) for p in np.atleast_1d(at)]
+    if not points:
+        raise ValueError("no point to draw a tangent at: pass at=4.0, or several numbers")
     widest = max(abs(p) for p in points) or 1.0
     low, high = span or (min(points) - widest / 2, max(points) + widest / 2)
     x = np.linspace(low, high, 401)

@@ -154,15 +154,18 @@ def network(
     """
     net, theta = network_of(model, weights)
     net = net.one_member
-    matrices = [_matrix(parts) for parts in by_layer(net, theta, np)] if theta is not None else None
+    matrices: list[np.ndarray | None] = [None] * len(net.layers)
+    if theta is not None:
+        parts = by_layer(net, theta, np)
+        matrices = [_matrix(d, p) for d, p in zip(net.layers, parts, strict=True)]
     columns = _columns(net, model, row, most)
     height = max(len(c.units) for c in columns)
-    shown = matrices and values and sum(m.size for m in matrices) <= 12
+    shown = values and sum(13 if m is None else m.size for m in matrices) <= 12
     told = hasattr(model, "deltas")
     scale = 0.95 if told or shown else 0.62
     ax = ax or new_axes((1.0 + 2.3 * scale * len(columns), scale * (height + 1.8)), path)
     for i, (a, b) in enumerate(pairwise(columns)):
-        _edges(ax, a, b, None if matrices is None else matrices[i], bool(shown))
+        _edges(ax, a, b, matrices[i], shown)
     for column in columns:
         for unit, y, label in zip(column.units, column.ys, column.labels, strict=True):
             if unit is None:
@@ -192,7 +195,8 @@ def network_of(model: Any, weights: Any) -> tuple[Network, np.ndarray | None]:
             "Backpropagation, or an estimator after fit"
         )
     state = getattr(model, "_state", None)
-    theta = getattr(model, "theta", getattr(state, "theta", None))
+    kept = getattr(model, "_arrays", {}).get("theta_0")  # of a tabular estimator, its first state
+    theta = getattr(model, "theta", getattr(state, "theta", kept))
     if net is model:
         theta = None
         if weights is not None:
@@ -203,9 +207,14 @@ def network_of(model: Any, weights: Any) -> tuple[Network, np.ndarray | None]:
     return net, net.layout.by_member(host, np)[0] if net.members > 1 else host
 
 
-def _matrix(parts: tuple[np.ndarray, ...]) -> np.ndarray:
-    """The weights of a layer; of one without, such as a scale, nothing is drawn between units."""
-    return parts[0] if parts and parts[0].ndim == 2 else np.zeros((0, 0))
+def _matrix(layer: Any, parts: tuple[np.ndarray, ...]) -> np.ndarray | None:
+    """The weights of a layer, NaN where there is no line; None of one that has other parameters."""
+    shape = (int(layer.n_in), int(layer.n_out))
+    if parts and parts[0].shape == shape:
+        return parts[0]
+    if parts and layer.kind == "scale" and parts[0].shape == shape[:1]:
+        return np.where(np.eye(shape[0]) > 0, parts[0][:, None], np.nan)
+    return None
 
 
 def _columns(net: Network, model: Any, row: int, most: int) -> list[_Column]:
@@ -245,10 +254,11 @@ def _edges(ax: Any, a: _Column, b: _Column, matrix: np.ndarray | None, written: 
     lines, weights = [], []
     for i, ya in zip(a.units, a.ys, strict=True):
         for j, yb in zip(b.units, b.ys, strict=True):
-            inside = matrix is None or (matrix.size and i is not None and j is not None)
-            if i is None or j is None or not inside:
+            if i is None or j is None:
                 continue
             weight = 0.0 if matrix is None else float(matrix[i, j])
+            if np.isnan(weight):
+                continue
             lines.append([(a.x, ya), (b.x, yb)])
             weights.append(weight)
             if written:

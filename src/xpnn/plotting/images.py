@@ -52,8 +52,10 @@ def weights(
     >>> ax.get_title(loc="left")
     '4 of 4 units'
     """
-    if hasattr(model, "shape"):
+    if hasattr(model, "shape") or isinstance(model, list | tuple):
         matrix = np.asarray(to_numpy(model), dtype=np.float64)
+        if matrix.ndim != 2:
+            raise ValueError(f"weights have the shape {matrix.shape}, expected (inputs, units)")
     else:
         net, theta = network_of(model, None)
         if theta is None:
@@ -99,6 +101,8 @@ def dropout_mask(mask: Any, *, ax: Any | None = None, path: Path = None) -> Any:
     '25 % dropped, the others times 2'
     """
     found = np.atleast_2d(np.asarray(to_numpy(mask), dtype=np.float64))
+    if found.ndim != 2 or not found.size:
+        raise ValueError(f"a mask has the shape {found.shape}, expected (units,) or (rows, units)")
     kept = found != 0
     ax = ax or new_axes((5.6, min(5.0, max(1.8, 0.9 + 5.0 * len(found) / found.shape[1]))), path)
     ax.imshow(kept, cmap="gray", vmin=-0.35, vmax=1, interpolation="nearest", aspect="auto")

@@ -54,7 +54,10 @@ def predictions(
     title = f"R2 {1.0 - float(((t - p) ** 2).sum()) / spread:.4f}" if spread else ""
     held = np.ones(len(t), dtype=bool)
     if intervals is not None:
-        low, high = np.asarray(to_numpy(intervals), dtype=np.float64).reshape(len(t), 2).T
+        bounds = np.asarray(to_numpy(intervals), dtype=np.float64)
+        if bounds.shape != (len(t), 2):
+            raise ValueError(f"intervals have the shape {bounds.shape}, expected ({len(t)}, 2)")
+        low, high = bounds.T
         held = (low <= t) & (t <= high)
         title += f", {100 * held.mean():.0f} % of {len(t):,} intervals hold the truth"
         for chosen, colour in ((held, BLUE), (~held, ORANGE)):

@@ -13,6 +13,7 @@ import numpy as np
 from xpnn.tables.columns import TableError, hint
 from xpnn.tables.frames import Frame
 from xpnn.tables.kinds import Dates, Numbers, Spread, Words, date_parts
+from xpnn.tables.sound import check_column
 from xpnn.tables.values import Parsed, parse_as, parse_column
 
 MOST_CATEGORIES = 64
@@ -123,7 +124,10 @@ class Encoding:
                 values["spread"] = _spread(values["spread"])
             if kind == Dates.kind:
                 values["parts"] = {str(k): _spread(v) for k, v in values["parts"].items()}
+            check_column(values)
             columns.append(_KINDS[kind](**values))
+        if len({c.name for c in columns}) < len(columns):
+            raise ValueError("two columns have the same name")
         notes = {str(k): tuple(v) for k, v in data["notes"].items()}
         return cls(tuple(columns), dict(data["left_out"]), notes)
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-_DATE_PARTS = ("elapsed", "year", "month", "day", "weekday", "hour")
+DATE_PARTS = ("elapsed", "year", "month", "day", "weekday", "hour")
 
 
 @dataclass(frozen=True)
@@ -185,5 +185,5 @@ def date_parts(times: np.ndarray) -> dict[str, np.ndarray]:
     )
     return {
         part: np.where(missing, np.nan, np.asarray(v, dtype=np.float64))
-        for part, v in zip(_DATE_PARTS, values, strict=True)
+        for part, v in zip(DATE_PARTS, values, strict=True)
     }

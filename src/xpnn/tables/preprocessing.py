@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.tables.columns import Columns, TableError, hint
+from xpnn.tables.sound import check_style
 from xpnn.tables.values import KINDS, parse_as
 
 TASKS = ("classification", "regression")
@@ -37,7 +38,8 @@ class Numeric:
         for value in (self.median, self.mean, self.scale):
             _check(isinstance(value, float) and math.isfinite(value), "a finite float")
         _check(self.scale > 0, "a positive scale")
-        _check(self.read_as in KINDS[:2] and isinstance(self.style, dict), "how values are read")
+        _check(self.read_as in KINDS[:2], "how values are read")
+        check_style(self.style)
 
     @property
     def n_features(self) -> int:

@@ -3,7 +3,7 @@
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -18,17 +18,19 @@ from xpnn.estimators._checkpoint import about, checkpoints
 from xpnn.estimators._checks import (
     ARRAY_LIKE,
     CALLABLE,
+    DEVICE,
+    DTYPE,
     NONE,
     RANDOM_STATE,
     VERBOSE,
     Checks,
     among,
     check_parameters,
-    instance,
     number,
 )
 from xpnn.estimators._device import OnDevice
 from xpnn.estimators._inputs import NUMPY, is_foreign, read_weight, readable
+from xpnn.estimators._plain import KINDS, Kind
 from xpnn.estimators._settings import draw_seed, hidden_sizes
 from xpnn.model.network import Network
 from xpnn.tables.encoding import Encoding
@@ -90,6 +92,12 @@ class BaseTabular(Inspection, OnDevice):
     recipe_: Recipe
     n_features_in_: int
 
+    _kinds: ClassVar[dict[str, Kind]] = {
+        **KINDS,
+        "encoding": Kind(Encoding, Encoding.to_dict, Encoding.from_dict),
+        "recipe": Kind(Recipe, asdict, lambda plain: Recipe(**plain)),
+    }
+
     _checks: ClassVar[Checks] = {
         "n_members": (number(Integral, 2, closed="low"), NONE),
         "hidden": (ARRAY_LIKE, number(Integral, 1, closed="low"), NONE),
@@ -99,8 +107,8 @@ class BaseTabular(Inspection, OnDevice):
         "random_state": RANDOM_STATE,
         "verbose": VERBOSE,
         "callbacks": (ARRAY_LIKE, CALLABLE, NONE),
-        "device": (instance(str), instance(Backend), NONE),
-        "dtype": (among({"float32", "float64"}),),
+        "device": DEVICE,
+        "dtype": DTYPE,
     }
 
     @abstractmethod

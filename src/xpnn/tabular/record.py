@@ -11,6 +11,7 @@ from xpnn.estimators._labels import Labels
 from xpnn.model.network import Network
 from xpnn.tables.encoding import Encoding
 from xpnn.tabular.recipe import Recipe
+from xpnn.tabular.sound import check_arrays, check_attributes
 
 _ATTRIBUTES = ("n_features_in_", "valleys_", "history_", "fit_time_", "outcome_", "_columns")
 _PERHAPS = ("feature_names_in_", "importance_", "target_name_")
@@ -60,16 +61,20 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
     estimator = record.unfitted(cls, header["params"])
     attributes = header["attributes"]
     classes = "labels" in header
-    _check_attributes(attributes, _OF_CLASSES if classes else _OF_NUMBERS)
+    check_attributes(attributes, _ATTRIBUTES + (_OF_CLASSES if classes else _OF_NUMBERS), _PERHAPS)
     for name, value in attributes.items():
         setattr(estimator, name, value)
     given = dict(header["recipe"])
     estimator.recipe_ = Recipe(**{**given, "hidden": tuple(given["hidden"])})
     estimator.encoding_ = Encoding.from_dict(header["encoding"])
+    if header["dtype"] not in ("float32", "float64"):
+        raise ValueError(f"its dtype is {header['dtype']!r}")
     network = estimator.network_ = Network.from_dict(header["network"])
     estimator._n_out = network.n_out
     estimator._weights = header["weights"]
-    _check_arrays(estimator, header, arrays, classes)
+    check_arrays(estimator, header, arrays, () if classes else _TARGET)
+    if not {c.name for c in estimator.encoding_.columns} <= set(estimator._columns):
+        raise ValueError("its encoding is of other columns")
     if classes:
         estimator._labels = Labels(**header["labels"])
         estimator.classes_ = estimator._labels.classes
@@ -77,6 +82,8 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
             raise ValueError("its classes are no labels")
         if estimator.classes_.shape != (network.n_out,):
             raise ValueError("it has not one output for each class")
+        if not np.array_equal(np.unique(estimator.classes_), estimator.classes_):
+            raise ValueError("its classes are not in order, or not different")
     else:
         for name in _TARGET:
             setattr(estimator, name, arrays[name])
@@ -90,47 +97,3 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
     backend.float_dtype(header["dtype"])  # DeviceError where it has none
     estimator._arrays = {n: backend.asarray(arrays[n], dtype=header["dtype"]) for n in names}
     return estimator
-
-
-def _check_attributes(given: dict[str, Any], more: tuple[str, ...]) -> None:
-    known = {*_ATTRIBUTES, *more}
-    if not known <= set(given) <= known | set(_PERHAPS):
-        raise ValueError(f"its attributes are {', '.join(map(str, given))}")
-    if type(given["n_features_in_"]) is not int or given["n_features_in_"] < 1:
-        raise ValueError(f"its n_features_in_ is {given['n_features_in_']!r}")
-    record.check_feature_names(given, given["n_features_in_"])
-    record.check_history(given["history_"])
-
-
-def _check_arrays(
-    estimator: Any, header: dict[str, Any], arrays: dict[str, np.ndarray], classes: bool
-) -> None:
-    """Raise a ValueError unless the arrays have the shapes of the network and the rows."""
-    network, weights = estimator.network_, header["weights"]
-    numbers = isinstance(weights, list) and all(type(w) is float and w > 0 for w in weights)
-    if not (numbers and weights) or network.members != estimator.recipe_.members:
-        raise ValueError(f"its weights are {weights!r}")
-    n_in = max(1, len(estimator.encoding_.names))
-    if network.n_in != n_in:
-        raise ValueError(f"its network has {network.n_in} inputs, its table {n_in}")
-    repeats, n, out = estimator.recipe_.repeats, arrays["folds"].shape[-1], network.n_out
-    whole = len(arrays["oof_prediction"])  # rows without weight have no fold
-    if whole < n:
-        raise ValueError(f"it has predictions out of fold for {whole} of {n} rows")
-    wanted: dict[str, tuple[int, ...]] = {"folds": (repeats, n), "raw": (repeats, n, out)}
-    for i in range(len(weights)):
-        wanted |= {f"theta_{i}": (network.layout.size,)}
-        wanted |= {f"buffers_{i}": (network.buffer_layout.size,)}
-    if classes:
-        wanted["oof_prediction"] = (whole, out)
-    else:
-        vector = header["attributes"]["_vector"]
-        targets = 1 if estimator.quantiles_ is not None else out
-        if type(vector) is not bool or (vector and targets > 1):
-            raise ValueError(f"its _vector is {vector!r}")
-        wanted |= {"oof_prediction": (whole,) if vector else (whole, out)}
-        wanted |= {"residuals": (repeats, n, targets)}
-        wanted |= dict.fromkeys(_TARGET, (targets,))
-    shapes = {name: a.shape for name, a in arrays.items()}
-    if shapes != wanted:
-        raise ValueError(f"its arrays have the shapes {shapes}, expected {wanted}")

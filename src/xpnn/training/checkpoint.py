@@ -24,6 +24,7 @@ from xpnn._warnings import warn_user
 _UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 _EVERY = re.compile(r"(\d+(?:\.\d+)?) *(s|sec|min|h|epoch|step)s?")
 _SHOWN = 60  # characters of a parameter in an error
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class CheckpointError(ValueError):
@@ -137,17 +138,35 @@ class Keeper:
     notes: dict[str, Any] = field(default_factory=dict)
     _last: tuple[float, int, int] = (0.0, 0, 0)  # seconds, step, epoch
 
-    @property
-    def seed(self) -> int | None:
-        """The seed of the training to go on with."""
-        return None if self.found is None else self.found.header["notes"].get("seed")
-
     def note(self, name: str, value: Any) -> Any:
-        """Keep a value that a later call has to have; the kept one where training goes on."""
+        """Keep a value that a later call has to have; the kept one where training goes on.
+
+        Raises
+        ------
+        CheckpointError
+            Where the kept one has another type, or there is none.
+        """
         if self.found is not None:
-            value = self.found.header["notes"][name]
+            with self.reading():
+                kept = self.found.header["notes"][name]
+                if type(kept) is not type(value):
+                    raise ValueError(f"its {name} is {kept!r}")
+                value = kept
         self.notes[name] = value
         return value
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Turn what malformed data raise into a CheckpointError."""
+        try:
+            yield
+        except CheckpointError:
+            raise
+        except _MALFORMED as error:
+            text = f"{error} is missing" if isinstance(error, LookupError) else str(error)
+            raise CheckpointError(
+                f"The checkpoint in {fspath(self.spec.path)!r} is damaged: {text[:200]}."
+            ) from error
 
     def begin(self, about: Mapping[str, Any]) -> None:
         """Say what the training is of; refuse a checkpoint of another one.
@@ -160,7 +179,8 @@ class Keeper:
         self.about = {"xpnn": __version__, **about}
         if self.found is None:
             return
-        changes = list(differences(self.found.header.get("about", {}), self.about))
+        with self.reading():
+            changes = list(differences(self.found.header["about"], self.about))
         if changes:
             raise CheckpointError(
                 f"The checkpoint in {fspath(self.spec.path)!r} is of another training: "

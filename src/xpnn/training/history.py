@@ -73,16 +73,17 @@ class Curve(Sequence[float]):
         return f"Curve({list(self)})"
 
     def __reduce__(self) -> Any:
-        return _restored, (len(self), self.packed())
+        return Curve.unpacked, (len(self), self.packed())
 
     def packed(self) -> np.ndarray:
         """The numbers as an array: of a constant, such as a learning rate, a single one."""
         values = np.fromiter(self, np.float64, len(self))
         return values[:1] if (values == values[:1]).all() else values
 
-
-def _restored(length: int, values: np.ndarray) -> Curve:
-    return Curve(np.broadcast_to(values, length).tolist() if length else ())
+    @classmethod
+    def unpacked(cls, length: int, values: np.ndarray) -> "Curve":
+        """The inverse of `packed`."""
+        return cls(np.broadcast_to(values, length).tolist() if length else ())
 
 
 History = dict[str, Curve]

@@ -14,7 +14,6 @@ import numpy as np
 from array_api_compat import device
 
 from xpnn._warnings import warn_user
-from xpnn.arrays.backend import dtype_name
 from xpnn.arrays.random import step_keys
 from xpnn.arrays.typing import Array
 from xpnn.model.network import Network, make_groups
@@ -164,15 +163,11 @@ class _Run:
         """Whole epochs of this call."""
         return self.state.epoch - self.first[1]
 
-    @property
-    def dtype_name(self) -> str:
-        """Of the parameters."""
-        return dtype_name(self.state.theta.dtype)
-
     def keep(self, keeper: Keeper, callbacks: tuple[Callback, ...]) -> None:
         """Go on from the keeper's checkpoint, if it has one; from now on give it checkpoints."""
         if keeper.found is not None:
-            restore_run(self, keeper.found, callbacks)
+            with keeper.reading():
+                restore_run(self, keeper.found, callbacks)
 
         saved = self.state.step, self.settled
 

@@ -1,14 +1,15 @@
 """A run of the training loop as a checkpoint's record, and back to the same bits."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from xpnn.arrays.backend import Backend, to_numpy
+from xpnn.arrays.backend import Backend, dtype_name, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.training.checkpoint import CheckpointError, Record
-from xpnn.training.state import TrainingState, Weights
+from xpnn.training.sound import check_count, check_history, check_state
+from xpnn.training.state import Outcome, TrainingState, Weights
 
 _PLAIN = ("first", "at", "rate", "message", "validated", "settled")
 _SETS = ("good", "best", "kept")  # weights beside those in training
@@ -101,10 +102,32 @@ def _moved(backend: Backend, a: np.ndarray) -> Array:
 
 
 def _check(run: Any, record: Record) -> None:
-    for name in ("theta", "buffers"):
-        wanted, found = getattr(run.state, name), record.arrays[name]
-        if tuple(wanted.shape) != found.shape or run.dtype_name != found.dtype.name:
-            raise CheckpointError(
-                f"The checkpoint's {name} is {found.dtype} of shape {found.shape}, and this "
-                f"training has {run.dtype_name} of {tuple(wanted.shape)}."
+    """Raise a ValueError where arrays or numbers are not those of this training."""
+    header, s = record.header, run.state
+    check_state(header["state"])
+    wanted = {"theta": s.theta, "buffers": s.buffers}
+    wanted |= {f"moment_{i}": m for i, m in enumerate(s.moments)}
+    for name in (v for k, v in header["sets"].items() if k == v):
+        wanted |= {f"{name}_theta": s.theta, f"{name}_buffers": s.buffers}
+    if header["moments"] != len(s.moments) or set(header["sets"]) != set(_SETS):
+        raise ValueError(f"it has {header['moments']} moments and the weights {header['sets']}")
+    for name, array in wanted.items():
+        found, dtype = record.arrays[name], dtype_name(array.dtype)
+        if tuple(array.shape) != found.shape or dtype != found.dtype.name:
+            raise ValueError(
+                f"{name} is {found.dtype} of shape {found.shape}, and this training has {dtype} of "
+                f"{tuple(array.shape)}"
             )
+    told = header["run"]
+    step, epoch = (check_count("start", n) for n in told["first"])
+    steps = -(-run.data.n // run.config.batch_size)
+    check_count("step of the epoch", told["at"], high=steps)
+    check_count("epoch", header["state"]["epoch"], epoch, epoch + run.config.epochs)
+    check_count("step", header["state"]["step"], step)
+    check_history({"rate": [told["rate"]]})
+    if told["settled"] not in get_args(Outcome) or type(told["message"]) is not str:
+        raise ValueError(f"its outcome is {told['settled']!r}")
+    if not all(type(name) is str for name in told["validated"]):
+        raise ValueError(f"its metrics are {told['validated']!r}")
+    if told["at"] and record.arrays["total"].shape != ():
+        raise ValueError("its loss is no number")

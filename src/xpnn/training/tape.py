@@ -12,6 +12,7 @@ import numpy as np
 
 from xpnn.arrays.backend import Backend
 from xpnn.training.checkpoint import CheckpointError, Keeper, Record
+from xpnn.training.sound import check_history, check_state
 from xpnn.training.state import TrainingState
 
 Evaluation = tuple[float, np.ndarray]
@@ -44,7 +45,8 @@ class Tape:
         self.stopped = False
         self.repeated = self.iterations = 0  # of those known
         if keeper.found is not None:
-            self._restore(keeper.found)
+            with keeper.reading():
+                self._restore(keeper.found)
         self.known = len(self.points)
         self.known_metrics = list(self.metrics)
         self.start = self.state.copy(backend.xp)
@@ -121,6 +123,12 @@ class Tape:
         self.points, self.losses = arrays["points"].tolist(), arrays["losses"].tolist()
         self.gradients, self.metrics = list(arrays["gradients"]), list(header["metrics"])
         self.stopped = header["stopped"]
+        check_state(header["state"])
+        lengths = {len(self.points), len(self.losses), len(self.gradients)}
+        if len(lengths) > 1 or arrays["gradients"].shape[1:] != arrays["theta"].shape:
+            raise ValueError("its evaluations do not fit together")
+        for metrics in self.metrics:
+            check_history({name: [value] for name, value in metrics.items()})
 
 
 def _mark(x: np.ndarray) -> int:

@@ -37,6 +37,7 @@ __all__ = [
     "Foreign",
     "Library",
     "apple_gpu",
+    "device_name",
     "devices",
     "dtype_name",
     "gpu_driver",
@@ -109,6 +110,27 @@ def library_named(name: str) -> Library | None:
         if library is None and (new := named(spelling)) is not None:
             library = _foreign.setdefault(spelling, new)
     return library
+
+
+def device_name(spec: Any) -> str:
+    """The name of a device that a library's own object stands for, such as ``torch.device("cpu")``.
+
+    A name stays as it is, and a backend has one.
+
+    Raises
+    ------
+    DeviceError
+        For anything else.
+    """
+    if isinstance(spec, str):
+        return spec
+    if isinstance(getattr(spec, "library", None), Library):
+        return str(spec.name)
+    module, kind = type(spec).__module__.partition(".")[0], type(spec).__name__
+    library = LIBRARIES.get({"jaxlib": "jax"}.get(module, module))
+    if library is None or not kind.lower().endswith("device"):
+        raise DeviceError(f"a device is named by a string such as 'cupy:0', not by {spec!r}")
+    return library.spec(library.canonical(library.suffix(spec)))
 
 
 def no_such_device(library: Library, suffix: str, found: Iterable[str]) -> str:

@@ -91,9 +91,8 @@ class Graph:
         if key not in self._constants:
             name = self._free(f"constant:{len(self._constants)}")
             if texts:
-                tensor = helper.make_tensor(
-                    name, TensorProto.STRING, array.shape, [str(v) for v in array.ravel().tolist()]
-                )
+                encoded = [str(v).encode() for v in array.ravel().tolist()]
+                tensor = helper.make_tensor(name, TensorProto.STRING, array.shape, encoded)
             else:
                 tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
             self._constants[key] = tensor

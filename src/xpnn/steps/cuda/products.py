@@ -30,17 +30,24 @@ def product(a: Array, b: Array, out: Array) -> None:
     one = _NUMBERS[out.dtype.name].ctypes.data
     zero = one + out.itemsize
     # to cuBLAS, which counts columns first, each array is its own transpose: out' = b' a'
-    (op_b, *of_b), (op_a, *of_a) = (_as_it_lies(m) for m in (b, a))
+    (b, op_b, *of_b), (a, op_a, *of_a) = _as_it_lies(b), _as_it_lies(a)
     multiply(
         *(device.get_cublas_handle(), op_b, op_a, columns, rows, a.shape[-1], one),
-        *(*of_b, *of_a, zero, out.data.ptr, columns, rows * columns, members),
+        *(b.data.ptr, *of_b, a.data.ptr, *of_a, zero),
+        *(out.data.ptr, columns, rows * columns, members),
     )
 
 
 def _as_it_lies(m: Array) -> tuple[Any, ...]:
-    """Whether a matrix is turned, its address, and its strides between rows and members."""
+    """A matrix, whether it is turned, and its elements between rows and between members.
+
+    One that is neither itself nor its transpose in memory is copied.
+    """
     (rows, columns), item = m.shape[-2:], m.itemsize
+    down, across = m.strides[-2:]
     by_member = m.strides[0] // item if m.ndim == 3 else 0
-    if m.strides[-1] == item or (columns == 1 and m.strides[-2] != item):
-        return _KEPT, m.data.ptr, max(m.strides[-2] // item, columns), by_member
-    return _TURNED, m.data.ptr, max(m.strides[-1] // item, rows), by_member
+    if across == item and (rows == 1 or down >= columns * item):
+        return m, _KEPT, max(down // item, columns), by_member
+    if down == item and (columns == 1 or across >= rows * item):
+        return m, _TURNED, max(across // item, rows), by_member
+    return _as_it_lies(cupy.ascontiguousarray(m))

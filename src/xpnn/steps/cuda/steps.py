@@ -52,7 +52,7 @@ class CupySteps(InPlaceSteps):
             key = None if keys is None else keys[k]
             drop = None if key is None else self.drop(key, 0)
             if rows.order is None:
-                batch = gather(here, size, self.xp)
+                batch = _as_kernels_take(gather(here, size, self.xp))
             else:
                 batch, drop = self._rows(here, size, drop), None
             carry = self._train(carry, batch, key, c, drop)
@@ -61,11 +61,8 @@ class CupySteps(InPlaceSteps):
     def on_batch(self, carry: Carry, batch: Batch, key: Any, coefficients: Coefficients) -> Carry:
         """One step on a batch, which is not written into."""
         self._bind(carry.theta)
-        weight = batch.weight
-        if weight is not None and weight.ndim > 1:
-            batch = batch._replace(weight=cupy.ascontiguousarray(weight.T))
         drop = None if key is None else self.drop(key, 0)
-        return self._train(carry, batch, key, coefficients, drop)
+        return self._train(carry, _as_kernels_take(batch), key, coefficients, drop)
 
     def _rows(self, rows: Rows, size: int, drop: Drop | None) -> Batch:
         """A batch of resident data, its inputs dropped; weights of members are (members, n)."""
@@ -170,6 +167,12 @@ class CupySteps(InPlaceSteps):
         arguments = (*pointers, partial, rooms.arrived(1), theta.size, *numbers)
         kernel("measure", "measure", theta.dtype)((count, members), (THREADS,), arguments)
         return clip
+
+
+def _as_kernels_take(batch: Batch) -> Batch:
+    """A batch with weights in one piece, those of members as (members, n)."""
+    weight = batch.weight
+    return batch if weight is None else batch._replace(weight=cupy.ascontiguousarray(weight.T))
 
 
 class Table(NamedTuple):
