@@ -20,6 +20,7 @@ PUBLIC = ("activations", "backends", "callbacks", "data", "initializers", "layer
 PUBLIC += ("metrics", "network", "optimizers", "plot", "random", "schedules", "state")
 FLOORS = (
     ("_optional", "_text", "_version", "_warnings", "arrays"),
+    ("distributed",),
     ("parts",),
     ("model",),
     ("steps",),

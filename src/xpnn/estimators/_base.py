@@ -23,8 +23,6 @@ from xpnn.estimators._heldout import (
     check_ranges,
     make_monitor,
     make_validation,
-    read_validation,
-    split_rows,
     training_data,
 )
 from xpnn.estimators._inputs import (
@@ -35,9 +33,18 @@ from xpnn.estimators._inputs import (
     read_features,
     read_weight,
 )
+from xpnn.estimators._processes import (
+    ALONE,
+    Way,
+    agreed_seed,
+    check_alike,
+    check_comm,
+    classes_of_all,
+    together,
+)
 from xpnn.estimators._sklearn import CallbackSupportMixin, with_callbacks
+from xpnn.estimators._split import NO_ROWS, hold_out
 from xpnn.parts.losses import Loss
-from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import Dataset, predict_in_chunks
 from xpnn.training.interrupt import TrainingInterrupted
 from xpnn.training.lbfgs import train_lbfgs
@@ -109,6 +116,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         validation_data: Any = None,
         checkpoint: Any = None,
         resume: bool = False,
+        comm: Any = None,
     ) -> "BaseMLP":
         """Fit the network to `X` and `y`.
 
@@ -128,6 +136,9 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         resume : bool, default=False
             Go on from the checkpoint there, if there is one, to the bits that a training without
             a break ends with.
+        comm : xpnn.distributed.Communicator, default=None
+            The processes that train this network together, such as `xpnn.distributed.mpi()`: each
+            makes this call. The result has the same bits for any number of them.
 
         Returns
         -------
@@ -145,13 +156,14 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
             parameters or another version of xpnn, with what differs.
         """
         check_parameters(self)
+        check_comm(comm)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         tasks = FitTasks(self, X, y, metadata)
         tasks.begin()
-        with checkpoints(checkpoint, resume) as keeper:
-            how: dict[str, Any] = {"tasks": tasks, "keeper": keeper}
+        with together(comm), checkpoints(checkpoint, resume, comm) as keeper:
+            way = Way(tasks, keeper, comm)
             return self._commit(
-                lambda new: new._fit(X, y, sample_weight, validation_data, **how),
+                lambda new: new._fit(X, y, sample_weight, validation_data, way),
                 lambda: tasks.end(dict(self.__dict__)),
             )
 
@@ -200,10 +212,11 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         weight = self._row_weight(read_weight(sample_weight, x), target)
         return Rows(x, target, weight), source
 
-    def _begin(self, rows: Rows, source: Backend) -> None:
+    def _begin(self, rows: Rows, source: Backend, way: Way = ALONE) -> None:
         """A new network with initial weights, and attributes that begin with it."""
         backend = source if self.device is None else get_backend(self.device)
-        loss, seed = self._resolve_loss(), settings.draw_seed(self.random_state)
+        loss = self._resolve_loss()
+        seed = agreed_seed(way.comm, settings.draw_seed(self.random_state))
         self.network_ = settings.make_network(self, int(rows.x.shape[1]), loss)
         theta, buffers = self.network_.init(seed, self.initializer)
         self._source, self._backend = source, backend
@@ -237,58 +250,40 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         y: Any,
         sample_weight: Any,
         validation_data: Any = None,
+        way: Way = ALONE,
         *,
-        tasks: FitTasks | None = None,
         incremental: bool = False,
         classes: Any = None,
-        keeper: Keeper | None = None,
     ) -> None:
         first = not hasattr(self, "network_") or not (self.warm_start or incremental)
         method = "partial_fit" if incremental else "fit"
+        classes, keeper = classes_of_all(way, self, y, classes), way.keeper
         rows, source = self._read(X, y, sample_weight, first=first, classes=classes, method=method)
         if first:
-            self._begin(rows, source)
+            self._begin(rows, source, way)
         else:
             self._resume(source)
         check_ranges(rows, self._dtype, classes=getattr(self, "class_weight", None) is not None)
         if keeper is not None:
             self._state = replace(self._state, seed=keeper.note("seed", self._state.seed))
-        kept, held_out = self._hold_out(rows, validation_data, source, incremental)
+        check_alike(way, self, rows)
+        kept, held_out = hold_out(self, rows, validation_data, source, incremental, way)
         if keeper is not None:
-            begin(keeper, self, rows, None if validation_data is None else held_out)
-        self._train(kept, held_out, tasks, incremental, keeper, fresh=first)
-
-    def _hold_out(
-        self, rows: Rows, validation_data: Any, source: Backend, incremental: bool
-    ) -> tuple[Rows, Rows | None]:
-        """The rows to train on and those to validate on."""
-        if validation_data is not None:
-            return rows, read_validation(self, validation_data, source)
-        if not self.early_stopping or self.solver == "lbfgs":
-            return rows, None
-        if incremental:
-            settings.refuse_to_split()
-        stratify = None if rows.target is None else self._stratify(rows.target)
-        return split_rows(rows, self.validation_fraction, stratify, self._state.seed)
+            given = None if validation_data is None else held_out
+            begin(keeper, self, *((NO_ROWS, None) if way.own_rows else (rows, given)))
+        self._train(kept, held_out, way, incremental, fresh=first)
 
     def _train(
-        self,
-        rows: Rows,
-        held_out: Rows | None,
-        tasks: FitTasks | None,
-        incremental: bool,
-        keeper: Keeper | None = None,
-        *,
-        fresh: bool,
+        self, rows: Rows, held_out: Rows | None, way: Way, incremental: bool, *, fresh: bool
     ) -> None:
         backend, loss = self._backend, self._resolve_loss()
         optimizer = None if self.solver == "lbfgs" else settings.make_optimizer(self)
         stopping = bool(self.early_stopping) and held_out is not None and optimizer is not None
-        n_held = None if held_out is None else int(held_out.x.shape[0])
+        n_held = None if held_out is None else way.total(int(held_out.x.shape[0]))
         monitor = make_monitor(self, n_held=n_held, stopping=stopping)
         config = settings.make_config(
             self,
-            int(rows.x.shape[0]),
+            way.total(int(rows.x.shape[0])),
             loss,
             optimizer,
             monitor.name,
@@ -297,13 +292,14 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         )
         validation = None
         if held_out is not None:
-            validation = make_validation(self, held_out, loss, monitor)
-        callbacks = chosen_callbacks(self)
+            validation = make_validation(self, held_out, loss, monitor, way)
+        callbacks, tasks, keeper = chosen_callbacks(self, way.speaks), way.tasks, way.keeper
         if tasks is not None and tasks.active:
             tasks.fitted = dict(self.__dict__)
             callbacks.append(tasks)
-        data = training_data(rows, backend, self._dtype)
+        data = training_data(rows, backend, self._dtype, way.comm)
         how: dict[str, Any] = {"validation": validation, "callbacks": callbacks, "keeper": keeper}
+        how |= {"comm": way.comm}
         before = len(self._state.history.get("loss", ()))
         if keeper is not None:
             before = keeper.note("before", before)

@@ -31,10 +31,10 @@ def given_callbacks(est: Any) -> list[Callable[[EpochEnd], Any]]:
     return chosen
 
 
-def chosen_callbacks(est: Any) -> list[Callable[[EpochEnd], Any]]:
-    """The functions that the parameters ask for."""
+def chosen_callbacks(est: Any, speaks: bool = True) -> list[Callable[[EpochEnd], Any]]:
+    """The functions that the parameters ask for; `speaks` says whether this process prints."""
     given = given_callbacks(est)
-    return [*given, print_epoch] if est.verbose else given
+    return [*given, print_epoch] if est.verbose and speaks else given
 
 
 def chosen_state(callbacks: list[Any], state: Any) -> Any:

@@ -1,16 +1,19 @@
 """`fit(..., checkpoint=, resume=)`: from what a user gives to the keeper of one training."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
+from xpnn.distributed.communicator import Communicator
 from xpnn.estimators._record import plain
 from xpnn.files.checkpoints import CheckpointFolder
-from xpnn.files.record import decode, encode
-from xpnn.training.checkpoint import Checkpoint, CheckpointError, Keeper
+from xpnn.files.record import CHECKPOINT, decode, encode, read_record, write_record
+from xpnn.training.checkpoint import Checkpoint, CheckpointError, Keeper, Record
 from xpnn.training.fingerprint import fingerprint
 
 _FREE = ("callbacks", "verbose", "device", "warm_start")
@@ -18,7 +21,9 @@ _FREE = ("callbacks", "verbose", "device", "warm_start")
 
 
 @contextmanager
-def checkpoints(checkpoint: Any, resume: bool) -> Iterator[Keeper | None]:
+def checkpoints(
+    checkpoint: Any, resume: bool, comm: Communicator | None = None
+) -> Iterator[Keeper | None]:
     """The keeper of a training, and its folder locked meanwhile; None where none is asked for.
 
     Parameters
@@ -26,6 +31,8 @@ def checkpoints(checkpoint: Any, resume: bool) -> Iterator[Keeper | None]:
     checkpoint : path-like, Checkpoint or None
     resume : bool
         Whether to go on from a checkpoint that is there.
+    comm : Communicator, default=None
+        Of several processes the first writes, and tells the others what to go on from.
 
     Raises
     ------
@@ -42,13 +49,40 @@ def checkpoints(checkpoint: Any, resume: bool) -> Iterator[Keeper | None]:
         yield None
         return
     spec = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
+    if comm is not None and comm.rank:
+        yield Keeper(spec, _Nowhere(), _told_by_first(comm, None))
+        return
     with CheckpointFolder(spec.path, spec.keep) as folder:
         if not resume and folder.files():
             raise CheckpointError(
                 f"The folder {str(folder.path)!r} has checkpoints already: pass resume=True to go "
                 "on from the last, or take another folder, or remove it."
             )
-        yield Keeper(spec, folder, folder.newest())
+        yield Keeper(spec, folder, _told_by_first(comm, folder.newest()))
+
+
+class _Nowhere:
+    """The store of a process that does not write."""
+
+    def newest(self) -> Record | None:
+        """None."""
+
+    def write(self, record: Record) -> None:
+        """Nothing: the first process does it."""
+
+
+def _told_by_first(comm: Communicator | None, found: Record | None) -> Record | None:
+    """The first process's record, in every process."""
+    if comm is None or not comm.broadcast(found is not None):
+        return found
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "record.safetensors"
+        if found is not None:
+            write_record(path, *found, CHECKPOINT)
+        text = comm.gather_bytes(path.read_bytes() if found is not None else b"")[0]
+        if found is None:
+            path.write_bytes(text)
+        return Record(*read_record(path, CHECKPOINT))
 
 
 def begin(keeper: Keeper, estimator: Any, rows: Any, given: Any) -> None:

@@ -11,6 +11,7 @@ from sklearn.model_selection import train_test_split
 from xpnn.arrays.backend import Backend, backend_of, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
+from xpnn.distributed.communicator import Communicator
 from xpnn.estimators._blocks import TrainingBlocks, read_blocks
 from xpnn.estimators._inputs import (
     NUMPY,
@@ -20,8 +21,10 @@ from xpnn.estimators._inputs import (
     read_features,
     read_weight,
 )
+from xpnn.estimators._processes import ALONE, Way, own_rows_measure
 from xpnn.parts.losses import Loss
 from xpnn.training.data import Dataset, predict_in_chunks
+from xpnn.training.ownrows import OwnRows
 from xpnn.training.windows import Windows
 from xpnn.training.work import Work
 
@@ -99,10 +102,16 @@ def split_rows(
     return kept, held
 
 
-def training_data(rows: Rows, backend: Backend, dtype: str) -> Dataset | Windows:
+def training_data(
+    rows: Rows, backend: Backend, dtype: str, comm: Communicator | None = None
+) -> Dataset | Windows:
     """Rows as the training loop takes them."""
     if isinstance(rows.x, TrainingBlocks):
         return Windows(rows.x, backend)
+    if comm is not None and comm.rows == "own":
+        lengths = getattr(rows, "lengths", None)
+        about: dict[str, Any] = {"checked": True, "lengths": lengths}
+        return OwnRows(*rows, backend, backend.float_dtype(dtype), comm, **about)
     return Dataset(*rows, backend, backend.float_dtype(dtype), checked=True)
 
 
@@ -176,7 +185,7 @@ def make_monitor(est: Any, *, n_held: int | None, stopping: bool) -> Monitor:
 
 
 def make_validation(
-    est: Any, rows: Rows, loss: Loss, monitor: Monitor
+    est: Any, rows: Rows, loss: Loss, monitor: Monitor, way: Way = ALONE
 ) -> Callable[[Array, Array], dict[str, float]]:
     """The metrics of held-out rows, which are moved to the device once."""
     backend, network, xp = est._backend, est.network_, est._backend.xp
@@ -185,7 +194,10 @@ def make_validation(
     x = held.arrays[0]
     truth = held.move(est._scored(rows.target))
     target, weight = held.move(rows.target), held.move(weight)
-    score_with, work = _scorer_of(est, rows, monitor), Work(backend)
+    work = Work(backend)
+    if way.own_rows:
+        return own_rows_measure(way, est, rows, loss, monitor, held, truth)
+    score_with = _scorer_of(est, rows, monitor)
 
     def measure(theta: Array, buffers: Array) -> dict[str, float]:
         with work.inside():

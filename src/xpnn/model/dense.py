@@ -109,7 +109,7 @@ class Dense:
         z = x @ w
         if self.normalization:
             kind, train = self.normalization, how.train
-            z, normalized, changed = normalize(z, p, state, kind, train, xp)
+            z, normalized, changed = normalize(z, p, state, kind, train, xp, how.rows)
         elif self.bias:
             z = z + rowwise(p["bias"])
         a = self.activation.value(z, xp)

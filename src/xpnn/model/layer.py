@@ -1,6 +1,6 @@
 """What a layer is: one file with its forward and its backward pass, on any array library."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -37,11 +37,19 @@ class Drop(NamedTuple):
         return xp.stack(masks)
 
 
+class BatchRows(NamedTuple):
+    """The rows of a batch of which a pass has only a part."""
+
+    n: int
+    mean: Callable[[Array], Array]  # over all of them, of an array whose last axis but one is rows
+
+
 class Pass(NamedTuple):
     """How a forward pass is meant: in training, and with which dropout of the layer's outputs."""
 
     train: bool = False
     drop: Drop | None = None
+    rows: BatchRows | None = None  # None: the pass has the whole batch
 
 
 EVALUATE = Pass()

@@ -16,7 +16,7 @@ from xpnn.arrays.random import WEIGHTS, host_generator
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.model.dense import Dense
 from xpnn.model.embedding import PeriodicEmbedding
-from xpnn.model.layer import EVALUATE, Drop, Layer, Pass, check_rate, check_size
+from xpnn.model.layer import EVALUATE, BatchRows, Drop, Layer, Pass, check_rate, check_size
 from xpnn.model.layout import GROUPS, Group, Groups, Layout, make_groups
 from xpnn.model.normalization import Kind
 from xpnn.model.scale import Scale
@@ -218,6 +218,7 @@ class Network:
         *,
         keys: Any = None,
         first_row: int = 0,
+        rows: BatchRows | None = None,
         train: bool = True,
     ) -> tuple[Array, Array, Array]:
         """Mean loss of a batch and its gradient, by backpropagation.
@@ -235,6 +236,8 @@ class Network:
             One step's row of `xpnn.random.step_keys`; needed when `train` and a layer drops.
         first_row : int
             The batch's place in the step's global batch.
+        rows : BatchRows, default=None
+            The global batch, for what is computed over all of its rows (batch normalization).
         train : bool
             Whether dropout is on, and batches are normalized by their own statistics.
 
@@ -264,7 +267,7 @@ class Network:
         parts, state = self._parts(theta, buffers, xp)
         x, saved = self.drop_inputs(x, drop(0), theta, xp), []
         for i, layer in enumerate(self.layers):
-            how = Pass(train, drop(i + 1))
+            how = Pass(train, drop(i + 1), rows)
             x, kept, changed = layer.forward(parts[i], state[i], x, how, xp)
             state[i] |= changed
             saved.append(kept)

@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple
 
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.model.layer import Parts, rowwise
+from xpnn.model.layer import BatchRows, Parts, rowwise
 
 Kind = Literal["batch", "layer"]
 KINDS: tuple[Kind, ...] = ("batch", "layer")
@@ -17,10 +17,17 @@ class Normalized(NamedTuple):
     unit: Array  # mean 0, variance 1
     inverse: Array  # 1 / standard deviation
     fixed: bool  # whether the statistics were running ones, which no gradient goes through
+    rows: BatchRows | None = None
 
 
 def normalize(
-    u: Array, p: Parts, state: Parts, kind: Kind, train: bool, xp: Namespace
+    u: Array,
+    p: Parts,
+    state: Parts,
+    kind: Kind,
+    train: bool,
+    xp: Namespace,
+    rows: BatchRows | None = None,
 ) -> tuple[Array, Normalized, dict[str, Array]]:
     """Mean 0 and variance 1, over the rows of a batch or the units of a row; then scale and shift.
 
@@ -35,6 +42,8 @@ def normalize(
     train : bool
         False takes the running statistics for "batch".
     xp : namespace
+    rows : BatchRows, default=None
+        The whole batch, where `u` is of some of its rows.
 
     Returns
     -------
@@ -51,15 +60,14 @@ def normalize(
 
     J. L. Ba, J. R. Kiros and G. E. Hinton (2016), "Layer normalization".
     """
-    n, running = u.shape[-2], dict[str, Array]()
+    n, running = u.shape[-2] if rows is None else rows.n, dict[str, Array]()
     fixed = kind == "batch" and (not train or n == 1)
     if fixed:
         unit, variance = u - rowwise(state["mean"]), rowwise(state["variance"])
     else:
-        axis = -2 if kind == "batch" else -1
-        mean = xp.mean(u, axis=axis, keepdims=True)
+        mean = _mean(u, kind, xp, rows)
         unit = u - mean
-        variance = xp.mean(unit * unit, axis=axis, keepdims=True)
+        variance = _mean(unit * unit, kind, xp, rows)
         if kind == "batch":
             seen = {"mean": mean[..., 0, :], "variance": variance[..., 0, :] * (n / (n - 1))}
             running = {k: (1.0 - MOMENTUM) * state[k] + MOMENTUM * v for k, v in seen.items()}
@@ -68,7 +76,14 @@ def normalize(
     z = unit * rowwise(p["scale"])
     if "bias" in p:
         z = z + rowwise(p["bias"])
-    return z, Normalized(unit, inverse, fixed), running
+    return z, Normalized(unit, inverse, fixed, rows), running
+
+
+def _mean(a: Array, kind: Kind, xp: Namespace, rows: BatchRows | None) -> Array:
+    """Over a batch's rows, wherever they are, or over a row's units."""
+    if kind == "batch" and rows is not None:
+        return rows.mean(a)
+    return xp.mean(a, axis=-2 if kind == "batch" else -1, keepdims=True)
 
 
 def normalize_backward(
@@ -77,8 +92,7 @@ def normalize_backward(
     """The gradients with respect to `u` and to the scale, given the one with respect to `z`."""
     du = dz * rowwise(p["scale"])
     if not saved.fixed:
-        axis = -2 if kind == "batch" else -1
-        mean = xp.mean(du, axis=axis, keepdims=True)
-        along = xp.mean(du * saved.unit, axis=axis, keepdims=True)
+        mean = _mean(du, kind, xp, saved.rows)
+        along = _mean(du * saved.unit, kind, xp, saved.rows)
         du = du - mean - saved.unit * along
     return du * saved.inverse, xp.sum(dz * saved.unit, axis=-2)

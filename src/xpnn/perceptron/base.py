@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend, to_numpy
 from xpnn.arrays.typing import Array
+from xpnn.distributed.communicator import Communicator
 from xpnn.estimators._checkpoint import about, drawing
 from xpnn.estimators._device import OnDevice
 from xpnn.estimators._heldout import take_rows
@@ -25,6 +26,7 @@ from xpnn.estimators._inputs import (
     read_weight,
 )
 from xpnn.estimators._labels import Labels
+from xpnn.estimators._processes import check_same_rows
 from xpnn.parts import metrics
 from xpnn.perceptron.choice import Data, Rule, initial_state, place, rows_at_once
 from xpnn.perceptron.fit import Fitted, Held, Plan, fit_problems
@@ -91,6 +93,7 @@ class BasePerceptron(OnDevice):
         classes: Any = None,
         incremental: bool = False,
         keeper: Keeper | None = None,
+        comm: Communicator | None = None,
     ) -> None:
         if self.average and self.pocket:
             raise ValueError("average=True and pocket=True each say which weights to keep: use one")
@@ -123,7 +126,7 @@ class BasePerceptron(OnDevice):
                 given = None if coef_init is None and intercept_init is None else [*start.values()]
                 keeper.begin(about(self, dtype, **data, start=given and tuple(given)))
             results, self.history_, interrupted = self._train(
-                rows, rule, work, start, dtype, epochs, keeper
+                rows, rule, work, start, dtype, epochs, keeper, comm
             )
             self._adopt(results, work, source)
         self.n_iter_ = max(r.n_iter for r in results)
@@ -196,9 +199,13 @@ class BasePerceptron(OnDevice):
         dtype: str,
         epochs: int,
         keeper: Keeper | None,
+        comm: Communicator | None,
     ) -> tuple[list[Fitted], dict[str, list[float]], bool]:
         k, move = int(start["coef"].shape[0]), backend.asarray
         learned, seed = self._order(rows, drawing(self.random_state, keeper))
+        drawn = np.asarray([-1 if seed is None else seed, *np.flatnonzero(~learned)])
+        given = {"X": rows.x, "y": rows.codes, "sample_weight": rows.weight}
+        check_same_rows(comm, self, given | {"random order": drawn})
         sparse = rule.sparse
         x = rows.x.astype(dtype, copy=False) if sparse else move(rows.x, dtype=dtype)
         real = backend.float_dtype(dtype)
@@ -227,7 +234,8 @@ class BasePerceptron(OnDevice):
             patience=int(self.n_iter_no_change),
             seed=seed if self.shuffle else None,
             keep_best=bool(self.pocket),
-            verbose=bool(self.verbose),
+            verbose=bool(self.verbose) and (comm is None or comm.rank == 0),
+            comm=comm,
         )
         return fit_problems(state, data, learned, held, rule, plan, backend, keeper)
 

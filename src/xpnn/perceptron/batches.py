@@ -7,43 +7,54 @@ as some rounding error. So a score that rounding could have moved off zero count
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from xpnn.arrays.backend import backend_of
 from xpnn.arrays.numeric import at_least, at_most
 from xpnn.arrays.typing import Array, Namespace
+from xpnn.distributed.communicator import Communicator
 from xpnn.perceptron.reference import Data, Rule, State, Stop, never
+from xpnn.perceptron.shared import SharedBatches
 from xpnn.training.data import CHUNK_ELEMENTS
 
 
 def epoch(
-    state: State, data: Data, order: Array, rule: Rule, xp: Namespace, stop: Stop = never
+    state: State,
+    data: Data,
+    order: Array,
+    rule: Rule,
+    xp: Namespace,
+    stop: Stop = never,
+    comm: Communicator | None = None,
 ) -> tuple[State, Array]:
     """`reference.epoch` with ``rule.batch_size`` rows at a time; every penalty."""
+    shared = None if comm is None else SharedBatches(comm, stop)
+    stop = stop if shared is None else shared.told
     w, b = state.weights(xp), state.intercept
     clipped, clip, t = state.clipped, state.clip, state.t
     square, absolute = state.norms[0, :], state.norms[1, :]
     mean, mean_b = state.mean, state.mean_intercept
     sums = [xp.zeros_like(b), xp.zeros_like(b), xp.zeros_like(b)]
     l2, l1 = 0.5 * rule.alpha * (1.0 - rule.l1_ratio), rule.alpha * rule.l1_ratio
-    for x, sign, step in _rows(data, order, rule.batch_size, rule, w, xp):
+    n = int(order.shape[0])
+    for first in range(0, n, rule.batch_size):
         if stop():
             break
-        m = int(x.shape[0])
-        score = _scores(x, w, b, xp.max(xp.abs(step), axis=0), xp)
-        missed = _wrong(sign, score, rule)
-        c = xp.where(missed, step, xp.zeros_like(step))
-        loss = xp.sum(at_least(-sign * score, 0.0, xp), axis=0)
+        visit = order[first : min(n, first + rule.batch_size)]
+        m = int(visit.shape[0])
+        if shared is None:
+            push, push_b, loss, missed, moved, present = of_rows(data, visit, rule, w, b, xp)
+        else:
+            found = shared.of_rows(of_rows, data, visit, rule, w, b, xp)
+            push, push_b, loss, missed, moved, present = found
         sums[0] = sums[0] + loss
         sums[1] = sums[1] + loss + m * (l2 * square + l1 * absolute)
-        sums[2] = sums[2] + xp.sum(xp.astype(missed, w.dtype), axis=0)
+        sums[2] = sums[2] + missed
         decay = rule.shrink**m
-        w = w * decay + xp.matrix_transpose(c) @ x
-        b = b + rule.bias * xp.sum(c, axis=0)
+        w = w * decay + push
+        b = b + rule.bias * push_b
         if rule.alpha > 0.0:
-            present = xp.any(x != 0, axis=0) if rule.sparse else x[0, :] == x[0, :]
+            present = present > 0
             known = xp.where(present, w, xp.zeros_like(w))
-            moved = xp.any(c != 0, axis=0)
+            moved = moved > 0
             square = xp.where(moved, xp.sum(known * known, axis=1), square * decay**2)
             absolute = xp.where(moved, xp.sum(xp.abs(known), axis=1), absolute * decay)
             if rule.l1_step > 0.0:
@@ -62,17 +73,27 @@ def epoch(
     return State(w, b, norms, clipped, mean, mean_b, 1.0, clip, t), xp.stack(sums)
 
 
-def _rows(
-    data: Data, order: Array, size: int, rule: Rule, w: Array, xp: Namespace
-) -> Iterator[tuple[Array, Array, Array]]:
-    """Blocks of rows, with the sign and the step of each sample in each problem."""
-    n = int(order.shape[0])
-    for first in range(0, n, size):
-        x, at = dense_rows(data, order[first : min(n, first + size)], w, xp)
-        positive = xp.take(data.y, at)[:, None] == data.labels
-        sign = 2.0 * xp.astype(positive, w.dtype) - 1.0
-        of_class = xp.where(positive, data.class_weight[1, :], data.class_weight[0, :])
-        yield x, sign, (rule.eta * sign) * (of_class * xp.take(data.weight, at)[:, None])
+def of_rows(
+    data: Data, visit: Array, rule: Rule, w: Array, b: Array, xp: Namespace
+) -> tuple[Array, ...]:
+    """What some rows of a batch add up to, scored by the weights before it.
+
+    The steps of weights (K, d) and of intercepts, losses, mistakes and steps that are not zero,
+    (K,) each; and of each feature (d,) how many rows have it, where that matters.
+    """
+    x, at = dense_rows(data, visit, w, xp)
+    positive = xp.take(data.y, at)[:, None] == data.labels
+    sign = 2.0 * xp.astype(positive, w.dtype) - 1.0
+    of_class = xp.where(positive, data.class_weight[1, :], data.class_weight[0, :])
+    step = (rule.eta * sign) * (of_class * xp.take(data.weight, at)[:, None])
+    score = _scores(x, w, b, xp.max(xp.abs(step), axis=0), xp)
+    missed = _wrong(sign, score, rule)
+    c = xp.where(missed, step, xp.zeros_like(step))
+    loss = xp.sum(at_least(-sign * score, 0.0, xp), axis=0)
+    mistakes = xp.sum(xp.astype(missed, w.dtype), axis=0)
+    moved = xp.sum(xp.astype(c != 0, w.dtype), axis=0)
+    present = xp.sum(xp.astype(x != 0, w.dtype), axis=0) if rule.sparse else xp.ones_like(w[0, :])
+    return xp.matrix_transpose(c) @ x, xp.sum(c, axis=0), loss, mistakes, moved, present
 
 
 def _wrong(sign: Array, score: Array, rule: Rule) -> Array:

@@ -28,6 +28,7 @@ from xpnn.estimators._checks import (
     number,
 )
 from xpnn.estimators._inputs import read_target, read_weight
+from xpnn.estimators._processes import check_comm, together
 from xpnn.parts import metrics
 from xpnn.perceptron.base import BasePerceptron
 from xpnn.training.data import is_sparse
@@ -177,6 +178,7 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         *,
         checkpoint: Any = None,
         resume: bool = False,
+        comm: Any = None,
     ) -> Perceptron:
         """Fit the classifier.
 
@@ -195,6 +197,9 @@ class Perceptron(ClassifierMixin, BasePerceptron):
             minutes. Ctrl-C and SIGTERM leave one too.
         resume : bool, default=False
             Go on from the checkpoint there, if there is one, to the same bits.
+        comm : xpnn.distributed.Communicator, default=None
+            The processes that fit it together, with ``batch_size`` above 1: each makes this call
+            with all rows. The result has the same bits for any number of them.
 
         Returns
         -------
@@ -215,9 +220,16 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         array([[3., 2.]])
         """
         check_parameters(self)
-        with checkpoints(checkpoint, resume) as keeper:
+        check_comm(comm)
+        if comm is not None and self.batch_size == 1:
+            raise ValueError(
+                "batch_size=1 learns from one sample after the other, which several processes "
+                "cannot share: pass batch_size=64 or so, or leave comm out."
+            )
+        with together(comm), checkpoints(checkpoint, resume, comm) as keeper:
+            how: dict[str, Any] = {"keeper": keeper, "comm": comm}
             fitted: Perceptron = self._commit(
-                lambda new: new._fit(X, y, sample_weight, coef_init, intercept_init, keeper=keeper)
+                lambda new: new._fit(X, y, sample_weight, coef_init, intercept_init, **how)
             )
         return fitted
 

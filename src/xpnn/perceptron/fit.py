@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from xpnn.arrays.backend import Backend, backend_of
 from xpnn.arrays.typing import Array
+from xpnn.distributed.communicator import Communicator
 from xpnn.perceptron.choice import (
     Data,
     Rule,
@@ -21,6 +23,7 @@ from xpnn.perceptron.choice import (
     select_epoch,
 )
 from xpnn.perceptron.restart import fit_record, of_problems, restore_fit
+from xpnn.training.agreement import agree
 from xpnn.training.checkpoint import Keeper, Record, listening
 from xpnn.training.data import is_sparse
 from xpnn.training.interrupt import any_of, interruptible
@@ -53,6 +56,8 @@ class Plan:
         Return the best weights seen at the end of an epoch: with fewest training mistakes, or
         with rows held out, of the best score there.
     verbose : bool
+    comm : Communicator, default=None
+        The processes that fit together.
     """
 
     max_iter: int
@@ -61,6 +66,7 @@ class Plan:
     seed: int | None = None
     keep_best: bool = False
     verbose: bool = False
+    comm: Communicator | None = None
 
 
 @dataclass
@@ -139,7 +145,7 @@ def fit_problems(
             fit.run(any_of(interrupted, lambda: keeper.terminated))
             keeper.stop_if_terminated()
     results = [p.result for p in fit.progress if p.result is not None]
-    return results, fit.history, interrupted()
+    return results, fit.history, agree(plan.comm, interrupted())
 
 
 class _Fit:
@@ -158,6 +164,8 @@ class _Fit:
         self.state, self.data, self.learned, self.held = state, data, learned, held
         self.rule, self.plan, self.backend, self.xp = rule, plan, backend, backend.xp
         self.run_epoch = select_epoch(self.xp, rule)
+        if plan.comm is not None:
+            self.run_epoch = partial(self.run_epoch, comm=plan.comm)
         self.progress = [_Progress() for _ in range(int(data.labels.shape[0]))]
         self.active = list(range(len(self.progress)))
         self.pocket = _Pocket(state, plan.keep_best)
@@ -193,7 +201,7 @@ class _Fit:
             state, sums = self.run_epoch(
                 self.state, self.data, visit, self.rule, self.xp, interrupted
             )
-            count, ended = state.t - self.state.t, interrupted()
+            count, ended = state.t - self.state.t, agree(self.plan.comm, interrupted())
             whole = count >= len(chosen)
             if ended and not whole:
                 self.save(True)  # as it was before this epoch

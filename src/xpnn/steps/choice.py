@@ -5,12 +5,14 @@ it was is a line of the logger "xpnn" at level DEBUG.
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from array_api_compat import is_cupy_namespace, is_numpy_namespace, is_torch_namespace
 
 from xpnn.arrays.backend import Backend
 from xpnn.arrays.typing import Namespace
+from xpnn.distributed.communicator import Communicator
 from xpnn.model.dense import Dense
 from xpnn.steps.compiled import library
 from xpnn.steps.compiled.members import CompiledMembers
@@ -40,9 +42,24 @@ class Fit(NamedTuple):
         return -(-self.rows // self.batch) * self.epochs
 
 
-def training_steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
-    """The steps of one call of fit: the fastest there are for its arrays."""
-    steps = _steps(rules, fit, backend)
+def training_steps(
+    rules: Rules,
+    fit: Fit,
+    backend: Backend,
+    comm: Communicator | None = None,
+    lengths: Sequence[int] | None = None,
+) -> Steps:
+    """The steps of one call of fit: the fastest there are for its arrays.
+
+    With a communicator, those that all of its processes take together.
+    """
+    if comm is None:
+        steps = _steps(rules, fit, backend)
+    else:
+        from xpnn.steps.sharded import ShardedSteps
+
+        quick = not rules.network.buffer_layout.size and runs_compiled(rules, fit, backend.xp)
+        steps = ShardedSteps(rules, fit, backend, comm, lengths, quick=quick)
     _log.debug("training steps: %s on %s", type(steps).__name__, backend.name)
     return steps
 

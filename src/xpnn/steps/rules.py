@@ -170,10 +170,29 @@ class Rules:
         factors: Factors,
         xp: Namespace,
     ) -> Carry:
-        """Penalties, clipping, the optimizer's update, max-norm; `carry` has the old parameters."""
-        theta, layout, rows = carry.theta, self.network.layout, batch.x.shape[-2]
+        """`learn` from the gradient of a batch."""
+        rows = batch.x.shape[-2]
+        over = self.over(rows, batch.weight, xp) if self.l1 or self.l2 else rows
+        return self.learn(carry, value, gradient, rows, over, coefficients, factors, xp)
+
+    def learn(
+        self,
+        carry: Carry,
+        value: Array,
+        gradient: Array,
+        rows: Any,
+        over: Any,
+        coefficients: Coefficients,
+        factors: Factors,
+        xp: Namespace,
+    ) -> Carry:
+        """Penalties, clipping, the optimizer's update, max-norm; `carry` has the old parameters.
+
+        `rows` are those of the batch, and `over` is what its penalties are divided by.
+        """
+        theta, layout = carry.theta, self.network.layout
         if self.l1 or self.l2:
-            cost, push = self._penalty(theta, self.over(rows, batch.weight, xp), factors, xp)
+            cost, push = self._penalty(theta, over, factors, xp)
             value, gradient = value + cost, gradient + push
         if self.clip_norm is not None:
             each = layout.by_member(gradient, xp)

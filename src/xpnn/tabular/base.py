@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from xpnn.arrays.backend import Backend, backend_of, get_backend, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
+from xpnn.distributed.communicator import Communicator
 from xpnn.estimators._callbacks import given_callbacks
 from xpnn.estimators._checkpoint import about, checkpoints
 from xpnn.estimators._checks import (
@@ -31,6 +32,7 @@ from xpnn.estimators._checks import (
 from xpnn.estimators._device import OnDevice
 from xpnn.estimators._inputs import NUMPY, is_foreign, read_weight, readable
 from xpnn.estimators._plain import KINDS, Kind
+from xpnn.estimators._processes import agreed_seed, check_comm, check_same_rows, together
 from xpnn.estimators._settings import draw_seed, hidden_sizes
 from xpnn.model.network import Network
 from xpnn.tables.encoding import Encoding
@@ -151,6 +153,7 @@ class BaseTabular(Inspection, OnDevice):
         *,
         checkpoint: Any = None,
         resume: bool = False,
+        comm: Communicator | None = None,
     ) -> "BaseTabular":
         """Fit the network to a table.
 
@@ -169,6 +172,9 @@ class BaseTabular(Inspection, OnDevice):
         resume : bool, default=False
             Go on from the checkpoint there, if there is one, to the same bits. `time_limit` then
             counts the seconds of all parts.
+        comm : xpnn.distributed.Communicator, default=None
+            The processes that train this network together, such as `xpnn.distributed.mpi()`: each
+            makes this call with all rows. The result has the same bits for any number of them.
 
         Returns
         -------
@@ -185,10 +191,18 @@ class BaseTabular(Inspection, OnDevice):
             parameters or another version of xpnn, with what differs.
         """
         check_parameters(self)
-        with checkpoints(checkpoint, resume) as keeper:
-            return self._commit(lambda new: new._fit(X, y, sample_weight, keeper))
+        check_comm(comm)
+        with together(comm), checkpoints(checkpoint, resume, comm) as keeper:
+            return self._commit(lambda new: new._fit(X, y, sample_weight, keeper, comm))
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, keeper: Keeper | None = None) -> None:
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        keeper: Keeper | None = None,
+        comm: Communicator | None = None,
+    ) -> None:
         began = time.perf_counter()
         y, sample_weight = with_targets(X, y, sample_weight)
         frame = self._read_frame(X, first=True)
@@ -209,7 +223,8 @@ class BaseTabular(Inspection, OnDevice):
         self._task = task = Task(x, target[known], weight, strata[known], loss, classes)
         self._place(X, x)
         self._choose(len(x), x.shape[1], numbers.periodic, loss, classes)
-        seed = draw_seed(self.random_state)
+        check_same_rows(comm, self, {"X": x, "y": task.target, "sample_weight": weight})
+        seed = agreed_seed(comm, draw_seed(self.random_state))
         if keeper is not None:
             data = {"X": task.x, "y": task.target, "sample_weight": task.weight}
             names = {"classes": getattr(self, "classes_", None)}
@@ -222,7 +237,8 @@ class BaseTabular(Inspection, OnDevice):
             self._backend,
             self._dtype,
             seed,
-            callbacks=self._callbacks(),
+            callbacks=self._callbacks(speaks=comm is None or comm.rank == 0),
+            comm=comm,
             time_limit=self.time_limit,
             spent=time.perf_counter() - began,
             keeper=keeper,
@@ -255,9 +271,9 @@ class BaseTabular(Inspection, OnDevice):
         whole[known], whole[~known] = found, rest
         self.oof_prediction_ = whole
 
-    def _callbacks(self) -> list[Any]:
+    def _callbacks(self, speaks: bool) -> list[Any]:
         given = given_callbacks(self)
-        return [*given, ProgressBar()] if self.verbose else given
+        return [*given, ProgressBar()] if self.verbose and speaks else given
 
     def _adopt(self, fitted: Fitted, task: Task) -> None:
         self._weights = [k.weight for k in fitted.kept]

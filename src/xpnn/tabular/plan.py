@@ -67,6 +67,8 @@ class Plan:
         Brings an array of a checkpoint to the device.
     enough : float, default=0.0
         A valley with a score below it ends training.
+    agreed : callable, default=identity
+        Of the seconds spent here those that all processes go by.
     """
 
     def __init__(
@@ -77,9 +79,10 @@ class Plan:
         clock: Callable[[], float] = time.monotonic,
         move: Callable[[np.ndarray], Array] = np.asarray,
         enough: float = 0.0,
+        agreed: Callable[[float], float] = lambda spent: spent,
     ) -> None:
         self.look, self.limit, self.clock, self.move = look, limit, clock, move
-        self.enough = enough
+        self.enough, self.agreed = enough, agreed
         self.began = clock()
         self.ends = valley_epochs(epochs)
         self.done = 0  # epochs
@@ -114,7 +117,7 @@ class Plan:
 
     def _shorten(self, limit: float) -> None:
         """Fewer epochs, if those that are left would take longer than the time that is left."""
-        spent = self.clock() - self.began
+        spent = self.agreed(self.clock() - self.began)
         left = int((limit - spent) / (spent / self.done)) if spent > 0 else self.ends[-1]
         last = max(self.done + left, self.done)
         if self.ends and last < self.ends[-1]:

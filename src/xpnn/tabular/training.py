@@ -10,6 +10,7 @@ import numpy as np
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend
 from xpnn.arrays.typing import Array
+from xpnn.distributed.communicator import Communicator
 from xpnn.model.network import Network
 from xpnn.parts.losses import Loss
 from xpnn.parts.schedules import Schedule
@@ -81,6 +82,7 @@ def fit_members(
     time_limit: float | None = None,
     spent: float = 0.0,
     keeper: Keeper | None = None,
+    comm: Communicator | None = None,
 ) -> Fitted:
     """Train all members at once, and blend the valleys by their outputs out of fold.
 
@@ -100,6 +102,8 @@ def fit_members(
         Seconds of these that are gone already.
     keeper : Keeper, default=None
         Gets checkpoints, and may have one to go on from; `seed` is that one's then.
+    comm : Communicator, default=None
+        The processes that train these members together.
 
     Returns
     -------
@@ -122,8 +126,10 @@ def fit_members(
         rows=rows,
     )
     held = Held(network, task, data, folds)
-    enough = ENOUGH if task.averages else 0.0
-    plan = Plan(recipe.epochs, held.look, time_limit, move=backend.asarray, enough=enough)
+    of_plan: dict[str, Any] = {"enough": ENOUGH if task.averages else 0.0, "move": backend.asarray}
+    if comm is not None:
+        of_plan["agreed"] = comm.broadcast
+    plan = Plan(recipe.epochs, held.look, time_limit, **of_plan)
     plan.began -= spent
     config = TrainingConfig(
         loss=task.loss,
@@ -144,7 +150,7 @@ def fit_members(
     try:
         with _few_threads(backend):
             about: dict[str, Any] = {"callbacks": [*callbacks, plan], "stop": plan.late}
-            about["keeper"] = keeper
+            about |= {"keeper": keeper, "comm": comm}
             end = train(network, start, data, config, consume=True, **about)
     except DivergedError as error:
         error = DivergedError(error.epoch, error.learning_rate, error.state, _CURE)

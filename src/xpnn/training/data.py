@@ -58,6 +58,7 @@ class Dataset:
         checked: bool = False,
         rows: np.ndarray | None = None,
     ) -> None:
+        self.lengths: list[int] | None = None  # of shards, where processes have their own rows
         self.backend, self.dtype, self.checked, self.rows = backend, dtype, checked, rows
         self.n = int((x if rows is None else rows).shape[0])
         self.sparse = is_sparse(x)

@@ -13,18 +13,21 @@ import numpy as np
 from xpnn.arrays.compiling import compiled, remembered
 from xpnn.arrays.numeric import positive_sum
 from xpnn.arrays.typing import Array, Namespace
+from xpnn.distributed.communicator import Communicator
 from xpnn.model.network import Network, make_groups
 from xpnn.model.normalization import MOMENTUM
 from xpnn.parts.losses import Loss
 from xpnn.parts.regularization import penalty
 from xpnn.steps.compiled.sums import CompiledSums
 from xpnn.steps.rules import Rules
+from xpnn.training.agreement import agree, one_thread_a_product
 from xpnn.training.callbacks import Callback, Callbacks, EpochEnd
 from xpnn.training.checkpoint import Keeper, listening
 from xpnn.training.data import CHUNK_ELEMENTS, Dataset
 from xpnn.training.interrupt import any_of, interruptible
 from xpnn.training.loop import Validation
 from xpnn.training.state import DivergedError, TrainingConfig, TrainingState
+from xpnn.training.sums import SharedSums
 from xpnn.training.tape import Tape
 from xpnn.training.windows import Windows
 from xpnn.training.work import Work
@@ -45,6 +48,7 @@ def train_lbfgs(
     validation: Validation | None = None,
     callbacks: Iterable[Callback] = (),
     keeper: Keeper | None = None,
+    comm: Communicator | None = None,
 ) -> tuple[TrainingState, Any]:
     """Minimize the loss over all rows at once.
 
@@ -63,6 +67,8 @@ def train_lbfgs(
         As for `xpnn.training.train`, after each iteration.
     keeper : Keeper, default=None
         As for `xpnn.training.train`; its steps are evaluations, its epochs iterations.
+    comm : Communicator, default=None
+        As for `xpnn.training.train`.
 
     Returns
     -------
@@ -86,12 +92,13 @@ def train_lbfgs(
     work = Work(data.backend)
     calls = Callbacks(callbacks, work.outside)
     measure = None if validation is None else work.outside()(validation)
-    with work, interruptible() as interrupted, listening(keeper):
+    one_thread = one_thread_a_product(comm, data.backend)
+    with work, interruptible() as interrupted, listening(keeper), one_thread:
         start, tape = state.copy(data.backend.xp), None
         if keeper is not None:
             tape = Tape(keeper, start, data.backend)
             start, interrupted = tape.state, any_of(interrupted, lambda: keeper.terminated)
-        run = _Run(network, start, data, config, interrupted, tape)
+        run = _Run(network, start, data, config, interrupted, tape, comm)
         result = None
         with calls.during(config.epochs), suppress(_Stopped):
             result = minimize(
@@ -122,8 +129,9 @@ class _Run:
         config: TrainingConfig,
         interrupted: Callable[[], bool],
         tape: Tape | None = None,
+        comm: Communicator | None = None,
     ) -> None:
-        self.tape = tape
+        self.tape, self.comm, self.sums = tape, comm, None
         self.network, self.state, self.data, self.config = network, state, data, config
         self.backend, self.xp = data.backend, data.backend.xp
         self.interrupted, self.n_iterations = interrupted, 0
@@ -156,8 +164,16 @@ class _Run:
                     "take normalization='layer'."
                 )
             self.size = data.n  # batch normalization: the statistics of all rows
+            if comm is not None:
+                raise ValueError(
+                    "solver='lbfgs' with normalization='batch' needs all rows in one process: "
+                    "leave comm out, or take solver='adam' or normalization='layer'."
+                )
+        if comm is not None:
+            self.sums = SharedSums(comm, data, self.on_batch, self.size, interrupted)
+            self.interrupted = lambda: self.sums is not None and self.sums.told
         self.whole = None
-        if data.n <= self.size and (data.resident or self.backend.name == "numpy"):
+        if comm is None and data.n <= self.size and (data.resident or self.backend.name == "numpy"):
             self.whole = data.some(0, data.n)
         self.start = self.backend.to_numpy(state.theta).astype(np.float64)
         self.last: tuple[np.ndarray, Array, float] | None = None
@@ -187,7 +203,9 @@ class _Run:
     def compute(self, theta: Array) -> tuple[float, np.ndarray]:
         """What `evaluate` returns, of parameters on the device."""
         total, rows = None, None
-        for batch in self.batches():
+        if self.sums is not None:
+            total, rows = self.sums(theta, self.zeros)
+        for batch in () if self.sums is not None else self.batches():
             part, share, _ = self.on_batch(theta, self.zeros, batch)
             total = part if total is None else total + part
             rows = share if rows is None else rows + share
@@ -219,7 +237,7 @@ class _Run:
             self.tape.metrics.append(metrics)
         snapshot = work.inside()(lambda: s.copy(self.xp))
         end = EpochEnd(self.n_iterations, self.config.epochs, metrics, "", snapshot)
-        stop = calls.epoch(end)
+        stop = agree(self.comm, calls.epoch(end))
         if self.tape is not None:
             self.tape.stopped = stop
         self.stop_if(stop)

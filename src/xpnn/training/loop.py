@@ -16,10 +16,12 @@ from array_api_compat import device
 from xpnn._warnings import warn_user
 from xpnn.arrays.random import step_keys
 from xpnn.arrays.typing import Array
+from xpnn.distributed.communicator import Communicator
 from xpnn.model.network import Network, make_groups
 from xpnn.parts.schedules import Progress
 from xpnn.steps.choice import Fit, training_steps
 from xpnn.steps.rules import Carry, Rows, Rules, Steps
+from xpnn.training.agreement import agree, asked_by_any, first_says, one_thread_a_product
 from xpnn.training.callbacks import Callback, Callbacks, EpochEnd
 from xpnn.training.checkpoint import Keeper, listening
 from xpnn.training.data import Dataset
@@ -54,6 +56,7 @@ def train(
     consume: bool = False,
     stop: Callable[[], bool] | None = None,
     keeper: Keeper | None = None,
+    comm: Communicator | None = None,
 ) -> TrainingState:
     """Train for some epochs.
 
@@ -75,6 +78,8 @@ def train(
     keeper : Keeper, default=None
         Gets checkpoints, and may have one to go on from; then `state` is where the training that
         it is of began.
+    comm : Communicator, default=None
+        The processes that train this network together; each calls this function.
 
     Returns
     -------
@@ -88,29 +93,33 @@ def train(
     """
     work, xp, callbacks = Work(data.backend), data.backend.xp, tuple(callbacks)
     calls = Callbacks(callbacks, work.outside)
-    measure = None if validation is None else work.outside()(validation)
-    with work, interruptible() as interrupted, listening(keeper):
+    measure = None if validation is None else work.outside()(first_says(comm, validation))
+    one = one_thread_a_product(comm, data.backend)
+    with work, interruptible() as interrupted, listening(keeper), one:
         start = state if consume else state.copy(xp)
         if start.monitor != config.monitor:  # values of another metric don't compare
             start.monitor, start.best, start.stale = config.monitor, -math.inf, 0
             start.best_weights = None
-        run = _Run(network, start, data, config, measure)
+        run = _Run(network, start, data, config, measure, comm)
         if keeper is not None:
             run.keep(keeper, callbacks)
             interrupted = any_of(interrupted, lambda: keeper.terminated)
         snapshot = work.inside()(run.snapshot)
         ended = interrupted if stop is None else any_of(interrupted, stop)
+        ended = asked_by_any(run.steps, ended, comm)
         with calls.during(config.epochs):
             for epoch in range(run.done + 1, config.epochs + 1):
                 if run.outcome != "finished":
                     break
                 if not run.epoch(ended):
-                    run.outcome = "interrupted" if interrupted() else "stopped"
-                    run.settled = "finished" if interrupted() else "stopped"
+                    now = agree(comm, interrupted())
+                    run.outcome = "interrupted" if now else "stopped"
+                    run.settled = "finished" if now else "stopped"
                     break
                 metrics = run.read_metrics()
                 end = EpochEnd(epoch, config.epochs, metrics, run.message, snapshot)
-                run.end_epoch(asked=calls.epoch(end), interrupted=interrupted())
+                asked = agree(comm, calls.epoch(end))
+                run.end_epoch(asked=asked, interrupted=agree(comm, interrupted()))
             run.save()
         return run.result()
 
@@ -125,6 +134,7 @@ class _Run:
         data: Dataset | Windows,
         config: TrainingConfig,
         validation: Validation | None,
+        comm: Communicator | None = None,
     ) -> None:
         self.network, self.state, self.data, self.config = network, state, data, config
         self.validation, self.xp = validation, data.backend.xp
@@ -154,7 +164,7 @@ class _Run:
         groups = make_groups(c.groups, network.layout)
         rules = Rules(network, c.loss, c.optimizer, c.l1, c.l2, c.clip_norm, c.max_norm, groups)
         fit = Fit(data.n, c.batch_size, c.epochs, data.resident, data.sparse, state.theta.dtype)
-        self.steps: Steps = training_steps(rules, fit, data.backend)
+        self.steps: Steps = training_steps(rules, fit, data.backend, comm, data.lengths)
         self.resident = data.resident or bool(getattr(self.steps, "takes_sparse", False))
         self.stride = self.steps.stride(c.batch_size) if self.resident else 1
 

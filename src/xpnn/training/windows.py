@@ -57,7 +57,7 @@ class Windows:
         Rows of an epoch.
     """
 
-    resident, sparse, rows = True, False, None
+    resident, sparse, rows, lengths = True, False, None, None
 
     def __init__(self, source: BlockSource, backend: Backend) -> None:
         self.source, self.backend = source, backend

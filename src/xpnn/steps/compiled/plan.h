@@ -62,6 +62,7 @@ typedef struct {
     /* of a call */
     const int64_t *order; /* or NULL: the rows as they lie */
     int64_t start, steps, coefficients_of_step;
+    int64_t first_row; /* of each step's rows in its batch, of which they may be a part */
     const double *coefficients;
     const uint32_t *keys; /* two words a layer and step, the input's first; or NULL */
     real *gradient;       /* has the gradients added, and nothing is learned; or NULL */

@@ -93,6 +93,7 @@ class Plan(ctypes.Structure):
         ("parts", ctypes.c_int64),
         ("order", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("start", "steps", "coefficients_of_step")),
+        ("first_row", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("coefficients", "keys", "gradient")),
         *((name, ctypes.c_double) for name in ("over", "total")),
     ]

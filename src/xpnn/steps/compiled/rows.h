@@ -21,7 +21,7 @@ typedef struct {
 } task;
 
 static drop drop_of(const task *t, int64_t index, int64_t kept, int64_t first) {
-    drop d = {kept, {0, 0}, t->first + first};
+    drop d = {kept, {0, 0}, t->r->p->first_row + t->first + first};
     if (t->keys) memcpy(d.key, t->keys + 2 * index, sizeof d.key);
     return d;
 }

@@ -1,0 +1,86 @@
+"""Fits in several processes: prints one line of JSON, the SHA-256 of each network's parameters.
+
+    mpiexec -n 4 python ci/mpi_fits.py
+
+Any number of processes has to print the same line; `ci/mpi.sh` compares.
+"""
+
+import hashlib
+import json
+import sys
+import warnings
+
+import numpy as np
+
+import xpnn
+from xpnn.distributed import mpi
+from xpnn.distributed.tree import bounds
+
+ROWS, FEATURES = 1201, 12
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(ROWS, FEATURES))
+Y = (X[:, 0] * X[:, 1] > 0).astype(int) + (X[:, 2] > 0.5)
+Z = np.sin(X[:, :2]) + X[:, 2:4] ** 2
+WEIGHT = RNG.uniform(size=ROWS)
+
+
+def own(comm, a):
+    """The rows that only this process has: those of its shards."""
+    ends = np.cumsum([0, *map(len, np.array_split(np.arange(ROWS), comm.shards))])
+    cuts = bounds(comm.shards, comm.size)
+    return a[ends[cuts[comm.rank]] : ends[cuts[comm.rank + 1]]]
+
+
+def fits(every, apart):
+    """Name and fitted model of each case; `apart` is a communicator of processes' own rows."""
+    common = {"max_iter": 8, "random_state": 0, "hidden_layer_sizes": (32, 16)}
+
+    def classifier(**options):
+        return xpnn.MLPClassifier(**common, **options)
+
+    def regressor(**options):
+        return xpnn.MLPRegressor(**common, **options)
+
+    yield "classifier", classifier().fit(X, Y, comm=every)
+    yield "regressor", regressor().fit(X, Z, comm=every)
+    yield "weights", classifier().fit(X, Y, WEIGHT, comm=every)
+    yield "dropout", classifier(dropout=0.3, input_dropout=0.1).fit(X, Y, comm=every)
+    yield "batch norm", classifier(normalization="batch").fit(X, Y, comm=every)
+    yield "early stopping", classifier(early_stopping=True, tol=0.1).fit(X, Y, comm=every)
+    yield "members", regressor(members=3, dropout=0.2).fit(X, Z, comm=every)
+    yield "lbfgs", classifier(solver="lbfgs").fit(X, Y, comm=every)
+    yield "float32", regressor(dtype="float32").fit(X, Z, comm=every)
+    mine, label = own(apart, X), own(apart, Y)
+    yield "own rows", classifier(dropout=0.2).fit(mine, label, comm=apart)
+    yield "own rows stopped early", classifier(early_stopping=True).fit(mine, label, comm=apart)
+    yield "own rows, batch norm", classifier(normalization="batch").fit(mine, label, comm=apart)
+    yield "tabular", xpnn.TabularClassifier(epochs=4, random_state=0).fit(X, Y, comm=every)
+    yield "perceptron", xpnn.Perceptron(batch_size=64, random_state=0).fit(X, Y > 0, comm=every)
+
+
+def parameters(model):
+    """What a fit has learned, as bytes."""
+    if isinstance(model, xpnn.TabularClassifier):
+        arrays = (model.oof_prediction_, model.predict_proba(X))
+    else:
+        arrays = (model.coef_,) if isinstance(model, xpnn.Perceptron) else model.parameters_
+    return b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)
+
+
+def main():
+    """Fit all cases; the first process prints."""
+    warnings.simplefilter("ignore")
+    every, apart = mpi(), mpi(rows="own")
+    wanted = sys.argv[1:]
+    found = {}
+    for name, model in fits(every, apart):
+        if not wanted or name in wanted:
+            found[name] = hashlib.sha256(parameters(model)).hexdigest()
+    if any(other != found for other in every.gather(found)):
+        raise SystemExit("the processes have different networks")
+    if every.rank == 0:
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""`fit(..., comm=)`: what the processes that train one network agree on before they begin."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpnn.arrays.backend import to_numpy
+from xpnn.arrays.typing import Array
+from xpnn.distributed.communicator import Communicator
+from xpnn.training.checkpoint import Keeper
+from xpnn.training.data import predict_in_chunks
+from xpnn.training.fingerprint import fingerprint
+from xpnn.training.ownrows import even
+from xpnn.training.work import Work
+
+
+class Way(NamedTuple):
+    """How a call of fit goes, but for its data."""
+
+    tasks: Any = None  # callbacks of scikit-learn
+    keeper: Keeper | None = None
+    comm: Communicator | None = None
+
+    @property
+    def own_rows(self) -> bool:
+        """Whether each process has rows of its own."""
+        return self.comm is not None and self.comm.rows == "own"
+
+    def total(self, n: int) -> int:
+        """The rows of all processes, given those here."""
+        return sum(self.comm.gather(n)) if self.comm is not None and self.own_rows else n
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this process is the one that prints and writes."""
+        return self.comm is None or self.comm.rank == 0
+
+
+ALONE = Way()
+
+
+def together(comm: Communicator | None) -> AbstractContextManager[Any]:
+    """Work that fails in all processes when it fails in one."""
+    return nullcontext() if comm is None else comm.together()
+
+
+def check_comm(comm: Any) -> None:
+    """Refuse what is no communicator."""
+    if comm is not None and not isinstance(comm, Communicator):
+        raise TypeError(
+            f"comm must be a communicator, such as xpnn.distributed.mpi(), got {comm!r}."
+        )
+
+
+def agreed_seed(comm: Communicator | None, seed: int) -> int:
+    """The first process's seed: without a random_state each draws one of its own."""
+    return seed if comm is None else int(comm.broadcast(seed))
+
+
+def classes_of_all(way: Way, est: Any, y: Any, classes: Any) -> Any:
+    """The classes of all processes' rows, where each has its own; else what was given."""
+    if not way.own_rows or classes is not None or y is None or not hasattr(est, "class_weight"):
+        return classes
+    if est.class_weight == "balanced":
+        raise ValueError(
+            'class_weight="balanced" counts the classes of all rows, and here each process has its '
+            "own: pass the weights as a dict, or all rows to each process (rows='all')."
+        )
+    host = np.asarray(y) if not hasattr(y, "__dlpack__") else to_numpy(y)
+    if host.ndim != 1:  # columns of 0 and 1 say themselves what they are
+        return None
+    assert way.comm is not None
+    found = [label for labels in way.comm.gather(np.unique(host).tolist()) for label in labels]
+    return np.unique(np.asarray(found))
+
+
+def check_alike(way: Way, est: Any, rows: Any) -> None:
+    """Refuse processes whose data, parameters or networks do not go together.
+
+    Raises
+    ------
+    ValueError
+        With what differs from rank 0's, and the cure; in every process.
+    """
+    comm = way.comm
+    if comm is None:
+        return
+    own: dict[str, Any] = {
+        "network": repr(est.network_.layout.entries),
+        "dtype": est._dtype,
+        "parameters": _parameters(est),
+        "outputs": [est.n_outputs_, np.asarray(getattr(est, "_labels", None) is None).tolist()],
+        "weights": rows.weight is None,
+        "initial weights": fingerprint(est._state.theta),
+    }
+    if not way.own_rows:
+        own["X"], own["y"] = fingerprint(rows.x), fingerprint(rows.target)
+        own["sample_weight"] = fingerprint(rows.weight)
+    _compare(comm, own)
+
+
+def check_same_rows(comm: Communicator | None, est: Any, data: dict[str, Any]) -> None:
+    """`check_alike` of an estimator that takes all rows in every process."""
+    if comm is None:
+        return
+    if comm.rows == "own":
+        raise ValueError(
+            f"a {type(est).__name__} needs all rows in each process, and this communicator says "
+            'that each has its own: pass one with rows="all".'
+        )
+    own = {"parameters": _parameters(est)} | {k: fingerprint(a) for k, a in data.items()}
+    _compare(comm, own)
+
+
+def _compare(comm: Communicator, own: dict[str, Any]) -> None:
+    told = comm.gather(own)
+    for rank, other in enumerate(told):
+        wrong = [name for name in own if other[name] != told[0][name]]
+        if not wrong:
+            continue
+        cure = (
+            'pass the same to each, or mpi(rows="own") if each process has rows of its own'
+            if {"X", "y"} & set(wrong)
+            else "pass the same to each process"
+        )
+        raise ValueError(f"rank {rank} has other {', '.join(wrong)} than rank 0: {cure}.")
+
+
+def _parameters(est: Any) -> str:
+    return repr(sorted((k, _plain(v)) for k, v in est.get_params(deep=False).items()))
+
+
+def _plain(value: Any) -> str:
+    """A parameter as text without an address."""
+    if isinstance(value, str | int | float | tuple | list | dict | type(None)):
+        return repr(value)
+    return type(value).__name__
+
+
+def own_rows_measure(
+    way: Way, est: Any, rows: Any, loss: Any, monitor: Any, held: Any, truth: Any
+) -> Callable[[Array, Array], dict[str, float]]:
+    """The metrics of held-out rows of which each process has its own.
+
+    Each computes outputs shard by shard; loss and score are then of all rows, in every process.
+
+    Raises
+    ------
+    ValueError
+        For a scorer of scikit-learn, which needs the rows themselves.
+    """
+    if monitor.scorer is not None:
+        raise ValueError(
+            f"monitor={est.monitor!r} is a scorer that needs all rows held out, and each process "
+            "has its own: take 'val_loss' or 'val_score', or pass all rows to each process "
+            "(rows='all')."
+        )
+    comm, backend, network, xp = way.comm, est._backend, est.network_, est._backend.xp
+    assert comm is not None
+    ends = np.cumsum([0, *(getattr(rows, "lengths", None) or even(int(rows.x.shape[0]), comm))])
+    x, target, weight = held.arrays
+    dtype = backend.float_dtype(est._dtype)
+    with backend.device_context():
+        all_of = [comm.gather_rows(backend.to_numpy(held.move(a))) for a in (target, truth, weight)]
+        target, truth, weight = (backend.asarray(a) for a in all_of)
+
+    def measure(theta: Array, buffers: Array) -> dict[str, float]:
+        with Work(backend).inside():
+            given = network, theta, buffers
+            parts = [
+                backend.to_numpy(predict_in_chunks(*given, x[a:b], backend, "forward"))
+                for a, b in pairwise(ends)
+                if b > a
+            ]
+            rows_at = 0 if network.members == 1 else 1
+            own = np.concatenate(parts, axis=rows_at) if parts else _no_outputs(network, dtype)
+            gathered = comm.gather_rows(np.moveaxis(own, rows_at, 0))
+            output = backend.asarray(np.ascontiguousarray(np.moveaxis(gathered, 0, rows_at)))
+            value, _ = loss(output, target, weight, xp)
+            score = est._device_score(est._combined(output, xp), truth, weight, xp)
+            pair = backend.to_numpy(xp.stack([xp.astype(value, score.dtype), score]))
+        return {"val_loss": float(pair[0]), "val_score": float(pair[1])}
+
+    return measure
+
+
+def _no_outputs(network: Any, dtype: Any) -> np.ndarray:
+    shape = (0, network.n_out) if network.members == 1 else (network.members, 0, network.n_out)
+    return np.empty(shape, dtype=str(dtype).rpartition(".")[2])

@@ -1,0 +1,78 @@
+"""Which rows are held out: given, split off, or chosen among the rows of all processes."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from xpnn.arrays.backend import Backend, to_numpy
+from xpnn.estimators import _settings as settings
+from xpnn.estimators._heldout import Rows, read_validation, split_rows, take_rows
+from xpnn.estimators._processes import Way
+from xpnn.training.ownrows import even
+
+NO_ROWS = Rows(None, None, None)
+
+
+class OwnShare(Rows):
+    """Rows of one process, and how many of them each of its shards has."""
+
+    lengths: list[int]
+
+
+def hold_out(
+    est: Any, rows: Rows, validation_data: Any, source: Backend, incremental: bool, way: Way
+) -> tuple[Rows, Rows | None]:
+    """The rows to train on and those to validate on."""
+    if validation_data is not None:
+        return rows, read_validation(est, validation_data, source)
+    if not est.early_stopping or est.solver == "lbfgs":
+        return rows, None
+    if incremental:
+        settings.refuse_to_split()
+    if way.own_rows:
+        return split_own_rows(way, est, rows)
+    stratify = None if rows.target is None else est._stratify(rows.target)
+    return split_rows(rows, est.validation_fraction, stratify, est._state.seed)
+
+
+def split_own_rows(way: Way, est: Any, rows: Rows) -> tuple[Rows, Rows]:
+    """The rows here to train on and those held out.
+
+    The split is drawn over the rows of all processes, so that it is the same however they are
+    handed out. Both parts keep their shards.
+
+    Raises
+    ------
+    ValueError
+        When fewer than two rows would be held out, or none with a weight above zero.
+    """
+    comm, n = way.comm, int(rows.x.shape[0])
+    assert comm is not None
+    counts, fraction, seed = comm.gather(n), est.validation_fraction, est._state.seed
+    first = sum(counts[: comm.rank])
+    stratify = est._stratify(comm.gather_rows(to_numpy(rows.target)))
+    keep, hold = train_test_split(
+        np.arange(sum(counts)),
+        random_state=seed & 0xFFFFFFFF,
+        test_size=fraction,
+        stratify=stratify,
+    )
+    if len(hold) < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' or the size of "
+            "your dataset."
+        )
+    ends, parts = np.cumsum([0, *even(n, comm)]), []
+    for chosen in (keep, hold):
+        own = np.sort(chosen[(chosen >= first) & (chosen < first + n)]) - first
+        part = OwnShare(*(take_rows(a, own) for a in rows))
+        part.lengths = np.diff(np.searchsorted(own, ends)).tolist()
+        parts.append(part)
+    weight = parts[1].weight
+    if not any(comm.gather(weight is None or bool(to_numpy(weight).any()))):
+        raise ValueError(
+            "The sample weights for validation set are all zero, consider using a different "
+            "random state."
+        )
+    return parts[0], parts[1]

@@ -1,0 +1,113 @@
+"""Which rows of a batch a process computes, and what lies where in the vector that it sends.
+
+A shard's vector is all that one message carries: whether somebody asks to stop, the rows, each
+member's sums of losses and of weights, and the sum of gradients.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpnn.arrays.typing import Array, Namespace
+from xpnn.distributed.communicator import Communicator
+from xpnn.distributed.tree import bounds
+from xpnn.steps.rules import Rows
+
+SUMS = ("sum_squared_error",)  # losses that are sums over rows, not means
+
+
+class Piece(NamedTuple):
+    """The rows of one shard of a batch."""
+
+    first_row: int  # in the batch
+    start: int  # in the order
+    size: int
+
+
+class Cut(NamedTuple):
+    """A batch, and this process's shards of it."""
+
+    n: int
+    pieces: list[Piece]
+
+
+class Cutter:
+    """Says which rows of a batch each of this process's shards has.
+
+    Parameters
+    ----------
+    comm : Communicator
+    lengths : sequence of int, default=None
+        Where each process has rows of its own, how many of them each shard has, of all ranks. A
+        batch then takes its part of each. None: all rows are here, and a batch is cut evenly.
+
+    Examples
+    --------
+    >>> from xpnn.distributed import one
+    >>> from xpnn.steps.rules import Batch
+    >>> rows = Rows(Batch(np.ones((10, 1)), np.ones(10), None), None, 0, 6)
+    >>> [p.size for p in Cutter(one(shards=4)).cut(rows).pieces]
+    [2, 2, 1, 1]
+    """
+
+    def __init__(self, comm: Communicator, lengths: Sequence[int] | None = None) -> None:
+        cuts = bounds(comm.shards, comm.size)
+        self.own = range(cuts[comm.rank], cuts[comm.rank + 1])
+        self.shards = comm.shards
+        self.lengths = None if lengths is None else np.asarray(lengths, dtype=np.int64)
+
+    def cut(self, rows: Rows) -> Cut:
+        """The first batch of some rows."""
+        if self.lengths is None:
+            n = min(rows.size, rows.of_epoch - rows.start)
+            at = bounds(n, self.shards)
+            pieces = [Piece(at[s], rows.start + at[s], at[s + 1] - at[s]) for s in self.own]
+            return Cut(n, pieces)
+        steps = -(-int(self.lengths.sum()) // rows.size)
+        k = rows.start // rows.size
+        low, high = self.lengths * k // steps, self.lengths * (k + 1) // steps
+        before = np.concatenate([[0], np.cumsum(high - low)])
+        here = np.cumsum([0, *self.lengths[self.own.start : self.own.stop]])
+        pieces = [
+            Piece(int(before[s]), int(here[i] + low[s]), int(high[s] - low[s]))
+            for i, s in enumerate(self.own)
+        ]
+        return Cut(int(before[-1]), pieces)
+
+
+@dataclass(frozen=True)
+class Summed:
+    """A loss and its gradient, summed over the rows by their weights and not averaged."""
+
+    loss: Any
+
+    def __call__(self, output: Array, y: Array, weight: Array | None, xp: Namespace) -> Any:
+        """As a loss."""
+        value, gradient = self.loss(output, y, weight, xp)
+        if self.loss.name in SUMS:
+            return value, gradient
+        if weight is None:
+            return value * output.shape[-2], gradient * output.shape[-2]
+        share = xp.sum(weight, axis=-1)
+        if share.ndim:  # each member's own
+            return value, gradient * share[:, None, None]
+        return value * share, gradient * share
+
+
+class Shapes(NamedTuple):
+    """What lies where in a shard's vector."""
+
+    members: int
+    parameters: int  # of one member
+
+    @property
+    def head(self) -> int:
+        """Numbers before the gradient."""
+        return 2 + 2 * self.members
+
+    @property
+    def size(self) -> int:
+        """All of them."""
+        return self.head + self.members * self.parameters

@@ -1,0 +1,47 @@
+"""What several processes decide together: when to stop, and what has been asked of them."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from xpnn.arrays.backend import Backend
+from xpnn.distributed.communicator import Communicator
+from xpnn.steps.threads import one_blas_thread
+
+Measure = Callable[..., dict[str, float]]
+
+
+def agree(comm: Communicator | None, flag: bool) -> bool:
+    """Whether it is so in any process; without others, whether it is so here.
+
+    Examples
+    --------
+    >>> from xpnn.distributed import in_threads
+    >>> in_threads(lambda comm: agree(comm, comm.rank == 1), 2)
+    [True, True]
+    """
+    return flag if comm is None or comm.size == 1 else any(comm.gather(bool(flag)))
+
+
+def first_says(comm: Communicator | None, measure: Measure) -> Measure:
+    """The first process's metrics, by which all go on or stop."""
+    if comm is None or comm.size == 1:
+        return measure
+    return lambda *weights: comm.broadcast(measure(*weights))
+
+
+def asked_by_any(steps: Any, ended: Callable[[], bool], comm: Any) -> Callable[[], bool]:
+    """`ended` of every process, as the steps tell it: each message of theirs carries it."""
+    if comm is None:
+        return ended
+    steps.asks = ended
+    return lambda: bool(steps.told)
+
+
+def one_thread_a_product(
+    comm: Communicator | None, backend: Backend
+) -> AbstractContextManager[Any]:
+    """Products whose bits don't depend on how many threads a process has."""
+    if comm is None or backend.name != "numpy":
+        return nullcontext()
+    return one_blas_thread()
