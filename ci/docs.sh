@@ -11,7 +11,7 @@ venv=$scratch/venv
 
 install() {
     new_environment "$venv"
-    "$venv/bin/python" -m pip install -q -e ".[docs,onnx]"
+    "$venv/bin/python" -m pip install -q -e ".[docs,test]"
 }
 
 browser() { # Python for the "try it" buttons; needs npm

@@ -36,10 +36,11 @@ def run(page: Path) -> tuple[int, list[str], str]:
                 warnings.filterwarnings("ignore", "Stochastic Optimizer: Maximum iterations")
                 exec(code, scope)
             ran += 1
-        except ModuleNotFoundError as error:
-            if str(error.name).partition(".")[0] in CORE:
+        except ImportError as error:
+            ours = error.name is None and "needs the package" in str(error)
+            if not ours and str(error.name).partition(".")[0] in (*CORE, "None"):
                 return ran, skipped, said.getvalue() + traceback.format_exc(limit=-1)
-            skipped.append(f"line {line + 1}: no {error.name} here")
+            skipped.append(f"line {line + 1}: {error.msg.partition(';')[0]}")
         except BaseException:
             return ran, skipped, said.getvalue() + traceback.format_exc(limit=-2)
     return ran, skipped, ""
