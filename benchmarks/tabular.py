@@ -65,7 +65,7 @@ def _recipe(**changes: Any) -> None:
 
 ablation("all parts")(dict)
 ablation("without piecewise linear embedding")(lambda: {"embedding": "periodic"})
-ablation("without periodic embedding")(lambda: {"embedding": "piecewise"})
+ablation("a periodic embedding too")(lambda: {"embedding": "both"})
 ablation("without embeddings")(lambda: {"embedding": None})
 ablation("10 members (2 repeats)")(lambda: _recipe(repeats=2))
 ablation("10 folds")(lambda: {"n_members": 10})
