@@ -56,6 +56,15 @@ def test_what_may_differ(tmp_path):
     assert bits(again) == bits(model)
 
 
+def test_labels_that_are_times(tmp_path):
+    x, y = rows()
+    times = np.array(["2020-01-01", "2021-01-01"], dtype="M8[D]")[(y > y.min()).astype(int)]
+    make = maker()
+    model = make().fit(x, times, checkpoint=tmp_path / "run")
+    again = make().fit(x, times, checkpoint=tmp_path / "run", resume=True)
+    assert bits(again) == bits(model)
+
+
 def test_folders_that_cannot_be_used_are_told_before_training(tmp_path, monkeypatch):
     x, y = rows()
     refused(tmp_path / "no" / "run", "does not exist. Make it first", x, y)

@@ -33,8 +33,15 @@ class Slices:
     """
 
     def __init__(self, array: Any, name: str) -> None:
-        if not hasattr(array, "shape") or not hasattr(array, "__getitem__"):
-            array = np.asarray(array)
+        frame = hasattr(array, "iloc") or hasattr(array, "__arrow_c_stream__")
+        if frame or not hasattr(array, "shape") or not hasattr(array, "__getitem__"):
+            kind = type(array).__name__
+            array = np.asarray(array)  # targets in a data frame's column, too
+            if array.shape == () and array.dtype == object:
+                raise ValueError(
+                    f"{name} is of {kind}, which has no rows that could be read: collect or "
+                    "compute it first, or give the path of its files."
+                )
         if len(array.shape) not in (1, 2):
             raise ValueError(
                 f"{name} must have rows, or rows and columns, got shape {tuple(array.shape)}."

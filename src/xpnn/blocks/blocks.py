@@ -26,7 +26,7 @@ class Blocks:
 
     Parameters
     ----------
-    X : path, list of paths, array-like, data frame or Arrow stream
+    X : path, list of paths, array-like, data frame, pyarrow dataset or Arrow stream
         ``.parquet``, ``.csv``, ``.npy``, ``.npz``, ``.h5``, ``.zarr``, ``.arrow``, or a folder of
         one of these kinds; a memory map, or whatever has a shape and slices that are arrays (HDF5,
         zarr, Dask); pandas, polars, pyarrow, frames of Dask, DuckDB's results. CSV, streams
@@ -88,9 +88,12 @@ class Blocks:
         folder: Any = None,
         dtype: Any = None,
     ) -> None:
-        for name, value in (("block_rows", block_rows), ("window", window)):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+        wholes = {"block_rows": (block_rows, 1), "window": (window, 1), "memory": (memory, 0)}
+        for name, (value, least) in wholes.items():
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+                raise ValueError(
+                    f"{name} must be a whole number of at least {least}, got {value!r}."
+                )
         if dtype is not None and np.dtype(dtype).name not in ("float32", "float64"):
             raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
         self.block_rows, self.window, self.memory = int(block_rows), int(window), int(memory)

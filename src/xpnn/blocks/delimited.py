@@ -14,7 +14,8 @@ _HEAD = 1 << 16  # bytes that tell the separator
 def csv_batches(files: Sequence[Path]) -> Iterator[Any]:
     r"""Record batches of text files with a line of names; ``.gz`` is unpacked on the way.
 
-    Whole numbers are read as floating ones, which a later row may hold.
+    Whole numbers are read as floating ones, which a later row may hold. The first rows of the
+    first file decide what a column holds; other files may have the columns in another order.
 
     Parameters
     ----------
@@ -25,7 +26,7 @@ def csv_batches(files: Sequence[Path]) -> Iterator[Any]:
     ImportError
         Without pyarrow.
     ValueError
-        For a value that is none of its column; it says which.
+        For a value that is none of its column, it says which; for files of other columns.
 
     Examples
     --------
@@ -42,6 +43,7 @@ def csv_batches(files: Sequence[Path]) -> Iterator[Any]:
 
     total = sum(path.stat().st_size for path in files)
     types: dict[str, Any] | None = None
+    names: list[str] = []
     with tqdm(total=total, unit="B", unit_scale=True, desc="reading CSV", disable=None) as bar:
         for path in files:
             parse = csv.ParseOptions(delimiter=_separator(path, pa))
@@ -50,22 +52,41 @@ def csv_batches(files: Sequence[Path]) -> Iterator[Any]:
             convert = csv.ConvertOptions(column_types=types, strings_can_be_null=True)
             try:
                 with _Watched(path, bar) as file, _unpacked(file, path, pa) as stream:
-                    yield from csv.open_csv(stream, parse_options=parse, convert_options=convert)
+                    reader = csv.open_csv(stream, parse_options=parse, convert_options=convert)
+                    names = names or reader.schema.names
+                    _check_names(path, reader.schema.names, files[0], names)
+                    for batch in reader:  # in the order of the first file
+                        yield batch if batch.schema.names == names else batch.select(names)
             except pa.ArrowInvalid as error:
                 raise ValueError(
-                    f"{str(path)!r}: {error}. The first rows were numbers, or fewer columns; "
-                    "mend the file, or read it with your own program and give its batches."
+                    f"{str(path)!r}: {error}. The first rows of {files[0].name!r} were of another "
+                    "kind, or had fewer columns; mend the file, or read it with your own program "
+                    "and give its batches."
                 ) from error
 
 
 def _types(path: Path, parse: Any, pa: Any) -> dict[str, Any]:
-    """The columns' types by the first rows."""
+    """The columns' types by the first rows; how times are written may change from file to file."""
     from pyarrow import csv
 
     with path.open("rb") as file, _unpacked(file, path, pa) as stream:
         schema = csv.open_csv(stream, parse_options=parse).schema
-    wide = {f.name: pa.float64() for f in schema if pa.types.is_integer(f.type)}
-    return wide | {f.name: pa.float64() for f in schema if pa.types.is_null(f.type)}
+    is_a = pa.types
+    wide = {f.name for f in schema if is_a.is_integer(f.type) or is_a.is_null(f.type)}
+    kept = {f.name: f.type for f in schema if not is_a.is_temporal(f.type)}
+    return kept | dict.fromkeys(wide, pa.float64())
+
+
+def _check_names(path: Path, names: list[str], first: Path, wanted: list[str]) -> None:
+    """Refuse a file that has other columns than the first one."""
+    lacks, more = ([n for n in a if n not in b] for a, b in ((wanted, names), (names, wanted)))
+    if lacks or more:
+        what = [f"lacks the column {lacks[0]!r}"] if lacks else []
+        what += [f"has the column {more[0]!r}"] if more else []
+        raise ValueError(
+            f"{str(path)!r} {' and '.join(what)}, unlike {first.name!r}: files that are read "
+            "together have the same columns."
+        )
 
 
 def _separator(path: Path, pa: Any) -> str:

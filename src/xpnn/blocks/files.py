@@ -89,16 +89,32 @@ class _Compressed(Slices):
     """An array that is unpacked whole; the last ones stay."""
 
     def __init__(self, path: Path, name: str, title: str) -> None:
-        super().__init__(_unpacked(path, name), title)
-        self.where, self.array, self.direct = (path, name), None, False
+        self.where = path, name, _state(path)
+        super().__init__(_unpacked(*self.where), title)
+        self.array, self.direct = None, False
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows on the host."""
+        """Rows on the host.
+
+        Raises
+        ------
+        ValueError
+            When the file is another one by now.
+        """
+        path, _, state = self.where
+        if _state(path) != state:
+            raise ValueError(f"{str(path)!r} has changed since it was opened: make Blocks anew.")
         return _unpacked(*self.where)[start:stop]
 
 
+def _state(path: Path) -> tuple[int, int, int]:
+    """What tells whether a file has changed."""
+    about = path.stat()
+    return about.st_ino, about.st_size, about.st_mtime_ns
+
+
 @lru_cache(maxsize=4)
-def _unpacked(path: Path, name: str) -> np.ndarray:
+def _unpacked(path: Path, name: str, state: tuple[int, int, int]) -> np.ndarray:
     with np.load(path) as packed:
         found: np.ndarray = packed[name]
         return found

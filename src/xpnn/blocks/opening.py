@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +48,8 @@ def open_table(source: Any, block_rows: int, folder: Any, dtype: Any) -> Opened:
     if hasattr(source, "to_delayed") and hasattr(source, "npartitions"):
         if not hasattr(source, "chunks"):  # a frame of Dask's; its arrays are read by slices
             return Opened(spill(_partitions(source), folder, None, dtype))
+    elif hasattr(source, "get_fragments") and hasattr(source, "to_batches"):
+        return Opened(_from_dataset(source, block_rows, folder, dtype))
     elif hasattr(source, "__arrow_c_stream__"):
         return _open_arrow(source, folder, dtype)
     elif hasattr(source, "tocsr"):
@@ -132,17 +135,29 @@ def _open_paths(
 def _open_parquet(
     paths: list[Path], files: list[Path], block_rows: int, folder: Any, dtype: Any
 ) -> Table:
-    """Read by row groups, unless each holds so many rows that blocks would unpack them often."""
     dataset = need_pyarrow("Reading Parquet").dataset.dataset(
         str(paths[0]) if paths[0].is_dir() else [str(p) for p in paths],
         format="parquet",
         partitioning="hive",
     )
-    table = ParquetTable(dataset)
-    if table.largest <= _MOST_UNPACKED * block_rows or table.n_rows <= block_rows:
-        return table
-    batches = _counted(dataset.to_batches(), table.n_rows, "unpacking Parquet")
-    return spill(batches, folder, _fingerprint(files), dtype)
+    return _from_dataset(dataset, block_rows, folder, dtype, _fingerprint(files))
+
+
+def _from_dataset(
+    dataset: Any, block_rows: int, folder: Any, dtype: Any, about: Any = None
+) -> Table:
+    """Parquet by row groups, unless each holds so many rows that blocks would unpack them often.
+
+    Other formats, and rows that pass a filter, are read once and written.
+    """
+    pq = need_pyarrow("Reading a dataset").dataset.ParquetFileFormat
+    rows = dataset.count_rows()
+    if isinstance(getattr(dataset, "format", None), pq):
+        with suppress(ValueError):  # a filtered one gives no row groups
+            table = ParquetTable(dataset)
+            if table.largest <= _MOST_UNPACKED * block_rows or rows <= block_rows:
+                return table
+    return spill(_counted(dataset.to_batches(), rows, "unpacking"), folder, about, dtype)
 
 
 def _counted(batches: Iterable[Any], rows: int, what: str) -> Iterator[Any]:

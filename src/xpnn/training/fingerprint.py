@@ -84,4 +84,5 @@ def _bytes(a: Any) -> Any:
         return repr(host.tolist()).encode()
     if not host.size:
         return b""
-    return host.astype(host.dtype.newbyteorder("<"), copy=False).data.cast("B")
+    # as bytes first: times and bfloat16 have no buffer of their own
+    return host.astype(host.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8).data

@@ -1,0 +1,85 @@
+"""What went wrong with `Blocks` of real sources: columns elsewhere, files that change, frames."""
+
+import os
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn.data import Blocks
+
+
+def test_columns_in_another_order_are_told_by_their_names(tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "1.csv").write_text("u,word,v\n1,01,2\n3,a,4\n")
+    (tmp_path / "2.csv").write_text("v,u,word\n20,10,01\n")
+    blocks = Blocks(tmp_path, columns=["u", "v"], target="word")
+    assert blocks.read(0, 3)[0].tolist() == [[1, 2], [3, 4], [10, 20]]
+    assert blocks.read(0, 3)[1].tolist() == ["01", "a", "01"]  # no number in the second file
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("u\n20\n", "'v'.*unlike '1.csv'"),
+        ("u,v,w\n20,1,a\n", "has the column 'w'"),
+        ("u,w\n20,1\n", "lacks the column 'v' and has the column 'w'"),
+    ],
+)
+def test_files_of_other_columns_are_refused(text, message, tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "1.csv").write_text("u,v\n1,2\n3,4\n")
+    (tmp_path / "2.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        Blocks(tmp_path)
+
+
+def test_a_packed_file_that_is_written_anew_is_read_anew(tmp_path):
+    path = tmp_path / "rows.npz"
+    np.savez_compressed(path, X=np.zeros((4, 2)))
+    first = Blocks(path)
+    assert first.read(0, 4)[0].sum() == 0
+    np.savez_compressed(path, X=np.ones((4, 2)))
+    os.utime(path, ns=(1, 1))  # clocks may be coarse
+    assert Blocks(path).read(0, 4)[0].sum() == 8
+    with pytest.raises(ValueError, match="has changed since it was opened"):
+        first.read(0, 4)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_targets_beside_blocks_may_be_of_a_data_frame(library):
+    frames = pytest.importorskip(library)
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    y = np.where(X[:, 0] > 0, "up", "down")
+    frame = frames.DataFrame({"y": y, "w": np.ones(40)})
+    model = xpnn.MLPClassifier((4,), max_iter=2, tol=9, random_state=0)
+    assert model.fit(Blocks(X), frame["y"]).classes_.tolist() == ["down", "up"]
+    blocks = Blocks(X, frame["y"], frame["w"])
+    assert blocks.read(0, 40)[1].tolist() == y.tolist()
+    assert Blocks(X, frame[["w"]]).read(0, 2)[1].tolist() == [[1.0], [1.0]]
+    if library == "pandas":
+        assert Blocks(X, frame["y"].astype("category")).read(0, 40)[1].tolist() == y.tolist()
+
+
+def test_a_dataset_of_pyarrow(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import csv, dataset, parquet
+
+    table = pa.table({"a": [1.0, 2.0, 3.0], "b": [4.0, 5.0, 6.0]})
+    parquet.write_table(table, tmp_path / "t.parquet")
+    csv.write_csv(table, tmp_path / "t.csv")
+    whole = np.stack([table["a"], table["b"]], axis=1)
+    rows = dataset.dataset(tmp_path / "t.parquet")
+    for source in (rows, dataset.dataset(tmp_path / "t.csv", format="csv")):
+        np.testing.assert_array_equal(Blocks(source).read(0, 3)[0], whole)
+    some = Blocks(rows.filter(dataset.field("a") > 1.5))
+    np.testing.assert_array_equal(some.read(0, some.n_rows)[0], whole[1:])
+
+
+def test_what_has_no_rows_is_told():
+    with pytest.raises(ValueError, match="X is of object, which has no rows"):
+        Blocks(object())
+    for memory in (-1, "1GB"):
+        with pytest.raises(ValueError, match="memory must be a whole number of at least 0"):
+            Blocks(np.eye(3), memory=memory)
