@@ -60,6 +60,19 @@ def test_in_chunks_as_in_one(target_any, monkeypatch, weighted):
     t.assert_close(parts.coefs_[0], t.to_numpy(whole.coefs_[0]), rtol=100 * t.weight_tol)
 
 
+def test_a_loss_that_is_a_sum_is_one_in_chunks_too(target_any, monkeypatch):
+    """It was the mean of the chunks' sums, so a penalty weighed more with each chunk."""
+    t = target_any
+    about = {**ABOUT, "loss": "sum_squared_error", "alpha": 50.0, "max_iter": 6}
+    args = (t.asarray(X), t.asarray(T))
+    whole = MLPRegressor(**about).fit(*args)
+    monkeypatch.setattr(lbfgs, "CHUNK_ELEMENTS", 6 * 20)
+    parts = MLPRegressor(**about).fit(*args)
+    curves = parts.history_["loss"], whole.history_["loss"]
+    np.testing.assert_allclose(*curves, rtol=100 * t.weight_tol)
+    t.assert_close(parts.coefs_[0], t.to_numpy(whole.coefs_[0]), rtol=100 * t.weight_tol)
+
+
 def test_sparse_rows_are_dense_by_chunks_only(target_any, monkeypatch):
     t = target_any
     x = sparse.csr_array(np.where(np.abs(X) > 1, X, 0).astype(t.dtype_name))

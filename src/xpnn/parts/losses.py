@@ -270,6 +270,9 @@ LOSSES: dict[str, Loss] = {
 }
 
 
+SUMS = ("sum_squared_error",)
+"""Those that are sums over the rows, where others are means."""
+
 ALIASES = {
     "mse": "squared_error",
     "mean_squared_error": "squared_error",

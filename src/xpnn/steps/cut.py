@@ -13,9 +13,8 @@ import numpy as np
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.distributed.communicator import Communicator
 from xpnn.distributed.tree import bounds
+from xpnn.parts.losses import SUMS
 from xpnn.steps.rules import Rows
-
-SUMS = ("sum_squared_error",)  # losses that are sums over rows, not means
 
 
 class Piece(NamedTuple):

@@ -14,8 +14,9 @@ from xpnn.arrays.backend import Backend
 from xpnn.arrays.typing import Array
 from xpnn.distributed.communicator import Communicator
 from xpnn.distributed.tree import tree_sum
+from xpnn.parts.losses import SUMS
 from xpnn.steps.compiled.shards import CompiledShards
-from xpnn.steps.cut import SUMS, Cutter, Shapes
+from xpnn.steps.cut import Cutter, Shapes
 from xpnn.steps.meeting import Meeting
 from xpnn.steps.numpy import NumpyOps
 from xpnn.steps.operations import Update

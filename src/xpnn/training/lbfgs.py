@@ -16,7 +16,7 @@ from xpnn.arrays.typing import Array, Namespace
 from xpnn.distributed.communicator import Communicator
 from xpnn.model.network import Network, make_groups
 from xpnn.model.normalization import MOMENTUM
-from xpnn.parts.losses import Loss
+from xpnn.parts.losses import SUMS, Loss
 from xpnn.parts.regularization import penalty
 from xpnn.steps.compiled.sums import CompiledSums
 from xpnn.steps.rules import Rules
@@ -277,7 +277,8 @@ class _Run:
 def _functions(
     network: Network, loss: Loss, l1: float, l2: float, xp: Namespace
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The sum over a batch of loss and gradient, and from sums to the penalized mean."""
+    """The sum over a batch of loss and gradient, and from sums to the penalized mean or sum."""
+    of_means = loss.name not in SUMS
 
     def on_batch(
         theta: Array, buffers: Array, batch: tuple[Array, Array, Array | None]
@@ -285,13 +286,15 @@ def _functions(
         x, y, weight = batch
         value, gradient, buffers = network.loss_and_gradient(theta, buffers, x, y, weight, loss, xp)
         share = xp.ones_like(value) * x.shape[0] if weight is None else xp.sum(weight)
-        return xp.concat([xp.reshape(value, (1,)), gradient]) * share, share, buffers
+        vector = xp.concat([xp.reshape(value, (1,)), gradient])
+        return vector * share if of_means else vector, share, buffers
 
     def on_weights(theta: Array, total: Array, share: Array, factor: Array | None) -> Array:
-        vector = total
+        rows = positive_sum(share, xp)
+        vector = total / rows if of_means else total
         if l1 or l2:
             value, gradient = penalty(theta, l1, l2, xp, factor)
-            vector = vector + xp.concat([xp.reshape(value, (1,)), gradient])
-        return vector / positive_sum(share, xp)
+            vector = vector + xp.concat([xp.reshape(value, (1,)), gradient]) / rows
+        return vector
 
     return compiled(on_batch, xp), compiled(on_weights, xp)

@@ -53,8 +53,6 @@ class CompiledSums:
         steps.on_rows(carry, Rows(data, None, 0, size), None, [(0.0,)] * -(-n // max(size, 1)))
         self.vector[0] = steps.plan.total
         share = theta.dtype.type(n) if data.weight is None else data.weight.sum()
-        if self.rules.loss.name == "sum_squared_error":  # a sum, which others divide to a mean
-            self.vector *= share
         return self.vector.copy(), share, self.buffers.copy()
 
 
