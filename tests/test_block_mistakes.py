@@ -83,3 +83,24 @@ def test_what_has_no_rows_is_told():
     for memory in (-1, "1GB"):
         with pytest.raises(ValueError, match="memory must be a whole number of at least 0"):
             Blocks(np.eye(3), memory=memory)
+
+
+def test_labels_that_are_missing_and_weights_are_told_with_their_rows():
+    X = np.zeros((40, 2))
+    labels = np.where(np.arange(40) == 35, None, "u").astype(object)
+    for missing in (
+        labels,
+        np.where(labels == "u", labels, np.nan),
+        np.where(np.arange(40) == 35, 1, labels),
+    ):
+        blocks = Blocks(X, missing.astype(object), block_rows=8)
+        with pytest.raises(ValueError, match=r"missing labels, or words beside .* rows 32 to 39"):
+            xpnn.MLPClassifier((4,)).fit(blocks)
+    weight = np.where(np.arange(40) == 35, np.nan, 1.0)
+    with pytest.raises(ValueError, match=r"got nan in row 3.* Row 0 of these is row 32 of X"):
+        xpnn.MLPRegressor("squared_error", (4,)).fit(Blocks(X, X[:, 0], weight, block_rows=8))
+
+
+def test_who_takes_no_blocks_says_so():
+    with pytest.raises(ValueError, match="X is Blocks, which the MLP and the tabular"):
+        xpnn.Perceptron().fit(Blocks(np.eye(4)), [0, 1, 0, 1])

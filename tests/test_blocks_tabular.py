@@ -79,3 +79,14 @@ def test_a_bad_block_changes_nothing(table):
         TabularClassifier(**ABOUT).fit(blocks, table["kind"].to_pylist())
     with pytest.raises(ValueError, match="y to be passed"):
         TabularClassifier(**ABOUT).fit(Blocks(table, columns=["size"]))
+
+
+def test_a_score_takes_the_targets_of_blocks(table):
+    features = ["size", "colour"]
+    for kind, target in ((TabularClassifier, "kind"), (TabularRegressor, "price")):
+        blocks = Blocks(table, columns=features, target=target, block_rows=50)
+        model = kind(**ABOUT).fit(blocks)
+        X, y = table.select(features), table[target].to_pylist()
+        assert model.score(blocks) == model.score(X, y) == model.score(Blocks(X), y)
+        with pytest.raises(ValueError, match="requires y to be passed"):
+            model.score(X)

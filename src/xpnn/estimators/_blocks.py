@@ -198,9 +198,9 @@ def _targets(blocks: Blocks, classes: bool) -> tuple[np.ndarray, np.ndarray | No
         y, w = blocks.read_targets(start, stop)
         sample = y if sample is None else sample
         if w is not None:
-            weight.append(float(check_weights(w)))
+            weight.append(check_weights(w, start))
         if classes and y is not None and (y.ndim == 1 or y.shape[1] == 1):
-            for value, count in zip(*np.unique(y, return_counts=True), strict=True):
+            for value, count in _counts(y, start, stop):
                 counted[value] = counted.get(value, 0) + int(count)
         elif w is None:
             break
@@ -212,13 +212,29 @@ def _targets(blocks: Blocks, classes: bool) -> tuple[np.ndarray, np.ndarray | No
     return np.repeat(found, 2), np.asarray([counted[v] for v in sorted(counted)])
 
 
-def check_weights(weight: np.ndarray) -> float:
-    """The sum of some weights, which must be finite and not negative."""
+def check_weights(weight: np.ndarray, first: int) -> float:
+    """The sum of the weights from a row on, which must be finite and not negative."""
     if not weight.any():
         return 0.0
-    read_weight(weight, weight)
-    check_weight_range(weight, "float64")
+    try:
+        read_weight(weight, weight)
+        check_weight_range(weight, "float64")
+    except ValueError as error:
+        raise ValueError(f"{error} Row 0 of these is row {first} of X.") from error
     return float(weight.sum(dtype=np.float64))
+
+
+def _counts(y: np.ndarray, start: int, stop: int) -> Iterator[tuple[Any, int]]:
+    """The classes of some rows, and how often each is there."""
+    try:
+        if y.dtype == object and any(v is None or v != v for v in y.flat):
+            raise TypeError
+        yield from zip(*np.unique(y, return_counts=True), strict=True)
+    except TypeError as error:
+        raise ValueError(
+            f"Input y has missing labels, or words beside numbers, in the rows {start} to "
+            f"{stop - 1}: leave out the rows without one, and make labels all words or numbers."
+        ) from error
 
 
 def _factors(est: Any, found: np.ndarray, counts: np.ndarray | None) -> np.ndarray | None:

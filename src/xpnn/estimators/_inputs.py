@@ -20,6 +20,7 @@ from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend, to
 from xpnn.arrays.libraries import NUMPY as LIBRARY_OF_NUMPY
 from xpnn.arrays.libraries import TRACED, Foreign, library_of
 from xpnn.arrays.typing import Array
+from xpnn.blocks import Blocks
 from xpnn.training.data import is_sparse
 
 NUMPY = get_backend("numpy")
@@ -44,9 +45,14 @@ def readable(x: Any, name: str) -> Any:
     Raises
     ------
     ValueError
-        For what is traced, spread over devices or of a library without the array API; with the
-        cure.
+        For what is traced, spread over devices, of a library without the array API, or Blocks
+        where they are not taken; with the cure.
     """
+    if isinstance(x, Blocks):
+        raise ValueError(
+            f"{name} is Blocks, which the MLP and the tabular estimators take as X, and nothing "
+            "else does: pass an array."
+        )
     kind = type(x).__module__.partition(".")[0]
     if kind in _NOT_THE_STANDARD:
         cure = _NOT_THE_STANDARD[kind].format(name)

@@ -303,6 +303,16 @@ class BaseTabular(Inspection, OnDevice):
         x, source = self._read_inputs(X)
         return self._predict_inputs(x), source
 
+    def _scored(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """Targets and weights to score by, which may lie inside blocks."""
+        y, sample_weight = with_targets(X, y, sample_weight)
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
+                "is None."
+            )
+        return y, sample_weight
+
     def _read_inputs(self, X: Any) -> tuple[np.ndarray, Backend]:
         """The network's inputs of a table, on the host; and where X is."""
         check_is_fitted(self)

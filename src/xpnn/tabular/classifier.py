@@ -194,3 +194,23 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         if not self._labels.numeric:
             return names
         return source.asarray(names, dtype=source.library.label_dtype(names.dtype.name))
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """The accuracy of predictions.
+
+        Parameters
+        ----------
+        X : data frame, dict of columns, array-like or Blocks of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,); None if inside Blocks
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            Without a target.
+        """
+        return float(super().score(X, *self._scored(X, y, sample_weight)))

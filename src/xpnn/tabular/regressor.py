@@ -258,3 +258,23 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             found.append(cross_conformal_interval(residuals, own, level))
         intervals = np.stack(found, axis=-1)
         return source.asarray(intervals[..., 0] if self._vector else intervals)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """R2, the coefficient of determination of predictions.
+
+        Parameters
+        ----------
+        X : data frame, dict of columns, array-like or Blocks of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs); None if inside Blocks
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            Without a target.
+        """
+        return float(super().score(X, *self._scored(X, y, sample_weight)))
