@@ -175,6 +175,12 @@ def test_what_our_networks_have_not_is_refused(torch):
         ([nn.Linear(4, 3), nn.Dropout(0.1)], "a dropout of the outputs"),
         ([nn.ReLU()], "at the beginning"),
         ([], "no Linear"),
+        ([nn.Linear(4, 3), nn.Linear(5, 1)], "Layer 1 gives 3 numbers and layer 2 takes 5"),
+        ([nn.Linear(4, 1), nn.Softmax(dim=1)], "softmax of one output, which is the same number"),
+        (
+            [nn.Linear(4, 3, bias=False), nn.LayerNorm(3, eps=1e-3), nn.ReLU(), nn.Linear(3, 1)],
+            "has epsilon 0.001, and that of xpnn has 1e-05",
+        ),
     ]:
         with pytest.raises(ValueError, match=message):
             xpnn.from_torch(nn.Sequential(*modules))
@@ -182,6 +188,9 @@ def test_what_our_networks_have_not_is_refused(torch):
         xpnn.from_torch(nn.Linear(4, 1))
     with pytest.raises(ValueError, match=r"\['a', 'b'\], expected 3 different labels for 3"):
         xpnn.from_torch(nn.Sequential(nn.Linear(4, 3)), classes=["a", "b"])
+    several = nn.Sequential(nn.Linear(4, 3), nn.Sigmoid())
+    with pytest.raises(ValueError, match="sigmoid of 3 outputs, which may be true together"):
+        xpnn.from_torch(several, classes=["a", "b", "c"])
     broken = nn.Sequential(nn.Linear(4, 1))
     with torch.no_grad():
         broken[0].bias.fill_(float("nan"))

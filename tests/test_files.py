@@ -63,6 +63,9 @@ def test_plain_data_comes_back_as_it_was(value):
         np.array([0.1, np.nan, -np.inf]),
         np.array(["ä", "bcd"]),
         np.array([True, False]),
+        np.array(["2024-01-31", "NaT"], dtype="datetime64[D]"),
+        np.array([1, -(2**62) - 1], dtype="datetime64[ns]"),
+        np.array([1500, -3], dtype="timedelta64[us]"),
         np.array(["x", None, 3, 0.5], dtype=object),
         np.zeros((2, 0), dtype=np.uint8),
         np.arange(6, dtype=np.float32).reshape(2, 3) / 7,
@@ -72,6 +75,26 @@ def test_arrays_in_a_header_come_back_as_they_were(array):
     again = decode(json.loads(json.dumps(encode(array), allow_nan=False)))
     assert again.dtype == array.dtype
     np.testing.assert_array_equal(again, array)
+
+
+def test_labels_that_are_times_are_saved(tmp_path):
+    days = np.array(["2024-02-29", "2025-01-01"], dtype="datetime64[D]")
+    x = np.arange(8.0).reshape(4, 2)
+    for y in (days[[0, 1, 0, 1]], (days - days[0])[[0, 1, 0, 1]]):
+        for model in (xpnn.MLPClassifier((2,), max_iter=1), xpnn.Perceptron()):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.fit(x, y)
+            xpnn.save(model, tmp_path / "m")
+            found = xpnn.load(tmp_path / "m").predict(x)
+            assert found.dtype == y.dtype
+            np.testing.assert_array_equal(found, model.predict(x))
+
+
+def test_times_are_whole_numbers():
+    spec = {"dtype": "<M8[D]", "shape": [1], "values": [1.5]}
+    with pytest.raises(ValueError, match="expected int, got float"):
+        decode({"__array__": spec})
 
 
 def test_scalars_lose_numpy_and_keep_their_value():

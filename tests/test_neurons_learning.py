@@ -14,6 +14,7 @@ from xpnn.neurons import (
     hill_climbing,
     hot_and_cold,
     mask_layer,
+    truth_table,
 )
 
 PAIRS = [[0, 0], [0, 1], [1, 0], [1, 1]]
@@ -192,6 +193,27 @@ def test_other_names_of_losses() -> None:
         gradient_descent(Network((Dense(1, 1),)), [0, 0], [1], [1], loss="half_square_error")
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_estimators_take_the_other_names() -> None:
+    x, y, classes = np.arange(8.0).reshape(4, 2), np.arange(4.0), [0, 1, 2, 0]
+    few, table = {"max_iter": 2, "random_state": 0}, {"epochs": 2, "random_state": 0}
+    for cls, target, alias, name, options in (
+        (xpnn.MLPRegressor, y, "mse", "squared_error", few),
+        (xpnn.MLPRegressor, y, "mean_absolute_error", "absolute_error", few),
+        (xpnn.TabularRegressor, y, "mae", "absolute_error", table),
+        (xpnn.MLPClassifier, classes, "cross_entropy", "log_loss", few),
+        (xpnn.MLPClassifier, AND, "bce", "log_loss", few),
+    ):
+        found, wanted = (cls(loss=n, **options).fit(x, target) for n in (alias, name))
+        np.testing.assert_array_equal(found.predict(x), wanted.predict(x))
+        assert found.history_["loss"] == wanted.history_["loss"]
+    for wrong in ("cross_entropy", "mze"):
+        with pytest.raises(ValueError, match=r"loss"):
+            xpnn.MLPRegressor(loss=wrong).fit(x, y)
+    with pytest.raises(ValueError, match="does not fit binary labels: take 'log_loss'"):
+        xpnn.MLPClassifier(loss="cross_entropy").fit(x, AND)
+
+
 def test_cross_entropy_is_of_one_probability_or_of_classes() -> None:
     one, three = Network((Dense(2, 1),)), Network((Dense(2, 3),))
     found = backpropagate(one, np.zeros(3), PAIRS, AND, loss="cross_entropy")
@@ -271,3 +293,29 @@ def test_a_mask_of_other_numbers_or_length_is_refused() -> None:
     for mask in ([1, 2, 0], [1, 0]):
         with pytest.raises(ValueError, match="one 0 or 1 for each unit"):
             mask_layer([1.0, 2.0, 3.0], mask, 0.5)
+
+
+def test_labels_that_name_no_output_are_refused() -> None:
+    net = Network((Dense(2, 3),), link="softmax")
+    theta = np.zeros(net.layout.size)
+    for wrong in (3, -1, 0.5):
+        for learn in (gradient_descent, hill_climbing, backpropagate):
+            with pytest.raises(ValueError, match=f"target {wrong} is no class: the network has 3"):
+                learn(net, theta, PAIRS, [0, 1, 2, wrong], loss="cross_entropy")
+
+
+def test_rates_that_diverge_or_are_no_numbers() -> None:
+    assert np.inf in delta_rule(2.0, 0.2, 0.7, learning_rate=5.0, steps=300).errors
+    net = Network((Dense(2, 1),))
+    for call in (
+        lambda: delta_rule(2.0, 0.2, 0.7, learning_rate="a"),
+        lambda: gradient_descent(net, np.zeros(3), PAIRS, AND, learning_rate="a"),
+    ):
+        with pytest.raises(ValueError, match="learning_rate is 'a', expected a finite number"):
+            call()
+
+
+def test_a_truth_table_has_a_whole_number_of_inputs() -> None:
+    for wrong in (2.5, "a", None):
+        with pytest.raises(ValueError, match="1 to 16 inputs, got n_inputs="):
+            truth_table(lambda x: x[:, 0], wrong)

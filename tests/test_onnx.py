@@ -188,6 +188,10 @@ def test_what_no_file_can_hold_is_refused():
     own = network(xpnn.MLPRegressor, X[:, 0], activation=(lambda z, xp: z, lambda z, a, xp: 1.0))
     with pytest.raises(ValueError, match="your own function, which a file cannot hold"):
         xpnn.to_onnx(own)
+    large = network(xpnn.MLPClassifier, CODES.astype(np.uint64) + 2**63)
+    for export in (xpnn.to_onnx, xpnn.to_c):
+        with pytest.raises(ValueError, match="is more than 9223372036854775807, the greatest"):
+            export(large)
     with pytest.raises(TypeError, match="Only fitted estimators of xpnn can be exported, got 3"):
         xpnn.to_onnx(3)
     with pytest.raises(NotFittedError):

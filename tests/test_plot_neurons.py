@@ -381,3 +381,24 @@ def test_learning_curves_of_everything():
         plot.learning_curve(MLPClassifier())
     with pytest.raises(ValueError, match="no error to draw"):
         plot.learning_curve([])
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plot.neuron(Neuron((1, 2)), [1]), "x has 1 entries for 2 inputs"),
+        (lambda: plot.neuron(Neuron((1, 2)), names="a"), "names has 1 entries for 2 inputs"),
+        (lambda: plot.network(backpropagate(NET, WEIGHTS, [1, 0, 1], 1), row=1), "there are 1 row"),
+        (lambda: plot.gate(and_gate(), names=["a"]), "expected two: one for each input"),
+        (lambda: plot.decision_boundary(Neuron((1, 1)), PAIRS, [1, 0]), "for 4 points"),
+    ],
+)
+def test_what_does_not_fit_the_picture_is_told(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()
+
+
+def test_weights_of_a_layer_that_has_no_image():
+    table = xpnn.TabularRegressor(epochs=1, n_members=1, hidden=2, random_state=0)
+    with pytest.raises(ValueError, match="whose weights are no image"):
+        plot.weights(table.fit(np.arange(40.0).reshape(20, 2), np.arange(20.0)))

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import xpnn
 from xpnn.callbacks import (
@@ -132,6 +132,22 @@ def test_model_checkpoint_keeps_the_best(tmp_path):
     found.partial_fit(*TRAIN)
 
 
+def test_model_checkpoint_goes_on_from_a_checkpoint(tmp_path):
+    """What is worse than the best before does not replace it."""
+    best = ModelCheckpoint(tmp_path / "best.xpnn", lambda model: -model.n_iter_, mode="max")
+    options = {"hidden_layer_sizes": (8,), "random_state": 0, "n_iter_no_change": np.inf}
+    often = xpnn.Checkpoint(tmp_path / "run", every="1 epochs")
+    killed = [best, lambda end: end.epoch == 2]
+    model = xpnn.MLPClassifier(max_iter=6, callbacks=killed, **options)
+    model.fit(*TRAIN, checkpoint=often)
+    first = ModelCheckpoint(best.path, best.monitor, mode="max")
+    model = xpnn.MLPClassifier(max_iter=6, callbacks=first, **options)
+    model.fit(*TRAIN, checkpoint=often, resume=True)
+    assert xpnn.load(tmp_path / "best.xpnn").n_iter_ == 1
+    with pytest.raises(ValueError, match="every is 'x', expected a finite number"):
+        ModelCheckpoint("x", every="x")
+
+
 def test_model_checkpoint_names_files(tmp_path):
     keep = ModelCheckpoint(tmp_path / "{epoch:02d}-{val_loss:.1f}.xpnn", every=2, best_only=False)
     fit([keep])
@@ -207,6 +223,19 @@ def test_learning_rate_finder(tmp_path):
         LearningRateFinder().find(xpnn.MLPRegressor(solver="lbfgs"), X, X[:, 0])
 
 
+def test_a_learning_rate_is_not_blamed_for_anything_else():
+    bad = X.copy()
+    bad[-1, 0] = np.nan
+    for model, y in ((xpnn.MLPRegressor(batch_size=5), X[:, 0]), (xpnn.MLPClassifier(), Y)):
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            LearningRateFinder().find(model, bad, y)
+    for other in (xpnn.TabularClassifier(), xpnn.Perceptron()):
+        with pytest.raises(TypeError, match="for an MLPClassifier or an MLPRegressor, got"):
+            LearningRateFinder().find(other, X, Y)
+    with pytest.raises(NotFittedError, match="call find"):
+        LearningRateFinder().plot()
+
+
 def test_notebook_plot_draws_in_one_place(monkeypatch):
     pytest.importorskip("matplotlib")
     display = pytest.importorskip("IPython.display")
@@ -271,6 +300,10 @@ def test_mlflow_has_the_run_and_the_model(tmp_path, monkeypatch):
         with mlflow.start_run() as mine:
             xpnn.TabularClassifier(2, (4,), epochs=2, callbacks=MLflow()).fit(*TRAIN)
             assert mlflow.active_run().info.run_id == mine.info.run_id  # stays the user's
+            fit([MLflow("another", log_model=False)], epochs=2)  # its parameters are others
+            assert mlflow.active_run().info.run_id == mine.info.run_id
+        nested = mlflow.search_runs(output_format="list", filter_string="run_name = 'another'")[0]
+        assert nested.data.tags["mlflow.parentRunId"] == mine.info.run_id
     finally:
         mlflow.set_tracking_uri(None)
 

@@ -17,7 +17,7 @@ from xpnn.estimators._labels import CLASS_LOSSES, Labels, check_incremental, wei
 from xpnn.estimators._parameters import NetworkParameters
 from xpnn.model.layout import Group
 from xpnn.parts import metrics
-from xpnn.parts.losses import Loss, built_in
+from xpnn.parts.losses import Loss, built_in, with_aliases
 from xpnn.training.data import is_sparse
 
 
@@ -151,7 +151,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     _checks: ClassVar[checks.Checks] = {
         **NetworkParameters._checks,
-        "loss": (checks.among(CLASS_LOSSES), checks.instance(Loss), checks.CALLABLE),
+        "loss": (checks.among(with_aliases(CLASS_LOSSES)), checks.instance(Loss), checks.CALLABLE),
         "class_weight": (
             checks.among({"balanced"}),
             checks.instance(dict),

@@ -16,7 +16,7 @@ from xpnn.estimators._inputs import read_target
 from xpnn.estimators._parameters import NetworkParameters
 from xpnn.model.layout import Group
 from xpnn.parts import metrics
-from xpnn.parts.losses import REGRESSION_LOSSES, Loss, built_in, get_loss
+from xpnn.parts.losses import REGRESSION_LOSSES, Loss, built_in, get_loss, with_aliases
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -61,7 +61,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     _checks: ClassVar[Checks] = {
         **NetworkParameters._checks,
-        "loss": (among(REGRESSION_LOSSES), instance(Loss), CALLABLE),
+        "loss": (among(with_aliases(REGRESSION_LOSSES)), instance(Loss), CALLABLE),
         "quantile": (number(Real, 0, 1),),
         "delta": (number(Real, 0),),
     }
@@ -142,13 +142,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return y[:, None] if y.ndim == 1 else y
 
     def _resolve_loss(self) -> Loss:
-        if self.loss == "squared_error":  # what scikit-learn calls half of it
-            return get_loss("half_squared_error")
-        if self.loss == "pinball":
-            return get_loss("pinball", quantile=float(self.quantile))
-        if self.loss == "huber":
-            return get_loss("huber", delta=float(self.delta))
         name = built_in(self.loss)
+        if isinstance(self.loss, str):
+            if name == "squared_error":  # what scikit-learn calls half of it
+                return get_loss("half_squared_error")
+            if name == "pinball":
+                return get_loss("pinball", quantile=float(self.quantile))
+            if name == "huber":
+                return get_loss("huber", delta=float(self.delta))
         if name is not None and name not in REGRESSION_LOSSES:
             raise ValueError(
                 f"loss {name!r} is one of classes: a {type(self).__name__} takes "

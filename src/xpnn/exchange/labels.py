@@ -26,11 +26,16 @@ def label_type(classes: np.ndarray) -> tuple[np.ndarray, str]:
     (array(['no', 'yes'], dtype='<U3'), 'str')
     """
     values = np.asarray(classes.tolist()) if classes.dtype.kind in "OT" else classes
+    if values.dtype.kind == "u" and int(values.max()) > np.iinfo(np.int64).max:
+        raise ValueError(
+            f"The label {values.max()} is more than {np.iinfo(np.int64).max}, the greatest whole "
+            "number that other programs have: train on labels as text to export the model."
+        )
     kinds = {"i": "int64", "u": "int64", "f": "float64", "b": "bool", "U": "str"}
     dtype = kinds.get(values.dtype.kind)
     if dtype is None:
         raise ValueError(
-            f"The labels {classes[:3].tolist()} are neither numbers nor text, which other programs "
-            "have: train on such labels to export the model."
+            f"The labels {', '.join(map(str, classes[:3]))} are neither numbers nor text, which "
+            "other programs have: train on such labels to export the model."
         )
     return (values if dtype == "str" else values.astype(dtype)), dtype

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,15 @@ class Part:
             if mean is None or variance is None:
                 raise ValueError("A batch normalization has no running statistics to predict by.")
             self.mean, self.variance = mean - before, variance + epsilon - EPSILON
-        elif before.any() or not np.isclose(epsilon, EPSILON):
+        elif before.any():
             raise ValueError(
-                "A layer normalization behind an affine map with a bias, or of another epsilon "
-                f"than {EPSILON:g} (got {epsilon:g}), is not in xpnn: make the map without a bias."
+                "A layer normalization behind an affine map with a bias is not in xpnn: make the "
+                "map without a bias; the normalization adds one behind it."
+            )
+        elif not np.isclose(epsilon, EPSILON):
+            raise ValueError(
+                f"A layer normalization has epsilon {epsilon:g}, and that of xpnn has {EPSILON:g}: "
+                "make it with this one."
             )
 
 
@@ -98,6 +104,7 @@ def estimator_of(stack: Stack, classes: Any, backend: Backend, dtype: str) -> An
     ValueError
         For a stack that the estimators' parameters cannot describe.
     """
+    _check_widths(stack)
     _take_link(stack)
     last = stack.parts[-1]
     if classes is None and stack.link in ("softmax", "log_softmax", "sigmoid"):
@@ -125,6 +132,16 @@ def estimator_of(stack: Stack, classes: Any, backend: Backend, dtype: str) -> An
     return model
 
 
+def _check_widths(stack: Stack) -> None:
+    for i, (part, after) in enumerate(pairwise(stack.parts), start=1):
+        n_out, n_in = part.weight.shape[1], after.weight.shape[0]
+        if n_out != n_in:
+            raise ValueError(
+                f"Layer {i} gives {n_out} numbers and layer {i + 1} takes {n_in}: such a model "
+                "cannot predict."
+            )
+
+
 def _take_link(stack: Stack) -> None:
     """The last layer's activation is the link, unless there is one."""
     last = stack.parts[-1]
@@ -144,8 +161,18 @@ def _sorted(classes: Any, stack: Stack) -> Any:
     """The classes as ours stand, and the last layer's columns with them: two classes have one."""
     last = stack.parts[-1]
     n_outputs = last.weight.shape[1]
-    if isinstance(classes, str):
+    if stack.link in ("softmax", "log_softmax") and n_outputs == 1:
+        raise ValueError(
+            f"The model ends in {stack.link} of one output, which is the same number for all rows: "
+            "give it an output for each class, or end it in a sigmoid."
+        )
+    if isinstance(classes, str) and classes == "multilabel":
         return classes
+    if stack.link == "sigmoid" and n_outputs > 1:
+        raise ValueError(
+            f"The model ends in a sigmoid of {n_outputs} outputs, which may be true together: "
+            "leave classes out for labels of 0 and 1, or end it in a softmax."
+        )
     labels = np.asarray(to_numpy(classes) if hasattr(classes, "dtype") else list(classes))
     wanted = max(2, n_outputs)
     if labels.shape != (wanted,) or len(np.unique(labels)) != wanted:

@@ -68,7 +68,7 @@ def encode(value: Any, where: str = "header") -> Any:
     Parameters
     ----------
     value : None, bool, int, float, str, list, tuple, dict, NumPy scalar or array
-        Arrays of booleans, numbers, strings, or objects of these.
+        Arrays of booleans, numbers, strings, times (datetime64, timedelta64), or objects of these.
     where : str
         How errors name the value.
 
@@ -103,8 +103,9 @@ def encode(value: Any, where: str = "header") -> Any:
             return {str(k): encode(v, f"{where}.{k}") for k, v in value.items()}
         pairs = [[encode(k, where), encode(v, f"{where}[{k!r}]")] for k, v in value.items()]
         return {"__pairs__": pairs}
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biufUO":
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufUOmM":
         kind = "object" if value.dtype.kind == "O" else value.dtype.str
+        value = value.astype(np.int64) if value.dtype.kind in "mM" else value  # counts of its unit
         values = encode(value.ravel().tolist(), where)
         return {"__array__": {"dtype": kind, "shape": list(value.shape), "values": values}}
     raise ValueError(
@@ -148,13 +149,15 @@ def decode(value: Any) -> Any:
     if "__array__" in value:
         spec = value["__array__"]
         dtype = np.dtype(_of_type(spec["dtype"], str))
-        if dtype.kind not in "biufUO":
+        if dtype.kind not in "biufUOmM":
             raise ValueError(f"an array of {dtype}")
-        values = np.empty(len(_of_type(spec["values"], list)), dtype=dtype)
+        times = dtype.kind in "mM"
+        values = np.empty(len(_of_type(spec["values"], list)), dtype=np.int64 if times else dtype)
         for i, item in enumerate(decode(spec["values"])):
             if isinstance(item, list | dict | tuple):
                 raise ValueError("an array inside an array")
-            values[i] = item
+            values[i] = _of_type(item, int) if times else item
+        values = values.view(dtype) if times else values
         return values.reshape([_of_type(n, int) for n in spec["shape"]])
     return {k: decode(v) for k, v in value.items()}
 

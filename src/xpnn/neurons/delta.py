@@ -16,6 +16,7 @@ from xpnn.model.network import Network
 from xpnn.neurons.inputs import host_values, widest
 from xpnn.neurons.learning import Learned, check_steps
 from xpnn.neurons.units import numbers
+from xpnn.parts.entries import check_number
 from xpnn.parts.losses import get_loss
 from xpnn.parts.optimizers import get_optimizer
 
@@ -77,14 +78,16 @@ class _OneNeuron:
 
     def run(self, steps: int, step: Callable[[Array, Array, Array], Step]) -> WeightTrace:
         errors, predictions, weights, evaluations = [], [], [], 0
-        with self.backend.device_context():
+        quiet = np.errstate(over="ignore", invalid="ignore")  # errors show that it diverges
+        with self.backend.device_context(), quiet:
             theta = self.theta
             for t in range(check_steps(steps)):
                 i = t % len(self.goals)
                 here = slice(i, i + 1)
                 theta, prediction, used = step(theta, self.x[here, :], self.y[here, :])
                 predictions.append(prediction)
-                errors.append((prediction - self.goals[i]) ** 2)
+                miss = prediction - self.goals[i]
+                errors.append(miss * miss)  # infinite where ** would raise
                 after = tuple(self.backend.to_numpy(theta).astype(float).tolist())
                 weights.append(after[0] if self.single else after)
                 evaluations += used
@@ -202,6 +205,7 @@ def delta_rule(
        9    0.0166652  0.570906  1.4789
       19  0.000509796  0.677421  1.70258
     """
+    learning_rate = check_number("learning_rate", learning_rate)
     one = _OneNeuron(x, weight, target, device)
     rule, loss = get_optimizer("sgd"), get_loss("half_squared_error")
 

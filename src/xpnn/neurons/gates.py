@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -256,9 +257,9 @@ def truth_table(neuron: Any, n_inputs: int | None = None, device: Any = None) ->
     """
     if n_inputs is None:
         n_inputs = getattr(neuron, "n_inputs", getattr(neuron, "n_features_in_", None))
-    if n_inputs is None or not 1 <= n_inputs <= 16:
+    if not isinstance(n_inputs, Integral) or not 1 <= n_inputs <= 16:
         raise ValueError(
-            f"a truth table has 1 to 16 inputs, got n_inputs={n_inputs}: pass n_inputs="
+            f"a truth table has 1 to 16 inputs, got n_inputs={n_inputs!r}: pass n_inputs="
         )
     rows = np.asarray(list(product((0.0, 1.0), repeat=n_inputs)))
     backend = get_backend("numpy" if device is None else device)

@@ -200,6 +200,7 @@ def gradient_descent(
     >>> trace.predict(x)[:, 0].round()
     array([0., 1., 1., 0.])
     """
+    learning_rate = check_number("learning_rate", learning_rate)
     task, rule = Task(network, weights, x, y, loss, device), get_optimizer(optimizer)
     xp, errors = task.backend.xp, []
     with task.backend.device_context():

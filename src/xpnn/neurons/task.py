@@ -33,7 +33,7 @@ class Task:
         """Targets (n, n_out) in the dtype of the inputs, or labels (n,) of exclusive classes."""
         found = self.backend.asarray(host_values(y))
         if self.loss.link == "softmax" and found.shape == (self.n,):
-            return found
+            return self._labels(found)
         found = self.backend.asarray(floating(found, self.backend), dtype=real)
         shape, size = (self.n, self.network.n_out), 1
         for length in found.shape:
@@ -44,6 +44,17 @@ class Task:
             raise ValueError(
                 f"targets have the shape {tuple(found.shape)}, expected {shape}: one row for each "
                 "row of x, one column for each output of the network"
+            )
+        return found
+
+    def _labels(self, found: Array) -> Array:
+        """Labels of classes, once they are known to name an output each."""
+        host = self.backend.to_numpy(floating(found, self.backend))
+        wrong = [v for v in host.tolist() if v not in range(self.network.n_out)]
+        if wrong:
+            raise ValueError(
+                f"the target {wrong[0]:g} is no class: the network has {self.network.n_out} "
+                f"outputs, so labels are 0 to {self.network.n_out - 1}"
             )
         return found
 

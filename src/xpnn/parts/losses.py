@@ -8,7 +8,7 @@ gradient that of each member's own loss.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
@@ -288,9 +288,16 @@ REGRESSION_LOSSES = tuple(name for name in LOSSES if name not in _OF_CLASSES)
 """Those whose targets do not stand for classes."""
 
 
+def with_aliases(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of losses, and the other names of these."""
+    names = tuple(names)
+    return (*names, *(other for other, name in ALIASES.items() if name in names))
+
+
 def built_in(spec: Any) -> str | None:
     """Return which of `LOSSES` a name, a Loss or a function stands for; None: one of its own."""
     if isinstance(spec, str):
+        spec = ALIASES.get(spec, spec)
         return spec if spec in LOSSES else None
     function = spec.function if isinstance(spec, Loss) else spec
     return next((name for name, loss in LOSSES.items() if loss.function is function), None)

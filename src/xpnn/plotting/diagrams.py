@@ -50,7 +50,8 @@ def neuron(
     ImportError
         Without matplotlib; says how to install it.
     ValueError
-        For something that is no single neuron, and for more than 12 inputs.
+        For something that is no single neuron, for more than 12 inputs, and for names or inputs
+        of another number.
 
     Examples
     --------
@@ -67,6 +68,9 @@ def neuron(
     if not 1 <= n <= 12:
         raise ValueError(f"this neuron has {n} inputs, of which up to 12 can be told apart")
     names = [f"x{i + 1}" for i in range(n)] if names is None else list(names)
+    for what, entries in (("names", names), ("x", names if x is None else x)):
+        if len(entries) != n:
+            raise ValueError(f"{what} has {len(entries)} entries for {n} inputs: pass one for each")
     ax = ax or new_axes((6.4, max(2.2, 0.55 * n + 1.0)), path)
     ys = np.linspace(n - 1, 0, n) - (n - 1) / 2
     for name, y, weight, i in zip(names, ys, w, range(n), strict=True):
@@ -143,7 +147,7 @@ def network(
     Raises
     ------
     ValueError
-        For something that holds no network of layers.
+        For something that holds no network of layers, or a row that there is not.
 
     Examples
     --------
@@ -221,7 +225,10 @@ def _columns(net: Network, model: Any, row: int, most: int) -> list[_Column]:
     sizes = [net.n_in, *(int(d.n_out) for d in net.layers)]
     passed = [None] * len(sizes)
     if hasattr(model, "deltas"):
-        first = to_numpy(model.factors[0].inputs)[row]
+        rows = to_numpy(model.factors[0].inputs)
+        if not -len(rows) <= row < len(rows):
+            raise ValueError(f"row={row}, and there are {len(rows)} rows, numbered from 0")
+        first = rows[row]
         later = [
             (to_numpy(a)[row], to_numpy(d)[row])
             for a, d in zip(model.outputs, model.deltas, strict=True)

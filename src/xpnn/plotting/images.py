@@ -61,6 +61,11 @@ def weights(
         if theta is None:
             raise ValueError("this network has no weights yet: pass a Trace or a fitted estimator")
         matrix = by_layer(net.one_member, theta, np)[0][0]
+        if matrix.ndim != 2:
+            raise ValueError(
+                f"the first layer is {net.layers[0].kind!r}, whose weights are no image: pass the "
+                "weights of another layer, of shape (inputs, units)"
+            )
     n_in, units = matrix.shape
     side = round(n_in**0.5)
     h, w = shape or (side, side)

@@ -116,6 +116,7 @@ def gate(
     >>> [line.get_label() for line in ax.lines]
     ['x1 + x2 = 1.5']
     """
+    _check_names(names)
     points, outputs = table_of(getattr(neuron, "unit", neuron), 2)
     fires = np.asarray(to_numpy(outputs)).reshape(len(points), -1)[:, 0] > 0
     ax = ax or new_axes((4.2, 3.9), path)
@@ -142,6 +143,11 @@ def gate(
     ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5),
               labelspacing=0.9)  # fmt: skip
     return finished(ax, path)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if len(names) != 2:
+        raise ValueError(f"names={names!r}, expected two: one for each input")
 
 
 def _lines_of(neuron: Any) -> list[Line]:
@@ -234,7 +240,7 @@ def decision_boundary(
     Raises
     ------
     ValueError
-        For another number of features.
+        For another number of features, of labels, or of names.
 
     Examples
     --------
@@ -245,6 +251,12 @@ def decision_boundary(
     points = np.asarray(to_numpy(host_values(X)), dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"a plane has two features, X has the shape {points.shape}")
+    labels = None if y is None else np.asarray(to_numpy(y))
+    if labels is not None and labels.size != len(points):
+        raise ValueError(
+            f"y has the shape {labels.shape} for {len(points)} points: pass one label for each"
+        )
+    _check_names(names)
     low, high = points.min(axis=0), points.max(axis=0)
     pad = 0.15 * np.where(high > low, high - low, 1.0)
     a, b = (np.linspace(low[k] - pad[k], high[k] + pad[k], 161) for k in (0, 1))
@@ -252,8 +264,8 @@ def decision_boundary(
     ax = ax or new_axes((4.8, 4.0), path)
     found = _outputs(model, grid)
     classes = _regions(ax, a, b, found, model, level)
-    if y is not None:
-        labels = np.asarray(to_numpy(y)).ravel()
+    if labels is not None:
+        labels = labels.ravel()
         for k, label in enumerate(np.unique(labels) if classes is None else classes):
             chosen = points[labels == label]
             style = {"marker": MARKERS[k % len(MARKERS)], "edgecolors": "white", "linewidths": 0.8}

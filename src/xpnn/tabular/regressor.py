@@ -11,7 +11,7 @@ from xpnn.arrays.backend import to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.estimators._checks import ARRAY_LIKE, NONE, Checks, among
 from xpnn.estimators._inputs import read_target
-from xpnn.parts.losses import Loss, get_loss
+from xpnn.parts.losses import Loss, get_loss, with_aliases
 from xpnn.tabular.base import BaseTabular
 from xpnn.tabular.calibration import cross_conformal_interval
 from xpnn.tabular.quantiles import check_levels, quantile_loss
@@ -84,7 +84,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     _checks: ClassVar[Checks] = {
         **BaseTabular._checks,
-        "loss": (among(LOSSES),),
+        "loss": (among(with_aliases(LOSSES)),),
         "quantiles": (ARRAY_LIKE, NONE),
     }
 

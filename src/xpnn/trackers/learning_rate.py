@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
+from xpnn.estimators import MLPClassifier, MLPRegressor
 from xpnn.estimators._heldout import take_rows
 from xpnn.parts.entries import check_number
 from xpnn.plotting.canvas import BLUE, INK, finished, new_axes
@@ -68,18 +70,24 @@ class LearningRateFinder:
 
         Raises
         ------
+        TypeError
+            For any other estimator; a tabular model chooses its rate itself.
         ValueError
-            For a solver that has no learning rate, or bad input.
+            For a solver that has no learning rate, bad input, or rates that all diverge.
         """
-        if getattr(estimator, "solver", "") == "lbfgs":
+        if not isinstance(estimator, MLPClassifier | MLPRegressor):
+            raise TypeError(
+                "A learning rate is found for an MLPClassifier or an MLPRegressor, got "
+                f"{estimator!r}."
+            )
+        if estimator.solver == "lbfgs":
             raise ValueError("solver='lbfgs' has no learning rate: take 'adam', say, to find one.")
         model = clone(estimator).set_params(callbacks=None, early_stopping=False, verbose=False)
         X, y = (a.to_numpy() if hasattr(a, "iloc") else a for a in (X, y))
         X, y = (np.asarray(a) if isinstance(a, list) else a for a in (X, y))
         n, losses = int(X.shape[0]), list[float]()
         size = min(200 if model.batch_size == "auto" else int(model.batch_size), n)
-        if hasattr(model, "predict_proba") or hasattr(model, "class_weight"):
-            model.initialize(X, y)
+        model.initialize(X, y)  # names bad rows before a rate can be blamed
         rates = np.geomspace(self.low, self.high, self.steps)
         rng, order = np.random.default_rng(0), np.empty(0, dtype=np.int64)
         for rate in rates.tolist():
@@ -94,6 +102,10 @@ class LearningRateFinder:
             losses.append(float(model.loss_))
             if not math.isfinite(losses[-1]) or losses[-1] > _FAR * abs(min(losses)) + 1e-12:
                 break
+        if not losses:
+            raise ValueError(
+                f"The first rate, low={self.low:g}, diverges already: take a lower one, or scale X."
+            )
         self.rates_, self.losses_ = rates[: len(losses)], _smoothed(losses)
         self.suggestion_ = float(self.rates_[int(np.argmin(self.losses_))]) / 10.0
         return self
@@ -115,7 +127,11 @@ class LearningRateFinder:
         ------
         ImportError
             Without matplotlib; says how to install it.
+        sklearn.exceptions.NotFittedError
+            Before find.
         """
+        if not hasattr(self, "rates_"):
+            raise NotFittedError("There are no losses to draw yet: call find(estimator, X, y).")
         ax = ax or new_axes((6.4, 4.0), path)
         ax.plot(self.rates_, self.losses_, color=BLUE)
         ax.axvline(self.suggestion_, color=INK, linestyle="--", linewidth=1.0)

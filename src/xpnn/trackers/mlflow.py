@@ -13,7 +13,8 @@ class MLflow(Watcher):
     """Logs to MLflow: the parameters, each epoch's metrics, and the network itself.
 
     MLflow's autolog patches scikit-learn's classes alone; this is its counterpart. It logs into
-    the run that is active, or into one of its own.
+    the run that is active, or into one of its own; where the active run has other values of
+    these parameters, such as those of an earlier fit, into a run nested in it.
 
     Parameters
     ----------
@@ -45,11 +46,13 @@ class MLflow(Watcher):
     def on_begin(self, epochs: int) -> None:
         """Begin a run, unless one is active."""
         mlflow = needed("mlflow", "MLflow")
-        self._own, self._last = mlflow.active_run() is None, None
+        params = {} if self._estimator is None else plain_params(self._estimator)
+        active, self._last = mlflow.active_run(), None
+        taken = active is not None and _differ(mlflow, active, params)
+        self._own = active is None or taken
         if self._own:
-            mlflow.start_run(run_name=self.run_name)
-        if self._estimator is not None:
-            mlflow.log_params(plain_params(self._estimator))
+            mlflow.start_run(run_name=self.run_name, nested=taken)
+        mlflow.log_params(params)
 
     def __call__(self, end: EpochEnd) -> None:
         """Log the metrics."""
@@ -80,3 +83,9 @@ class MLflow(Watcher):
             needs = ["onnx", "onnxruntime"]
             log = needed("mlflow.onnx", "MLflow").log_model
             log(to_onnx(model), name="onnx", pip_requirements=needs)
+
+
+def _differ(mlflow: Any, run: Any, params: dict[str, Any]) -> bool:
+    """Whether a run has other values of parameters, which MLflow keeps from being changed."""
+    there = mlflow.get_run(run.info.run_id).data.params
+    return any(there.get(name, str(value)) != str(value) for name, value in params.items())

@@ -1,9 +1,12 @@
 """The best model of a training, as a file."""
 
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 from xpnn.files.model import save
+from xpnn.parts.entries import check_number
 from xpnn.trackers.watch import Metric, Watch, Watcher
 from xpnn.training.callbacks import EpochEnd
 
@@ -11,7 +14,8 @@ from xpnn.training.callbacks import EpochEnd
 class ModelCheckpoint(Watcher):
     """Writes the network to a model file after each epoch that is the best so far.
 
-    The file is whole at any moment, and `xpnn.load` reads it. To go on with a training that was
+    The file is whole at any moment, and `xpnn.load` reads it; a training that goes on from a
+    checkpoint replaces it by what is better alone. To go on with a training that was
     cut off, `fit(..., checkpoint=...)` has all that it takes.
 
     Parameters
@@ -56,14 +60,15 @@ class ModelCheckpoint(Watcher):
         best_only: bool = True,
     ) -> None:
         self.path, self.monitor, self.mode = os.fspath(path), monitor, mode
-        if every < 1:
-            raise ValueError(f"every is {every!r}, expected a number of epochs of at least 1.")
-        self.every, self.best_only = every, best_only
-        self._watch = Watch(monitor, mode)
+        self.every = int(check_number("every", every, 1, float("inf"), closed="left"))
+        self.best_only = best_only
+        self._watch, self._resumed = Watch(monitor, mode), False
 
     def on_begin(self, epochs: int) -> None:
-        """Forget an earlier training."""
-        self._watch = Watch(self.monitor, self.mode)
+        """Forget an earlier training, but for one that goes on from a checkpoint."""
+        if not self._resumed:
+            self._watch = Watch(self.monitor, self.mode)
+        self._resumed = False
 
     def __call__(self, end: EpochEnd) -> None:
         """Write the network, if it is the best."""
@@ -80,3 +85,14 @@ class ModelCheckpoint(Watcher):
                 ) from error
             save(self.model(end), path)
             self.path_ = path
+
+    def save_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a checkpoint keeps: the best value, which the file has."""
+        best = self._watch.sign * self._watch.best
+        return {"best": best if math.isfinite(best) else None}, {}
+
+    def load_state(self, plain: dict[str, Any], arrays: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._watch, self._resumed = Watch(self.monitor, self.mode), True
+        if plain["best"] is not None:
+            self._watch.improved(plain["best"])
