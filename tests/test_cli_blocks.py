@@ -78,3 +78,27 @@ def test_what_cannot_be_is_one_line(folder, arguments, message):
     assert message in result.output
     assert "Traceback" not in result.output
     assert not (folder / "xpnn-out").exists()
+
+
+def test_a_folder_is_predicted_file_by_file(folder):
+    assert train("set", "--drop", "note", "--target", "label").exit_code == 0
+    whole = []
+    for i in range(2):
+        (folder / "years" / f"year={i}").mkdir(parents=True)
+        part = folder / "set" / f"part-{i}.parquet"
+        part.rename(folder / "years" / f"year={i}" / "rows.parquet")
+        one = RUNNER.invoke(app, ["predict", "xpnn-out/set", f"years/year={i}/rows.parquet"])
+        assert one.exit_code == 0, one.output
+        whole += one.stdout.splitlines()[1:]
+    for given in ("years", "years/*/*.parquet"):
+        both = RUNNER.invoke(app, ["predict", "xpnn-out/set", given, "--keep", "year"])
+        assert both.exit_code == 0, both.output
+        assert both.stdout.splitlines()[0] == "year,label"
+        assert [line.split(",") for line in both.stdout.splitlines()[1:]] == [
+            [str(i // 200), label] for i, label in enumerate(whole)
+        ]
+        assert "years/year=1/rows.parquet: " in both.stderr
+    (folder / "none").mkdir()
+    none = RUNNER.invoke(app, ["predict", "xpnn-out/set", "none"])
+    assert none.exit_code != 0
+    assert "The folder 'none' is empty" in none.output

@@ -83,13 +83,18 @@ def _open_path(path: Path, block_rows: int, folder: Any, dtype: Any) -> Opened:
     if path.suffix == ".zarr" or (path.is_dir() and _is_zarr(path)):
         return _from_mapping(_need("zarr").open(str(path), mode="r"), path)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p, path))
+        files = files_below(path)
         if any(p.suffix in (".npy", ".npz") for p in files):
             return Opened(*numpy_files(files))
         if not files:
             raise ValueError(f"the folder {str(path)!r} is empty.")
         return _open_paths([path], block_rows, folder, dtype, files)
     return _open_paths([path], block_rows, folder, dtype)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files of a folder in the order of their names, but for those that begin with . or _."""
+    return sorted(p for p in folder.rglob("*") if p.is_file() and not _hidden(p, folder))
 
 
 def _hidden(path: Path, folder: Path) -> bool:

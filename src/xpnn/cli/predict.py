@@ -14,7 +14,9 @@ from xpnn.cli.shared import load_model
 
 def predict(
     model: Annotated[Path, typer.Argument(help="A model file, or the folder that has it.")],
-    file: Annotated[str, typer.Argument(help="A table like the one trained on.")],
+    file: Annotated[
+        str, typer.Argument(help="A table like the one trained on, or a folder of such.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="CSV file to write; default: standard output.")
     ] = None,
@@ -35,11 +37,12 @@ def predict(
 ) -> None:
     """Predict a table's target with a model file, as CSV.
 
-    Where the table has the target too, scores go to standard error.
+    Where the table has the target too, scores go to standard error. The files of a folder, or of a
+    pattern such as 'year=*/*.parquet', are predicted one after the other, in order of their names.
     """
     with one_line_errors():
         from xpnn.arrays.backend import get_backend
-        from xpnn.command.predict import predict_csv
+        from xpnn.command.predict import files_to_predict, predict_csv, with_folders
         from xpnn.files.atomic import write_atomic
 
         backend = get_backend(device)
@@ -53,9 +56,14 @@ def predict(
             what = "a classification" if known.task == "classification" else "of an older kind"
             raise UsageError(f"--interval is for a TabularRegressor; this model is {what}.")
         how = (sep, encoding, decimal, thousands, na, header)
-        table = read_as_asked(file, how, expected=known.expected)
+        files = files_to_predict(file)
         known.estimator.set_params(device=backend.name).to_device(backend)
-        text, told = predict_csv(known, table, proba=proba, interval=interval, keep=keep or [])
+        text, told = "", list[str]()
+        for path in files:
+            table = with_folders(read_as_asked(path, how, expected=known.expected), path)
+            part, lines = predict_csv(known, table, proba=proba, interval=interval, keep=keep or [])
+            text += part.partition("\n")[2] if text else part
+            told += lines if len(files) == 1 else [f"{path}: {line}" for line in lines]
         if out is None:
             typer.echo(text, nl=False)
         else:

@@ -3,10 +3,15 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 
+from xpnn.blocks.opening import files_below
+from xpnn.command.blocks import several_files
 from xpnn.command.scores import class_scores, number_scores, shown
 from xpnn.command.train import MAIN
 from xpnn.tables.columns import TableError, hint, objects
@@ -16,6 +21,8 @@ from xpnn.tables.kinds import Words
 from xpnn.tables.preprocessing import Categorical
 from xpnn.tables.read import Table
 from xpnn.tables.values import GAPS, parse_column
+
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 class Model(NamedTuple):
@@ -57,6 +64,35 @@ class Model(NamedTuple):
             return found
         inverse: np.ndarray = self.estimator.preprocessing_.inverse_target(found)
         return inverse
+
+
+def files_to_predict(source: str) -> list[str]:
+    """The files that a folder or a pattern names, in order; one file or bundled table is itself.
+
+    Raises
+    ------
+    TableError
+        Where there is none.
+    """
+    found = several_files(source)
+    if not found:
+        return [source]
+    files = [f for path in found for f in (files_below(path) if path.is_dir() else [path])]
+    if not files:
+        raise TableError(f"The folder {source!r} is empty.")
+    return list(map(str, files))
+
+
+def with_folders(table: Table, source: str) -> Table:
+    """A table with the columns that its folders' names give, as in ``year=2024/part.parquet``."""
+    pairs = (part.split("=", 1) for part in Path(source).parts[:-1] if "=" in part)
+    values = {name: unquote(value) for name, value in pairs}
+    more = {
+        name: np.full(table.n_rows, None if value == _NO_VALUE else value, dtype=object)
+        for name, value in values.items()
+        if name not in table.columns
+    }
+    return replace(table, columns=table.columns | more)
 
 
 def model_of(estimator: Any, where: str) -> Model:
