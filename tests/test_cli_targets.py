@@ -1,4 +1,4 @@
-"""The command where a target has quantiles, or several targets are learned."""
+"""The command where a target has quantiles, several are learned, or several processes train."""
 
 import json
 from pathlib import Path
@@ -104,3 +104,17 @@ def test_what_was_decided_in_reading_is_told_in_prediction():
     Path("titled.csv").write_text("\n".join(["People of 2020", *lines]) + "\n")
     told = call("predict", "o", "titled.csv").stderr
     assert told.startswith("note    left out 1 line above the table\n")
+
+
+@pytest.mark.usefixtures("_undrawn")
+def test_of_several_processes_one_speaks_and_writes(monkeypatch):
+    from xpnn.distributed import one
+
+    few = ("train", "t.csv", "--target", "height", "--epochs", 4, "--mpi")
+    monkeypatch.setattr("xpnn.distributed.mpi", one)
+    assert "wrote" in call(*few, "--out", "first").stdout
+    assert Path("first/model.safetensors").exists()
+    monkeypatch.setattr("xpnn.cli.train._processes", lambda: (one(), False))
+    result = call(*few, "--out", "second")
+    assert (result.stdout, result.stderr) == ("", "")
+    assert not Path("second").exists()

@@ -371,3 +371,17 @@ def test_what_needs_all_rows_says_so():
 def test_one_process_alone_speaks(capsys):
     in_threads(lambda comm: classifier(verbose=True, max_iter=2).fit(X, NAMES, comm=comm), 3)
     assert capsys.readouterr().out.count("Iteration 2") == 1
+
+
+def test_a_process_may_have_callbacks_of_its_own():
+    """One shows progress: callbacks, verbose and device are no parameters of the network."""
+    seen = []
+
+    def fit(comm):
+        own = [lambda end: seen.append(end.epoch)] if comm.rank == 1 else None
+        model = xpnn.MLPClassifier((8,), max_iter=3, tol=0, random_state=0, callbacks=own)
+        return model.fit(X, NAMES, comm=comm).coefs_[0]
+
+    first, second = in_threads(fit, 2)
+    np.testing.assert_array_equal(first, second)
+    assert seen == [1, 2, 3]

@@ -12,12 +12,13 @@ from xpnn.cli.options import UsageError
 def one_line_errors() -> Iterator[None]:
     """Exit with 2 for a wrong option, with 1 for wrong data; the message is one line."""
     from xpnn.arrays.backend import DeviceError
+    from xpnn.distributed.communicator import RemoteError
 
     try:
         yield
     except BrokenPipeError:
         raise  # the reader of our output has gone; typer ends quietly
-    except (ValueError, ImportError, OSError, MemoryError) as error:
+    except (ValueError, ImportError, OSError, MemoryError, RemoteError) as error:
         text = str(error) or "There is not enough memory; take smaller --hidden or fewer rows."
         if isinstance(error, OSError) and error.filename is not None:
             text = f"{error.filename}: {error.strerror}"

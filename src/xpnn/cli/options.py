@@ -97,6 +97,10 @@ Every = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on from the checkpoint there, if there is one.")
 ]
+Mpi = Annotated[
+    bool,
+    typer.Option("--mpi", help="Under mpiexec: all processes train one network; one speaks."),
+]
 Out = Annotated[Path | None, typer.Option(help="Folder for the results; default: xpnn-out/SOURCE.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 

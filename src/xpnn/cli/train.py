@@ -14,6 +14,7 @@ from xpnn.cli.reading import read_as_asked
 from xpnn.cli.shared import about, parameters
 
 if TYPE_CHECKING:
+    from xpnn.distributed.communicator import Communicator
     from xpnn.tables.problem import Problem
     from xpnn.tables.read import Table
     from xpnn.training.checkpoint import Checkpoint
@@ -44,6 +45,7 @@ def train(
     checkpoint: opt.CheckpointDir = None,
     every: opt.Every = "5min",
     resume: opt.Resume = False,
+    mpi: opt.Mpi = False,
     out: opt.Out = None,
     sep: opt.Sep = None,
     encoding: opt.Encoding = None,
@@ -62,8 +64,10 @@ def train(
         from xpnn.tables.problem import make_problem
         from xpnn.training.callbacks import ProgressBar
 
+        given = {k: v for k, v in locals().items() if isinstance(v, str | int | float | list)}
+        comm, speaks = _processes() if mpi else (None, True)
+        quiet = quiet or not speaks
         say: Callable[[str], None] = (lambda _: None) if quiet else typer.echo
-        given = dict(locals())
         opt.within("--test-size", test_size, 0, 0.9, True)
         if task is not None:
             opt.one_of("--task", task, ("classification", "regression"))
@@ -82,7 +86,7 @@ def train(
                 "na": na,
             }
             one_file |= {"thousands": thousands, "header": header}
-            refuse(paths[0], elsewhere | one_file)
+            refuse(paths[0], elsewhere | one_file | {"mpi": mpi})
             job = block_job(paths, target, task, drop or [], test_size, seed, quiet=quiet)
         else:
             table = read_as_asked(source, how, quiet=quiet)
@@ -90,19 +94,29 @@ def train(
             job = _table_job(source, table, problem, (test_size, test, group, time), how, refit)
         params |= _of_task(job.task, job.several, loss, quantiles, class_weight)
         folder = out or run.folder_for(job.name, source)
-        folder.mkdir(parents=True, exist_ok=True)
+        if speaks:
+            folder.mkdir(parents=True, exist_ok=True)
         if not quiet:
             lines = [f"device  {backend.name}, {dtype}", *job.lines]
             params["callbacks"] = [_Header(lines), ProgressBar()]
-        estimator, report = job.run(params, checkpoint=keep, resume=resume)
-        say(f"\n{show.result(report)}\n")
-        known = {k: v for k, v in given.items() if isinstance(v, str | int | float | list)}
-        options = {**known, "device": backend.name, "path": run.place_of(source)}
-        run.write_results(folder, estimator, report, job.notes, options)
-        say(f"wrote   {folder / run.MODEL}\nwrote   {folder / run.HISTORY}")
-        say(_draw(folder / run.PICTURE, estimator, job.name))
+        together = {"comm": comm} if mpi else {}
+        estimator, report = job.run(params, checkpoint=keep, resume=resume, **together)
+        if speaks:
+            say(f"\n{show.result(report)}\n")
+            options = {**given, "device": backend.name, "path": run.place_of(source)}
+            run.write_results(folder, estimator, report, job.notes, options)
+            say(f"wrote   {folder / run.MODEL}\nwrote   {folder / run.HISTORY}")
+            say(_draw(folder / run.PICTURE, estimator, job.name))
         if estimator.outcome_ == "interrupted":
             raise typer.Exit(130)  # a shell's exit status after Ctrl-C
+
+
+def _processes() -> "tuple[Communicator, bool]":
+    """The processes of mpiexec, and whether this is the one that speaks and writes."""
+    from xpnn.distributed import mpi
+
+    comm = mpi()
+    return comm, comm.rank == 0
 
 
 def _checkpoint(folder: Path | None, every: str, resume: bool) -> "Checkpoint | None":

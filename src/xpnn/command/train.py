@@ -11,6 +11,7 @@ import numpy as np
 
 from xpnn._version import __version__
 from xpnn.command.scores import baseline, class_scores, confusion, number_scores
+from xpnn.distributed.communicator import Communicator
 from xpnn.files.atomic import write_atomic
 from xpnn.files.model import save
 from xpnn.tables.problem import Problem
@@ -64,6 +65,7 @@ def train_on(
     refit: bool = False,
     checkpoint: Checkpoint | None = None,
     resume: bool = False,
+    comm: Communicator | None = None,
 ) -> tuple[Any, Report]:
     """Fit a tabular estimator and score it.
 
@@ -83,6 +85,8 @@ def train_on(
         Where to leave checkpoints; those of the second fit lie in its folder ``refit``.
     resume : bool, default=False
         Whether to go on from there.
+    comm : Communicator, default=None
+        Processes that train together; each has all rows.
 
     Returns
     -------
@@ -110,14 +114,15 @@ def train_on(
     """
     task = problem.target.task
     estimator = make_estimator(task, params)
-    estimator.fit(problem.frame(train), problem.y[train], checkpoint=checkpoint, resume=resume)
+    how: dict[str, Any] = {"resume": resume, "comm": comm}
+    estimator.fit(problem.frame(train), problem.y[train], checkpoint=checkpoint, **how)
     held = problem if other is None else other
     report = _report(estimator, problem, problem.y[train], held, test)
     if refit and estimator.outcome_ != "interrupted":
         if checkpoint is not None:
             checkpoint = replace(checkpoint, path=Path(checkpoint.path, "refit"))
         X = problem.frame(np.arange(len(problem.y)))
-        estimator.fit(X, problem.y, checkpoint=checkpoint, resume=resume)
+        estimator.fit(X, problem.y, checkpoint=checkpoint, **how)
     estimator.target_name_ = list(problem.targets) or problem.target.name
     return estimator.set_params(callbacks=None, device=None, verbose=False), report
 

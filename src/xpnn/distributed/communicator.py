@@ -80,7 +80,7 @@ class Communicator(ABC):
         self.shards = int(shards) if deterministic else self.size
         self.turn = 0  # calls of `together`, so that no failure is taken for a later one's
 
-    # -- what a home says ----------------------------------------------------------------------
+    # -- what each kind defines ------------------------------------------------------------------
 
     @abstractmethod
     def exchange(self, parts: Sequence[Any], counts: Sequence[int]) -> list[Any]:

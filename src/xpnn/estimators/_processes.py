@@ -129,8 +129,13 @@ def _compare(comm: Communicator, own: dict[str, Any]) -> None:
         raise ValueError(f"rank {rank} has other {', '.join(wrong)} than rank 0: {cure}.")
 
 
+_OF_EACH = ("callbacks", "verbose", "device")
+"""Parameters that a process may have of its own: one shows progress, each has a GPU."""
+
+
 def _parameters(est: Any) -> str:
-    return repr(sorted((k, _plain(v)) for k, v in est.get_params(deep=False).items()))
+    shared = {k: v for k, v in est.get_params(deep=False).items() if k not in _OF_EACH}
+    return repr(sorted((k, _plain(v)) for k, v in shared.items()))
 
 
 def _plain(value: Any) -> str:
