@@ -407,3 +407,32 @@ def test_the_double_is_on_the_path():
     assert Path(dlpack_only.__file__).parent == Path(__file__).parent
     assert isinstance(library_of(on(0)), Foreign)
     assert isinstance(xpnn.backend_of(on(0)), Backend)
+
+
+class _Capsules:
+    """Speaks DLPack and nothing else."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __dlpack__(self, **options):
+        return self.values.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.values.__dlpack_device__()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_what_speaks_dlpack_alone_goes_in_and_predictions_go_out():
+    x = np.random.default_rng(0).normal(size=(30, 3))
+    y = (x[:, 0] > 0).astype(np.int64)
+    for make in (
+        lambda: xpnn.MLPClassifier((4,), max_iter=3, random_state=0),
+        lambda: xpnn.Perceptron(random_state=0),
+        lambda: xpnn.TabularClassifier(n_members=2, hidden=(4,), epochs=2, random_state=0),
+    ):
+        model, plain = make().fit(_Capsules(x), _Capsules(y)), make().fit(x, y)
+        found = model.predict(_Capsules(x))
+        np.testing.assert_array_equal(found, plain.predict(x))
+        assert model.score(_Capsules(x), _Capsules(y)) == plain.score(x, y)
+        np.testing.assert_array_equal(np.from_dlpack(_Capsules(found)), found)

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import re
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -86,6 +88,13 @@ def test_skops_asks_for_one_class(name):
     trusted = skops.get_untrusted_types(data=data)
     assert trusted == [f"{type(model).__module__}.{type(model).__qualname__}"]
     np.testing.assert_array_equal(skops.loads(data, trusted).predict(X), model.predict(X))
+
+
+def test_the_types_that_skops_trusts_are_written_down():
+    text = (Path(__file__).parents[1] / "docs" / "exchange.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `\w+` \| `(xpnn\.[\w.]+)` \|$", text, re.M)
+    made = {type(make()) for make in MODELS.values()}
+    assert sorted(listed) == sorted(f"{cls.__module__}.{cls.__qualname__}" for cls in made)
 
 
 @pytest.mark.parametrize("name", ["classifier", "perceptron", "table"])

@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_dask_array
+from array_api_compat import is_array_api_obj, is_dask_array
 from scipy.sparse import issparse
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array, check_consistent_length
@@ -19,6 +19,7 @@ from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend, to_numpy
 from xpnn.arrays.libraries import NUMPY as LIBRARY_OF_NUMPY
 from xpnn.arrays.libraries import TRACED, Foreign, library_of
+from xpnn.arrays.libraries.foreign import by_dlpack
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
 from xpnn.training.data import is_sparse
@@ -40,7 +41,8 @@ def is_foreign(x: Any) -> bool:
 def readable(x: Any, name: str) -> Any:
     """An input whose values can be looked at, each computed once.
 
-    A Dask array becomes NumPy's, a sparse matrix that SciPy does not know its CSR.
+    A Dask array becomes NumPy's, as does what speaks DLPack and is no array of a library that
+    follows the standard; a sparse matrix that SciPy does not know becomes its CSR.
 
     Raises
     ------
@@ -64,6 +66,8 @@ def readable(x: Any, name: str) -> Any:
         return np.asarray(x)
     if is_sparse(x):
         return x if issparse(x) else x.tocsr()
+    if hasattr(x, "__dlpack__") and not (is_array_api_obj(x) or hasattr(x, "__array__")):
+        return by_dlpack(x)
     if type(x) is not np.ndarray and (why := library_of(x).unreadable(x)):
         raise ValueError(f"{name} {why}")
     return x

@@ -311,7 +311,7 @@ class BaseTabular(Inspection, OnDevice):
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y "
                 "is None."
             )
-        return y, sample_weight
+        return readable(y, "y"), sample_weight
 
     def _read_inputs(self, X: Any) -> tuple[np.ndarray, Backend]:
         """The network's inputs of a table, on the host; and where X is."""
@@ -340,8 +340,8 @@ class BaseTabular(Inspection, OnDevice):
         """A table with the columns of fit, whose names and number are set at first."""
         if isinstance(X, Blocks):
             return BlockFrame(self, X, first)
-        X = with_distinct_names(X)
-        frame = read_frame(readable(X, "X"))
+        X = readable(with_distinct_names(X), "X")
+        frame = read_frame(X)
         named = isinstance(X, Mapping | Frame)
         if named and first:
             self.feature_names_in_ = np.asarray(list(frame.columns), dtype=object)

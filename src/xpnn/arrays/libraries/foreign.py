@@ -71,7 +71,7 @@ class Foreign(Library):
     def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
         # implicitly, by DLPack, or by the ways that libraries have of their own
         refused = ""
-        for road in (np.asarray, _by_dlpack, self._by_own_way):
+        for road in (np.asarray, by_dlpack, self._by_own_way):
             try:
                 host = road(x)
             except Exception as error:
@@ -113,7 +113,8 @@ def named(name: str) -> Foreign | None:
     return Foreign(module) if hasattr(module, "__array_namespace_info__") else None
 
 
-def _by_dlpack(x: Array) -> Any:
+def by_dlpack(x: Any) -> Any:
+    """What speaks DLPack as NumPy's array, copied to the CPU where it lies elsewhere."""
     try:
         return np.from_dlpack(x, device="cpu")
     except TypeError:  # NumPy 2.0
