@@ -104,3 +104,15 @@ def test_labels_that_are_missing_and_weights_are_told_with_their_rows():
 def test_who_takes_no_blocks_says_so():
     with pytest.raises(ValueError, match="X is Blocks, which the MLP and the tabular"):
         xpnn.Perceptron().fit(Blocks(np.eye(4)), [0, 1, 0, 1])
+
+
+def test_what_map_has_made_is_not_lost():
+    X, y = np.arange(12.0).reshape(4, 3), np.arange(4)
+    for blocks in (Blocks(X, y), Blocks(X, target=0, columns=[0, 1, 2][1:])):
+        changed = blocks.map(lambda x: np.hstack([x, 2 * x]))
+        alone = changed.without_targets()
+        assert not alone.has_target
+        np.testing.assert_array_equal(alone.read_features(0, 4), changed.read_features(0, 4))
+        assert alone.with_targets(y).read(1, 2)[1].tolist() == [1]
+        with pytest.raises(ValueError, match="before map"):
+            changed.select([0])

@@ -322,12 +322,19 @@ class Blocks:
         ----------
         columns : list of str or int
         target : str or int, default=None
+
+        Raises
+        ------
+        ValueError
+            After `map`, which may have made other columns.
         """
+        if self._function is not None:
+            raise ValueError("select() goes before map(), which may have made other columns.")
         new = object.__new__(Blocks)
         new.__dict__.update(self.__dict__)
         table = self._table
         new._targets = [] if target is None else [column_number(table, target)]
-        new._y, new._vector, new._function = None, True, None
+        new._y, new._vector = None, True
         new._columns = new._features(columns)
         new.n_features, names = len(new._columns), table.names
         new.feature_names = None if names is None else tuple(names[c] for c in new._columns)
@@ -335,8 +342,11 @@ class Blocks:
         return new
 
     def without_targets(self) -> "Blocks":
-        """The features alone, for targets beside them."""
-        return self.select(self._columns)
+        """The features alone, as `map` has made them, for targets beside them."""
+        new = object.__new__(Blocks)
+        new.__dict__.update(self.__dict__)
+        new._targets, new._y, new._vector, new.target_name = [], None, True, None
+        return new
 
     def with_targets(self, y: Any, sample_weight: Any = None) -> "Blocks":
         """The same rows with targets, or weights, beside them.

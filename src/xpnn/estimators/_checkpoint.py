@@ -55,8 +55,8 @@ def checkpoints(
     with CheckpointFolder(spec.path, spec.keep) as folder:
         if not resume and folder.files():
             raise CheckpointError(
-                f"The folder {str(folder.path)!r} has checkpoints already: pass resume=True to go "
-                "on from the last, or take another folder, or remove it."
+                f"The folder {str(folder.path)!r} has checkpoints already: pass resume=True (xpnn "
+                "train --resume) to go on from the last, or take another folder, or remove it."
             )
         yield Keeper(spec, folder, _told_by_first(comm, folder.newest()))
 
