@@ -373,6 +373,7 @@ def test_one_process_alone_speaks(capsys):
     assert capsys.readouterr().out.count("Iteration 2") == 1
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_process_may_have_callbacks_of_its_own():
     """One shows progress: callbacks, verbose and device are no parameters of the network."""
     seen = []
