@@ -195,7 +195,10 @@ def dropout_mask(
     rows, units = shape
     groups = -(-units // 4)  # four 16-bit draws a counter
     word = xp.int64 if is_torch_namespace(xp) else xp.uint32
-    row = xp.arange(rows, dtype=word, device=device) + first_row  # which may be traced
+    if isinstance(first_row, int):
+        row = xp.arange(first_row, first_row + rows, dtype=word, device=device)
+    else:  # of a traced step
+        row = xp.arange(rows, dtype=word, device=device) + first_row
     group = xp.arange(groups, dtype=word, device=device)
     a, b = threefry_2x32(key, row[:, None], group[None, :], xp)
     draws = xp.stack([a & 0xFFFF, a >> 16, b & 0xFFFF, b >> 16], axis=2)
