@@ -7,11 +7,9 @@ import hashlib
 import os
 import signal
 import time
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from targets import jax_x64
 
 import xpnn
 from xpnn.data import Dataset
@@ -169,15 +167,12 @@ def test_one_network_where_each_process_has_its_own_rows(case):
             assert same(found, expected)
 
 
+@pytest.mark.dtypes("float32")  # JAX's 64-bit types are switched on for the test's own thread
 @pytest.mark.parametrize("case", ["dropout", "batch norm"])
-def test_one_network_on_any_library(target_any, case):
-    def fit(comm):
-        on_jax = target_any.name.startswith("jax")
-        with jax_x64(True) if on_jax else nullcontext():  # which is each thread's own
-            return trained(comm, target_any, **CASES[case])
-
-    expected = trained(one(), target_any, **CASES[case])
-    assert all(same(f, expected) for f in in_threads(fit, 2))
+def test_one_network_on_any_library(target, case):
+    expected = trained(one(), target, **CASES[case])
+    each = in_threads(lambda c: trained(c, target, **CASES[case]), 2)
+    assert all(same(found, expected) for found in each)
     assert np.isfinite(expected[1]).all()
 
 
