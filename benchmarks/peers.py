@@ -17,7 +17,7 @@ Peer = Callable[[int], Callable[[np.ndarray], np.ndarray]]
 
 def orders(rows: int, epochs: int) -> list[np.ndarray]:
     """The order of the rows in each epoch: the one that xpnn draws from seed 0."""
-    from xpnn.estimators._base import draw_seed
+    from xpnn.estimators._settings import draw_seed
     from xpnn.random import SHUFFLE, host_generator
 
     seed = draw_seed(0)

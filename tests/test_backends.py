@@ -473,7 +473,7 @@ def test_device_work(target_any):
     target_any.assert_close(y, np.ones(3))
     backend.synchronize()
     free = backend.free_memory()
-    on_host = target_any.name in ("numpy", "torch:cpu", "jax:cpu") or "strict" in backend.name
+    on_host = backend.name in ("numpy", "torch:cpu", "jax:cpu") or "strict" in backend.name
     on_host = on_host or backend.library.name not in LIBRARIES  # nothing is known of others
     assert (free is None) is on_host
     assert on_host or free > 2**20

@@ -257,7 +257,7 @@ def test_a_failed_fit_changes_nothing(kind, name):
     [
         "xpnn.estimators._settings.make_network",
         "xpnn.model.network.Network.init",
-        "xpnn.estimators._base.BaseMLP._hold_out",
+        "xpnn.estimators._base.hold_out",
         "xpnn.estimators._base.training_data",
         "xpnn.training.loop.training_steps",
         "xpnn.training.loop.copied",

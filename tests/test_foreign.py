@@ -165,7 +165,7 @@ print(json.dumps([None if model is None else found, [str(w.message) for w in see
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("numpy:cuda:0", r"cuda is a device of other libraries: 'torch:cuda:0' or 'jax:cuda:0'"),
+        ("numpy:cuda:0", r"cuda is a device of other libraries: 'jax:cuda:0' or 'torch:cuda:0'"),
         ("array_api_strict:mps", r"mps is a device of other libraries: 'torch:mps'"),
         ("dlpack_only:tpu:0", r"tpu is a device of other libraries: 'jax:tpu:0'"),
         ("no_such_library:cpu", "of any other library, import it first, or pass its arrays"),

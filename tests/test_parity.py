@@ -56,4 +56,6 @@ def test_the_published_table_is_complete_and_clean():
     assert parity.BAD not in text.partition("##")[2]
     for name in CONFIGURATIONS:
         assert text.count(f"\n| {name} |") == 2, f"{name} is missing: run ci/parity.py"
-    assert all(f" {name} " in text for name, row in TABLE.items() if row.gpu is None)
+    computed = [name for name, row in TABLE.items() if row.gpu is None]
+    computed.remove("foreign:dlpack")  # which computes by array-api-strict
+    assert all(f" {name} " in text for name in computed)

@@ -115,6 +115,8 @@ def test_a_dtype_may_be_an_object(name, dtype, tmp_path):
 @pytest.mark.parametrize("name", ["classifier", "perceptron", "table"])
 def test_a_device_may_be_an_object(name, target_any, tmp_path):
     device = target_any.backend.device
+    if target_any.name == "foreign:dlpack":
+        pytest.skip("a device object tells the libraries that xpnn knows by name alone")
     if target_any.backend.name == "numpy":
         device = target_any.backend  # NumPy has no device objects
     dtype = target_any.dtype_name

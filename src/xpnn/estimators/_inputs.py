@@ -235,7 +235,7 @@ def read_weight(weight: Any, x: Any) -> np.ndarray | Array | None:
         )
     if not host.any():
         raise ValueError(
-            "sample_weight is 0 in all rows: give at least one a weight above 0, or pass none."
+            "sample_weight is zero in all rows: give at least one a weight above 0, or pass none."
         )
     return weight
 

@@ -193,7 +193,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         names = self.classes_[probability.argmax(axis=1)]
         if not self._labels.numeric:
             return names
-        return source.asarray(names, dtype=source.library.label_dtype(names.dtype.name))
+        dtype = source.library.label_dtype(names.dtype.name)
+        return source.asarray(names.astype(dtype, copy=False))  # narrower where it has to be
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """The accuracy of predictions.

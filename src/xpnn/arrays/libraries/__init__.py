@@ -137,7 +137,7 @@ def no_such_device(library: Library, suffix: str, found: Iterable[str]) -> str:
     """Say what there is instead of a device that there is not, also at other libraries."""
     text, kind = library.no_such_device(suffix, found), suffix.partition(":")[0]
     others = () if kind in library.kinds else LIBRARIES.values()
-    specs = [repr(other.spec(suffix)) for other in others if kind in other.kinds]
+    specs = sorted(repr(other.spec(suffix)) for other in others if kind in other.kinds)
     return f"{text}; {kind} is a device of other libraries: {' or '.join(specs)}" if specs else text
 
 
