@@ -177,7 +177,7 @@ def test_bad_weights(target_any):
     bad = {
         "nan": (np.full(N, np.nan), "NaN|finite"),
         "negative": (np.r_[-1.0, np.ones(N - 1)], "not negative.*-1"),
-        "all zero": (np.zeros(N), "0 in all rows"),
+        "all zero": (np.zeros(N), "zero in all rows"),
         "too short": (np.ones(N - 1), r"sample_weight.shape == \(29,\), expected \(30,\)"),
         "two dimensions": (np.ones((N, 1)), "1D"),
     }

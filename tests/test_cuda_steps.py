@@ -240,6 +240,7 @@ model.fit(X, y if "Class" in "{name}" else X[:, 0])
 print(len(sources))
 """
     environment = os.environ | {"CUPY_CACHE_DIR": str(tmp_path)}
+    environment.pop("CUPY_ON_CPU_CAPTURE", None)  # which compiles in another way
     command = [sys.executable, "-c", code]
     counts = [
         int(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)

@@ -399,6 +399,6 @@ def test_what_does_not_fit_the_picture_is_told(draw, message):
 
 
 def test_weights_of_a_layer_that_has_no_image():
-    table = xpnn.TabularRegressor(epochs=1, n_members=1, hidden=2, random_state=0)
+    table = xpnn.TabularRegressor(epochs=1, n_members=2, hidden=2, random_state=0)
     with pytest.raises(ValueError, match="whose weights are no image"):
         plot.weights(table.fit(np.arange(40.0).reshape(20, 2), np.arange(20.0)))

@@ -21,16 +21,22 @@ extern "C" __global__ void batch_norm(
     __shared__ T sums[LANES][COLUMNS];
     const long long member = blockIdx.y, column = blockIdx.x * (long long)COLUMNS + threadIdx.x;
     const long long own = member * units + column, stop = column < units ? n : 0;
-    T sum = 0;
-    for (long long row = threadIdx.y; row < stop; row += LANES)
-        sum += u[(member * n + row) * units + column];
-    const T center = sum_for_column(sums, sum) / (T)n;
-    sum = 0;
-    for (long long row = threadIdx.y; row < stop; row += LANES) {
-        const T d = u[(member * n + row) * units + column] - center;
-        sum += d * d;
+    T sum = 0, center = 0, spread = 1;
+    if (n > 1) {
+        for (long long row = threadIdx.y; row < stop; row += LANES)
+            sum += u[(member * n + row) * units + column];
+        center = sum_for_column(sums, sum) / (T)n;
+        sum = 0;
+        for (long long row = threadIdx.y; row < stop; row += LANES) {
+            const T d = u[(member * n + row) * units + column] - center;
+            sum += d * d;
+        }
+        spread = sum_for_column(sums, sum) / (T)n;
+    } else if (column < units) { // one row has no variance: the running statistics
+        center = mean[own];
+        spread = variance[own];
     }
-    const T spread = sum_for_column(sums, sum) / (T)n, s = (T)1 / sqrt(spread + (T)EPSILON);
+    const T s = (T)1 / sqrt(spread + (T)EPSILON);
     for (long long row = threadIdx.y; row < stop; row += LANES) {
         const long long at = (member * n + row) * units + column;
         const T v = (u[at] - center) * s;
@@ -73,7 +79,8 @@ extern "C" __global__ void batch_norm_back(
     of_factor = sum_for_column(sums, of_factor);
     for (long long row = threadIdx.y; row < stop; row += LANES) {
         const long long at = (member * n + row) * units + column;
-        const T centered = grad[at] - of_bias / (T)n - unit[at] * (of_factor / (T)n);
+        const T centered =
+            n > 1 ? grad[at] - of_bias / (T)n - unit[at] * (of_factor / (T)n) : grad[at];
         grad[at] = centered * factor[own] * inverse[own];
     }
     if (threadIdx.y == 0 && column < units) {
