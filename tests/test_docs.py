@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -28,6 +29,25 @@ def test_the_readme_is_short_and_leads_to_files_that_exist():
     links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.slow
+def test_the_readmes_examples_run_with_what_its_first_command_installs(tmp_path):
+    """Without pandas: the extra `plot` brings none."""
+    code = f"""
+import sys
+class Without:
+    def find_spec(name, path=None, target=None):
+        if name == "pandas":
+            raise ImportError("it is not installed", name=name)
+sys.meta_path.insert(0, Without)
+sys.path.insert(0, {str(ROOT / "docs")!r})
+import examples, pathlib
+print(examples.run(pathlib.Path({str(ROOT / "README.md")!r})))
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "(1, [], '')\n"
 
 
 def test_tables_are_read_without_lzma(tmp_path, monkeypatch):
