@@ -10,13 +10,14 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from xpnn.distributed.communicator import Communicator
+from xpnn.estimators._checks import OF_A_RUN
 from xpnn.estimators._record import plain
 from xpnn.files.checkpoints import CheckpointFolder
 from xpnn.files.record import CHECKPOINT, decode, encode, read_record, write_record
 from xpnn.training.checkpoint import Checkpoint, CheckpointError, Keeper, Record
 from xpnn.training.fingerprint import fingerprint
 
-_FREE = ("callbacks", "verbose", "device", "warm_start")
+_FREE = (*OF_A_RUN, "warm_start")
 """Parameters that may be others when a training goes on."""
 
 

@@ -11,6 +11,9 @@ from sklearn import get_config
 from xpnn.arrays.backend import DeviceError, dtype_name
 from xpnn.arrays.libraries import device_name
 
+OF_A_RUN = ("callbacks", "verbose", "device")
+"""Parameters that say how and where a fit runs, and not what is learned."""
+
 
 class InvalidParameterError(ValueError, TypeError):
     """A parameter has a type or a value that it cannot have; both, as in scikit-learn."""

@@ -10,6 +10,7 @@ import numpy as np
 from xpnn.arrays.backend import to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.distributed.communicator import Communicator
+from xpnn.estimators._checks import OF_A_RUN
 from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import predict_in_chunks
 from xpnn.training.fingerprint import fingerprint
@@ -129,12 +130,8 @@ def _compare(comm: Communicator, own: dict[str, Any]) -> None:
         raise ValueError(f"rank {rank} has other {', '.join(wrong)} than rank 0: {cure}.")
 
 
-_OF_EACH = ("callbacks", "verbose", "device")
-"""Parameters that a process may have of its own: one shows progress, each has a GPU."""
-
-
 def _parameters(est: Any) -> str:
-    shared = {k: v for k, v in est.get_params(deep=False).items() if k not in _OF_EACH}
+    shared = {k: v for k, v in est.get_params(deep=False).items() if k not in OF_A_RUN}
     return repr(sorted((k, _plain(v)) for k, v in shared.items()))
 
 

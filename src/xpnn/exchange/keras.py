@@ -6,7 +6,7 @@ import numpy as np
 
 from xpnn._optional import needed
 from xpnn.arrays.backend import get_backend
-from xpnn.exchange.stack import Part, Stack, estimator_of, stack_of
+from xpnn.exchange.stack import SCALES, Part, Stack, estimator_of, stack_of
 from xpnn.model.normalization import EPSILON, MOMENTUM
 
 _ACTIVATIONS = {
@@ -26,8 +26,6 @@ _ACTIVATIONS = {
     "log_softmax": "log_softmax",
 }
 """Keras' functions by our names: those that are the same."""
-
-_SCALES = ("relu", "leaky_relu", "identity")  # dropout before or behind them is the same
 
 
 def from_keras(model: Any, classes: Any = None) -> Any:
@@ -97,7 +95,7 @@ def _read(stack: Stack, layer: Any, keras: Any) -> None:
     name = _name(getattr(layer, "activation", None), layer, keras)
     if last is None or last.activation != "identity":
         raise _unknown(layer)
-    if last.dropout and name not in _SCALES:
+    if last.dropout and name not in SCALES:
         raise ValueError(f"A Dropout before {name} is not in xpnn: put it behind the activation.")
     last.activation = name
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from xpnn._optional import needed
 from xpnn.arrays.backend import dtype_name, get_backend, to_numpy
-from xpnn.exchange.stack import Part, Stack, estimator_of, stack_of
+from xpnn.exchange.stack import SCALES, Part, Stack, estimator_of, stack_of
 from xpnn.model.normalization import EPSILON
 
 # Modules by activation: the arguments that make each ours, and those that have to be so.
@@ -26,7 +26,6 @@ _ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "softmax": ("Softmax", {"dim": -1}),
     "log_softmax": ("LogSoftmax", {"dim": -1}),
 }
-_SCALES = ("relu", "leaky_relu", "identity")  # dropout before or behind them is the same
 
 
 def from_torch(model: Any, classes: Any = None) -> Any:
@@ -111,7 +110,7 @@ def _read(stack: Stack, module: Any, torch: Any) -> None:
             f"{module!r} {behind} is not in xpnn: each layer is Linear, BatchNorm1d or LayerNorm, "
             f"an activation ({', '.join(module for module, _ in _ACTIVATIONS.values())}), Dropout."
         )
-    if last.dropout and found not in _SCALES:
+    if last.dropout and found not in SCALES:
         raise ValueError(f"A Dropout before {name} is not in xpnn: put it behind the activation.")
     last.activation = found
 

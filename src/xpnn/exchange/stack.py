@@ -19,6 +19,9 @@ from xpnn.parts.activations import activation_name
 LINKS = ("identity", "softmax", "log_softmax", "sigmoid", "exp")
 """What a last activation may be: it makes predictions of outputs, and is no part of training."""
 
+SCALES = ("relu", "leaky_relu", "identity")
+"""Activations before and behind which a dropout is the same."""
+
 
 @dataclass(eq=False)
 class Part:
