@@ -9,19 +9,27 @@ target_any
 
 A test may ask for less: `@pytest.mark.dtypes("float64")`, `@pytest.mark.targets("numpy")`.
 Tests of code that makes its device current itself (estimators, training) are marked
-`@pytest.mark.own_context`; for all others the fixture does. What takes a second or more of the
-processor and seldom fails alone is marked `@pytest.mark.slow`: CI runs it, by `--slow`.
+`@pytest.mark.own_context`; for all others the fixture does.
+
+The daily run and CI's
+----------------------
+CI passes `--slow` and runs everything. The daily run leaves out what is marked
+`@pytest.mark.slow` (it takes a second or more of the processor and seldom fails alone), takes one
+of about k cases of what is marked `@pytest.mark.sampled(k)` (long lists of cases that fail
+together; the same ones every day), and draws fewer examples of a property.
 """
 
 import importlib
 import os
 import signal
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 # JAX would take most of a GPU's memory from the libraries tested beside it.
@@ -48,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"run on these targets only: {', '.join(TABLE)}, or all (default: all usable here, or "
         "those in XPNN_TEST_DEVICES). A target that is named and not usable is an error.",
     )
-    parser.addoption("--slow", action="store_true", help="run those marked slow too, as CI does")
+    parser.addoption("--slow", action="store_true", help="run everything, as CI does")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,7 +67,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "targets(*names): run on these targets only")
     config.addinivalue_line("markers", "own_context: the code tested makes the device current")
     config.addinivalue_line("markers", "slow: takes a second or more, and CI alone needs it")
+    config.addinivalue_line("markers", "sampled(k): one of about k cases, but in CI")
     config.addinivalue_line("markers", "draws: the command draws its learning curve")
+    examples = 100 if config.getoption("--slow") else 20
+    settings.register_profile("xpnn", max_examples=examples, deadline=None, derandomize=True)
+    settings.load_profile("xpnn")
     words = config.getoption("--device") or [os.environ.get("XPNN_TEST_DEVICES", "")]
     named = [name.strip() for word in words for name in word.split(",") if name.strip()]
     config.stash[SKIPPED] = {}
@@ -82,11 +94,25 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [f"targets: {', '.join(config.stash[CHOSEN])}", *skipped]
 
 
+def daily(item: pytest.Item, seen: set[object]) -> bool:
+    """Whether the daily run takes a test; the first case of each is always taken."""
+    if item.get_closest_marker("slow"):
+        return False
+    sampled = item.get_closest_marker("sampled")
+    test = getattr(item, "function", item)
+    if sampled is None or test not in seen:
+        seen.add(test)
+        return True
+    return zlib.crc32(item.nodeid.encode()) % sampled.args[0] == 0
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--slow"):
-        for item in items:
-            if item.get_closest_marker("slow"):
-                item.add_marker(pytest.mark.skip(reason="slow: run with --slow, as CI does"))
+        seen: set[object] = set()
+        taken = [daily(item, seen) for item in items]
+        left = [item for item, take in zip(items, taken, strict=True) if not take]
+        items[:] = [item for item, take in zip(items, taken, strict=True) if take]
+        config.hook.pytest_deselected(items=left)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -81,6 +81,7 @@ def test_every_shape(build, shape):
     assert found == model.predict(X).tolist()
 
 
+@pytest.mark.sampled(3)
 @needs_cc
 @pytest.mark.parametrize(
     ("name", "kind"),

@@ -82,6 +82,7 @@ def test_an_errstate_set_in_a_callback_stays_as_anywhere():
         np.seterr(**before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_callbacks_have_the_callers_grad_mode(solver):
     torch = pytest.importorskip("torch", reason="torch is not installed")

@@ -41,6 +41,7 @@ def test_the_bits_on_each_device(target_any, tmp_path, monkeypatch):
     assert bits(again) == bits(whole)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.usefixtures("few_at_once")
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("every", ["3 steps", "1 epoch"])

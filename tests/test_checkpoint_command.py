@@ -34,6 +34,7 @@ def predictions(folder):
     return xpnn.load(f"{folder}/model.safetensors").oof_prediction_
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends a process there at once")
 def test_sigterm_and_resume():
     often = ("--checkpoint", "run", "--every", "1 epoch", "--epochs", "100000")

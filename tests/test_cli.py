@@ -222,6 +222,7 @@ def test_train_and_predict_on_every_device(target_any):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a console there gets Ctrl-C as a group")
 def test_ctrl_c_keeps_what_was_learnt():
     process = subprocess.Popen(
@@ -448,6 +449,7 @@ def test_explain_says_what_columns_are_worth():
     assert "no column 'price'" in refused("explain", "o", "new.csv", code=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["regression", "classification"])
 def test_compare_shows_ours_beside_others(task):
     houses(task=task, n=60)
@@ -614,6 +616,7 @@ def test_a_bad_model_is_refused_in_one_line():
 # -- the rest -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_devices_as_a_table_and_as_json():
     lines = call("devices").stdout.splitlines()
     assert lines[0].split() == [

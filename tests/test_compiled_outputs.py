@@ -38,6 +38,7 @@ def check(net, rows, x=None):
             np.testing.assert_allclose(found, expected, rtol=tol, atol=tol * scale)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("rows", [0, 1, 2, 65, 3000])
 @pytest.mark.parametrize("sizes", [(4, 3), (7, 130, 5), (64, 100, 1), (1, 1, 1), (3, 5000, 2)])
 def test_any_number_of_rows_and_units(sizes, rows):

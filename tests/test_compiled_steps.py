@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from options import OPTIONS
 from test_kernels import LOSS, network
@@ -119,6 +119,7 @@ def test_every_option_of_training_runs_compiled(name):
     assert known_rules(rules)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("name", [n for n in TRAINED if n != "exp"])
 def test_every_activation(name, dropout):
@@ -185,6 +186,7 @@ RULES = [
 ]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("hidden", [(13, 33), (330, 150)])  # fewer weights than numbers, and more
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -267,7 +269,6 @@ def test_clipping_neither_overflows_nor_loses_a_divergence(scale):
 sizes = st.integers(1, 40)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     widths=st.lists(sizes, min_size=2, max_size=5),
     rows=st.integers(1, 70),
@@ -305,6 +306,7 @@ def test_any_shape_and_memory_layout(
     np.testing.assert_array_equal(x, before)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("hidden", [(13,), (330, 150)])
 @pytest.mark.parametrize("normalization", [None, "batch"])
 @pytest.mark.parametrize("weighted", [False, True])

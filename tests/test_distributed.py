@@ -148,6 +148,7 @@ def same(found, other):
     return arrays and found[1] == other[1]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", CASES)
 def test_one_network_of_any_number_of_processes(case):
     alone, expected = trained(None, **CASES[case]), trained(one(), **CASES[case])
@@ -159,6 +160,7 @@ def test_one_network_of_any_number_of_processes(case):
     np.testing.assert_allclose(expected[1], alone[1], rtol=1e-9)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", ["plain", "weights", "dropout", "batch norm"])
 def test_one_network_where_each_process_has_its_own_rows(case):
     expected = trained(one(rows="own"), **CASES[case])
@@ -211,6 +213,7 @@ def regressor(**options):
     return xpnn.MLPRegressor(random_state=0, max_iter=5, batch_size=32, **options)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("rows", ["all", "own"])
 @pytest.mark.parametrize(
     ("make", "y", "weight"),

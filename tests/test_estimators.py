@@ -625,6 +625,7 @@ def test_verbose_prints_what_scikit_learn_prints(capsys):
 # -- sparse ------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("make", [sp.csr_matrix, sp.csr_array, sp.coo_array])
 @pytest.mark.parametrize("device", [None, "torch:cpu", "array_api_strict:device1"])
 def test_sparse_rows_learn_what_dense_ones_do(make, device, monkeypatch, request):

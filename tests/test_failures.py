@@ -240,6 +240,7 @@ OF_FIT_ALONE = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", FAILURES)
 @pytest.mark.parametrize("kind", ["classifier", "regressor"])
 def test_a_failed_fit_changes_nothing(kind, name):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save as to_safetensors
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -288,7 +288,6 @@ def good(tmp_path_factory):
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
 def test_a_damaged_file_is_refused(good, data):
     path, whole = good
     broken = bytearray(whole)
@@ -551,7 +550,6 @@ junk = st.one_of(
 
 
 @given(st.data())
-@settings(max_examples=400, deadline=None)
 def test_a_header_that_lies_is_refused_or_harmless(saved, data):
     folder, records = saved
     header, arrays = copy.deepcopy(records[data.draw(st.integers(0, len(records) - 1))])

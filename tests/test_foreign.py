@@ -124,6 +124,7 @@ def test_a_pickle_goes_back_to_its_library(name, tmp_path):
     np.testing.assert_array_equal(to_numpy(predicted), to_numpy(model.predict(on(1))))
 
 
+@pytest.mark.slow
 def test_a_pickle_imports_its_library_where_it_is_and_goes_to_numpy_where_not(tmp_path):
     model = FITS["regressor"]().fit(on(1), on(1, X[:, 0]))
     expected = to_numpy(model.predict(on(1))).tolist()

@@ -97,6 +97,7 @@ def network(activation="relu", dropout=0.0, input_dropout=0.0, sizes=(7, 13, 33,
     return multilayer_perceptron(sizes, activation, dropout=dropout, input_dropout=input_dropout)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.targets(*ON_HOST)
 @pytest.mark.parametrize("rate", [0.0, 0.3, 0.5])
 @pytest.mark.parametrize("name", [*NAMES, "cube"])
@@ -190,6 +191,7 @@ def assert_alike(target, rules, **options):
             np.testing.assert_allclose(a, e, rtol=tol, atol=tol * max(np.abs(e).max(), 1e-30))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.targets(*ON_HOST)
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 @pytest.mark.parametrize("l2", [0.0, 0.1])

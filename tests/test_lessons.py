@@ -128,6 +128,7 @@ def test_4_a_network_by_hand(run: Run) -> None:
     assert found.pictures == 4
 
 
+@pytest.mark.slow
 @long
 def test_5_networks_that_learn(run: Run) -> None:
     found = run(5)
@@ -153,6 +154,7 @@ def test_6_activations(run: Run) -> None:
     assert found.pictures == 1
 
 
+@pytest.mark.slow
 @long
 def test_7_dropout(run: Run) -> None:
     found = run(7)
@@ -180,6 +182,7 @@ def test_8_the_same_network_everywhere(run: Run, target_any: Target) -> None:
     assert found.pictures == 2
 
 
+@pytest.mark.slow
 @long
 def test_9_from_lesson_to_work(run: Run) -> None:
     found = run(9)

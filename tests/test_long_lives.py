@@ -9,6 +9,7 @@ import pytest
 SCRIPT = Path(__file__).parent.parent / "ci" / "long_lives.py"
 
 
+@pytest.mark.slow
 def test_many_fits_in_one_process_leave_nothing_behind(processes):
     code = f"sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
     code += "sys.argv = ['long_lives', '--fits', '120', '--partial-fits', '200']\n"
@@ -18,6 +19,7 @@ def test_many_fits_in_one_process_leave_nothing_behind(processes):
     assert lines[-1] == "nothing has risen"
 
 
+@pytest.mark.slow
 def test_what_rises_is_told(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPT.parent))
     import long_lives

@@ -7,7 +7,7 @@ import array_api_compat.numpy as np_xp
 import numpy as np
 import pytest
 from differences import central_differences
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 from sklearn import metrics
@@ -158,7 +158,6 @@ def test_an_empty_batch_is_zero(target_any, name):
     assert gradient.shape == (0, K)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.lists(st.integers(0, 4), min_size=N, max_size=N).filter(any))
 def test_a_weight_is_a_number_of_repetitions(counts):
     for name in NAMES:

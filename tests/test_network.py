@@ -6,7 +6,7 @@ import numpy as np
 import oracle
 import pytest
 from differences import central_differences
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from xpnn.activations import ACTIVATIONS, Activation
@@ -80,7 +80,6 @@ def numpy_gradient(net, theta, x, y, weight, loss, **options):
     st.lists(st.integers(1, 5), min_size=2, max_size=5),
     st.lists(st.booleans(), min_size=4, max_size=4),
 )
-@settings(max_examples=50, deadline=None, derandomize=True)
 def test_split_and_join_are_inverse(sizes, biases):
     layers = [
         Dense(a, b, bias=bias)
@@ -190,6 +189,7 @@ CASES = [(*pair, options) for pair in PAIRS for options in ("plain", "dropout")]
 CASES += [(*pair, "no bias") for pair in (PAIRS[0], PAIRS[-1])]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("activation", "loss", "options"), CASES)
 def test_gradient_equals_central_differences(activation, loss, options):
     net, loss = network(activation, **OPTIONS[options]), LOSSES[loss]

@@ -326,6 +326,7 @@ def test_online_takes_the_rows_in_turn() -> None:
     np.testing.assert_allclose(trace.theta, [w], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_wide_relu_network(target_any: Target) -> None:
     network = Network((Dense(1000, 100, "relu", bias=False), Dense(100, 1, bias=False)))
     rng = np.random.default_rng(0)

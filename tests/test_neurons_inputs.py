@@ -232,6 +232,7 @@ def everything() -> dict[str, object]:
 THINGS = "gate neuron wide_neuron unit but_not circuit table report boundary trace rule pass"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", [*THINGS.split(), "measures", "masked"])
 def test_everything_prints_as_a_small_table(name: str) -> None:
     thing = everything()[name]

@@ -8,7 +8,7 @@ import array_api_compat.numpy as np_xp
 import numpy as np
 import pytest
 from differences import central_differences
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
@@ -252,7 +252,6 @@ def test_a_users_own_optimizer_needs_three_methods():
 NUMBERS = st.floats(-(2.0**100), 2.0**100, width=32)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     arrays(np.float32, st.integers(1, 12), elements=NUMBERS), st.floats(2.0**-10, 2.0**20, width=32)
 )
@@ -284,7 +283,6 @@ def test_clipping_keeps_zero_and_shows_nan(target):
     assert np.isnan(target.to_numpy(bad)).all()
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
 @given(arrays(np.float64, (3, 4), elements=st.floats(-1e6, 1e6)), st.floats(1e-3, 1e3))
 def test_max_norm_is_idempotent_and_leaves_short_columns(w, limit):
     once = max_norm(w, limit, np_xp)

@@ -73,6 +73,7 @@ class TestSameWeights:
     def test_strength_and_step(self, name: str, penalty: str | None) -> None:
         assert_same(*DATA[name], penalty=penalty, alpha=0.01, l1_ratio=0.4, eta0=0.3)
 
+    @pytest.mark.sampled(3)
     def test_early_stopping(self, name: str, penalty: str | None) -> None:
         assert_same(*DATA[name], penalty=penalty, early_stopping=True, validation_fraction=0.2)
 

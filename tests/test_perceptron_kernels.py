@@ -10,7 +10,7 @@ import array_api_compat.numpy as np_xp
 import numpy as np
 import pytest
 import scipy.sparse
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from targets import Target
 
@@ -163,6 +163,7 @@ def ruled(k: int, rule: Rule) -> tuple[dict[str, np.ndarray], dict[str, np.ndarr
     return p, one_by_one(p, rule, epochs=2)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
 @pytest.mark.parametrize("k", [1, 4])
@@ -210,6 +211,7 @@ def reference_found(k: int, rule: Rule, dtype: str) -> dict[str, Any]:
     return run(reference.epoch, problem(k, sparse=rule.sparse), rule, 3, converted(dtype), np_xp)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("override", "dtype"), [*product(OVERRIDES, ("float64", "float32"))])
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
 @pytest.mark.parametrize("k", [1, 4])
@@ -227,6 +229,7 @@ def test_override_is_the_reference(override: str, dtype: str, rule: Rule, k: int
             np.testing.assert_array_equal(found[name], expected[name], name)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("override", OVERRIDES)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_override_is_the_reference_where_mistakes_are_rare(override: str, dtype: str) -> None:
@@ -329,7 +332,6 @@ def test_without_a_library_numpy_has_a_kernel(monkeypatch: pytest.MonkeyPatch) -
     assert select_epoch(np_xp, Rule()).__module__ == "xpnn.perceptron.numpy"
 
 
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_compiled_is_the_reference_on_any_rows(data: st.DataObject) -> None:
     """One row, one feature, no row, empty CSR rows, columns not in order; every rule."""

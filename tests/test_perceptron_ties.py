@@ -104,6 +104,7 @@ def test_perceptron_rule_on_gates(target: Target, gate: str) -> None:
             assert target.to_numpy(report.unit(target.asarray(PAIRS))).tolist() == GATES[gate], eta
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.own_context
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "csr"])
 @pytest.mark.parametrize("gate", GATES)
@@ -125,6 +126,7 @@ TIED = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.own_context
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "csr"])
 @pytest.mark.parametrize(("name", "one"), list(zip(TIED, ETAS, strict=True)))
@@ -137,6 +139,7 @@ def test_estimator_on_tied_rows(
         assert_theirs(target, x, y, sparse=sparse, eta0=eta, tol=0.0, fit_intercept=False)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.own_context
 @pytest.mark.dtypes("float64")
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "csr"])
@@ -147,7 +150,8 @@ def test_penalties_on_tied_rows(target: Target, name: str, penalty: str, sparse:
     assert_theirs(target, *TIED[name], sparse=sparse, **params)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+# each example fits nine models: a quarter of the examples of other properties
+@settings(max_examples=settings.default.max_examples // 4)
 @given(data=st.data())
 def any_tied_rows(target: Target, data: st.DataObject) -> None:
     n, d = data.draw(st.integers(2, 70)), data.draw(st.integers(1, 5))
@@ -178,6 +182,7 @@ def test_any_tied_rows(target: Target) -> None:
     any_tied_rows(target)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.own_context
 @pytest.mark.parametrize("features", [30, 300])
 def test_scores_that_cancel(target: Target, features: int) -> None:

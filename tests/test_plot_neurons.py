@@ -57,6 +57,7 @@ def drawings():
     }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", drawings())
 def test_each_draws_on_given_axes_on_new_ones_and_into_a_file(name, tmp_path):
     from matplotlib import pyplot

@@ -11,7 +11,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xpnn.tables import TableError, read_table
@@ -134,7 +134,6 @@ LINES = st.lists(st.lists(CELL, min_size=1, max_size=4).map(",".join), min_size=
 @given(LINES, st.sampled_from(["\n", "\r\n", "\r"]), st.booleans())
 @example(["a", 'b"\t",b'], "\n", False)
 @example(['"\n"  7'], "\n", False)
-@settings(max_examples=300, deadline=None)
 def test_pyarrow_reads_any_text_as_the_standard_library_does(lines, end, ended):
     pytest.importorskip("pyarrow")
     by_arrow, by_rows = both(end.join(lines) + (end if ended else ""))
@@ -246,7 +245,6 @@ def test_long_values_are_read(tmp_path):
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]),
 )
 @example([("", 0, ""), ("", 0, ""), ("\t", 0, "0")], "\t", "utf-8")
-@settings(max_examples=60, deadline=None)
 def test_what_the_csv_module_writes_reads_back_equal(tmp_path_factory, rows, mark, encoding):
     rows = [
         [v.replace("\0", "") if isinstance(v, str) else v for v in row]

@@ -359,6 +359,7 @@ def test_partial_fit_goes_on_from_the_last_weights_until_it_has_converged():
     np.testing.assert_array_equal(a.coefs_[0], b.coefs_[0])
 
 
+@pytest.mark.slow
 def test_multilabel_partial_fit_12505():
     x, y = make_multilabel_classification(100, 6, n_classes=3, random_state=0)
     model = classifier(learning_rate_init=0.05).partial_fit(x[:50], y[:50])

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
 
@@ -115,7 +115,6 @@ def test_it_never_rises(name):
     assert (np.diff(rates(name)) <= 0).all()
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     st.integers(0, 500),
     st.integers(0, 50),

@@ -30,6 +30,7 @@ def compiled(rules):
     return CompiledSteps(rules, lambda: ReferenceSteps(rules, NUMPY, np.float32))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.targets("numpy")
 @pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("hidden", [(9, 8), (33, 150)])  # fewer weights than activations, and more
@@ -74,6 +75,7 @@ def run_steps(steps, carry, data):
     return steps.on_rows(Carry(theta, *carry[1:]), rows, None, [(0.1,)] * 4).theta
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="the system lists no threads")
 def test_threads_end_with_their_fit_and_blas_has_its_own_back():
     gc.collect()

@@ -72,6 +72,7 @@ SOLVERS = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "identity"])
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("data", ["digits", "diabetes"])

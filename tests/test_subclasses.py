@@ -102,6 +102,7 @@ def test_parameters_are_those_that_scikit_learn_finds(name, kind):
         assert outcome[0] == outcome[1]
 
 
+@pytest.mark.sampled(2)
 @each
 @each_kind
 def test_it_fits_clones_and_pickles(name, kind):

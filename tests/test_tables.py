@@ -7,7 +7,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
@@ -369,7 +369,6 @@ features = st.one_of(
 
 
 @given(st.lists(features, min_size=1, max_size=4), floats)
-@settings(max_examples=50)
 def test_preprocessing_is_data(features, mean):
     preprocessing = Preprocessing(tuple(features), Target("y", "regression", mean, 2.0))
     assert Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing
@@ -398,7 +397,6 @@ def test_preprocessing_checks_its_data(change):
 
 
 @given(st.integers(5, 200), st.integers(1, 8), st.floats(0.05, 0.8), st.integers(0, 9))
-@settings(max_examples=100, deadline=None)
 def test_the_split_is_a_stratified_partition(n, n_classes, test_size, seed):
     y = np.random.default_rng(seed).integers(0, n_classes, n)
     try:

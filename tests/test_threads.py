@@ -70,6 +70,7 @@ def run_fits(run):
     return lambda code: run(code, BEGIN + SHARED)
 
 
+@pytest.mark.slow
 def test_a_limit_is_taken_and_given_back_in_any_thread(run):
     run(
         """

@@ -199,6 +199,7 @@ def test_csv_logger_writes_each_epoch_at_once(tmp_path):
 # -- learning rate and pictures -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_learning_rate_finder(tmp_path):
     model = xpnn.MLPClassifier((16,), random_state=0, learning_rate="adaptive", callbacks=print)
     found = LearningRateFinder(steps=50).find(model, X, Y)

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from xpnn.tables import TableError
@@ -82,6 +82,7 @@ STYLES = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("decimal", "mark", "before", "after"), [s[1:] for s in STYLES], ids=[s[0] for s in STYLES]
 )
@@ -94,7 +95,6 @@ STYLES = [
         max_size=20,
     )
 )
-@settings(max_examples=40, deadline=None)
 def test_numbers_in_any_style_read_back_equal(decimal, mark, before, after, values):
     def write(value):
         text = f"{abs(value):,.2f}".replace(",", "~").replace(".", decimal).replace("~", mark)
@@ -289,7 +289,6 @@ def test_what_only_looks_like_dates_stays_words(texts):
 
 
 @given(st.lists(st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2200, 1, 1)), min_size=1))
-@settings(max_examples=50, deadline=None)
 def test_iso_dates_read_back_equal(moments):
     parsed = parse_column(words(*(m.isoformat() for m in moments)))
     assert parsed.kind == "datetime"
@@ -297,7 +296,6 @@ def test_iso_dates_read_back_equal(moments):
 
 
 @given(st.lists(st.dates(dt.date(1971, 1, 1), dt.date(2068, 1, 1)), min_size=1), st.data())
-@settings(max_examples=50, deadline=None)
 def test_dates_of_one_form_read_back_equal(days, data):
     form = data.draw(st.sampled_from(["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%y", "%d %b %Y", "%B %d, %Y"]))
     anchor = dt.date(2001, 1, 31)  # tells day from month
@@ -351,7 +349,6 @@ def test_a_type_that_differs_in_prediction_does_no_harm():
 
 
 @given(st.lists(st.none() | st.text(max_size=6), max_size=30))
-@settings(max_examples=200, deadline=None)
 def test_any_text_is_read_and_reads_the_same_in_prediction(texts):
     column = words(*texts)
     parsed = parse_column(column)

@@ -36,6 +36,7 @@ def compiled(name, x):
     return out
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_at_most_four_units_in_the_last_place(name, dtype):
