@@ -112,7 +112,7 @@ def table():
 
 
 def known(model):
-    arrays = [*model._arrays.values(), model._raw, model.oof_prediction_]
+    arrays = [*model._arrays.values(), model._held, model.oof_prediction_]
     facts = model.history_, model.valleys_, model._weights, model.outcome_
     return [xpnn.to_numpy(a).tobytes() for a in arrays], repr(facts)
 

@@ -60,7 +60,9 @@ Members = Annotated[
 Embedding = Annotated[str, typer.Option(help=f"Of numbers: {', '.join(MODELS)}.")]
 Loss = Annotated[
     str | None,
-    typer.Option(help="squared_error, absolute_error, huber or log_cosh, of a regression."),
+    typer.Option(
+        help="squared_error, absolute_error, huber, log_cosh or poisson, of a regression."
+    ),
 ]
 Quantiles = Annotated[
     str | None, typer.Option(help="Quantiles to learn, of a regression, as 0.05,0.5,0.95.")

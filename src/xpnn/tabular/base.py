@@ -88,7 +88,7 @@ class BaseTabular(Inspection, OnDevice):
     _columns: list[str]
     _n_out: int
     _folds: np.ndarray
-    _raw: np.ndarray
+    _held: np.ndarray
     _weights: list[float]
     _arrays: dict[str, Array]
     recipe_: Recipe
@@ -280,7 +280,7 @@ class BaseTabular(Inspection, OnDevice):
         self._arrays = {}
         for i, k in enumerate(fitted.kept):
             self._arrays |= {f"theta_{i}": k.theta, f"buffers_{i}": k.buffers}
-        self._folds, self._raw = fitted.folds, fitted.raw
+        self._folds, self._held = fitted.folds, fitted.held
         self.valleys_ = dict(fitted.valleys)
         self.history_ = {name: list(curve) for name, curve in fitted.history.items()}
         self.outcome_ = fitted.outcome
@@ -324,15 +324,19 @@ class BaseTabular(Inspection, OnDevice):
         folds = range(self.recipe_.folds)
         return [own[f == k] for own, f in zip(values, self._folds, strict=True) for k in folds]
 
-    def _predict_inputs(self, x: np.ndarray, kind: str = "predict") -> np.ndarray:
-        """The mean prediction of all members, (n, n_out); or each one's outputs, members first."""
+    def _predict_inputs(self, x: np.ndarray, each: bool = False) -> np.ndarray:
+        """The mean prediction of all members, (n, n_out); or each one's, members first."""
         backend, found = self._backend, list[np.ndarray]()
         for theta, buffers, weight in self._kept():
             if backend is NUMPY:  # a row's prediction does not depend on those beside it
                 theta, buffers = (a.astype(np.float64) for a in (theta, buffers))
             with backend.device_context(), np.errstate(all="ignore"):
+                kind = "forward" if each else "predict"
                 out = predict_in_chunks(self.network_, theta, buffers, x, backend, kind)
-                found.append(weight * np.asarray(backend.to_numpy(out), dtype=np.float64))
+                host = np.asarray(backend.to_numpy(out), dtype=np.float64)
+                if each:
+                    host = self.network_.link(host, np)
+                found.append(weight * host)
         mean: np.ndarray = np.sum(found, axis=0)
         return mean
 

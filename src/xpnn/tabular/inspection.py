@@ -10,7 +10,7 @@ from xpnn.model.embedding import PeriodicEmbedding
 from xpnn.model.layer import EVALUATE
 from xpnn.tabular.importance import permutation_importance
 from xpnn.tabular.report import summary
-from xpnn.tabular.training import Task, held_outputs, mean_prediction, score_of
+from xpnn.tabular.training import Task, held_predictions, score_of
 
 _FEWEST_ROWS, _MOST_ROWS = 300, 2_000  # that importances are computed from
 _ROWS_OF_ALL = 20_000  # over all columns, each of which is another prediction
@@ -147,8 +147,8 @@ class Inspection:
                 return score_of(self._predict_inputs(x), task)
             prediction = np.zeros((len(x), self._n_out))
             for theta, buffers, weight in self._kept():
-                raw = held_outputs(self.network_, theta, buffers, x, folds, self._backend)
-                prediction += weight * mean_prediction(raw, task, self.network_)
+                held = held_predictions(self.network_, theta, buffers, x, folds, self._backend)
+                prediction += weight * held.mean(axis=0)
             return score_of(prediction, task)
 
         return permutation_importance(task.x, self.encoding_.places, loss, n_repeats, 0)

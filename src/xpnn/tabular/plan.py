@@ -25,7 +25,7 @@ class Valley(NamedTuple):
     epoch: int
     score: float  # out of fold; the lower the better
     state: Any  # of training
-    raw: np.ndarray  # outputs out of fold, (repeats, n, n_out)
+    held: np.ndarray  # predictions out of fold, (repeats, n, n_out)
 
 
 def valley_epochs(epochs: int) -> list[int]:
@@ -57,7 +57,7 @@ class Plan:
     Parameters
     ----------
     epochs : int
-    look : callable (state) -> (score, raw)
+    look : callable (state) -> (score, held)
         Scores the rows out of fold.
     limit : float, default=None
         Seconds from now on. Where all epochs would take longer, the cycles still to come are
@@ -111,9 +111,9 @@ class Plan:
         return not self.ends
 
     def _keep(self, epoch: int, state: Any) -> None:
-        score, raw = self.look(state)
+        score, held = self.look(state)
         if math.isfinite(score):
-            self.valleys.append(Valley(epoch, score, state, raw))
+            self.valleys.append(Valley(epoch, score, state, held))
 
     def _shorten(self, limit: float) -> None:
         """Fewer epochs, if those that are left would take longer than the time that is left."""
@@ -133,10 +133,10 @@ class Plan:
         """
         last = self.valleys[-1] if self.valleys else None
         if last is None or state.step > last.state.step:
-            score, raw = self.look(state)
+            score, held = self.look(state)
             if math.isfinite(score) or last is None:
                 middle = last is not None and self.done == last.epoch  # of the next epoch
-                self.valleys.append(Valley(self.done + int(middle), score, state, raw))
+                self.valleys.append(Valley(self.done + int(middle), score, state, held))
         return self.valleys
 
     def save_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -151,7 +151,11 @@ class Plan:
         arrays: dict[str, Any] = {}
         for i, v in enumerate(self.valleys):
             state = v.state
-            arrays |= {f"raw_{i}": v.raw, f"theta_{i}": state.theta, f"buffers_{i}": state.buffers}
+            arrays |= {
+                f"held_{i}": v.held,
+                f"theta_{i}": state.theta,
+                f"buffers_{i}": state.buffers,
+            }
         return plain, arrays
 
     def load_state(self, plain: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -161,7 +165,7 @@ class Plan:
         for i, (epoch, score, step) in enumerate(plain["valleys"]):
             theta, buffers = (self.move(arrays[f"{name}_{i}"]) for name in ("theta", "buffers"))
             state = TrainingState(theta, buffers, (), 0, step=step)
-            self.valleys.append(Valley(epoch, score, state, arrays[f"raw_{i}"]))
+            self.valleys.append(Valley(epoch, score, state, arrays[f"held_{i}"]))
 
     def late(self) -> bool:
         """Whether the time is up; asked between steps."""

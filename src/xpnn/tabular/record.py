@@ -40,7 +40,7 @@ def to_record(estimator: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     to_numpy = estimator._backend.to_numpy
     arrays = {name: to_numpy(a) for name, a in estimator._arrays.items()}
-    arrays |= {"folds": estimator._folds, "raw": estimator._raw}
+    arrays |= {"folds": estimator._folds, "held": estimator._held}
     arrays["oof_prediction"] = estimator.oof_prediction_
     if classes:
         header["labels"] = vars(estimator._labels)
@@ -88,7 +88,7 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
         for name in _TARGET:
             setattr(estimator, name, arrays[name])
         estimator._residuals = arrays["residuals"]
-    estimator._folds, estimator._raw = arrays["folds"], arrays["raw"]
+    estimator._folds, estimator._held = arrays["folds"], arrays["held"]
     estimator.oof_prediction_ = arrays["oof_prediction"]
     names = [n for n in arrays if n.startswith(("theta_", "buffers_"))]
     estimator._source = get_backend("numpy")

@@ -17,8 +17,8 @@ from xpnn.tabular.calibration import cross_conformal_interval
 from xpnn.tabular.quantiles import check_levels, quantile_loss
 from xpnn.tabular.training import Task
 
-LOSSES = ("squared_error", "absolute_error", "huber", "log_cosh")
-"""What a regressor's loss may be; all of the standardized target."""
+LOSSES = ("squared_error", "absolute_error", "huber", "log_cosh", "poisson")
+"""What a regressor's loss may be."""
 
 
 class TabularRegressor(RegressorMixin, BaseTabular):
@@ -33,8 +33,11 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     embedding : {"auto", "both", "periodic", "piecewise"} or None, default="auto"
         What numbers become before the first layer: waves of learned frequencies, pieces of a
         line between quantiles, or both; "auto" is "piecewise" for up to 40 columns, else None.
-    loss : {"squared_error", "absolute_error", "huber", "log_cosh"}, default="squared_error"
-        Of the target in units of its standard deviation.
+    loss : {"squared_error", "absolute_error", "huber", "log_cosh", "poisson"}, \
+            default="squared_error"
+        Of the target in units of its standard deviation. "poisson" is for counts and other
+        targets of at least 0, in units of their mean: half the deviance of a rate, the
+        exponential of the network's output.
     epochs : int, default=None
         Most epochs; None goes by the number of rows.
     quantiles : sequence of float, default=None
@@ -111,14 +114,20 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         self._vector = y.ndim == 1
         columns = y[:, None] if self._vector else y
         levels = self.quantiles_ = check_levels(self.quantiles)
+        if self._of_rates and columns.min() < 0:
+            raise ValueError(
+                f"loss='poisson' needs y of at least 0, got {columns.min():.6g}: take another loss."
+            )
         if levels is not None and not self._vector:
             raise ValueError("quantiles are of one target, and y has several: fit one model each.")
         self._n_out = columns.shape[1] if levels is None else len(levels)
-        self._center = np.average(columns, axis=0, weights=weight)
+        mean = np.average(columns, axis=0, weights=weight)
         largest = np.abs(columns).max(axis=0)
         unit = np.where(largest > 0, largest, 1.0)  # so that no square overflows or vanishes
-        apart = (columns - self._center) / unit
+        apart = (columns - mean) / unit
         spread = unit * np.sqrt(np.average(apart**2, axis=0, weights=weight))
+        # of rates their mean, so that a network that says nothing is right
+        self._center, spread = (0.0 * mean, mean) if self._of_rates else (mean, spread)
         # what is nothing but rounding is no spread
         self._spread = np.where(spread <= 1e-12 * largest, unit, spread)
         known = columns if weight is None else columns[weight > 0]
@@ -129,6 +138,11 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     def _loss(self) -> Loss:
         levels = self.quantiles_
         return get_loss(self.loss) if levels is None else quantile_loss(levels)
+
+    @property
+    def _of_rates(self) -> bool:
+        """Whether the network's output is the logarithm of a prediction."""
+        return self._loss().link == "exp"
 
     @property
     def _middle(self) -> int:
@@ -153,9 +167,9 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     def _adopt_outputs(self, output: np.ndarray, task: Task) -> None:
         if self.quantiles_ is None:
-            self._residuals = np.abs(self._raw - task.target) * self._spread
+            self._residuals = np.abs(self._held - task.target) * self._spread
         else:  # how far outside of the outer quantiles
-            low, high = self._raw.min(axis=2), self._raw.max(axis=2)
+            low, high = self._held.min(axis=2), self._held.max(axis=2)
             outside = np.maximum(low - task.target[:, 0], task.target[:, 0] - high)
             self._residuals = outside[..., None] * self._spread
         self.oof_prediction_ = self._in_words(output)
@@ -220,7 +234,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         Returns
         -------
         array of shape (n_samples, 2), or (n_samples, 2, n_outputs)
-            The lower and the upper bound; infinite where there were too few training rows.
+            The lower and the upper bound; infinite where there were too few training rows. Of
+            the loss "poisson" they are at least 0, as all targets are.
 
         Raises
         ------
@@ -245,7 +260,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
                 "such as 0.9."
             )
         x, source = self._read_inputs(X)
-        outputs = self._predict_inputs(x, "forward") * self._spread + self._center
+        outputs = self._predict_inputs(x, each=True) * self._spread + self._center
         level = float(confidence_level)
         if self.quantiles_ is not None:
             residuals = [r[:, 0] for r in self._by_member(self._residuals)]
@@ -257,6 +272,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             own = list(outputs[..., j])
             found.append(cross_conformal_interval(residuals, own, level))
         intervals = np.stack(found, axis=-1)
+        if self._of_rates:
+            intervals = np.maximum(intervals, 0.0)
         return source.asarray(intervals[..., 0] if self._vector else intervals)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:

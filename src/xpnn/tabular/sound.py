@@ -80,7 +80,7 @@ def check_arrays(
     whole = len(arrays["oof_prediction"])  # rows without weight have no fold
     if whole < n:
         raise ValueError(f"it has predictions out of fold for {whole} of {n} rows")
-    wanted: dict[str, tuple[int, ...]] = {"folds": (repeats, n), "raw": (repeats, n, out)}
+    wanted: dict[str, tuple[int, ...]] = {"folds": (repeats, n), "held": (repeats, n, out)}
     for i in range(len(weights)):
         wanted |= {f"theta_{i}": (network.layout.size,)}
         wanted |= {f"buffers_{i}": (network.buffer_layout.size,)}

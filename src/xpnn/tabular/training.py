@@ -30,6 +30,7 @@ _CURE = (  # numbers and targets are scaled already, and the recipe is not the u
 )
 
 
+_LEAST = 1e-30  # of a rate, before its logarithm
 _ROWS = 1 << 18  # of a look at the rows that a member has not seen
 
 
@@ -41,7 +42,7 @@ class Task(NamedTuple):
     weight: np.ndarray | None
     strata: np.ndarray  # (n,), what folds are alike in
     loss: Loss
-    averages: bool  # whether predictions are averaged (classes), or outputs
+    classes: bool  # whether probabilities are predicted, or numbers
 
     def of_rows(self, rows: np.ndarray) -> "Task":
         """The same of some rows."""
@@ -63,8 +64,8 @@ class Fitted(NamedTuple):
 
     kept: list[Kept]
     folds: np.ndarray  # (repeats, n)
-    raw: np.ndarray  # outputs out of fold of those that count, (repeats, n, n_out)
-    prediction: np.ndarray  # their mean out of fold, (n, n_out)
+    held: np.ndarray  # predictions out of fold of those that count, (repeats, n, n_out)
+    prediction: np.ndarray  # their mean over repeats, (n, n_out)
     valleys: dict[int, tuple[float, float]]  # epoch: score out of fold, weight
     history: dict[str, list[float]]
     outcome: str  # how training ended
@@ -84,7 +85,7 @@ def fit_members(
     keeper: Keeper | None = None,
     comm: Communicator | None = None,
 ) -> Fitted:
-    """Train all members at once, and blend the valleys by their outputs out of fold.
+    """Train all members at once, and blend the valleys by their predictions out of fold.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def fit_members(
         rows=rows,
     )
     held = Held(network, task, data, folds)
-    of_plan: dict[str, Any] = {"enough": ENOUGH if task.averages else 0.0, "move": backend.asarray}
+    of_plan: dict[str, Any] = {"enough": ENOUGH if task.classes else 0.0, "move": backend.asarray}
     if comm is not None:
         of_plan["agreed"] = comm.broadcast
     plan = Plan(recipe.epochs, held.look, time_limit, **of_plan)
@@ -158,7 +159,7 @@ def fit_members(
             raise error from None
         warn_user(f"{error} What was best before is kept.")
         end = error.state
-    return _blended(network, task, plan.finish(end), folds, end)
+    return _blended(task, plan.finish(end), folds, end)
 
 
 def _few_threads(backend: Backend) -> AbstractContextManager[Any]:
@@ -169,18 +170,16 @@ def _few_threads(backend: Backend) -> AbstractContextManager[Any]:
     return one_blas_thread() if backend.name == "numpy" else nullcontext()
 
 
-def _blended(
-    network: Network, task: Task, valleys: list[Valley], folds: np.ndarray, end: TrainingState
-) -> Fitted:
-    predictions = [mean_prediction(v.raw, task, network) for v in valleys]
+def _blended(task: Task, valleys: list[Valley], folds: np.ndarray, end: TrainingState) -> Fitted:
+    predictions = [v.held.mean(axis=0) for v in valleys]
     weights = blend_weights(predictions, lambda p: score_of(p, task)).tolist()
     found = list(zip(valleys, weights, strict=True))
     kept = [Kept(v.state.theta, v.state.buffers, w) for v, w in found if w]
-    raw = np.asarray(sum(w * v.raw for v, w in found))
+    held = np.asarray(sum(w * v.held for v, w in found))
     prediction = np.asarray(sum(w * p for p, w in zip(predictions, weights, strict=True)))
     scores = {v.epoch: (v.score, w) for v, w in found}
     history = {name: list(curve) for name, curve in end.history.items()}
-    return Fitted(kept, folds, raw, prediction, scores, history, end.outcome)
+    return Fitted(kept, folds, held, prediction, scores, history, end.outcome)
 
 
 class Held:
@@ -190,17 +189,19 @@ class Held:
         self.network, self.task, self.data, self.folds = network, task, data, folds
 
     def look(self, state: TrainingState) -> tuple[float, np.ndarray]:
-        """The score of a state, the lower the better, and the raw outputs out of fold."""
+        """The score of a state, the lower the better, and the predictions out of fold."""
         x, backend = self.data.arrays[0], self.data.backend
-        raw = held_outputs(self.network, state.theta, state.buffers, x, self.folds, backend)
         with np.errstate(all="ignore"):
-            return score_of(mean_prediction(raw, self.task, self.network), self.task), raw
+            held = held_predictions(
+                self.network, state.theta, state.buffers, x, self.folds, backend
+            )
+            return score_of(held.mean(axis=0), self.task), held
 
 
-def held_outputs(
+def held_predictions(
     network: Network, theta: Array, buffers: Array, x: Any, folds: np.ndarray, backend: Backend
 ) -> np.ndarray:
-    """Raw outputs of each member for the rows of its fold.
+    """Predictions of each member for the rows of its fold.
 
     Parameters
     ----------
@@ -227,37 +228,22 @@ def held_outputs(
                 some = x[rows] if isinstance(x, np.ndarray) else _taken(x, rows, backend)
                 out = predict_in_chunks(one, weights, state, some, backend, "forward")
                 found[repeat, rows] = backend.to_numpy(out)
-    return found
+    flat: np.ndarray = network.link(found.reshape(-1, network.n_out), np)
+    return flat.reshape(found.shape)
 
 
 def score_of(prediction: np.ndarray, task: Task) -> float:
-    """The loss of probabilities, or of outputs; the lower the better.
+    """The loss of probabilities or numbers; the lower the better.
 
     Parameters
     ----------
     prediction : ndarray of shape (n, n_out)
     task : Task
     """
-    if task.averages:
+    if task.classes:
         return log_loss(prediction, task.target, task.weight)
-    return float(task.loss(prediction, task.target, task.weight, np)[0])
-
-
-def mean_prediction(raw: np.ndarray, task: Task, network: Network) -> np.ndarray:
-    """The mean over repeats of probabilities, or of outputs, shape (n, n_out).
-
-    Parameters
-    ----------
-    raw : ndarray of shape (repeats, n, n_out)
-    task : Task
-    network : Network
-    """
-    if not task.averages:
-        mean: np.ndarray = raw.mean(axis=0)
-        return mean
-    flat = network.link(raw.reshape(-1, raw.shape[-1]), np)
-    probability: np.ndarray = flat.reshape(raw.shape).mean(axis=0)
-    return probability
+    output = prediction if task.loss.link == "identity" else np.log(np.maximum(prediction, _LEAST))
+    return float(task.loss(output, task.target, task.weight, np)[0])
 
 
 def log_loss(probability: np.ndarray, codes: np.ndarray, weight: np.ndarray | None) -> float:
