@@ -84,6 +84,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     loss: str
     quantiles_: tuple[float, ...] | None
+    _center: np.ndarray
 
     _checks: ClassVar[Checks] = {
         **BaseTabular._checks,
