@@ -14,7 +14,7 @@ export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 # more processes than processors
 at_most=60                                      # seconds, with a start that is slow on a busy machine
 
 install() {
-    "$venv/bin/python" -m pip install -q -e ".[mpi]" mpich
+    "$venv/bin/python" -m pip install -q -e ".[mpi]" mpich pyarrow
 }
 
 processes() { # processes N SCRIPT ARGUMENTS
@@ -47,9 +47,31 @@ goes_on() { # goes_on HOW   to the bits of a fit that was never broken off
     [ "$resumed" = "$whole" ]
 }
 
+folder_of_files() { # xpnn train FOLDER --mpi: the predictions of 1 and 2 processes
+    local table=$scratch/table
+    mkdir -p "$table"
+    awk 'BEGIN {
+        srand(1)
+        for (i = 0; i < 900; i++) {
+            x = rand(); y = rand(); file = "'"$table"'/part-" i % 3 ".csv"
+            if (i < 3) print "x,colour,y,label" >file
+            label = x + y > 1 ? "yes" : "no"
+            printf("%.4f,%s,%.4f,%s\n", x, i % 2 ? "red" : "blue", y, label) >file
+        }
+    }'
+    for n in 1 2; do
+        timeout "$at_most" "$venv/bin/mpiexec" -n "$n" "$venv/bin/xpnn" train "$table" --mpi \
+            --epochs 4 --members 2 --device numpy --out "$scratch/out.$n" --quiet
+        "$venv/bin/xpnn" predict "$scratch/out.$n/model.safetensors" "$table/part-0.csv" \
+            --out "$scratch/predicted.$n.csv"
+    done
+    cmp "$scratch/predicted.1.csv" "$scratch/predicted.2.csv"
+}
+
 stage "environment" new_environment "$venv"
 stage "install" install
 stage "the same bits for 1, 2, 3 and 4 processes" same_bits
+stage "a folder of files, read by two processes" folder_of_files
 stage "a rank fails" ends raise "rank 2 failed: RuntimeError: a callback that fails"
 stage "and another fit goes on from its checkpoint" goes_on raise
 stage "a rank is killed" ends kill "Killed|signal 9|KILLED"

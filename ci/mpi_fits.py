@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 
 import xpnn
+from xpnn.data import Blocks
 from xpnn.distributed import mpi
 from xpnn.distributed.tree import bounds
 
@@ -54,6 +55,12 @@ def fits(every, apart):
     yield "own rows", classifier(dropout=0.2).fit(mine, label, comm=apart)
     yield "own rows stopped early", classifier(early_stopping=True).fit(mine, label, comm=apart)
     yield "own rows, batch norm", classifier(normalization="batch").fit(mine, label, comm=apart)
+    small = {"block_rows": 100, "window": 2}
+    rows, here = Blocks(X, Y, **small), Blocks(mine, label, **small)
+    yield "blocks", classifier(dropout=0.2).fit(rows, comm=every)
+    yield "blocks stopped early", classifier(early_stopping=True).fit(rows, comm=every)
+    yield "blocks of own rows", classifier(dropout=0.2).fit(here, comm=apart)
+    yield "tabular blocks", xpnn.TabularClassifier(epochs=4, random_state=0).fit(rows, comm=every)
     yield "tabular", xpnn.TabularClassifier(epochs=4, random_state=0).fit(X, Y, comm=every)
     yield "perceptron", xpnn.Perceptron(batch_size=64, random_state=0).fit(X, Y > 0, comm=every)
 

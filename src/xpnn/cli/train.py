@@ -86,7 +86,7 @@ def train(
                 "na": na,
             }
             one_file |= {"thousands": thousands, "header": header}
-            refuse(paths[0], elsewhere | one_file | {"mpi": mpi})
+            refuse(paths[0], elsewhere | one_file)
             job = block_job(paths, target, task, drop or [], test_size, seed, quiet=quiet)
         else:
             table = read_as_asked(source, how, quiet=quiet)

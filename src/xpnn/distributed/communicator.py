@@ -5,6 +5,7 @@ Every process calls the same methods in the same order. What they add is added i
 """
 
 import json
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -153,6 +154,10 @@ class Communicator(ABC):
         lengths = self.allgather(np.asarray([own.size], dtype=np.int64), [1] * self.size)
         found = self.allgather(own, [int(n[0]) for n in lengths])
         return [a.tobytes() for a in found]
+
+    def gather_objects(self, value: Any) -> list[Any]:
+        """Every rank's value on every rank, by pickle: the ranks are one program."""
+        return [pickle.loads(text) for text in self.gather_bytes(pickle.dumps(value))]
 
     def gather_rows(self, a: np.ndarray) -> np.ndarray:
         """The rows of all ranks, one rank's behind the other's; numbers of one dtype."""

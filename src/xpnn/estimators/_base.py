@@ -11,7 +11,7 @@ from xpnn.arrays.backend import Backend, get_backend
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
 from xpnn.estimators import _settings as settings
-from xpnn.estimators._blocks import all_targets, block_outputs, read_blocks
+from xpnn.estimators._blocks import all_targets, block_outputs
 from xpnn.estimators._callbacks import FitTasks, chosen_callbacks, chosen_state
 from xpnn.estimators._checkpoint import begin, checkpoints
 from xpnn.estimators._checks import check_parameters
@@ -42,6 +42,7 @@ from xpnn.estimators._processes import (
     classes_of_all,
     together,
 )
+from xpnn.estimators._readblocks import read_blocks
 from xpnn.estimators._sklearn import CallbackSupportMixin, with_callbacks
 from xpnn.estimators._split import NO_ROWS, hold_out
 from xpnn.parts.losses import Loss
@@ -198,19 +199,20 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         return self._commit(begin)
 
     def _read(
-        self, X: Any, y: Any, sample_weight: Any, *, first: bool, classes: Any, method: str = "fit"
+        self, X: Any, y: Any, weight: Any, *, first: bool, classes: Any, **how: Any
     ) -> tuple[Rows, Backend]:
         """Check the input; the rows, and where X is."""
+        method = how.get("method", "fit")
         role: Role = "first" if first else "warm" if method == "fit" else "later"
         blocks = isinstance(X, Blocks)
         x, source = (X, NUMPY) if blocks else read_features(self, X, reset=first)
         if not first:
             self._check_place(source, method)
         if blocks:
-            return Rows(read_blocks(self, X, y, sample_weight, role, classes), None, None), source
+            found = read_blocks(self, X, y, weight, role, classes, how.get("comm"))
+            return Rows(found, None, None), source
         target = self._read_target(y, x, role, classes)
-        weight = self._row_weight(read_weight(sample_weight, x), target)
-        return Rows(x, target, weight), source
+        return Rows(x, target, self._row_weight(read_weight(weight, x), target)), source
 
     def _begin(self, rows: Rows, source: Backend, way: Way = ALONE) -> None:
         """A new network with initial weights, and attributes that begin with it."""
@@ -257,8 +259,10 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
     ) -> None:
         first = not hasattr(self, "network_") or not (self.warm_start or incremental)
         method = "partial_fit" if incremental else "fit"
-        classes, keeper = classes_of_all(way, self, y, classes), way.keeper
-        rows, source = self._read(X, y, sample_weight, first=first, classes=classes, method=method)
+        here = None if isinstance(X, Blocks) else y
+        classes, keeper = classes_of_all(way, self, here, classes), way.keeper
+        how = {"classes": classes, "method": method, "comm": way.comm}
+        rows, source = self._read(X, y, sample_weight, first=first, **how)
         if first:
             self._begin(rows, source, way)
         else:
@@ -269,8 +273,8 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         check_alike(way, self, rows)
         kept, held_out = hold_out(self, rows, validation_data, source, incremental, way)
         if keeper is not None:
-            given = None if validation_data is None else held_out
-            begin(keeper, self, *((NO_ROWS, None) if way.own_rows else (rows, given)))
+            whole = validation_data is not None and not way.apart(held_out)
+            begin(keeper, self, NO_ROWS if way.own_rows else rows, held_out if whole else None)
         self._train(kept, held_out, way, incremental, fresh=first)
 
     def _train(
@@ -279,11 +283,11 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         backend, loss = self._backend, self._resolve_loss()
         optimizer = None if self.solver == "lbfgs" else settings.make_optimizer(self)
         stopping = bool(self.early_stopping) and held_out is not None and optimizer is not None
-        n_held = None if held_out is None else way.total(int(held_out.x.shape[0]))
+        n_held = None if held_out is None else way.total(held_out)
         monitor = make_monitor(self, n_held=n_held, stopping=stopping)
         config = settings.make_config(
             self,
-            way.total(int(rows.x.shape[0])),
+            way.total(rows),
             loss,
             optimizer,
             monitor.name,

@@ -12,8 +12,6 @@ from xpnn._warnings import warn_user
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
 from xpnn.blocks.hashing import chosen
-from xpnn.estimators._inputs import check_weight_range, read_weight
-from xpnn.estimators._labels import weigh_classes
 from xpnn.steps.rules import Batch
 from xpnn.training.fingerprint import fingerprint, pieces
 
@@ -37,6 +35,7 @@ class TrainingBlocks:
         self.est, self.blocks, self.factors = est, blocks, factors
         self.bounds = list(blocks.bounds())
         self.held: tuple[float, int] | None = None  # the part held out, and the seed
+        self.first = 0  # the number of the first row, among those of all processes
         self.window, self.dtype = blocks.window, blocks.dtype
         self.sizes = np.asarray([stop - start for start, stop in self.bounds])
         self.seen = set[int]()  # blocks whose values were found to be finite
@@ -52,12 +51,12 @@ class TrainingBlocks:
     def kinds(self) -> list[Any]:
         """The shape of a row, and the dtype, of features, targets and weights."""
         dtype = np.dtype(self.est._dtype)
-        _, target, weight = self._read(0, 0, 1)
+        _, target, weight = self.read_rows(0, 1)
         kind = target.dtype if target.dtype.kind in "iu" else dtype
         weights = None if weight is None else ((), dtype)
         return [((self.blocks.n_features,), dtype), (target.shape[1:], kind), weights]
 
-    def _read(self, number: int, start: int, stop: int) -> tuple[np.ndarray, Any, Any]:
+    def read_rows(self, start: int, stop: int) -> tuple[np.ndarray, Any, Any]:
         """Features, encoded targets and weights of some rows."""
         x, y, weight = self.blocks.read(start, stop)
         target = self.est._read_target(y, x, "held out")  # warns of nothing twice
@@ -76,15 +75,11 @@ class TrainingBlocks:
         """
         found = self.cache.get(number)
         if found is None:
-            start, stop = self.bounds[number]
-            found = Batch(*self._read(number, start, stop))
+            found = Batch(*self.read_rows(*self.bounds[number]))
             if self.held is not None:
-                keep = ~chosen(start, stop, *self.held)
+                keep = ~self._held_out(number)
                 found = Batch(*(None if a is None else a[keep] for a in found))
-        with np.errstate(all="ignore"):
-            for a, b in zip(into, found, strict=True):
-                if a is not None:
-                    a[...] = b
+        self.write(found, into)
         if number not in self.seen:
             check_finite(into.x, self.bounds[number])
             self.seen.add(number)
@@ -92,6 +87,23 @@ class TrainingBlocks:
         if number not in self.cache and size <= self.room:
             self.room -= size
             self.cache[number] = Batch(*(None if a is None else a.copy() for a in into))
+
+    def write(self, found: Batch, into: Batch) -> None:
+        """Rows into arrays of the network's dtype."""
+        with np.errstate(all="ignore"):
+            for a, b in zip(into, found, strict=True):
+                if a is not None:
+                    a[...] = b
+
+    def _held_out(self, number: int) -> np.ndarray:
+        """Which rows of a block are held out, by a hash of their numbers."""
+        assert self.held is not None
+        start, stop = self.bounds[number]
+        return chosen(self.first + start, self.first + stop, *self.held)
+
+    def of_each(self, value: Any) -> list[Any]:
+        """The value of each process."""
+        return [value]
 
     def split(self, fraction: float, seed: int) -> tuple[np.ndarray, Any, Any]:
         """Leave out the rows that a hash of their numbers holds out, and give them.
@@ -102,8 +114,9 @@ class TrainingBlocks:
             When fewer than two are held out, or none is left.
         """
         self.held = fraction, seed
-        counts = [int(chosen(a, b, fraction, seed).sum()) for a, b in self.bounds]
-        if sum(counts) < 2 or sum(counts) >= self.sizes.sum():
+        counts = [int(self._held_out(i).sum()) for i in range(len(self.bounds))]
+        held, n = np.sum(self.of_each([sum(counts), int(self.sizes.sum())]), axis=0).tolist()
+        if held < 2 or held >= n:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of "
                 "your dataset."
@@ -113,16 +126,16 @@ class TrainingBlocks:
 
     def _collect(self, counts: list[int]) -> tuple[np.ndarray, Any, Any]:
         """The rows held out, in memory or in a file that has no name."""
-        x: Any = None
-        targets, weights, at = list[Any](), list[Any](), 0
+        x = room_for((sum(counts), self.blocks.n_features), np.dtype(self.est._dtype))
+        none: Any = self.read_rows(0, 1)[1:]  # of their kinds
+        targets, weights = (list[Any]([a if a is None else a[:0]]) for a in none)
+        at = 0
         for number, (start, stop) in enumerate(self.bounds):
-            rows, target, weight = self._read(number, start, stop)
+            rows, target, weight = self.read_rows(start, stop)
             if self.held is not None:
-                hold = chosen(start, stop, *self.held)
+                hold = self._held_out(number)
                 rows, target = rows[hold], target[hold]
                 weight = None if weight is None else weight[hold]
-            if x is None:
-                x = room_for((sum(counts), rows.shape[1]), np.dtype(self.est._dtype))
             with np.errstate(all="ignore"):
                 x[at : at + len(rows)] = rows
             check_finite(x[at : at + len(rows)], (start, stop))
@@ -134,124 +147,16 @@ class TrainingBlocks:
 
     def fingerprint(self) -> dict[str, Any]:
         """What a checkpoint says of the rows, see `xpnn.training.fingerprint`."""
-        n = self.bounds[-1][1]
-        found = []
+        n, found = self.blocks.n_rows, []
         for start, stop in pieces(n, 8 * self.blocks.n_features):
-            found += [fingerprint(a) for a in self._read(0, start, min(stop, n))]
+            found += [fingerprint(a) for a in self.read_rows(start, min(stop, n))]
         digest = hashlib.sha256(repr(found).encode()).hexdigest()
-        order = {"blocks": list(self.bounds[0]), "window": self.window}
+        order = {"blocks": [0, min(self.blocks.block_rows, n)], "window": self.window}
         return {"shape": [n, self.blocks.n_features], **order, "sha256": digest}
 
     def whole(self) -> tuple[np.ndarray, Any, Any]:
         """All rows, to validate on."""
         return self._collect(self.sizes.tolist())
-
-
-def read_blocks(
-    est: Any,
-    blocks: Blocks,
-    y: Any,
-    sample_weight: Any,
-    role: Any = "held out",
-    classes: Any = None,
-) -> TrainingBlocks:
-    """Check some `Blocks`, and find their classes in one pass over the targets.
-
-    Parameters
-    ----------
-    est : BaseMLP
-        Whose attributes about features and outputs are set (in the first fit) or compared.
-    blocks : Blocks
-    y, sample_weight : array-like, default=None
-        Beside the blocks.
-    role, classes
-        As for `BaseMLP._read_target`.
-
-    Raises
-    ------
-    ValueError
-        For bad input.
-    """
-    if y is not None or sample_weight is not None:
-        blocks = blocks.with_targets(y, sample_weight)
-    if not blocks.has_target:
-        raise ValueError(
-            f"This {type(est).__name__} estimator requires y to be passed, but the target y is "
-            "None: name the column, Blocks(..., target='price'), or give y beside X."
-        )
-    check_features(est, blocks, reset=role == "first")
-    found, counts = _targets(blocks, hasattr(est, "class_weight"))
-    est._read_target(found, _rows_like(found), role, classes)
-    return TrainingBlocks(est, blocks, _factors(est, found, counts))
-
-
-def _rows_like(y: np.ndarray) -> np.ndarray:
-    return np.empty((len(y), 1))
-
-
-def _targets(blocks: Blocks, classes: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    """Each class twice, and how often it is there; of numbers or several labels, a few rows."""
-    weight: list[float] = []
-    counted: dict[Any, int] = {}
-    sample: Any = None
-    for start, stop in blocks.bounds():
-        y, w = blocks.read_targets(start, stop)
-        sample = y if sample is None else sample
-        if w is not None:
-            weight.append(check_weights(w, start))
-        if classes and y is not None and (y.ndim == 1 or y.shape[1] == 1):
-            for value, count in _counts(y, start, stop):
-                counted[value] = counted.get(value, 0) + int(count)
-        elif w is None:
-            break
-    if weight and not sum(weight) > 0:
-        raise ValueError("sample_weight must have at least one value above zero.")
-    if not counted:
-        return sample, None
-    found = np.asarray(sorted(counted))
-    return np.repeat(found, 2), np.asarray([counted[v] for v in sorted(counted)])
-
-
-def check_weights(weight: np.ndarray, first: int) -> float:
-    """The sum of the weights from a row on, which must be finite and not negative."""
-    if not weight.any():
-        return 0.0
-    try:
-        read_weight(weight, weight)
-        check_weight_range(weight, "float64")
-    except ValueError as error:
-        raise ValueError(f"{error} Row 0 of these is row {first} of X.") from error
-    return float(weight.sum(dtype=np.float64))
-
-
-def _counts(y: np.ndarray, start: int, stop: int) -> Iterator[tuple[Any, int]]:
-    """The classes of some rows, and how often each is there."""
-    try:
-        if y.dtype == object and any(v is None or v != v for v in y.flat):
-            raise TypeError
-        yield from zip(*np.unique(y, return_counts=True), strict=True)
-    except TypeError as error:
-        raise ValueError(
-            f"Input y has missing labels, or words beside numbers, in the rows {start} to "
-            f"{stop - 1}: leave out the rows without one, and make labels all words or numbers."
-        ) from error
-
-
-def _factors(est: Any, found: np.ndarray, counts: np.ndarray | None) -> np.ndarray | None:
-    """What each class weighs, in the order of the network's classes."""
-    spec = getattr(est, "class_weight", None)
-    if spec is None:
-        return None
-    if counts is None:
-        raise ValueError("class_weight goes with one column of classes where X is Blocks.")
-    names = found[::2]
-    if spec == "balanced":
-        of_class = counts.sum() / (len(counts) * counts)
-    else:
-        of_class = weigh_classes(spec, names, None)
-    factors = np.ones(len(est._labels.classes))
-    factors[est._labels.encode(names)] = of_class
-    return factors
 
 
 def check_features(est: Any, blocks: Blocks, *, reset: bool) -> None:

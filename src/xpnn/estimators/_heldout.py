@@ -12,7 +12,8 @@ from xpnn.arrays.backend import Backend, backend_of, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
 from xpnn.distributed.communicator import Communicator
-from xpnn.estimators._blocks import TrainingBlocks, read_blocks
+from xpnn.estimators._blocks import TrainingBlocks
+from xpnn.estimators._blockshares import SharedBlocks
 from xpnn.estimators._inputs import (
     NUMPY,
     check_range,
@@ -22,8 +23,10 @@ from xpnn.estimators._inputs import (
     read_weight,
 )
 from xpnn.estimators._processes import ALONE, Way, own_rows_measure
+from xpnn.estimators._readblocks import read_blocks
 from xpnn.parts.losses import Loss
 from xpnn.training.data import Dataset, predict_in_chunks
+from xpnn.training.ownblocks import OwnBlocks
 from xpnn.training.ownrows import OwnRows
 from xpnn.training.windows import Windows
 from xpnn.training.work import Work
@@ -42,6 +45,12 @@ class Rows(NamedTuple):
     x: Any
     target: Any
     weight: Any
+
+
+class OwnShare(Rows):
+    """Rows of one process, and how many of them each of its shards has."""
+
+    lengths: list[int]
 
 
 def check_ranges(rows: Rows, dtype: str, *, classes: bool = False) -> None:
@@ -83,7 +92,7 @@ def split_rows(
         When fewer than two rows would be held out, or none with a weight above zero.
     """
     if isinstance(rows.x, TrainingBlocks):
-        return rows, Rows(*rows.x.split(fraction, seed))
+        return rows, _held_blocks(rows.x, lambda: rows.x.split(fraction, seed))
     n = rows.x.shape[0]
     keep, hold = train_test_split(
         np.arange(n), random_state=seed & 0xFFFFFFFF, test_size=fraction, stratify=stratify
@@ -102,10 +111,23 @@ def split_rows(
     return kept, held
 
 
+def _held_blocks(blocks: TrainingBlocks, collect: Callable[[], Any]) -> Rows:
+    """Rows of blocks to validate on: all of them, or this process's."""
+    before = blocks.sizes
+    rows = collect()
+    if not isinstance(blocks, SharedBlocks):
+        return Rows(*rows)
+    held = OwnShare(*rows)
+    held.lengths = blocks.by_shard(before - blocks.sizes * (blocks.held is not None))
+    return held
+
+
 def training_data(
     rows: Rows, backend: Backend, dtype: str, comm: Communicator | None = None
 ) -> Dataset | Windows:
     """Rows as the training loop takes them."""
+    if isinstance(rows.x, SharedBlocks):
+        return OwnBlocks(rows.x, backend)
     if isinstance(rows.x, TrainingBlocks):
         return Windows(rows.x, backend)
     if comm is not None and comm.rows == "own":
@@ -115,26 +137,31 @@ def training_data(
     return Dataset(*rows, backend, backend.float_dtype(dtype), checked=True)
 
 
-def read_validation(est: Any, validation_data: Any, source: Backend) -> Rows:
+def read_validation(
+    est: Any, validation_data: Any, source: Backend, comm: Communicator | None = None
+) -> Rows:
     """Check ``(X, y)`` or ``(X, y, sample_weight)``; X has to be where the training X is."""
     if isinstance(validation_data, Blocks):
-        return Rows(*read_blocks(est, validation_data, None, None).whole())
+        validation_data = validation_data, None
     if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
         raise ValueError(
             "validation_data must be a tuple (X, y) or (X, y, sample_weight), got "
             f"{type(validation_data).__name__}."
         )
     try:
-        return _read_rows(est, *validation_data, source=source)
+        return _read_rows(est, *validation_data, source=source, comm=comm)
     except ValueError as error:
         if type(error) is not ValueError:
             raise
         raise ValueError(f"validation_data: {error}") from error
 
 
-def _read_rows(est: Any, X: Any, y: Any, sample_weight: Any = None, *, source: Backend) -> Rows:
+def _read_rows(
+    est: Any, X: Any, y: Any, sample_weight: Any = None, *, source: Backend, comm: Any
+) -> Rows:
     if isinstance(X, Blocks):
-        return Rows(*read_blocks(est, X, y, sample_weight).whole())
+        blocks = read_blocks(est, X, y, sample_weight, comm=comm)
+        return _held_blocks(blocks, blocks.whole)
     x, place = read_features(est, X, reset=False)
     if place is not source:
         raise ValueError(
@@ -195,7 +222,7 @@ def make_validation(
     truth = held.move(est._scored(rows.target))
     target, weight = held.move(rows.target), held.move(weight)
     work = Work(backend)
-    if way.own_rows:
+    if way.apart(rows):
         return own_rows_measure(way, est, rows, loss, monitor, held, truth)
     score_with = _scorer_of(est, rows, monitor)
 

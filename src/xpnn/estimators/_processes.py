@@ -30,9 +30,14 @@ class Way(NamedTuple):
         """Whether each process has rows of its own."""
         return self.comm is not None and self.comm.rows == "own"
 
-    def total(self, n: int) -> int:
-        """The rows of all processes, given those here."""
-        return sum(self.comm.gather(n)) if self.comm is not None and self.own_rows else n
+    def apart(self, rows: Any) -> bool:
+        """Whether each process has others of these rows: its own, or of blocks its shards'."""
+        return self.own_rows or any(hasattr(a, "lengths") for a in (rows, rows.x))
+
+    def total(self, rows: Any) -> int:
+        """How many rows there are in all processes."""
+        n = int(rows.x.shape[0])
+        return sum(self.comm.gather(n)) if self.comm is not None and self.apart(rows) else n
 
     @property
     def speaks(self) -> bool:

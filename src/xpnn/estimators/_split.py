@@ -7,17 +7,11 @@ from sklearn.model_selection import train_test_split
 
 from xpnn.arrays.backend import Backend, to_numpy
 from xpnn.estimators import _settings as settings
-from xpnn.estimators._heldout import Rows, read_validation, split_rows, take_rows
+from xpnn.estimators._heldout import OwnShare, Rows, read_validation, split_rows, take_rows
 from xpnn.estimators._processes import Way
 from xpnn.training.ownrows import even
 
 NO_ROWS = Rows(None, None, None)
-
-
-class OwnShare(Rows):
-    """Rows of one process, and how many of them each of its shards has."""
-
-    lengths: list[int]
 
 
 def hold_out(
@@ -25,12 +19,12 @@ def hold_out(
 ) -> tuple[Rows, Rows | None]:
     """The rows to train on and those to validate on."""
     if validation_data is not None:
-        return rows, read_validation(est, validation_data, source)
+        return rows, read_validation(est, validation_data, source, way.comm)
     if not est.early_stopping or est.solver == "lbfgs":
         return rows, None
     if incremental:
         settings.refuse_to_split()
-    if way.own_rows:
+    if way.own_rows and rows.target is not None:
         return split_own_rows(way, est, rows)
     stratify = None if rows.target is None else est._stratify(rows.target)
     return split_rows(rows, est.validation_fraction, stratify, est._state.seed)

@@ -5,7 +5,6 @@ it was is a line of the logger "xpnn" at level DEBUG.
 """
 
 import logging
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from array_api_compat import is_cupy_namespace, is_numpy_namespace, is_torch_namespace
@@ -18,6 +17,7 @@ from xpnn.steps.compiled import library
 from xpnn.steps.compiled.members import CompiledMembers
 from xpnn.steps.compiled.plan import SUFFIXES, known_rules
 from xpnn.steps.compiled.steps import CompiledSteps
+from xpnn.steps.cut import Shares
 from xpnn.steps.inplace import InPlaceSteps
 from xpnn.steps.numpy import NumpyOps
 from xpnn.steps.reference import ReferenceSteps
@@ -47,7 +47,7 @@ def training_steps(
     fit: Fit,
     backend: Backend,
     comm: Communicator | None = None,
-    lengths: Sequence[int] | None = None,
+    shares: Shares | None = None,
 ) -> Steps:
     """The steps of one call of fit: the fastest there are for its arrays.
 
@@ -59,7 +59,7 @@ def training_steps(
         from xpnn.steps.sharded import ShardedSteps
 
         quick = not rules.network.buffer_layout.size and runs_compiled(rules, fit, backend.xp)
-        steps = ShardedSteps(rules, fit, backend, comm, lengths, quick=quick)
+        steps = ShardedSteps(rules, fit, backend, comm, shares, quick=quick)
     _log.debug("training steps: %s on %s", type(steps).__name__, backend.name)
     return steps
 

@@ -25,6 +25,45 @@ class Piece(NamedTuple):
     size: int
 
 
+class Shares(NamedTuple):
+    """Rows of which each process has those of its shards; a batch takes its part of every shard.
+
+    Attributes
+    ----------
+    lengths : sequence of int
+        Rows of each shard of all processes.
+    window : int, default=None
+        Rows of all processes that are in memory at a time; None is all of them.
+    """
+
+    lengths: Sequence[int]
+    window: int | None = None
+
+    @property
+    def n(self) -> int:
+        """Rows of an epoch."""
+        return int(sum(self.lengths))
+
+    def steps(self, size: int) -> int:
+        """Batches of an epoch."""
+        return -(-self.n // size)
+
+    def at_a_time(self, size: int) -> int:
+        """Batches whose rows are in memory together."""
+        return self.steps(size) if self.window is None else max(1, self.window // size)
+
+    def before(self, step: int, size: int) -> np.ndarray:
+        """How many rows of each shard the batches before one take.
+
+        Examples
+        --------
+        >>> Shares([10, 5]).before(1, 5).tolist()
+        [3, 1]
+        """
+        steps = self.steps(size)
+        return np.asarray(self.lengths, dtype=np.int64) * min(step, steps) // steps
+
+
 class Cut(NamedTuple):
     """A batch, and this process's shards of it."""
 
@@ -38,9 +77,9 @@ class Cutter:
     Parameters
     ----------
     comm : Communicator
-    lengths : sequence of int, default=None
-        Where each process has rows of its own, how many of them each shard has, of all ranks. A
-        batch then takes its part of each. None: all rows are here, and a batch is cut evenly.
+    shares : Shares, default=None
+        Where each process has the rows of its shards. None: all rows are here, and a batch is
+        cut evenly.
 
     Examples
     --------
@@ -51,29 +90,35 @@ class Cutter:
     [2, 2, 1, 1]
     """
 
-    def __init__(self, comm: Communicator, lengths: Sequence[int] | None = None) -> None:
+    def __init__(self, comm: Communicator, shares: Shares | None = None) -> None:
         cuts = bounds(comm.shards, comm.size)
         self.own = range(cuts[comm.rank], cuts[comm.rank + 1])
-        self.shards = comm.shards
-        self.lengths = None if lengths is None else np.asarray(lengths, dtype=np.int64)
+        self.shards, self.shares = comm.shards, shares
 
     def cut(self, rows: Rows) -> Cut:
         """The first batch of some rows."""
-        if self.lengths is None:
-            n = min(rows.size, rows.of_epoch - rows.start)
-            at = bounds(n, self.shards)
-            pieces = [Piece(at[s], rows.start + at[s], at[s + 1] - at[s]) for s in self.own]
-            return Cut(n, pieces)
-        steps = -(-int(self.lengths.sum()) // rows.size)
-        k = rows.start // rows.size
-        low, high = self.lengths * k // steps, self.lengths * (k + 1) // steps
-        before = np.concatenate([[0], np.cumsum(high - low)])
-        here = np.cumsum([0, *self.lengths[self.own.start : self.own.stop]])
+        if self.shares is not None:
+            return self._of_each(rows, self.shares)
+        n = min(rows.size, rows.of_epoch - rows.start)
+        at = bounds(n, self.shards)
+        pieces = [Piece(at[s], rows.start + at[s], at[s + 1] - at[s]) for s in self.own]
+        return Cut(n, pieces)
+
+    def _of_each(self, rows: Rows, shares: Shares) -> Cut:
+        """Its part of every shard; the order is that of a window's rows, shard behind shard."""
+        step, size = rows.start // rows.size, rows.size
+        window = shares.at_a_time(size)
+        first = step - step % window
+        begin, low, high, end = (
+            shares.before(k, size) for k in (first, step, step + 1, first + window)
+        )
+        in_batch = np.concatenate([[0], np.cumsum(high - low)])
+        here = np.cumsum([0, *(end - begin)[self.own.start : self.own.stop]])
         pieces = [
-            Piece(int(before[s]), int(here[i] + low[s]), int(high[s] - low[s]))
+            Piece(int(in_batch[s]), int(here[i] + low[s] - begin[s]), int(high[s] - low[s]))
             for i, s in enumerate(self.own)
         ]
-        return Cut(int(before[-1]), pieces)
+        return Cut(int(in_batch[-1]), pieces)
 
 
 @dataclass(frozen=True)

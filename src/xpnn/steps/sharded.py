@@ -16,7 +16,7 @@ from xpnn.distributed.communicator import Communicator
 from xpnn.distributed.tree import tree_sum
 from xpnn.parts.losses import SUMS
 from xpnn.steps.compiled.shards import CompiledShards
-from xpnn.steps.cut import Cutter, Shapes
+from xpnn.steps.cut import Cutter, Shapes, Shares
 from xpnn.steps.meeting import Meeting
 from xpnn.steps.numpy import NumpyOps
 from xpnn.steps.operations import Update
@@ -33,7 +33,7 @@ class ShardedSteps:
     fit : Fit
     backend : Backend
     comm : Communicator
-    lengths : sequence of int, default=None
+    shares : Shares, default=None
         See `Cutter`.
     quick : bool, default=False
         Whether compiled code can do it.
@@ -45,7 +45,7 @@ class ShardedSteps:
         fit: Any,
         backend: Backend,
         comm: Communicator,
-        lengths: Sequence[int] | None = None,
+        shares: Shares | None = None,
         *,
         quick: bool = False,
     ) -> None:
@@ -53,7 +53,7 @@ class ShardedSteps:
         self.rules, self.backend, self.xp, self.comm = rules, backend, backend.xp, comm
         self.takes_sparse = fit.sparse and backend.name == "numpy"
         self.shapes = Shapes(network.members, network.layout.size // network.members)
-        self.cutter = Cutter(comm, lengths)
+        self.cutter = Cutter(comm, shares)
         count = len(self.cutter.own)
         self.reference = ReferenceShards(rules, self.shapes, backend)
         self.compiled: CompiledShards | None = None

@@ -174,7 +174,8 @@ class BaseTabular(Inspection, OnDevice):
             counts the seconds of all parts.
         comm : xpnn.distributed.Communicator, default=None
             The processes that train this network together, such as `xpnn.distributed.mpi()`: each
-            makes this call with all rows. The result has the same bits for any number of them.
+            makes this call with all rows, of `Blocks` each reads and encodes some. The result has
+            the same bits for any number of them.
 
         Returns
         -------
@@ -205,7 +206,7 @@ class BaseTabular(Inspection, OnDevice):
     ) -> None:
         began = time.perf_counter()
         y, sample_weight = with_targets(X, y, sample_weight)
-        frame = self._read_frame(X, first=True)
+        frame = self._read_frame(X, first=True, comm=comm)
         weight = read_weight(sample_weight, np.empty((frame.n_rows, 0)))
         target, weight, strata, loss = self._read_task(y, frame.n_rows, as_shares(weight))
         known = np.ones(frame.n_rows, dtype=bool) if weight is None else weight > 0
@@ -340,10 +341,10 @@ class BaseTabular(Inspection, OnDevice):
         mean: np.ndarray = np.sum(found, axis=0)
         return mean
 
-    def _read_frame(self, X: Any, first: bool = False) -> Any:
+    def _read_frame(self, X: Any, first: bool = False, comm: Communicator | None = None) -> Any:
         """A table with the columns of fit, whose names and number are set at first."""
         if isinstance(X, Blocks):
-            return BlockFrame(self, X, first)
+            return BlockFrame(self, X, first, comm=comm)
         X = readable(with_distinct_names(X), "X")
         frame = read_frame(X)
         named = isinstance(X, Mapping | Frame)

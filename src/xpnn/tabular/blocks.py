@@ -8,6 +8,8 @@ import numpy as np
 from xpnn.arrays.random import PERTURB
 from xpnn.blocks import Blocks
 from xpnn.blocks.hashing import chosen
+from xpnn.distributed.communicator import Communicator
+from xpnn.distributed.tree import bounds
 from xpnn.estimators._blocks import all_targets, room_for
 from xpnn.tables.encoding import Encoding, at_least_one, fit_encoding
 from xpnn.tables.frames import Frame
@@ -27,12 +29,19 @@ class BlockFrame:
     first : bool, default=False
     known : ndarray of bool, shape (n_rows,), default=None
         The rows that count.
+    comm : Communicator, default=None
+        Processes that read together: each some blocks, and tells the others what it made of them.
     """
 
     def __init__(
-        self, est: Any, blocks: Blocks, first: bool = False, known: np.ndarray | None = None
+        self,
+        est: Any,
+        blocks: Blocks,
+        first: bool = False,
+        known: np.ndarray | None = None,
+        comm: Communicator | None = None,
     ) -> None:
-        self.est, self.blocks, self.known = est, blocks, known
+        self.est, self.blocks, self.known, self.comm = est, blocks, known, comm
         if first:
             start, stop = next(blocks.bounds(), (0, 0))
             est._read_frame(blocks.table(start, stop), first=True)
@@ -40,11 +49,16 @@ class BlockFrame:
 
     def of_rows(self, rows: np.ndarray) -> "BlockFrame":
         """Some rows of all, by a mask."""
-        return BlockFrame(self.est, self.blocks, known=None if rows.all() else rows)
+        known = None if rows.all() else rows
+        return BlockFrame(self.est, self.blocks, known=known, comm=self.comm)
 
     def frames(self) -> Iterator[tuple[int, Frame]]:
-        """Each block's first row, and its rows that count."""
-        for start, stop in self.blocks.bounds():
+        """Each block's first row, and its rows that count; of several processes, of its blocks."""
+        blocks = list(self.blocks.bounds())
+        if self.comm is not None:
+            cuts = bounds(len(blocks), self.comm.size)
+            blocks = blocks[cuts[self.comm.rank] : cuts[self.comm.rank + 1]]
+        for start, stop in blocks:
             frame = self.est._read_frame(self.blocks.table(start, stop))
             yield start, frame if self.known is None else frame.of_rows(self.known[start:stop])
 
@@ -56,22 +70,38 @@ class BlockFrame:
             if fraction < 1.0:
                 rows = chosen(start, start + frame.n_rows, fraction, 0, PERTURB)
             found.append(frame.of_rows(rows))
+        if self.comm is not None:
+            plain = [(f.columns, f.categories) for f in found]
+            found = [Frame(*f) for part in self.comm.gather_objects(plain) for f in part]
         names = found[0].columns
         columns = {name: np.concatenate([f.columns[name] for f in found]) for name in names}
         return Frame(columns, frozenset().union(*(f.categories for f in found)))
 
     def transformed(self, encoding: Encoding) -> np.ndarray:
         """A network's inputs; many of them lie in a file that goes with the array."""
-        found, at = np.empty((0, 0), np.float32), 0
-        for _, frame in self.frames():
-            rows = at_least_one(encoding.transform(frame)) if frame.n_rows else None
-            if rows is None:
-                continue
+        found = np.empty((0, 0), np.float32)
+        before = np.arange(self.blocks.n_rows + 1)
+        if self.known is not None:
+            before = np.concatenate([[0], np.cumsum(self.known)])
+        for start, rows in self._encoded(encoding):
             if not found.size:
                 found = room_for((self.n_rows, rows.shape[1]), rows.dtype)
+            at = before[start]
             found[at : at + len(rows)] = rows
-            at += len(rows)
         return found
+
+    def _encoded(self, encoding: Encoding) -> Iterator[tuple[int, np.ndarray]]:
+        """Each block's first row and its inputs: of the blocks of all processes, in turns."""
+        own = (
+            (start, at_least_one(encoding.transform(frame)))
+            for start, frame in self.frames()
+            if frame.n_rows
+        )
+        if self.comm is None:
+            yield from own
+            return
+        while any(turn := self.comm.gather_objects(next(own, None))):
+            yield from (one for one in turn if one is not None)
 
 
 def learned(frame: Frame | BlockFrame, bins: int, most_numbers: int | None) -> Encoding:

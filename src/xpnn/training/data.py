@@ -9,6 +9,7 @@ from xpnn.arrays.backend import Backend, to_numpy
 from xpnn.arrays.compiling import compiled_method
 from xpnn.arrays.typing import Array, DType, Namespace
 from xpnn.parts.losses import built_in
+from xpnn.steps.cut import Shares
 from xpnn.steps.inference import host_outputs
 from xpnn.steps.rules import Batch
 from xpnn.training.portions import Draw, Portion
@@ -58,7 +59,7 @@ class Dataset:
         checked: bool = False,
         rows: np.ndarray | None = None,
     ) -> None:
-        self.lengths: list[int] | None = None  # of shards, where processes have their own rows
+        self.shares: Shares | None = None  # where processes have their own rows
         self.backend, self.dtype, self.checked, self.rows = backend, dtype, checked, rows
         self.n = int((x if rows is None else rows).shape[0])
         self.sparse = is_sparse(x)

@@ -164,7 +164,7 @@ class _Run:
         groups = make_groups(c.groups, network.layout)
         rules = Rules(network, c.loss, c.optimizer, c.l1, c.l2, c.clip_norm, c.max_norm, groups)
         fit = Fit(data.n, c.batch_size, c.epochs, data.resident, data.sparse, state.theta.dtype)
-        self.steps: Steps = training_steps(rules, fit, data.backend, comm, data.lengths)
+        self.steps: Steps = training_steps(rules, fit, data.backend, comm, data.shares)
         self.resident = data.resident or bool(getattr(self.steps, "takes_sparse", False))
         self.stride = self.steps.stride(c.batch_size) if self.resident else 1
 

@@ -11,6 +11,7 @@ from xpnn.arrays.random import SHUFFLE, host_generator
 from xpnn.arrays.typing import DType
 from xpnn.distributed.communicator import Communicator
 from xpnn.distributed.tree import bounds
+from xpnn.steps.cut import Shares
 from xpnn.steps.rules import Batch
 from xpnn.training.data import Dataset, placed
 from xpnn.training.portions import Draw, Portion
@@ -36,7 +37,7 @@ class OwnRows(Dataset):
     ----------
     n : int
         Rows of all processes.
-    lengths : list of int
+    shares : Shares
         Of each shard of all processes.
     """
 
@@ -57,8 +58,8 @@ class OwnRows(Dataset):
         self.first = cuts[comm.rank]
         own = even(self.n, comm) if lengths is None else [int(n) for n in lengths]
         self.here = [0, *np.cumsum(own).tolist()]
-        self.lengths = [n for part in comm.gather(own) for n in part]
-        self.n = sum(self.lengths)
+        self.shares = Shares([n for part in comm.gather(own) for n in part])
+        self.n = self.shares.n
 
     def portions(self, draw: Draw, size: int, *, whole: bool) -> Generator[Portion]:
         """An epoch: the orders of this process's shards, one behind the other."""

@@ -57,7 +57,8 @@ class Windows:
         Rows of an epoch.
     """
 
-    resident, sparse, rows, lengths = True, False, None, None
+    resident, sparse, rows = True, False, None
+    shares: Any = None
 
     def __init__(self, source: BlockSource, backend: Backend) -> None:
         self.source, self.backend = source, backend
