@@ -256,9 +256,9 @@ MUTANTS = (
     ),
     Mutant(
         "each epoch has the first one's order",
-        "training/loop.py",
-        "host_generator(s.seed, SHUFFLE, s.epoch)",
-        "host_generator(s.seed, SHUFFLE, 0)",
+        "training/portions.py",
+        "host_generator(self.seed, SHUFFLE, self.epoch).permutation(n)",
+        "host_generator(self.seed, SHUFFLE, 0).permutation(n)",
         "training",
     ),
     Mutant(

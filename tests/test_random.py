@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xpnn.arrays.seeds import AHEAD, seed_words
 from xpnn.random import (
     SHUFFLE,
     SPLIT,
@@ -195,3 +196,20 @@ def test_host_generator_is_a_pure_function_of_its_arguments():
     others = [(5, SHUFFLE, 3), (5, SPLIT, 2), (5, WEIGHTS, 2), *((s, SHUFFLE, 2) for s in seeds)]
     different = [draw(*args) for args in [(5, SHUFFLE, 2), *others]]
     assert len({tuple(d) for d in different}) == len(different)
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32, 2**64 - 1])
+@pytest.mark.parametrize("index", [0, 1, AHEAD - 1, AHEAD, 10**6, 2**32 - 1])
+def test_host_generator_is_seeded_as_numpy_says(seed, index):
+    words = [seed & 0xFFFFFFFF, seed >> 32, SHUFFLE, index]
+    known = np.random.Generator(np.random.PCG64(words))
+    found = host_generator(seed, SHUFFLE, index)
+    assert found.permutation(50).tolist() == known.permutation(50).tolist()
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=4, max_size=4))
+def test_seeds_of_many_generators_are_those_of_seed_sequences(words):
+    found = seed_words(np.array([words, words[::-1]], dtype=np.uint32).T)
+    for row, entropy in zip(found, (words, words[::-1]), strict=True):
+        known = np.random.SeedSequence(entropy).generate_state(4, np.uint64)
+        assert row.tolist() == known.tolist()

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from functools import cache
 from pathlib import Path
 
 # Frames of this package, of scikit-learn's decorators and searches, and of what these and L-BFGS
@@ -17,5 +18,6 @@ def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
+@cache
 def _is_inside(filename: str) -> bool:
     return filename.startswith(_PACKAGE) or not _INSIDE.isdisjoint(Path(filename).parts)

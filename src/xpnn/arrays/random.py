@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_jax_namespace, is_torch_namespace
 
+from xpnn.arrays.seeds import seed_of_epoch
 from xpnn.arrays.typing import Array, Device, DType, Namespace
 
 _MASK = 0xFFFFFFFF
@@ -228,5 +229,7 @@ def host_generator(seed: int, stream: int, index: int = 0, member: int = 0) -> n
     ... ).permutation(4).tolist()
     True
     """
-    words = [seed & _MASK, seed >> 32, stream, index, *([member] if member else [])]
-    return np.random.Generator(np.random.PCG64(words))
+    given: Any = [seed & _MASK, seed >> 32, stream, index, *([member] if member else [])]
+    if index and not member:  # one of many
+        given = seed_of_epoch(seed, stream, index)
+    return np.random.Generator(np.random.PCG64(given))

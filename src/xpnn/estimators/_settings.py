@@ -1,6 +1,7 @@
 """From an estimator's parameters to the parts of a run: network, optimizer, schedule, config."""
 
 from dataclasses import replace
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, NoReturn
 
@@ -198,8 +199,16 @@ def warn_of_lbfgs(result: Any, max_iter: int) -> None:
 
 def draw_seed(random_state: Any) -> int:
     """64 bits from scikit-learn's kinds of random state."""
+    if type(random_state) is int:
+        return _seed_of(random_state)
     high, low = check_random_state(random_state).randint(0, 2**32, size=2, dtype=np.uint32)
     return int(high) << 32 | int(low)
+
+
+@lru_cache(maxsize=16)
+def _seed_of(random_state: int) -> int:
+    """The same of a number, which takes NumPy's old generator 0.1 ms: a search has one for all."""
+    return draw_seed(np.random.RandomState(random_state))
 
 
 def place_moments(est: Any, optimizer: Any, *, restart: bool) -> None:

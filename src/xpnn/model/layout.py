@@ -92,7 +92,7 @@ Groups = tuple[tuple[str, Group], ...]
 
 def group_named(name: str, given: Mapping[str, Group]) -> Group:
     """A group as it was given, else as `GROUPS` has it, else one that only learns."""
-    return given.get(name) or GROUPS.get(name, Group())
+    return given.get(name) or GROUPS.get(name) or Group()
 
 
 def make_groups(given: Mapping[str, Group] | Groups | None, layout: "Layout") -> Groups:

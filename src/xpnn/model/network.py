@@ -86,7 +86,8 @@ class Network:
         if not layers:
             raise ValueError("A network needs at least one layer, got none.")
         for i, layer in enumerate(layers):
-            if isinstance(layer, type) or not isinstance(layer, Layer):
+            known = type(layer) in LAYERS.values()  # a protocol takes its time to look
+            if not known and (isinstance(layer, type) or not isinstance(layer, Layer)):
                 raise ValueError(f"Layer {i} is {layer!r}, expected a layer: pass Dense(...).")
         for i, (a, b) in enumerate(pairwise(layers)):
             if a.n_out != b.n_in:

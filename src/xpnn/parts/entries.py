@@ -214,7 +214,8 @@ class TableEntry:
                 f"{cls.kind} is {spec!r}, expected a name ({', '.join(table)}), a {cls.__name__} "
                 f"or a function {cls.signature}: pass one of them"
             )
-        if not given:
+        known = dict(entry.params)
+        if all(type(v) is float and known.get(name) == v for name, v in given.items()):
             return cast(Self, entry)
-        merged = {**dict(entry.params), **given}
+        merged = {**known, **given}
         return cast(Self, dataclasses.replace(entry, params=tuple(merged.items())))

@@ -116,10 +116,12 @@ def train(
                     run.outcome = "interrupted" if now else "stopped"
                     run.settled = "finished" if now else "stopped"
                     break
-                metrics = run.read_metrics()
-                end = EpochEnd(epoch, config.epochs, metrics, run.message, snapshot)
-                asked = agree(comm, calls.epoch(end))
-                run.end_epoch(asked=asked, interrupted=agree(comm, interrupted()))
+                metrics, asked = run.read_metrics(), False
+                if callbacks:
+                    end = EpochEnd(epoch, config.epochs, metrics, run.message, snapshot)
+                    asked = calls.epoch(end)
+                asked, now = agree(comm, asked), agree(comm, interrupted())
+                run.end_epoch(asked=asked, interrupted=now)
             run.save()
         return run.result()
 
@@ -156,6 +158,7 @@ class _Run:
         self.message, self.advice = "", ""
         self.validated: tuple[str, ...] = () if validation is None else ("val_loss", "val_score")
         self.total: Array = None
+        self.like = {"dtype": state.theta.dtype, "device": device(state.theta)}
         self.rate = config.learning_rate
         self.drawn: tuple[int, np.ndarray] = (0, np.empty((0, 0, 2), dtype=np.uint32))
         self.first = state.step, state.epoch
@@ -210,11 +213,11 @@ class _Run:
 
     def epoch(self, interrupted: Callable[[], bool]) -> bool:
         """All batches once; False when Ctrl-C ended it between two steps."""
-        s, c, data, xp = self.state, self.config, self.data, self.xp
+        s, c, data = self.state, self.config, self.data
         n_steps, begun = -(-data.n // c.batch_size), self.at
         keys = self._keys(n_steps - begun)
         if not begun:
-            self.total = xp.zeros((), dtype=s.theta.dtype, device=device(s.theta))
+            self.total = self.xp.zeros((), **self.like)
             self.rate = c.schedule(c.learning_rate, self.progress())
         members = self.network.members if c.own_rows else 1
         draw = Draw(s.seed, s.epoch, members, c.shuffle, begun)
@@ -282,18 +285,22 @@ class _Run:
             self.drawn = first, keys = step, keys
         return self.steps.words(keys[step - first : step - first + n_steps])
 
+    def _look(self) -> tuple[float, bool]:
+        """The epoch's loss, and whether all weights are finite: its one look at the device."""
+        theta, xp = self.state.theta, self.xp
+        if isinstance(theta, np.ndarray):  # a finite sum has finite terms, and is had sooner
+            finite = math.isfinite(np.add.reduce(theta)) or bool(np.isfinite(theta).all())
+            return float(self.total / self.data.n), finite
+        finite = xp.astype(xp.all(xp.isfinite(theta)), self.total.dtype)
+        on_host = self.data.backend.to_numpy(xp.stack([self.total / self.data.n, finite]))
+        return float(on_host[0]), bool(on_host[1])
+
     def read_metrics(self) -> dict[str, float]:
-        """The epoch's one look at the device, and what follows from it."""
-        s, xp = self.state, self.xp
-        if isinstance(s.theta, np.ndarray):  # a short epoch takes no longer than this look
-            loss = float(self.total / self.data.n)
-            finite = float(np.isfinite(s.theta).all())
-        else:
-            finite = xp.astype(xp.all(xp.isfinite(s.theta)), self.total.dtype)
-            on_host = self.data.backend.to_numpy(xp.stack([self.total / self.data.n, finite]))
-            loss, finite = (float(value) for value in on_host)
+        """What an epoch was like, and what follows from it."""
+        s = self.state
+        loss, finite = self._look()
         metrics = {"loss": loss, "learning_rate": self.rate}
-        if not (math.isfinite(loss) and finite):
+        if not (finite and math.isfinite(loss)):
             self.outcome = "diverged"
             metrics |= dict.fromkeys(self.validated, math.nan)
         elif self.validation is not None:
@@ -302,7 +309,7 @@ class _Run:
         s.record(metrics)
         if self.outcome != "diverged":
             self.good = None  # first, so that its memory is free for its successor
-            self.good = copied((s.theta, s.buffers, ()), xp)
+            self.good = copied((s.theta, s.buffers, ()), self.xp)
             self._judge(metrics[self.config.monitor])
         return metrics
 

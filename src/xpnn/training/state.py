@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from xpnn.arrays.backend import Backend, dtype_name
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.parts.losses import Loss
@@ -200,11 +202,12 @@ class TrainingState:
 
     def record(self, metrics: dict[str, float]) -> None:
         """Add an epoch to the history: NaN for what was measured in other epochs only."""
-        epochs = max(map(len, self.history.values()), default=0)
-        for name in {**self.history, **metrics}:
-            if name not in self.history:
-                self.history[name] = Curve([math.nan] * epochs)
-            self.history[name].append(metrics.get(name, math.nan))
+        if not metrics.keys() <= self.history.keys():
+            epochs = max(map(len, self.history.values()), default=0)
+            for name in metrics:
+                self.history.setdefault(name, Curve([math.nan] * epochs))
+        for name, curve in self.history.items():
+            curve.append(metrics.get(name, math.nan))
 
     def copy(self, xp: Namespace) -> "TrainingState":
         """A state that shares no memory with this one."""
@@ -220,6 +223,7 @@ SCALARS = tuple(f.name for f in fields(TrainingState) if f.name not in _ARRAYS)
 def copied(weights: Weights, xp: Namespace) -> Weights:
     """Weights that share no memory with these."""
     theta, buffers, *moments = [
-        xp.asarray(a, copy=True) for a in (weights[0], weights[1], *weights[2])
+        a.copy() if isinstance(a, np.ndarray) else xp.asarray(a, copy=True)
+        for a in (weights[0], weights[1], *weights[2])
     ]
     return theta, buffers, tuple(moments)

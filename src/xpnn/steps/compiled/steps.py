@@ -80,14 +80,15 @@ class CompiledSteps:
         """As many steps on consecutive batches as there are coefficients."""
         if not self._knows(carry, rows):
             return self._by_others(carry, rows, keys, coefficients)
-        factors = np.asarray(coefficients, dtype=np.float64)
+        factors = np.array(coefficients, dtype=np.float64)
         self._aim(rows, keys, factors)
         if not self._call():  # not in several threads now
             self.most_threads, self.known = 1, ()
             self._knows(carry, rows)
             self._aim(rows, keys, factors)
             self._call()
-        return carry._replace(total=carry.total + carry.theta.dtype.type(self.plan.total))
+        total = carry.total + carry.theta.dtype.type(self.plan.total)
+        return Carry(carry.theta, carry.buffers, carry.moments, total)
 
     def _by_others(
         self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
