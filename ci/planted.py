@@ -135,8 +135,8 @@ MUTANTS = (
     Mutant(
         "layer normalization over the batch",
         "model/normalization.py",
-        'axis = -2 if kind == "batch" else -1\n        mean = xp.mean(u,',
-        "axis = -2\n        mean = xp.mean(u,",
+        'xp.mean(a, axis=-2 if kind == "batch" else -1, keepdims=True)',
+        "xp.mean(a, axis=-2, keepdims=True)",
         "normalization",
     ),
     Mutant(
@@ -307,9 +307,9 @@ MUTANTS = (
     ),
     Mutant(
         "a second fit keeps the optimizer's moments",
-        "estimators/_base.py",
-        "if restart or self._moments_of is not kind:",
-        "if self._moments_of is not kind:",
+        "estimators/_settings.py",
+        "if restart or est._moments_of is not kind:",
+        "if est._moments_of is not kind:",
         "sklearn_parity",
     ),
     # -- tables, files
