@@ -27,6 +27,7 @@ lint() {
     "$venv/bin/ruff" check .
     "$venv/bin/ruff" format --check .
     "$venv/bin/mypy"
+    "$venv/bin/python" ci/mutants.py --check # each can still be planted
 }
 
 borrowing() { # borrowing DIRECTORY   an environment that has all that $venv has, but for xpnn
