@@ -113,6 +113,7 @@ failed=0
 tests_on_gpu || failed=$?
 say "$(tail -n 1 "$scratch/tests.log")"
 if [ -f benchmarks/step.py ]; then benchmarks || failed=$((failed ? failed : 1)); fi
+if [ "$(echo "$gpus" | wc -l)" -gt 1 ]; then bash ci/nccl.sh "$python" || failed=$((failed ? failed : 1)); fi
 stage "report" write_report
 current_stage="tests or benchmarks"
 exit "$failed"

@@ -1,8 +1,9 @@
 """Fits in several processes: prints one line of JSON, the SHA-256 of each network's parameters.
 
-    mpiexec -n 4 python ci/mpi_fits.py
+    mpiexec -n 4 python ci/mpi_fits.py [--nccl] [CASE ...]
 
-Any number of processes has to print the same line; `ci/mpi.sh` compares.
+Any number of processes has to print the same line; `ci/mpi.sh` compares. With --nccl each process
+has a GPU of its own; `ci/nccl.sh` compares those.
 """
 
 import hashlib
@@ -13,8 +14,9 @@ import warnings
 import numpy as np
 
 import xpnn
+from xpnn.backends import to_numpy
 from xpnn.data import Blocks
-from xpnn.distributed import mpi
+from xpnn.distributed import mpi, nccl
 from xpnn.distributed.tree import bounds
 
 ROWS, FEATURES = 1201, 12
@@ -34,7 +36,8 @@ def own(comm, a):
 
 def fits(every, apart):
     """Name and fitted model of each case; `apart` is a communicator of processes' own rows."""
-    common = {"max_iter": 8, "random_state": 0, "hidden_layer_sizes": (32, 16)}
+    device = getattr(every, "device", None)
+    common = {"max_iter": 8, "random_state": 0, "device": device, "hidden_layer_sizes": (32, 16)}
 
     def classifier(**options):
         return xpnn.MLPClassifier(**common, **options)
@@ -60,9 +63,10 @@ def fits(every, apart):
     yield "blocks", classifier(dropout=0.2).fit(rows, comm=every)
     yield "blocks stopped early", classifier(early_stopping=True).fit(rows, comm=every)
     yield "blocks of own rows", classifier(dropout=0.2).fit(here, comm=apart)
-    yield "tabular blocks", xpnn.TabularClassifier(epochs=4, random_state=0).fit(rows, comm=every)
-    yield "tabular", xpnn.TabularClassifier(epochs=4, random_state=0).fit(X, Y, comm=every)
-    yield "perceptron", xpnn.Perceptron(batch_size=64, random_state=0).fit(X, Y > 0, comm=every)
+    about = {"random_state": 0, "device": device}
+    yield "tabular blocks", xpnn.TabularClassifier(epochs=4, **about).fit(rows, comm=every)
+    yield "tabular", xpnn.TabularClassifier(epochs=4, **about).fit(X, Y, comm=every)
+    yield "perceptron", xpnn.Perceptron(batch_size=64, **about).fit(X, Y > 0, comm=every)
 
 
 def parameters(model):
@@ -71,14 +75,16 @@ def parameters(model):
         arrays = (model.oof_prediction_, model.predict_proba(X))
     else:
         arrays = (model.coef_,) if isinstance(model, xpnn.Perceptron) else model.parameters_
-    return b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)
+    return b"".join(np.ascontiguousarray(to_numpy(a)).tobytes() for a in arrays)
 
 
 def main():
     """Fit all cases; the first process prints."""
     warnings.simplefilter("ignore")
     every, apart = mpi(), mpi(rows="own")
-    wanted = sys.argv[1:]
+    if "--nccl" in sys.argv:
+        every, apart = nccl(every), nccl(apart)
+    wanted = [name for name in sys.argv[1:] if name != "--nccl"]
     found = {}
     for name, model in fits(every, apart):
         if not wanted or name in wanted:

@@ -57,8 +57,6 @@ class Communicator(ABC):
         For an unknown `rows`, or fewer shards than processes.
     """
 
-    device_arrays = False  # whether sums take arrays where they lie, and not only the host's
-
     def __init__(
         self,
         rank: int,
@@ -97,6 +95,14 @@ class Communicator(ABC):
         -------
         list of arrays of shape (counts[r],)
         """
+
+    def takes(self, a: Any) -> bool:
+        """Whether an array can be sent from where it lies: those of the host can."""
+        return isinstance(a, np.ndarray)
+
+    def look(self) -> None:
+        """Raise a `RemoteError` if word has come of a failure; for whoever waits by himself."""
+        return
 
     def fail(self, error: BaseException) -> None:
         """Tell the others that this process cannot go on."""

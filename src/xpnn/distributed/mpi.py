@@ -62,10 +62,10 @@ class MpiCommunicator(Communicator):
         while not request.Test():
             looks += 1
             if looks % _LOOKS == 0:
-                self._look()
+                self.look()
                 time.sleep(0 if looks < 100 * _LOOKS else 0.0002)  # others may need the processor
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Whether another rank has failed in this turn."""
         status = self._mpi.Status()
         while self._world.Iprobe(self._mpi.ANY_SOURCE, _FAILED, status):

@@ -38,6 +38,11 @@ class ThreadCommunicator(Communicator):
         except threading.BrokenBarrierError:
             raise RemoteError(*(self._room.failed or (-1, "it ended"))) from None
 
+    def look(self) -> None:
+        """Whether another thread has failed."""
+        if self._room.failed is not None:
+            raise RemoteError(*self._room.failed)
+
     def fail(self, error: BaseException) -> None:
         """Break the barrier that the others wait at."""
         if self._room.failed is None:

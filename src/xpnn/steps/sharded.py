@@ -99,7 +99,7 @@ class ShardedSteps:
 
     def _total(self, vectors: list[Array]) -> Array:
         """The sum over all shards of all processes."""
-        if self.comm.device_arrays or isinstance(vectors[0], np.ndarray):
+        if self.comm.takes(vectors[0]):
             return tree_sum(self.comm, vectors)
         host = [np.array(self.backend.to_numpy(v)) for v in vectors]
         return self.backend.asarray(tree_sum(self.comm, host))
