@@ -20,10 +20,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import ecosystem_exchange  # noqa: F401  # adds its uses
 from ecosystem_uses import USES
-
-KNOWN = {"skl2onnx": "it knows scikit-learn's classes alone; `xpnn.to_onnx` writes ONNX"}
-"""Tools that cannot take ours, and what can."""
 
 
 def outcome(run: Callable[[Any], float], lib: Any) -> str:
@@ -77,8 +75,7 @@ def table(lines: list[dict[str, str]]) -> str:
     for row in lines:
         name = f"{row['tool']} {row['version']}".strip()
         what = USES[row["tool"]].what
-        ours = row["xpnn"] if is_number(row["xpnn"]) else KNOWN.get(row["tool"], row["xpnn"])
-        text += f"| {name} | {what} | {row['sklearn']} | {ours} |\n"
+        text += f"| {name} | {what} | {row['sklearn']} | {row['xpnn']} |\n"
     return text
 
 

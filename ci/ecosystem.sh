@@ -1,20 +1,49 @@
 #!/usr/bin/env bash
-# One realistic use of each of some thirty tools that take an estimator, on scikit-learn's and on ours: a table.
+# The tests that need packages which no other run installs, and one realistic use of each of some thirty tools that
+# take an estimator, on scikit-learn's and on ours: a table.
 #
-#     bash ci/ecosystem.sh [NAME...]      (default: all of ci/ecosystem.py --list)
+#     bash ci/ecosystem.sh             all of it
+#     bash ci/ecosystem.sh tests       the tests alone
+#     bash ci/ecosystem.sh NAME...     these tools alone, of ci/ecosystem.py --list
 #
 # PYTHON           the interpreter (python3)
-# XPNN_CI_VENV     where the environment goes; it is emptied first (a temporary folder)
+# XPNN_CI_VENV     where the environments go; they are emptied first (a temporary folder)
+# XPNN_CI_TORCH    what pip installs as PyTorch (torch==2.13.0)
 # XPNN_ECOSYSTEM   where the table is written as well (docs/ecosystem.md is written by hand of it)
 #
-# A tool that does not install beside the newest scikit-learn and NumPy, or runs longer than five minutes, is
-# reported in its row, and the others go on. Exit status 1: ours fails where scikit-learn's does not.
+# A test that is skipped is an error. A tool that does not install beside the newest scikit-learn and NumPy, or runs
+# longer than five minutes, is reported in its row, and the others go on. Exit status 1: a test fails, or ours fails
+# where scikit-learn's does not.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-venv=${XPNN_CI_VENV:-$scratch/venv}
+where=${XPNN_CI_VENV:-$scratch/venv}
+venv=$where/tools
 lines=$scratch/lines.json
 python=$venv/bin/python
 export OMP_NUM_THREADS=1 MPLBACKEND=Agg
+
+# What the tests of trackers, exchange, callbacks, blocks and workbooks need beyond xpnn[test].
+tested=(keras tensorboard tensorboardX mlflow wandb optuna skops ipython openpyxl rich h5py zarr "dask[dataframe]"
+    polars skl2onnx hummingbird-ml)
+files=(tests/test_trackers.py tests/test_exchange_torch.py tests/test_plain.py tests/test_converters.py tests/test_onnx.py
+    tests/test_sklearn_callbacks.py tests/test_sklearn_ecosystem.py tests/test_block_sources.py tests/test_reading.py
+    tests/test_docs_examples.py)
+
+run_tests() {
+    local venv=$where/tests log=$scratch/tests.log
+    new_environment "$venv"
+    "$venv/bin/pip" install -q "${XPNN_CI_TORCH:-torch==2.13.0}" # alone and first: nothing picks another build
+    "$venv/bin/pip" install -q --prefer-binary -e ".[test]" "${tested[@]:0:${#tested[@]}-1}"
+    # hummingbird asks for a version of onnx that is older than ours
+    "$venv/bin/pip" install -q --no-deps "${tested[-1]}" onnxconverter-common
+    "$venv/bin/pip" install -q dill psutil
+    "$venv/bin/pip" list | grep -iE "^($(IFS='|' && echo "${tested[*]%%[*}")|onnx|torch|numpy|scikit-learn) "
+    tests "$log" --device=numpy,torch:cpu "${files[@]}"
+    if grep -q '^SKIPPED' "$log"; then
+        echo "no test may be skipped here: see the lines SKIPPED above" >&2
+        return 1
+    fi
+}
 
 install_ours() {
     new_environment "$venv"
@@ -56,7 +85,10 @@ show() {
     "$python" ci/ecosystem.py --check "$lines"
 }
 
-stage "environment" install_ours
-stage "tools" try_all "$@"
-stage "table" show
+if [ $# -eq 0 ] || [ "$*" = tests ]; then stage "tests" run_tests; fi
+if [ "$*" != tests ]; then
+    stage "environment" install_ours
+    stage "tools" try_all "$@"
+    stage "table" show
+fi
 current_stage="end"

@@ -23,7 +23,7 @@ def lacking(example):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("page", "n"), [("exchange.md", 8), ("callbacks.md", 3)])
+@pytest.mark.parametrize(("page", "n"), [("exchange.md", 11), ("callbacks.md", 3)])
 def test_examples_run(page, n, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found, names = examples(page), {"__name__": page}

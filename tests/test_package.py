@@ -21,7 +21,7 @@ import xpnn
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-HEAVY = ("cupy", "torch", "jax", "matplotlib", "onnx", "pandas")
+HEAVY = ("cupy", "torch", "jax", "matplotlib", "onnx", "pandas", "hummingbird")
 PUBLIC = sorted(getattr(xpnn, "__all__", ()))
 MODULES = sorted(m.name for m in pkgutil.walk_packages(xpnn.__path__, "xpnn."))
 

@@ -14,7 +14,7 @@ import xpnn
 GROUPS = {
     "Estimators": "TabularClassifier TabularRegressor MLPClassifier MLPRegressor Perceptron",
     "Models as files, and to others": "save load Checkpoint to_onnx to_c from_sklearn to_sklearn "
-    "from_torch to_torch from_keras to_keras",
+    "from_torch to_torch from_keras to_keras register_converters",
     "Devices": "devices use_device to_device to_numpy get_backend backend_of Backend DeviceInfo",
     "Networks and their parts": "Network Dense Activation Loss Initializer Schedule get_activation "
     "get_loss get_initializer get_schedule get_optimizer",

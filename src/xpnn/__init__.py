@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         from_keras,
         from_sklearn,
         from_torch,
+        register_converters,
         to_c,
         to_keras,
         to_onnx,
@@ -105,6 +106,7 @@ __all__ = [
     "get_optimizer",
     "get_schedule",
     "load",
+    "register_converters",
     "save",
     "to_c",
     "to_device",
@@ -117,7 +119,7 @@ __all__ = [
 ]
 
 _EXCHANGE = frozenset((
-    *("from_keras", "from_sklearn", "from_torch"),
+    *("from_keras", "from_sklearn", "from_torch", "register_converters"),
     *("to_c", "to_keras", "to_onnx", "to_sklearn", "to_torch"),
 ))  # fmt: skip
 

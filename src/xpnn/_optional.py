@@ -32,5 +32,6 @@ def needed(module: str, what: str, package: str = "") -> Any:
         if error.name not in (module, module.partition(".")[0]):
             raise
         raise ImportError(
-            f"{what} needs the package {missing}; get it with: python -m pip install {missing}"
+            f"{what} needs the package {missing}; get it with: python -m pip install {missing}",
+            name=module.partition(".")[0],
         ) from error

@@ -7,6 +7,7 @@ _HOMES = {
     "from_keras": "keras",
     "from_sklearn": "scikit",
     "from_torch": "pytorch",
+    "register_converters": "converters",
     "to_c": "c99.export",
     "to_keras": "keras",
     "to_onnx": "onnx.export",

@@ -61,12 +61,14 @@ class ClassOutput:
     """Outputs that are classes.
 
     `kind` as in `Labels`; a binary problem has one output unless it is a table's. `margins`:
-    outputs are scores, no logits. `temperature`: probabilities are calibrated by it.
+    outputs are scores. `logits`: those scores are logits of the mean probability of the networks,
+    else their mean. `temperature`: probabilities are calibrated by it.
     """
 
     kind: Literal["binary", "multiclass", "multilabel"]
     classes: np.ndarray
     margins: bool = False
+    logits: bool = False
     temperature: float | None = None
 
 

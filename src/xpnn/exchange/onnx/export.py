@@ -1,6 +1,7 @@
 """`to_onnx`: a fitted estimator as an ONNX model."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from xpnn._optional import needed
 from xpnn._version import __version__
-from xpnn.exchange.description import Description, describe
+from xpnn.exchange.description import ClassOutput, Description, describe
 from xpnn.files.atomic import write_atomic
 from xpnn.tables.frames import Frame, read_frame
 from xpnn.tables.kinds import Numbers
@@ -61,6 +62,14 @@ def to_onnx(model: Any, path: str | os.PathLike[str] | None = None, X: Any = Non
     >>> [value.name for value in xpnn.to_onnx(model).graph.output]  # doctest: +SKIP
     ['variable']
     """
+    proto = graph_of(model, X)
+    if path is not None:
+        write_atomic(Path(path), proto.SerializeToString())
+    return proto
+
+
+def graph_of(model: Any, X: Any = None, *, scores: bool = False) -> Any:
+    """What `to_onnx` writes; with `scores`, those of `decision_function` for probabilities."""
     needed("onnx", "Writing ONNX", '"xpnn[onnx]"')
     from xpnn.exchange.onnx.graph import Graph
     from xpnn.exchange.onnx.layers import add_layers
@@ -69,12 +78,11 @@ def to_onnx(model: Any, path: str | os.PathLike[str] | None = None, X: Any = Non
     found, g = describe(model), Graph()
     g.reserve(*NAMES)
     x = _inputs(g, found, X, hasattr(model, "feature_names_in_"))
-    raw = add_layers(g, x, found.layers)
-    add_output(g, raw, found.output, found.shares, found.n_out)
-    proto = g.model(f"{type(model).__name__} of xpnn", version=__version__)
-    if path is not None:
-        write_atomic(Path(path), proto.SerializeToString())
-    return proto
+    raw, output = add_layers(g, x, found.layers), found.output
+    if scores and isinstance(output, ClassOutput) and not output.margins:
+        output = replace(output, margins=True, logits=True)
+    add_output(g, raw, output, found.shares, found.n_out)
+    return g.model(f"{type(model).__name__} of xpnn", version=__version__)
 
 
 def _inputs(g: Any, found: Description, X: Any, named: bool) -> str:

@@ -93,12 +93,18 @@ def _rows(a: np.ndarray) -> np.ndarray:
 def _affine(g: Graph, x: str, layer: Affine) -> str:
     z = g.add("MatMul", x, _alone(layer.weight))
     if layer.scale is not None:
-        apart = g.add("Sub", z, g.add("ReduceMean", z, axes=[-1], keepdims=1))
-        variance = g.add("ReduceMean", g.add("Mul", apart, apart), axes=[-1], keepdims=1)
+        apart = g.add("Sub", z, _mean(g, z, layer))
+        variance = _mean(g, g.add("Mul", apart, apart), layer)
         z = g.add("Div", apart, g.add("Sqrt", g.add("Add", variance, layer.epsilon)))
         z = g.add("Mul", z, _rows(layer.scale))
     z = g.add("Add", z, _rows(layer.bias))
     return ACTIVATIONS[layer.activation](g, z)
+
+
+def _mean(g: Graph, values: str, layer: Affine) -> str:
+    """Over the last axis; ReduceMean takes its axes otherwise before opset 18 than from it on."""
+    total = g.add("ReduceSum", values, np.array([-1]), keepdims=1)
+    return g.add("Mul", total, 1.0 / layer.weight.shape[2])
 
 
 def _waves(g: Graph, x: str, layer: Waves) -> str:

@@ -30,7 +30,7 @@ def add_output(
     if isinstance(output, NumberOutput):
         _numbers(g, _mean(g, ACTIVATIONS[output.link](g, raw), shares), output, n_out)
     elif output.margins:
-        scores = _mean(g, raw, shares)
+        scores = _logits(g, raw, output, shares) if output.logits else _mean(g, raw, shares)
         codes = _codes(g, scores, output)
         flat = output.kind == "binary"
         g.output(g.add("Reshape", scores, np.array([-1])) if flat else scores, "scores",
@@ -77,6 +77,20 @@ def _pairs(g: Graph, raw: str, output: ClassOutput, shares: np.ndarray) -> None:
         found = g.add("Concat", lacking, there, axis=1)
     g.output(found, "probabilities", "float32", (None, n))
     _label(g, codes, output)
+
+
+def _logits(g: Graph, raw: str, output: ClassOutput, shares: np.ndarray) -> str:
+    """Those of the mean probability of several networks; raw outputs are those of one."""
+    if len(shares) == 1:
+        return raw
+    if output.kind == "multiclass":
+        return _log(g, _mean(g, g.add("Softmax", raw, axis=-1), shares))
+    there, lacking = (_mean(g, g.add("Sigmoid", z), shares) for z in (raw, g.add("Neg", raw)))
+    return g.add("Sub", _log(g, there), _log(g, lacking))
+
+
+def _log(g: Graph, probability: str) -> str:
+    return g.add("Log", g.add("Max", probability, float(np.finfo(np.float32).tiny)))
 
 
 def _codes(g: Graph, scores: str, output: ClassOutput) -> str:
