@@ -26,6 +26,9 @@ def check(blocks, table, weighted=False):
     for start, stop in ((0, N), (0, 1), (97, 204), (N - 1, N), (5, 5)):
         a, b, c = blocks.read(start, stop)
         np.testing.assert_array_equal(np.asarray(a, np.float32), X[start:stop])
+        into = np.full((stop - start, 3), np.nan, np.float32)
+        blocks.fill_features(start, stop, into)
+        np.testing.assert_array_equal(into, X[start:stop])
         assert b.tolist() == y[start:stop].tolist()
         assert (c is not None) == weighted
         if weighted:

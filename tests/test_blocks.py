@@ -46,24 +46,26 @@ class Numbers:
     def __init__(self, sizes, window):
         self.sizes, self.window = np.asarray(sizes), window
         self.kinds = [((1,), np.dtype("float64")), ((), np.dtype("int64")), None]
-        self.starts = np.cumsum([0, *sizes])
+        self.starts, self.filled = np.cumsum([0, *sizes]), []
 
     def fill(self, number, into):
+        self.filled.append(number)
         into.y[:] = np.arange(self.starts[number], self.starts[number + 1])
         into.x[:, 0] = into.y
 
 
 def batches(windows, draw, size):
     """The rows of each batch of an epoch."""
-    found = []
+    found, done = [], 0
     for portion in windows.portions(draw, size, whole=True):
         order = portion.order
-        for k in range(portion.steps):
+        for k in range(max(0, draw.begun - done), portion.steps):
             start = portion.start + k * size
             at = np.arange(len(portion.batch.y)) if order is None else order
             at = at[start : start + size]
             assert (portion.batch.x[at, 0] == portion.batch.y[at]).all()
             found.append(portion.batch.y[at].tolist())
+        done += portion.steps
     return found
 
 
@@ -79,6 +81,21 @@ def test_an_epoch_has_every_row_once_in_whole_batches(window, size):
             assert all(len(b) == size for b in found[:-1])
             assert len(found) == -(-17 // size)
             assert shuffle or rows == list(range(17))
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 7, 11])
+def test_an_epoch_that_goes_on_reads_no_window_before(size):
+    source = Numbers([5, 5, 0, 5, 2, 6], 1)
+    windows = Windows(source, get_backend("numpy"))
+    for shuffle in (False, True):
+        whole = Draw(3, 1, shuffle=shuffle)
+        expected, order = batches(windows, whole, size), windows.windows(whole)
+        ends = np.cumsum([source.sizes[w].sum() for w in order])
+        for begun in range(len(expected)):
+            source.filled.clear()
+            assert batches(windows, whole._replace(begun=begun), size) == expected[begun:]
+            first = np.searchsorted(ends, begun * size, side="right")
+            assert source.filled == [int(w[0]) for w in order[first:]]
 
 
 def test_blocks_of_a_window_are_mixed_and_epochs_differ():

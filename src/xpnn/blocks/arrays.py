@@ -70,6 +70,13 @@ class Slices:
         _release(self._map, found)
         return copied
 
+    def fill(self, start: int, stop: int, columns: Any, into: np.ndarray) -> None:
+        """Write some columns (a slice or numbers) of rows into an array, copied once."""
+        found = to_numpy(self.array[start:stop, ...])
+        into[...] = found[:, columns]
+        if self._map is not None:
+            _release(self._map, found)
+
 
 class Parts:
     """Several `Slices` of equal columns, one below another; what `Slices` is to one array.
@@ -106,6 +113,13 @@ class Parts:
         if not found:
             return np.empty((0, *self.shape[1:]), self.dtype)
         return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def fill(self, start: int, stop: int, columns: Any, into: np.ndarray) -> None:
+        """Write some columns of rows into an array, copied once."""
+        at = 0
+        for p, a, b in overlapping(self.ends, start, stop):
+            self.parts[p].fill(a, b, columns, into[at : at + b - a])
+            at += b - a
 
 
 def overlapping(ends: np.ndarray, start: int, stop: int) -> list[tuple[int, int, int]]:

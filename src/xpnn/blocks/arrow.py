@@ -47,6 +47,10 @@ class ArrowTable:
         """Numbers, (stop - start, len(columns))."""
         return matrix(self.table.slice(start, stop - start).select(list(columns)))
 
+    def fill(self, start: int, stop: int, columns: Sequence[int], into: np.ndarray) -> None:
+        """Write what `numbers` gives into an array."""
+        into[...] = self.numbers(start, stop, columns)
+
     def columns(self, start: int, stop: int, columns: Sequence[int]) -> Any:
         """Columns of any kind, a pyarrow Table."""
         return self.table.slice(start, stop - start).select(list(columns))
@@ -101,6 +105,10 @@ class ParquetTable:
     def numbers(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
         """Numbers, (stop - start, len(columns))."""
         return matrix(self._rows(start, stop, columns))
+
+    def fill(self, start: int, stop: int, columns: Sequence[int], into: np.ndarray) -> None:
+        """Write what `numbers` gives into an array."""
+        into[...] = self.numbers(start, stop, columns)
 
     def columns(self, start: int, stop: int, columns: Sequence[int]) -> Any:
         """Columns of any kind, a pyarrow Table."""

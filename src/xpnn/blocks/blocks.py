@@ -209,6 +209,20 @@ class Blocks:
         found = self._table.numbers(start, stop, self._columns)
         return found if self._function is None else self._changed(found)
 
+    def fill_features(self, start: int, stop: int, into: np.ndarray) -> None:
+        """Write the features into an array, without a copy between where the source allows it.
+
+        Parameters
+        ----------
+        start, stop : int
+        into : ndarray of shape (rows, n_features)
+        """
+        self._check(start, stop)
+        if self._function is None:
+            self._table.fill(start, stop, self._columns, into)
+        else:
+            into[...] = self.read_features(start, stop)
+
     def _changed(self, found: np.ndarray) -> np.ndarray:
         """What the function of `map` makes of some features."""
         assert self._function is not None

@@ -106,6 +106,10 @@ class _Compressed(Slices):
             raise ValueError(f"{str(path)!r} has changed since it was opened: make Blocks anew.")
         return _unpacked(*self.where)[start:stop]
 
+    def fill(self, start: int, stop: int, columns: Any, into: np.ndarray) -> None:
+        """Write some columns of rows into an array."""
+        into[...] = self.read(start, stop)[:, columns]
+
 
 def _state(path: Path) -> tuple[int, int, int]:
     """What tells whether a file has changed."""

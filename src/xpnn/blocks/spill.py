@@ -17,6 +17,7 @@ import numpy as np
 
 from xpnn.blocks.arrays import Slices
 from xpnn.blocks.arrow import is_number, matrix, plain
+from xpnn.blocks.table import index_of
 
 _ABOUT, _NUMBERS, _WORDS = "columns.json", "numbers.npy", "words.npy"
 _FORMAT = 1
@@ -51,6 +52,19 @@ class SpilledTable:
 
     def numbers(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
         """Numbers, (stop - start, len(columns))."""
+        index = self._numbers(columns)
+        if self.of_numbers is None:
+            return np.empty((stop - start, 0))
+        return self.of_numbers.read(start, stop)[:, index]
+
+    def fill(self, start: int, stop: int, columns: Sequence[int], into: np.ndarray) -> None:
+        """Write what `numbers` gives into an array."""
+        index = self._numbers(columns)
+        if self.of_numbers is not None:
+            self.of_numbers.fill(start, stop, index, into)
+
+    def _numbers(self, columns: Sequence[int]) -> Any:
+        """Where among the numbers some columns are; a ValueError for words."""
         for c in columns:
             if self.words[c] is not None:
                 name = repr(self.names[c]) if self.names else str(c)
@@ -58,11 +72,7 @@ class SpilledTable:
                     f"the column {name} holds words, and a network takes numbers: leave it out "
                     "(columns=[...]), or encode it first."
                 )
-        if self.of_numbers is None:
-            return np.empty((stop - start, 0))
-        places = [self.place[c] for c in columns]
-        found = self.of_numbers.read(start, stop)
-        return found if places == list(range(found.shape[1])) else found[:, places]
+        return index_of([self.place[c] for c in columns])
 
     def columns(self, start: int, stop: int, columns: Sequence[int]) -> dict[str, np.ndarray]:
         """Columns of any kind; a missing word is None."""

@@ -41,6 +41,9 @@ class Table(Protocol):
         """
         ...
 
+    def fill(self, start: int, stop: int, columns: Sequence[int], into: np.ndarray) -> None:
+        """Write what `numbers` gives into an array, with one copy where the source allows it."""
+
     def values(self, start: int, stop: int, column: int) -> np.ndarray:
         """One column's values of any kind, (stop - start,)."""
         ...
@@ -81,13 +84,11 @@ class ArrayTable:
 
     def numbers(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
         """Numbers, (stop - start, len(columns))."""
-        found = self.rows.read(start, stop)
-        if len(columns) == self.n_columns:
-            return found
-        first, count = columns[0], len(columns)
-        if list(columns) == list(range(first, first + count)):
-            return found[:, first : first + count]
-        return found[:, np.asarray(columns)]
+        return self.rows.read(start, stop)[:, index_of(columns)]
+
+    def fill(self, start: int, stop: int, columns: Sequence[int], into: np.ndarray) -> None:
+        """Write what `numbers` gives into an array."""
+        self.rows.fill(start, stop, index_of(columns), into)
 
     def columns(self, start: int, stop: int, columns: Sequence[int]) -> Any:
         """The same as numbers."""
@@ -96,6 +97,19 @@ class ArrayTable:
     def values(self, start: int, stop: int, column: int) -> np.ndarray:
         """One column, (stop - start,)."""
         return self.rows.read(start, stop)[:, column]
+
+
+def index_of(columns: Sequence[int]) -> Any:
+    """Columns as NumPy takes them without a copy, where they are neighbours.
+
+    Examples
+    --------
+    >>> index_of([2, 3]), index_of([0, 2])
+    (slice(2, 4, None), array([0, 2]))
+    """
+    first, found = columns[0] if columns else 0, list(columns)
+    neighbours = found == list(range(first, first + len(found)))
+    return slice(first, first + len(found)) if neighbours else np.asarray(found)
 
 
 def column_number(table: Any, column: Any) -> int:

@@ -15,6 +15,7 @@ from xpnn.blocks.hashing import chosen
 from xpnn.steps.rules import Batch
 from xpnn.training.fingerprint import fingerprint, pieces
 
+_PIECE = 1 << 22  # bytes of features that are read at a time and then checked
 _IN_MEMORY = 1 << 26  # bytes of held-out rows; more of them are mapped from a file
 
 
@@ -51,19 +52,24 @@ class TrainingBlocks:
     def kinds(self) -> list[Any]:
         """The shape of a row, and the dtype, of features, targets and weights."""
         dtype = np.dtype(self.est._dtype)
-        _, target, weight = self.read_rows(0, 1)
+        target, weight = self.read_targets(0, 1)
         kind = target.dtype if target.dtype.kind in "iu" else dtype
         weights = None if weight is None else ((), dtype)
         return [((self.blocks.n_features,), dtype), (target.shape[1:], kind), weights]
 
     def read_rows(self, start: int, stop: int) -> tuple[np.ndarray, Any, Any]:
         """Features, encoded targets and weights of some rows."""
-        x, y, weight = self.blocks.read(start, stop)
-        target = self.est._read_target(y, x, "held out")  # warns of nothing twice
+        return self.blocks.read_features(start, stop), *self.read_targets(start, stop)
+
+    def read_targets(self, start: int, stop: int) -> tuple[Any, Any]:
+        """Encoded targets and weights of some rows."""
+        y, weight = self.blocks.read_targets(start, stop)
+        rows = np.empty((stop - start, 1))
+        target = self.est._read_target(y, rows, "held out")  # warns of nothing twice
         if self.factors is not None:
             of_class = self.factors[self.est._scored(target)]
             weight = of_class if weight is None else of_class * weight
-        return x, target, weight
+        return target, weight
 
     def fill(self, number: int, into: Batch) -> None:
         """Write a block's rows into arrays of the network's dtype.
@@ -74,6 +80,9 @@ class TrainingBlocks:
             For NaN or infinity; it says in which rows.
         """
         found = self.cache.get(number)
+        if found is None and self.held is None and self.blocks.direct:
+            self._fill_directly(number, into)
+            return
         if found is None:
             found = Batch(*self.read_rows(*self.bounds[number]))
             if self.held is not None:
@@ -87,6 +96,20 @@ class TrainingBlocks:
         if number not in self.cache and size <= self.room:
             self.room -= size
             self.cache[number] = Batch(*(None if a is None else a.copy() for a in into))
+
+    def _fill_directly(self, number: int, into: Batch) -> None:
+        """The same without an array between: pieces are looked at while the cache has them."""
+        start, stop = self.bounds[number]
+        rows, new = max(1, _PIECE // max(1, into.x[:1].nbytes)), number not in self.seen
+        with np.errstate(all="ignore"):
+            for a in range(start, stop, rows):
+                b = min(a + rows, stop)
+                x = into.x[a - start : b - start]
+                self.blocks.fill_features(a, b, x)
+                if new:
+                    check_finite(x, (a, b))
+        self.write(Batch(None, *self.read_targets(start, stop)), into._replace(x=None))
+        self.seen.add(number)
 
     def write(self, found: Batch, into: Batch) -> None:
         """Rows into arrays of the network's dtype."""
@@ -127,7 +150,7 @@ class TrainingBlocks:
     def _collect(self, counts: list[int]) -> tuple[np.ndarray, Any, Any]:
         """The rows held out, in memory or in a file that has no name."""
         x = room_for((sum(counts), self.blocks.n_features), np.dtype(self.est._dtype))
-        none: Any = self.read_rows(0, 1)[1:]  # of their kinds
+        none: Any = self.read_targets(0, 1)  # of their kinds
         targets, weights = (list[Any]([a if a is None else a[:0]]) for a in none)
         at = 0
         for number, (start, stop) in enumerate(self.bounds):

@@ -117,18 +117,21 @@ class Windows:
             Always so here: steps gather the batches of a window themselves.
         """
         windows = self.windows(draw)
-        staging = self._staging(windows, size)
+        staging, cut = self._staging(windows, size), _Cut(self.sizes, windows, size)
+        first = cut.window(draw.begun)
+        for w in range(first):  # done before a checkpoint: nobody needs their rows
+            if steps := cut.steps(w):
+                yield Portion(Batch(None, None, None), None, 0, steps)
         with ThreadPoolExecutor(1, "xpnn-blocks") as reader:
-            filled = reader.submit(self._fill, staging, draw, windows, 0, None)
-            for w in range(len(windows)):
+            filled = reader.submit(self._fill, staging, draw, windows, first, None)
+            for w in range(first, len(windows)):
                 window = filled.result()
-                last = w + 1 == len(windows)
-                steps = -(-window.rows // size) if last else window.rows // size
-                if not last:
-                    rest = window.rest(steps * size)
+                if w + 1 < len(windows):
+                    rest = window.rest(cut.left(w))
                     filled = reader.submit(self._fill, staging, draw, windows, w + 1, rest)
-                if steps:
-                    yield Portion(window.batch, window.order, window.start, steps)
+                if steps := cut.steps(w):
+                    start = self.capacity - cut.rows(w)  # before the rows, where some are done
+                    yield Portion(window.batch, window.order, start, steps)
                 staging.used(w % 2)
 
     def _staging(self, windows: list[np.ndarray], size: int) -> Staging:
@@ -167,22 +170,55 @@ class Windows:
             order[start + left :] = start + left + random.permutation(rows - left)
         with self.backend.device_context():
             batch = Batch(*staging.upload(w % 2, start))
-            return _Window(rows, start, batch, placed(order, self.backend), host, order)
+            return _Window(batch, placed(order, self.backend), host, order)
 
 
 class _Window(NamedTuple):
     """Rows at the end of a buffer."""
 
-    rows: int
-    start: int
     batch: Batch
     order: Array | None
     host: Sequence[Any]
     host_order: np.ndarray | None
 
-    def rest(self, done: int) -> list[np.ndarray | None]:
-        """Copies of the rows behind the first `done` ones."""
-        at: Any = slice(self.start + done, None)
-        if self.host_order is not None:
-            at = self.host_order[at]
+    def rest(self, rows: int) -> list[np.ndarray | None]:
+        """Copies of the last rows."""
+        order = self.host_order
+        n = next(len(a) for a in self.host if a is not None)
+        at: Any = slice(n - rows, None) if order is None else order[n - rows :]
         return [None if a is None else np.array(a[at]) for a in self.host]
+
+
+class _Cut:
+    """Which of an epoch's steps belong to which window: each to the one that has its last row.
+
+    Examples
+    --------
+    >>> cut = _Cut(np.asarray([4, 4, 2]), [np.asarray([0]), np.asarray([1]), np.asarray([2])], 3)
+    >>> [cut.steps(w) for w in range(3)], [cut.left(w) for w in range(2)]
+    ([1, 1, 2], [1, 2])
+    >>> [cut.rows(w) for w in range(3)], [cut.window(step) for step in range(4)]
+    ([4, 5, 4], [0, 0, 1, 2])
+    """
+
+    def __init__(self, sizes: np.ndarray, windows: list[np.ndarray], size: int) -> None:
+        self.ends, self.size = np.cumsum([int(sizes[w].sum()) for w in windows]), size
+        self.before = np.concatenate([[0], self.ends[:-1] // size])  # steps
+        self.after = np.concatenate([self.before[1:], [-(-int(self.ends[-1]) // size)]])
+
+    def steps(self, w: int) -> int:
+        """How many steps a window has."""
+        return int(self.after[w] - self.before[w])
+
+    def rows(self, w: int) -> int:
+        """How many rows: its own and those that the windows before it have left."""
+        return int(self.ends[w] - self.before[w] * self.size)
+
+    def left(self, w: int) -> int:
+        """How many rows it leaves to the next one."""
+        return int(self.ends[w] - self.after[w] * self.size)
+
+    def window(self, step: int) -> int:
+        """The window that has a step's first row."""
+        found = int(np.searchsorted(self.ends, step * self.size, side="right"))
+        return min(found, len(self.ends) - 1)
