@@ -16,6 +16,7 @@ from xpnn import (
     TabularClassifier,
     TabularRegressor,
 )
+from xpnn.perceptron import samples as samples_of_perceptrons
 from xpnn.steps.compiled import steps as compiled_steps
 from xpnn.tabular.plan import Plan
 
@@ -78,10 +79,12 @@ def test_a_perceptron_of_sparse_rows_on_a_device(target_any, tmp_path, monkeypat
     assert learned(again) == learned(whole)
 
 
-def test_ctrl_c_within_an_epoch_of_a_perceptron(tmp_path, monkeypatch):
-    """The checkpoint is of the epochs before: an epoch of the rule has no middle to go on from."""
+@pytest.mark.parametrize("piece", [32, 1 << 16])
+def test_ctrl_c_within_an_epoch_of_a_perceptron(piece, tmp_path, monkeypatch):
+    """The checkpoint is of the pieces before; the model has what it learned since."""
     from xpnn.perceptron import compiled, fit, numpy
 
+    monkeypatch.setattr(samples_of_perceptrons, "PIECE", piece)
     monkeypatch.setattr(compiled, "_AT_ONCE", 32 * 3)
     monkeypatch.setattr(numpy, "CHUNK", 32)
     asked = iter([False] * 16)

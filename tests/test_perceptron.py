@@ -467,8 +467,8 @@ def test_ctrl_c_acts_between_epochs_and_keeps_the_weights(monkeypatch):
     def interrupting(xp, rule):
         epoch = select(xp, rule)
 
-        def run(*args):
-            out = epoch(*args)
+        def run(*args, **how):
+            out = epoch(*args, **how)
             signal.raise_signal(signal.SIGINT)
             return out
 

@@ -52,8 +52,7 @@ def readable(x: Any, name: str) -> Any:
     """
     if isinstance(x, Blocks):
         raise ValueError(
-            f"{name} is Blocks, which the MLP and the tabular estimators take as X, and nothing "
-            "else does: pass an array."
+            f"{name} is Blocks, which estimators take as X, and nothing else does: pass an array."
         )
     kind = type(x).__module__.partition(".")[0]
     if kind in _NOT_THE_STANDARD:

@@ -2,51 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import StratifiedShuffleSplit
-from sklearn.utils import check_random_state, compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend, to_numpy
 from xpnn.arrays.typing import Array
+from xpnn.blocks import Blocks
 from xpnn.distributed.communicator import Communicator
+from xpnn.estimators._blocks import block_outputs
 from xpnn.estimators._checkpoint import about, drawing
 from xpnn.estimators._device import OnDevice
-from xpnn.estimators._heldout import take_rows
 from xpnn.estimators._inputs import (
+    NUMPY,
     check_range,
     check_weight_range,
     is_foreign,
     read_features,
     read_target,
-    read_weight,
 )
 from xpnn.estimators._labels import Labels
 from xpnn.estimators._processes import check_same_rows
 from xpnn.parts import metrics
-from xpnn.perceptron.choice import Data, Rule, initial_state, place, rows_at_once
-from xpnn.perceptron.fit import Fitted, Held, Plan, fit_problems
+from xpnn.perceptron.choice import Rule, initial_state, place, rows_at_once
+from xpnn.perceptron.fit import Fitted, Plan, fit_problems
+from xpnn.perceptron.reading import Rows, make_samples, read_rows
 from xpnn.perceptron.record import from_record, to_record
+from xpnn.perceptron.restart import Problems
 from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import Dataset, is_sparse
 from xpnn.training.interrupt import TrainingInterrupted
 
 _MAX_INT = np.iinfo(np.int32).max
 _CHUNK = 1 << 16  # rows scored at a time
-
-
-class _Rows(NamedTuple):
-    """Checked training samples."""
-
-    x: Any
-    codes: np.ndarray
-    weight: Any
-    host_weight: np.ndarray
-    class_weight: np.ndarray
 
 
 class BasePerceptron(OnDevice):
@@ -78,6 +69,7 @@ class BasePerceptron(OnDevice):
     n_iter_: int
     t_: float
     _labels: Labels
+    _dtype: str
     _last: dict[str, Array]  # of average=True: the weights themselves and their mean
 
     # -- fitting ------------------------------------------------------------------------------
@@ -98,31 +90,26 @@ class BasePerceptron(OnDevice):
         if self.average and self.pocket:
             raise ValueError("average=True and pocket=True each say which weights to keep: use one")
         again = incremental and hasattr(self, "classes_")
-        x, source = read_features(self, X, reset=not again)
+        rows, source = read_rows(self, X, y, sample_weight, classes, again=again)
         backend = source if self.device is None else get_backend(self.device)
-        host = read_target(self, y, x, numeric=False)
-        if again:
-            self._check_place(source, "partial_fit")
-        codes = self._read_labels(host, y, classes, again=again)
-        weight = read_weight(sample_weight, x)
-        host_weight = np.ones(len(codes)) if weight is None else to_numpy(weight)
         if not again:
             self._source, self.t_ = source, 1.0
             if not (self.warm_start and hasattr(self, "coef_")):
                 self.__dict__.pop("coef_", None)
             self.__dict__.pop("_last", None)
-        dtype = self._working_dtype(x, backend)
-        check_range(x, dtype)
-        check_weight_range(weight, dtype)
+        self._dtype = dtype = self._working_dtype(rows.x, backend)
+        if not rows.in_blocks:  # which are checked when they are read
+            check_range(rows.x, dtype)
+            check_weight_range(rows.weight, dtype)
         self._backend = backend
-        rows = _Rows(x, codes, weight, host_weight, self._class_weight(host))
-        rule = self._rule(is_sparse(x))
+        rule = self._rule(is_sparse(rows.x))
         work = place(backend, rule)
         with work.device_context(), np.errstate(all="ignore"):
             start = self._start(work, dtype, coef_init, intercept_init)
             epochs = 1 if incremental else int(self.max_iter)
             if keeper is not None:
-                data = {"X": x, "y": codes, "classes": self.classes_, "sample_weight": weight}
+                data = {"X": rows.x, "y": rows.codes, "classes": self.classes_}
+                data |= {"sample_weight": rows.weight}
                 given = None if coef_init is None and intercept_init is None else [*start.values()]
                 keeper.begin(about(self, dtype, **data, start=given and tuple(given)))
             results, self.history_, interrupted = self._train(
@@ -130,7 +117,7 @@ class BasePerceptron(OnDevice):
             )
             self._adopt(results, work, source)
         self.n_iter_ = max(r.n_iter for r in results)
-        self.t_ += self.n_iter_ * len(codes)
+        self.t_ += self.n_iter_ * rows.n
         if interrupted:
             raise TrainingInterrupted("" if keeper is None else keeper.advice)
         if not incremental and self.tol is not None and self.n_iter_ == self.max_iter:
@@ -139,6 +126,14 @@ class BasePerceptron(OnDevice):
                 "max_iter to improve the fit.",
                 ConvergenceWarning,
             )
+
+    def _read_target(self, y: Any, x: Any, role: str, classes: Any = None) -> np.ndarray:
+        """Class codes of the targets in `Blocks`; the classes are set in a first fit."""
+        host = read_target(self, y, x, numeric=False, warn=False)
+        if role == "held out":
+            codes: np.ndarray = self._labels.encode(host).astype(np.int32)
+            return codes
+        return self._read_labels(host, y, classes, again=role == "later")
 
     def _read_labels(self, host: np.ndarray, y: Any, classes: Any, *, again: bool) -> np.ndarray:
         """Class codes of the target; set the classes unless they stand."""
@@ -192,7 +187,7 @@ class BasePerceptron(OnDevice):
 
     def _train(
         self,
-        rows: _Rows,
+        rows: Rows,
         rule: Rule,
         backend: Backend,
         start: dict[str, Array],
@@ -202,20 +197,10 @@ class BasePerceptron(OnDevice):
         comm: Communicator | None,
     ) -> tuple[list[Fitted], dict[str, list[float]], bool]:
         k, move = int(start["coef"].shape[0]), backend.asarray
-        learned, seed = self._order(rows, drawing(self.random_state, keeper))
-        drawn = np.asarray([-1 if seed is None else seed, *np.flatnonzero(~learned)])
-        given = {"X": rows.x, "y": rows.codes, "sample_weight": rows.weight}
-        check_same_rows(comm, self, given | {"random order": drawn})
-        sparse = rule.sparse
-        x = rows.x.astype(dtype, copy=False) if sparse else move(rows.x, dtype=dtype)
-        real = backend.float_dtype(dtype)
-        weight = backend.xp.ones(len(rows.codes), dtype=real, device=backend.device)
-        if rows.weight is not None:
-            weight = move(rows.weight, dtype=dtype)
-        data = Data(
-            np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x,
-            move(rows.codes, dtype="int32"),
-            weight,
+        random_state = drawing(self.random_state, keeper)
+        samples, held, seed, known = make_samples(self, rows, rule, backend, dtype, random_state)
+        check_same_rows(comm, self, known)
+        problems = Problems(
             move(np.asarray([1] if k == 1 else range(k)), dtype="int32"),
             move(rows.class_weight, dtype=dtype),
         )
@@ -223,11 +208,6 @@ class BasePerceptron(OnDevice):
         state = state._replace(
             mean=start["mean"], mean_intercept=start["mean_intercept"], t=float(self.t_)
         )
-        held = None
-        if not learned.all():
-            at = np.flatnonzero(~learned)
-            held_x = x[at] if sparse else take_rows(x, at)
-            held = Held(held_x, take_rows(data.y, at), take_rows(data.weight, at))
         plan = Plan(
             max_iter=epochs,
             tol=-np.inf if self.tol is None else float(self.tol),
@@ -237,7 +217,7 @@ class BasePerceptron(OnDevice):
             verbose=bool(self.verbose) and (comm is None or comm.rank == 0),
             comm=comm,
         )
-        return fit_problems(state, data, learned, held, rule, plan, backend, keeper)
+        return fit_problems(state, samples, problems, held, rule, plan, backend, keeper)
 
     def _rule(self, sparse: bool) -> Rule:
         shares = {"l2": 0.0, "l1": 1.0, "elasticnet": float(self.l1_ratio)}
@@ -250,49 +230,6 @@ class BasePerceptron(OnDevice):
             average=bool(self.average),
             sparse=sparse,
         )
-
-    def _order(self, rows: _Rows, random_state: Any) -> tuple[np.ndarray, int]:
-        """Which samples to learn, and the seed of their order, drawn as scikit-learn draws them."""
-        n_classes = len(self._labels.classes)
-        rng = check_random_state(random_state)
-        if n_classes > 2:
-            learned = self._split(rows, random_state)
-            rng = np.random.RandomState(rng.randint(_MAX_INT, size=n_classes)[0])
-            rng.randint(1, _MAX_INT)  # scikit-learn draws one number that it does not use
-        else:
-            rng.randint(1, _MAX_INT)
-            learned = self._split(rows, random_state)
-        return learned, int(rng.randint(_MAX_INT))
-
-    def _split(self, rows: _Rows, random_state: Any) -> np.ndarray:
-        """True for the samples to learn, False for those held out."""
-        n = len(rows.codes)
-        learned = np.ones(n, dtype=bool)
-        if self.early_stopping:
-            splitter = StratifiedShuffleSplit(
-                test_size=self.validation_fraction, random_state=random_state
-            )
-            _, held = next(splitter.split(np.zeros((n, 1)), rows.codes))
-            if not rows.host_weight[held].any():
-                raise ValueError(
-                    "The sample weights for validation set are all zero, consider using a "
-                    "different random state."
-                )
-            learned[held] = False
-        return learned
-
-    def _class_weight(self, y: np.ndarray) -> np.ndarray:
-        """Weights of negative and positive samples in each problem, (2, K)."""
-        weights = np.ones(len(self._labels.classes))
-        if self.class_weight is not None:
-            weights = compute_class_weight(self.class_weight, classes=self._labels.classes, y=y)
-            if not (np.isfinite(weights).all() and weights.min() >= 0):
-                raise ValueError(
-                    f"class_weight must be finite and at least 0, got {self.class_weight!r}."
-                )
-        if len(weights) == 2:
-            return np.asarray(weights, dtype=np.float64)[:, None]
-        return np.stack([np.ones(len(weights)), weights])
 
     def _adopt(self, results: list[Fitted], backend: Backend, source: Backend) -> None:
         """Set the fitted attributes, in X's library and on its device."""
@@ -331,9 +268,13 @@ class BasePerceptron(OnDevice):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_") and hasattr(self, "t_")
 
-    def _scores(self, X: Any, method: str) -> tuple[Array, Backend, Backend]:
+    def _outputs(self, X: Any, method: str) -> tuple[Array, Backend, Backend]:
         """Scores (n, K) on the device of the work, the backend of the work, and that of X."""
         check_is_fitted(self)
+        if isinstance(X, Blocks):
+            self._check_place(NUMPY, method)
+            backend = NUMPY if self.device is None else get_backend(self.device)
+            return backend.xp.concat(list(block_outputs(self, X, method))), backend, NUMPY
         x, source = read_features(self, X, reset=False)
         self._check_place(source, method)
         backend = source if self.device is None else get_backend(self.device)
@@ -355,7 +296,7 @@ class BasePerceptron(OnDevice):
             return score + backend.asarray(self.intercept_), backend, source
 
     def _codes(self, X: Any, method: str) -> tuple[Array, Backend, Backend]:
-        score, backend, source = self._scores(X, method)
+        score, backend, source = self._outputs(X, method)
         with backend.device_context():
             xp = backend.xp
             integer = xp.int64 if "int64" in backend.dtypes else xp.int32

@@ -7,6 +7,8 @@ as some rounding error. So a score that rounding could have moved off zero count
 
 from __future__ import annotations
 
+from array_api_compat import device
+
 from xpnn.arrays.backend import backend_of
 from xpnn.arrays.numeric import at_least, at_most
 from xpnn.arrays.typing import Array, Namespace
@@ -23,6 +25,7 @@ def epoch(
     rule: Rule,
     xp: Namespace,
     stop: Stop = never,
+    sums: Array | None = None,
     comm: Communicator | None = None,
 ) -> tuple[State, Array]:
     """`reference.epoch` with ``rule.batch_size`` rows at a time; every penalty."""
@@ -32,7 +35,8 @@ def epoch(
     clipped, clip, t = state.clipped, state.clip, state.t
     square, absolute = state.norms[0, :], state.norms[1, :]
     mean, mean_b = state.mean, state.mean_intercept
-    sums = [xp.zeros_like(b), xp.zeros_like(b), xp.zeros_like(b)]
+    begun = xp.zeros((3, *b.shape), dtype=b.dtype, device=device(b)) if sums is None else sums
+    total = [begun[i, :] for i in range(3)]
     l2, l1 = 0.5 * rule.alpha * (1.0 - rule.l1_ratio), rule.alpha * rule.l1_ratio
     n = int(order.shape[0])
     for first in range(0, n, rule.batch_size):
@@ -45,9 +49,9 @@ def epoch(
         else:
             found = shared.of_rows(of_rows, data, visit, rule, w, b, xp)
             push, push_b, loss, missed, moved, present = found
-        sums[0] = sums[0] + loss
-        sums[1] = sums[1] + loss + m * (l2 * square + l1 * absolute)
-        sums[2] = sums[2] + missed
+        total[0] = total[0] + loss
+        total[1] = total[1] + loss + m * (l2 * square + l1 * absolute)
+        total[2] = total[2] + missed
         decay = rule.shrink**m
         w = w * decay + push
         b = b + rule.bias * push_b
@@ -70,7 +74,7 @@ def epoch(
             mean_b = mean_b + (b - mean_b) * share
         t += m
     norms = xp.stack([square, absolute])
-    return State(w, b, norms, clipped, mean, mean_b, 1.0, clip, t), xp.stack(sums)
+    return State(w, b, norms, clipped, mean, mean_b, 1.0, clip, t), xp.stack(total)
 
 
 def of_rows(

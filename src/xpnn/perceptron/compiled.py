@@ -38,11 +38,17 @@ class _Problem(ctypes.Structure):
 
 
 def epoch(
-    state: State, data: Data, order: Array, rule: Rule, xp: Namespace, stop: Stop = never
+    state: State,
+    data: Data,
+    order: Array,
+    rule: Rule,
+    xp: Namespace,
+    stop: Stop = never,
+    sums: Array | None = None,
 ) -> tuple[State, Array]:
     """`reference.epoch` on NumPy and CSR."""
     real = state.coef.dtype
-    weights, rows = _weights(state), _rows(data, real)
+    weights, rows = _weights(state, sums), _rows(data, real)
     problem = _Problem(
         **{name: array.ctypes.data for name, array in (weights | rows).items()},
         **{name: getattr(state, name) for name in ("scale", "clip", "t")},
@@ -87,14 +93,14 @@ def _library() -> ctypes.CDLL:
     return found
 
 
-def _weights(state: State) -> dict[str, Array]:
+def _weights(state: State, sums: Array | None) -> dict[str, Array]:
     """What an epoch writes: copies, in the dtypes that scikit-learn computes them in."""
     real = state.coef.dtype
     dtypes = {"coef": real, "intercept": np.float64, "norms": real, "clipped": real}
     dtypes |= {"mean": np.float64, "mean_intercept": np.float64}
     found = {name: np.array(getattr(state, name), t, order="C") for name, t in dtypes.items()}
     k, d = found["coef"].shape
-    found |= {"sums": np.zeros((3, k)), "update": np.empty(k)}
+    found |= {"sums": np.zeros((3, k)) if sums is None else np.array(sums), "update": np.empty(k)}
     return found | {"products": np.zeros((_KEPT, d), real)}
 
 

@@ -148,7 +148,13 @@ def _kernel(real: str) -> Any:
 
 
 def epoch(
-    state: State, data: Data, order: Array, rule: Rule, xp: Namespace, stop: Stop = never
+    state: State,
+    data: Data,
+    order: Array,
+    rule: Rule,
+    xp: Namespace,
+    stop: Stop = never,
+    sums: Array | None = None,
 ) -> tuple[State, Array]:
     """`reference.epoch` on CuPy."""
     double = state.coef.dtype == xp.float64
@@ -157,7 +163,7 @@ def epoch(
     fields = (state.intercept, state.mean, state.mean_intercept)
     b, mean, mean_b = (xp.array(a, dtype=xp.float64, order="C") for a in fields)
     k, d = w.shape
-    sums = xp.zeros((3, k), dtype=xp.float64)
+    sums = xp.zeros((3, k), dtype=xp.float64) if sums is None else xp.array(sums)
     labels, class_weight = data.labels.astype(xp.int64), xp.asarray(data.class_weight, order="C")
     # As in numpy.py: sums of d products and of a tile's pulls, and the rounding of each step.
     eps = (float(xp.finfo(t).eps) for t in (xp.float64, w.dtype))

@@ -12,6 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from xpnn.arrays.backend import to_numpy
 from xpnn.arrays.typing import Array
+from xpnn.blocks import Blocks
+from xpnn.estimators._blocks import all_targets
 from xpnn.estimators._checkpoint import checkpoints
 from xpnn.estimators._checks import (
     BOOL,
@@ -171,7 +173,7 @@ class Perceptron(ClassifierMixin, BasePerceptron):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         coef_init: Any = None,
         intercept_init: Any = None,
         sample_weight: Any = None,
@@ -184,17 +186,18 @@ class Perceptron(ClassifierMixin, BasePerceptron):
 
         Parameters
         ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            NumPy, pandas, SciPy, or an array of any supported library on any device.
-        y : array-like of shape (n_samples,)
+        X : array-like, sparse matrix or Blocks of shape (n_samples, n_features)
+            NumPy, pandas, SciPy, an array of any supported library on any device, or
+            `xpnn.data.Blocks`, which need not fit in memory and are shuffled by windows.
+        y : array-like of shape (n_samples,); None if inside Blocks
         coef_init : array-like of shape (n_classes, n_features), default=None
             Weights to begin with.
         intercept_init : array-like of shape (n_classes,), default=None
         sample_weight : array-like of shape (n_samples,), default=None
             Times the class weights.
         checkpoint : path-like or xpnn.Checkpoint, default=None
-            A folder for checkpoints of this training, between epochs; by default one in five
-            minutes. Ctrl-C and SIGTERM leave one too.
+            A folder for checkpoints of this training; by default one in five minutes, in the
+            middle of an epoch too, after each 65,536 rows. Ctrl-C and SIGTERM leave one too.
         resume : bool, default=False
             Go on from the checkpoint there, if there is one, to the same bits.
         comm : xpnn.distributed.Communicator, default=None
@@ -234,14 +237,14 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         return fitted
 
     def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+        self, X: Any, y: Any = None, classes: Any = None, sample_weight: Any = None
     ) -> Perceptron:
         """One epoch over `X` and `y`, going on from the weights as they are.
 
         Parameters
         ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
+        X : array-like, sparse matrix or Blocks of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,); None if inside Blocks
         classes : array-like of shape (n_classes,), default=None
             All classes that will come; needed in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -295,7 +298,7 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         array of shape (n_samples,), or (n_samples, n_classes) for more than two classes
             In X's library and on its device.
         """
-        score, backend, source = self._scores(X, "decision_function")
+        score, backend, source = self._outputs(X, "decision_function")
         with backend.device_context():
             return source.asarray(score[:, 0] if score.shape[1] == 1 else score)
 
@@ -315,7 +318,7 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         with backend.device_context():
             return self._labels.decode(codes, backend, source)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Accuracy of the predictions for `X`.
 
         Parameters
@@ -328,6 +331,8 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         -------
         float
         """
+        if isinstance(X, Blocks):
+            y, sample_weight = all_targets(X.with_targets(y, sample_weight))
         codes, backend, _ = self._codes(X, "score")
         target = self._labels.compare(read_target(self, y, codes, numeric=False, warn=False))
         weight = read_weight(sample_weight, codes)

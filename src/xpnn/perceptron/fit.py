@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,11 +19,11 @@ from xpnn.perceptron.choice import (
     Rule,
     State,
     dense_rows,
-    permutation,
     rows_at_once,
     select_epoch,
 )
-from xpnn.perceptron.restart import fit_record, of_problems, restore_fit
+from xpnn.perceptron.restart import Problems, fit_record, of_problems, restore_fit
+from xpnn.perceptron.samples import BlockSamples, Piece, Samples
 from xpnn.training.agreement import agree
 from xpnn.training.checkpoint import Keeper, Record, listening
 from xpnn.training.data import is_sparse
@@ -98,8 +99,8 @@ class _Progress:
 
 def fit_problems(
     state: State,
-    data: Data,
-    learned: np.ndarray,
+    samples: Samples | BlockSamples,
+    problems: Problems,
     held: Held | None,
     rule: Rule,
     plan: Plan,
@@ -111,15 +112,14 @@ def fit_problems(
     Parameters
     ----------
     state : State
-    data : Data
-    learned : ndarray of bool, shape (n,)
-        Which samples to learn; the others are held out.
+    samples : Samples or BlockSamples
+    problems : Problems
     held : Held or None
     rule : Rule
     plan : Plan
     backend : Backend
     keeper : Keeper, default=None
-        Gets checkpoints between epochs, and may have one to go on from.
+        Gets checkpoints, in the middle of an epoch too, and may have one to go on from.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def fit_problems(
     ValueError
         When a weight is no longer finite; begins with scikit-learn's sentence.
     """
-    fit = _Fit(state, data, learned, held, rule, plan, backend)
+    fit = _Fit(state, samples, problems, held, rule, plan, backend)
     # Ctrl-C ends an epoch and keeps the weights.
     with interruptible() as interrupted, listening(keeper):
         if keeper is None:
@@ -149,29 +149,29 @@ def fit_problems(
 
 
 class _Fit:
-    """A fit between two epochs: all that moves."""
+    """A fit between two pieces of its samples: all that moves."""
 
     def __init__(
         self,
         state: State,
-        data: Data,
-        learned: np.ndarray,
+        samples: Samples | BlockSamples,
+        problems: Problems,
         held: Held | None,
         rule: Rule,
         plan: Plan,
         backend: Backend,
     ) -> None:
-        self.state, self.data, self.learned, self.held = state, data, learned, held
+        self.state, self.samples, self.problems, self.held = state, samples, problems, held
         self.rule, self.plan, self.backend, self.xp = rule, plan, backend, backend.xp
         self.run_epoch = select_epoch(self.xp, rule)
         if plan.comm is not None:
             self.run_epoch = partial(self.run_epoch, comm=plan.comm)
-        self.progress = [_Progress() for _ in range(int(data.labels.shape[0]))]
+        self.progress = [_Progress() for _ in range(int(problems.labels.shape[0]))]
         self.active = list(range(len(self.progress)))
         self.pocket = _Pocket(state, plan.keep_best)
         self.history: dict[str, list[float]] = {"loss": [], "mistakes": []}
-        self.number, self.order = 0, np.arange(len(learned))
-        self.step = None if plan.seed is None else permutation(len(learned), plan.seed)
+        self.number, self.at = 0, 0  # whole epochs, and the rows of this one that are done
+        self.sums: Array = None  # of these rows
         self.save: Callable[[bool], None] = lambda always: None
 
     def keep(self, keeper: Keeper) -> None:
@@ -184,35 +184,60 @@ class _Fit:
             return fit_record(self)
 
         def save(always: bool) -> None:
-            if always or keeper.due(self.number, self.number):
-                keeper.save(self.number, self.number, make)
+            if always or keeper.due(self.steps, self.number):
+                keeper.save(self.steps, self.number, make)
 
-        keeper.start(self.number, self.number, make)
+        keeper.start(self.steps, self.number, make)
         self.save = save
+
+    @property
+    def steps(self) -> int:
+        """Batches that were learned from."""
+        size = self.rule.batch_size
+        return self.number * -(-self.samples.n // size) + self.at // size
 
     def run(self, interrupted: Callable[[], bool]) -> None:
         """Epochs until all problems have stopped."""
-        visit = None
         while self.active:
-            order = self.order if self.step is None else self.order[self.step]
-            if visit is None or self.step is not None:
-                chosen = order if self.learned.all() else order[self.learned[order]]
-                visit = chosen if self.rule.sparse else self.backend.asarray(chosen)
-            state, sums = self.run_epoch(
-                self.state, self.data, visit, self.rule, self.xp, interrupted
-            )
-            count, ended = state.t - self.state.t, agree(self.plan.comm, interrupted())
-            whole = count >= len(chosen)
-            if ended and not whole:
-                self.save(True)  # as it was before this epoch
-            self.state, self.order, self.number = state, order, self.number + 1
-            self.judge(self.measure(sums, max(1.0, count), visit))
+            whole = self.epoch(interrupted)
+            count, self.at = self.at, 0
+            self.judge(self.measure(self.sums, max(1, count)))
+            ended = agree(self.plan.comm, interrupted())
             if whole:
+                self.samples.end_epoch()
                 self.save(ended or not self.active)
-            if ended:
+            if ended or not whole:
                 self.finish(range(len(self.active)))
 
-    def measure(self, sums: Array, count: float, visit: Array) -> np.ndarray:
+    def epoch(self, interrupted: Callable[[], bool]) -> bool:
+        """Visit the rows that are left of an epoch; False when that was to end before the last."""
+        pieces = self.samples.pieces(self.number, self.at)
+        self.sums = self.sums if self.at else None
+        begun = self.at
+        with closing(pieces):
+            for piece in pieces:
+                if self.at > begun:
+                    self.save(False)
+                state, sums = self.run_epoch(
+                    self.state, self.data(piece), piece.visit, self.rule, self.xp, interrupted,
+                    sums=self.sums,
+                )  # fmt: skip
+                done = round(state.t - self.state.t)
+                ended = agree(self.plan.comm, interrupted())
+                last = self.at + done == self.samples.n
+                if ended and not last:
+                    self.save(True)  # as it was before this piece
+                self.state, self.sums, self.at = state, sums, self.at + done
+                if ended and not last:
+                    break
+        self.number += 1
+        return self.at == self.samples.n
+
+    def data(self, piece: Piece) -> Data:
+        """Samples as the problems see them that still learn."""
+        return Data(piece.x, piece.y, piece.weight, *self.problems)
+
+    def measure(self, sums: Array, count: float) -> np.ndarray:
         """Each active problem's badness after an epoch, and the history of all."""
         loss, objective, mistakes = _read(sums, self.state, self.number, self.backend)
         self.history["loss"].append(float(loss.sum()) / count)
@@ -223,12 +248,16 @@ class _Fit:
                 f"{mistakes.sum():.0f} mistakes, {len(self.active)} problem(s) still learning"
             )
         if self.held is not None:
-            scores = _held_score(self.state, self.data, self.held, self.xp)
+            scores = _held_score(self.state, self.problems, self.held, self.xp)
             self.pocket.offer(-scores, self.state, self.xp)
             badness: np.ndarray = -self.backend.to_numpy(scores).astype(np.float64)
             return badness
         if self.plan.keep_best:
-            wrong = _training_mistakes(self.state, self.data, visit, self.xp)
+            wrong = self.xp.zeros_like(self.state.intercept)
+            with closing(self.samples.pieces(self.number - 1, 0)) as pieces:
+                for piece in pieces:
+                    data = self.data(piece)
+                    wrong = _more_mistakes(wrong, self.state, data, piece.visit, self.xp)
             self.pocket.offer(wrong, self.state, self.xp)
         per_row: np.ndarray = objective / count
         return per_row
@@ -255,7 +284,8 @@ class _Fit:
         self.active = [self.active[i] for i in stay]
         if stay:
             keep = self.backend.asarray(np.asarray(stay))
-            self.state, self.data = _select(state, self.data, keep, self.xp)
+            self.state = _select(state, keep, self.xp)
+            self.problems = of_problems(self.problems, keep, self.xp)
             self.pocket.select(keep, self.xp)
 
 
@@ -291,12 +321,11 @@ class _Pocket:
             )
 
 
-def _select(state: State, data: Data, keep: Array, xp: Any) -> tuple[State, Data]:
+def _select(state: State, keep: Array, xp: Any) -> State:
     """The problems that go on."""
     fields = ("coef", "intercept", "clipped", "mean", "mean_intercept")
     rows = {name: xp.take(getattr(state, name), keep, axis=0) for name in fields}
-    state = state._replace(norms=xp.take(state.norms, keep, axis=1), **rows)
-    return state, of_problems(data, keep, xp)
+    return state._replace(norms=xp.take(state.norms, keep, axis=1), **rows)
 
 
 def _read(sums: Array, state: State, number: int, backend: Backend) -> np.ndarray:
@@ -321,13 +350,13 @@ def _right(x: Any, y: Array, coef: Array, intercept: Array, labels: Array, xp: A
     return (score > 0) == (y[:, None] == labels)
 
 
-def _held_score(state: State, data: Data, held: Held, xp: Any) -> Array:
+def _held_score(state: State, problems: Problems, held: Held, xp: Any) -> Array:
     """Accuracy of each problem on the rows held out, (K,).
 
     scikit-learn forgets the scale of the weight vector here, which matters with an L2 penalty;
     so does this, to stop in the same epoch.
     """
-    where, found = (state.coef, state.intercept, data.labels, xp), []
+    where, found = (state.coef, state.intercept, problems.labels, xp), []
     n = int(held.x.shape[0])
     size = rows_at_once(held.x.shape[1], _CHUNK) if is_sparse(held.x) else n
     for first in range(0, n, size):  # rows of a sparse matrix become dense a few at a time
@@ -340,9 +369,9 @@ def _held_score(state: State, data: Data, held: Held, xp: Any) -> Array:
     return xp.sum(xp.astype(right, weight.dtype) * weight[:, None], axis=0) / xp.sum(weight)
 
 
-def _training_mistakes(state: State, data: Data, visit: Array, xp: Any) -> Array:
-    """Weight of the training samples that each problem has wrong, (K,)."""
-    coef, total = state.weights(xp), xp.zeros_like(state.intercept)
+def _more_mistakes(total: Array, state: State, data: Data, visit: Array, xp: Any) -> Array:
+    """The total, and the weight of the samples that each problem has wrong, (K,)."""
+    coef = state.weights(xp)
     n = int(visit.shape[0])
     size = rows_at_once(coef.shape[1], _CHUNK)
     for first in range(0, n, size):

@@ -31,12 +31,19 @@ AGAIN = 256  # rows scored at a time where mistakes are rare
 
 
 def epoch(
-    state: State, data: Data, order: Array, rule: Rule, xp: Namespace, stop: Stop = never
+    state: State,
+    data: Data,
+    order: Array,
+    rule: Rule,
+    xp: Namespace,
+    stop: Stop = never,
+    sums: Array | None = None,
 ) -> tuple[State, Array]:
     """`reference.epoch` for NumPy arrays and CSR matrices; penalties go there."""
     if rule.alpha > 0.0 or state.scale != 1.0:
-        return reference.epoch(state, data, order, rule, xp, stop)
-    walk, n, rare = Walk(state, data, replace(rule, average=False)), int(order.shape[0]), False
+        return reference.epoch(state, data, order, rule, xp, stop, sums)
+    walk = Walk(state, data, replace(rule, average=False), sums)
+    n, rare = int(order.shape[0]), False
     rows = min(CHUNK, max(1, CACHE // (8 * BLOCK * walk.coef.shape[1])) * BLOCK)
     for first in range(0, n, rows):
         if stop():

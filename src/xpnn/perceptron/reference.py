@@ -115,9 +115,15 @@ def initial_state(coef: Array, intercept: Array, xp: Namespace) -> State:
 
 
 def epoch(
-    state: State, data: Data, order: Array, rule: Rule, xp: Namespace, stop: Stop = never
+    state: State,
+    data: Data,
+    order: Array,
+    rule: Rule,
+    xp: Namespace,
+    stop: Stop = never,
+    sums: Array | None = None,
 ) -> tuple[State, Array]:
-    """Visit the rows of `order` once, in turn.
+    """Visit the rows of `order` once, in turn: an epoch, or some rows of it.
 
     Parameters
     ----------
@@ -131,15 +137,17 @@ def epoch(
     xp : namespace
     stop : callable
         Looked at often enough that Ctrl-C acts at once: whether to leave the other rows.
+    sums : array of shape (3, K), default=None
+        Those of the epoch's rows before; unchanged.
 
     Returns
     -------
     state : State
     sums : array of shape (3, K)
-        Over the samples, each scored before it is learned: loss ``max(0, -y score)``, loss plus
-        penalty, and the number of mistakes.
+        Over the epoch's samples, each scored before it is learned: loss ``max(0, -y score)``, loss
+        plus penalty, and the number of mistakes.
     """
-    walk = Walk(state, data, rule)
+    walk = Walk(state, data, rule, sums)
     for row in order.tolist():
         if stop():
             break
@@ -150,7 +158,7 @@ def epoch(
 class Walk:
     """An epoch under way: the K problems side by side, the weights a vector times a scale."""
 
-    def __init__(self, state: State, data: Data, rule: Rule) -> None:
+    def __init__(self, state: State, data: Data, rule: Rule, sums: Array | None = None) -> None:
         self.real = state.coef.dtype.type
         self.rule, self.data = rule, data if not rule.sparse else data._replace(x=_merged(data.x))
         self.coef = np.array(state.coef, order="C")
@@ -161,7 +169,7 @@ class Walk:
         self.scale, self.clip, self.t = self.real(state.scale), state.clip, state.t
         # The mean of the weights is (mean + drift * coef) / share (Bottou 2012, 5.1).
         self.drift, self.share = 0.0, 1.0
-        self.sums = np.zeros((3, self.coef.shape[0]))
+        self.sums = np.zeros((3, self.coef.shape[0])) if sums is None else np.array(sums)
 
     def visit(self, row: int) -> Array:
         """Score one sample and learn it.

@@ -1,14 +1,14 @@
-"""A perceptron's fit between two epochs as a checkpoint's record, and back to the same bits."""
+"""A perceptron's fit as a checkpoint's record, and back to the same bits."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from xpnn.arrays.backend import Backend, to_numpy
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.perceptron.reference import Data, State
+from xpnn.perceptron.reference import State
 from xpnn.training.checkpoint import Record
 from xpnn.training.sound import check_count, check_history
 
@@ -18,11 +18,17 @@ _POCKET = ("coef", "intercept", "badness")
 _RESULT = ("coef", "intercept", "mean", "mean_intercept")
 
 
-def of_problems(data: Data, keep: Array, xp: Namespace) -> Data:
-    """The samples as some of the problems see them."""
-    return data._replace(
-        labels=xp.take(data.labels, keep, axis=0),
-        class_weight=xp.take(data.class_weight, keep, axis=1),
+class Problems(NamedTuple):
+    """The binary problems, as the last fields of `Data`."""
+
+    labels: Array
+    class_weight: Array
+
+
+def of_problems(problems: Problems, keep: Array, xp: Namespace) -> Problems:
+    """Some of the problems."""
+    return Problems(
+        xp.take(problems.labels, keep, axis=0), xp.take(problems.class_weight, keep, axis=1)
     )
 
 
@@ -32,9 +38,11 @@ def fit_record(fit: Any) -> Record:
     Parameters
     ----------
     fit : the fit of `xpnn.perceptron.fit`
-        After a whole epoch, or before the first.
+        Between two pieces of its samples.
     """
-    arrays = {name: getattr(fit.state, name) for name in _ARRAYS} | {"order": fit.order}
+    arrays = {name: getattr(fit.state, name) for name in _ARRAYS} | fit.samples.arrays
+    if fit.at:
+        arrays["sums"] = fit.sums
     if fit.pocket.badness is not None:
         arrays |= {f"pocket_{name}": getattr(fit.pocket, name) for name in _POCKET}
     problems = []
@@ -45,6 +53,7 @@ def fit_record(fit: Any) -> Record:
             arrays |= {f"result_{i}_{name}": getattr(result, name) for name in _RESULT}
     header = {
         "number": fit.number,
+        "at": fit.at,
         "active": fit.active,
         "history": fit.history,
         "numbers": {name: float(getattr(fit.state, name)) for name in _NUMBERS},
@@ -72,7 +81,9 @@ def restore_fit(fit: Any, record: Record, backend: Backend, make_result: Any) ->
 
     _check(fit, record)
     fit.number, fit.active, fit.history = header["number"], header["active"], header["history"]
-    fit.order = host["order"]
+    fit.at = header["at"]
+    fit.sums = moved("sums") if fit.at else None
+    fit.samples.restore(host)
     for i, (best, waited, n_iter) in enumerate(header["problems"]):
         fit.progress[i].best, fit.progress[i].waited = best, waited
         if n_iter is not None:
@@ -80,7 +91,7 @@ def restore_fit(fit: Any, record: Record, backend: Backend, make_result: Any) ->
             fit.progress[i].result = make_result(*arrays, n_iter)
     if fit.active and len(fit.active) < len(fit.progress):
         at = backend.asarray(np.asarray(fit.active))
-        fit.data = of_problems(fit.data, at, backend.xp)
+        fit.problems = of_problems(fit.problems, at, backend.xp)
     fit.state = State(**{name: moved(name) for name in _ARRAYS}, **header["numbers"])
     if "pocket_badness" in host:
         fit.pocket.coef, fit.pocket.intercept, fit.pocket.badness = (
@@ -99,10 +110,10 @@ def _check(fit: Any, record: Record) -> None:
     ended = {i for i, (_, _, n_iter) in enumerate(header["problems"]) if n_iter is not None}
     if len(header["problems"]) != problems or ended != set(range(problems)) - set(active):
         raise ValueError("its problems are not those of this training")
-    n = len(fit.learned)
-    if host["order"].shape != (n,) or not np.array_equal(np.sort(host["order"]), np.arange(n)):
-        raise ValueError("its order of the samples is none")
     k = len(active) or host["coef"].shape[0]
+    at = check_count("row of the epoch", header["at"], high=max(0, fit.samples.n - 1))
+    if at % fit.rule.batch_size or (at and (not active or host["sums"].shape != (3, k))):
+        raise ValueError(f"its epoch is cut at row {at}, with other sums than of {k} problems")
     for name in _ARRAYS:
         wanted = tuple(getattr(fit.state, name).shape)
         wanted = (2, k) if name == "norms" else (k, *wanted[1:])

@@ -1,0 +1,153 @@
+"""From what a user gives a perceptron to the samples of its epochs, and those held out."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.utils import check_random_state, compute_class_weight
+
+from xpnn.arrays.backend import Backend, to_numpy
+from xpnn.blocks import Blocks
+from xpnn.estimators._blocks import TrainingBlocks
+from xpnn.estimators._heldout import take_rows
+from xpnn.estimators._inputs import NUMPY, read_features, read_target, read_weight
+from xpnn.estimators._readblocks import read_blocks
+from xpnn.perceptron.choice import Rule
+from xpnn.perceptron.fit import Held
+from xpnn.perceptron.samples import BlockSamples, Samples
+from xpnn.training.windows import Windows
+
+_MAX_INT = np.iinfo(np.int32).max
+
+
+class Rows(NamedTuple):
+    """Checked training samples; `Blocks` have codes and weights inside."""
+
+    n: int
+    x: Any
+    codes: np.ndarray | None
+    weight: Any
+    class_weight: np.ndarray
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether they are read a block at a time."""
+        return isinstance(self.x, TrainingBlocks)
+
+
+def read_rows(
+    est: Any, X: Any, y: Any, sample_weight: Any, classes: Any, *, again: bool
+) -> tuple[Rows, Backend]:
+    """Check the samples; where they are."""
+    if isinstance(X, Blocks):
+        if again:
+            est._check_place(NUMPY, "partial_fit")
+        role = "later" if again else "first"
+        blocks = read_blocks(est, X, y, sample_weight, role, classes)
+        of_class, blocks.factors = blocks.factors, None  # each problem weighs them otherwise
+        return Rows(X.n_rows, blocks, None, None, _class_weights(est, of_class)), NUMPY
+    x, source = read_features(est, X, reset=not again)
+    host = read_target(est, y, x, numeric=False)
+    if again:
+        est._check_place(source, "partial_fit")
+    codes = est._read_labels(host, y, classes, again=again)
+    weight = read_weight(sample_weight, x)
+    of_class = None
+    if est.class_weight is not None:
+        known = est._labels.classes
+        of_class = compute_class_weight(est.class_weight, classes=known, y=host)
+    return Rows(len(codes), x, codes, weight, _class_weights(est, of_class)), source
+
+
+def _class_weights(est: Any, of_class: np.ndarray | None) -> np.ndarray:
+    """Weights of negative and positive samples in each problem, (2, K), by the classes'."""
+    weights = np.ones(len(est._labels.classes)) if of_class is None else of_class
+    if not (np.isfinite(weights).all() and weights.min() >= 0):
+        raise ValueError(f"class_weight must be finite and at least 0, got {est.class_weight!r}.")
+    if len(weights) == 2:
+        return np.asarray(weights, dtype=np.float64)[:, None]
+    return np.stack([np.ones(len(weights)), weights])
+
+
+def make_samples(
+    est: Any, rows: Rows, rule: Rule, backend: Backend, dtype: str, random_state: Any
+) -> tuple[Samples | BlockSamples, Held | None, int, dict[str, Any]]:
+    """Samples to learn and those held out, the seed of their order, and what they are."""
+    move, real = backend.asarray, backend.float_dtype(dtype)
+    if rows.in_blocks:
+        seed, held = int(check_random_state(random_state).randint(_MAX_INT)), None
+        if est.early_stopping:
+            x, codes, weight = rows.x.split(est.validation_fraction, seed)
+            held = _held(est, x, codes, weight, backend)
+        windows = Windows(rows.x, backend)
+        order = seed if est.shuffle else None
+        drawn = {"random order": np.asarray([seed])}
+        return BlockSamples(windows, order, rule, real), held, seed, {"X": rows.x} | drawn
+    assert rows.codes is not None
+    learned, seed = _order(est, rows, random_state)
+    known = {"X": rows.x, "y": rows.codes, "sample_weight": rows.weight}
+    known["random order"] = np.asarray([seed, *np.flatnonzero(~learned)])
+    x = rows.x.astype(dtype, copy=False) if rule.sparse else move(rows.x, dtype=dtype)
+    x = np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x
+    weight = backend.xp.ones(rows.n, dtype=real, device=backend.device)
+    if rows.weight is not None:
+        weight = move(rows.weight, dtype=dtype)
+    every, held = (x, move(rows.codes, dtype="int32"), weight), None
+    if not learned.all():
+        at = np.flatnonzero(~learned)
+        held = Held(
+            x[at] if rule.sparse else take_rows(x, at), *(take_rows(a, at) for a in every[1:])
+        )
+    order = seed if est.shuffle else None
+    return Samples(*every, learned, order, rule, backend), held, seed, known
+
+
+def _held(est: Any, x: Any, codes: Any, weight: Any, backend: Backend) -> Held:
+    """Rows of `Blocks` that are held out, on the device of the work."""
+    weight = np.ones(len(codes)) if weight is None else weight
+    _check_held_weight(weight)
+    move = backend.asarray
+    return Held(
+        move(x, dtype=est._dtype),
+        move(codes, dtype="int32"),
+        move(weight, dtype=est._dtype),
+    )
+
+
+def _order(est: Any, rows: Rows, random_state: Any) -> tuple[np.ndarray, int]:
+    """Which samples to learn, and the seed of their order, drawn as scikit-learn draws them."""
+    n_classes = len(est._labels.classes)
+    rng = check_random_state(random_state)
+    if n_classes > 2:
+        learned = _split(est, rows, random_state)
+        rng = np.random.RandomState(rng.randint(_MAX_INT, size=n_classes)[0])
+        rng.randint(1, _MAX_INT)  # scikit-learn draws one number that it does not use
+    else:
+        rng.randint(1, _MAX_INT)
+        learned = _split(est, rows, random_state)
+    return learned, int(rng.randint(_MAX_INT))
+
+
+def _split(est: Any, rows: Rows, random_state: Any) -> np.ndarray:
+    """True for the samples to learn, False for those held out."""
+    n = rows.n
+    learned = np.ones(n, dtype=bool)
+    if est.early_stopping:
+        splitter = StratifiedShuffleSplit(
+            test_size=est.validation_fraction, random_state=random_state
+        )
+        _, held = next(splitter.split(np.zeros((n, 1)), rows.codes))
+        if rows.weight is not None:
+            _check_held_weight(to_numpy(rows.weight)[held])
+        learned[held] = False
+    return learned
+
+
+def _check_held_weight(weight: np.ndarray) -> None:
+    if not weight.any():
+        raise ValueError(
+            "The sample weights for validation set are all zero, consider using a different "
+            "random state."
+        )
