@@ -98,6 +98,17 @@ def test_a_folder_is_predicted_file_by_file(folder):
             [str(i // 200), label] for i, label in enumerate(whole)
         ]
         assert "years/year=1/rows.parquet: " in both.stderr
+    written = ["predict", "xpnn-out/set", "years", "--keep", "year", "--out", "both.csv"]
+    assert RUNNER.invoke(app, written).exit_code == 0
+    assert (folder / "both.csv").read_text() == both.stdout
+    (folder / "years" / "year=2").mkdir()
+    (folder / "years" / "year=2" / "rows.parquet").write_bytes(b"no table")
+    broken = RUNNER.invoke(app, written)  # the third file: what was there stays
+    assert broken.exit_code != 0
+    assert (folder / "both.csv").read_text() == both.stdout
+    assert not list(folder.glob(".both*"))
+    nowhere = RUNNER.invoke(app, [*written[:-1], "no/where.csv"])
+    assert "the folder 'no' does not exist" in nowhere.output
     (folder / "none").mkdir()
     none = RUNNER.invoke(app, ["predict", "xpnn-out/set", "none"])
     assert none.exit_code != 0

@@ -1,7 +1,8 @@
 """`xpnn predict`."""
 
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,12 +39,13 @@ def predict(
     """Predict a table's target with a model file, as CSV.
 
     Where the table has the target too, scores go to standard error. The files of a folder, or of a
-    pattern such as 'year=*/*.parquet', are predicted one after the other, in order of their names.
+    pattern such as 'year=*/*.parquet', are predicted and written one after the other, in order of
+    their names; the file of --out appears when all are in it.
     """
     with one_line_errors():
         from xpnn.arrays.backend import get_backend
         from xpnn.command.predict import files_to_predict, predict_csv, with_folders
-        from xpnn.files.atomic import write_atomic
+        from xpnn.files.atomic import atomic_file
 
         backend = get_backend(device)
         opt.within("--interval", interval, 0, 1, True)
@@ -58,15 +60,17 @@ def predict(
         how = (sep, encoding, decimal, thousands, na, header)
         files = files_to_predict(file)
         known.estimator.set_params(device=backend.name).to_device(backend)
-        text, told = "", list[str]()
-        for path in files:
-            table = with_folders(read_as_asked(path, how, expected=known.expected), path)
-            part, lines = predict_csv(known, table, proba=proba, interval=interval, keep=keep or [])
-            text += part.partition("\n")[2] if text else part
-            told += lines if len(files) == 1 else [f"{path}: {line}" for line in lines]
-        if out is None:
-            typer.echo(text, nl=False)
-        else:
-            write_atomic(out, text.encode())
+        told = list[str]()
+        with nullcontext() if out is None else atomic_file(out) as file:
+            for i, path in enumerate(files):
+                table = with_folders(read_as_asked(path, how, expected=known.expected), path)
+                wanted: dict[str, Any] = {"interval": interval, "keep": keep or []}
+                text, lines = predict_csv(known, table, proba=proba, **wanted)
+                text = text.partition("\n")[2] if i else text
+                if file is None:
+                    typer.echo(text, nl=False)
+                else:
+                    file.write(text.encode())
+                told += lines if len(files) == 1 else [f"{path}: {line}" for line in lines]
         for line in told:
             typer.echo(line, err=True)

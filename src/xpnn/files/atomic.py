@@ -3,7 +3,9 @@
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
@@ -31,11 +33,38 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     'all of it'
     >>> folder.cleanup()
     """
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write into piece by piece, which takes its name when the block ends well.
+
+    Parameters
+    ----------
+    path : path-like
+        As for `write_atomic`.
+
+    Raises
+    ------
+    OSError
+        As `write_atomic`. After it, and any exception in the block, an older file is as it was.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_file(f"{folder}/note.txt") as file:
+    ...         _ = file.write(b"all "), file.write(b"of it")
+    ...     Path(folder, "note.txt").read_text()
+    'all of it'
+    """
     target = Path(path).resolve()
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
@@ -43,7 +72,8 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError) and error.errno is not None:  # it names `temporary`
+        ours = isinstance(error, OSError) and error.filename in (None, str(temporary))
+        if isinstance(error, OSError) and ours and error.errno is not None:
             folder, why = Path(path).parent, error.strerror
             if isinstance(error, FileNotFoundError):
                 why = f"the folder {str(folder)!r} does not exist: make it first"
