@@ -1,6 +1,6 @@
 """Mistakes planted in the library, one at a time in a copy of it: does a test fail for each?
 
-    python ci/mutants.py                 # all in planted.py; a line each, 1 if one of them lives
+    python ci/mutants.py                 # all in planted*.py; a line each, 1 if one of them lives
     python ci/mutants.py momentum files  # those with one of the words in their description or file
     python ci/mutants.py --check         # only whether each text is still in its file
 
@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from planted import MUTANTS, Mutant
+from planted_storage import STORAGE
 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".hypothesis", ".*_cache", "dist", "build")
@@ -70,7 +71,7 @@ def main(words: list[str]) -> int:
     """Plant the mutants that the words choose; 1 if one is not found or can't be planted."""
     check = "--check" in words
     words = [word for word in words if word != "--check"]
-    chosen = [m for m in MUTANTS if not words or any(w in m.what + m.file for w in words)]
+    chosen = [m for m in MUTANTS + STORAGE if not words or any(w in m.what + m.file for w in words)]
     bad = [m for m in chosen if missing(m)]
     for m in bad:
         print(f"can't be planted: {m.what} ({m.file}); find its place and plant it anew")

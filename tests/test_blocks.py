@@ -106,6 +106,11 @@ def test_blocks_of_a_window_are_mixed_and_epochs_differ():
         part = np.asarray(first[20 * k : 20 * (k + 1)])
         assert len(set(part // 10)) == 2
         assert len(set(part[:10] // 10)) == 2
+    whole = Windows(Numbers([10] * 6, 1), get_backend("numpy"))
+    order = np.asarray(list(chain(*batches(whole, Draw(1, 0), 60)))).reshape(6, 10)
+    assert len({tuple(block % 10) for block in order}) == 6  # each in an order of its own
+    others = np.asarray(list(chain(*batches(whole, Draw(1, 1), 60)))).reshape(6, 10)
+    assert (order[:, 0] // 10).tolist() != (others[:, 0] // 10).tolist()
 
 
 def test_an_array_in_memory_gives_the_same_bits_for_any_memory_and_source(table, tmp_path):
@@ -257,6 +262,15 @@ def test_bad_rows_are_told_and_change_nothing(table, change, message):
         model.partial_fit(small(*change(X, y)))
     assert weights(model) == before
     assert model._state is state
+
+
+def test_each_piece_of_a_block_is_looked_at(table, monkeypatch):
+    X, y = table
+    monkeypatch.setattr("xpnn.estimators._blocks._PIECE", 10 * X[:1].nbytes)
+    assert weights(classifier().fit(small(X, y))) == weights(classifier().fit(small(X, y)))
+    spoiled = np.where(np.arange(N)[:, None] == 300, np.nan, X)
+    with pytest.raises(ValueError, match="NaN in the rows 296 to 305"):
+        classifier().fit(small(spoiled, y))
 
 
 def test_mistakes_are_told_with_the_cure(table):

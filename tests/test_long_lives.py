@@ -10,6 +10,7 @@ SCRIPT = Path(__file__).parent.parent / "ci" / "long_lives.py"
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_many_fits_in_one_process_leave_nothing_behind(processes):
     code = f"sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
     code += "sys.argv = ['long_lives', '--fits', '120', '--partial-fits', '200']\n"
@@ -39,6 +40,7 @@ def test_what_rises_is_told(monkeypatch):
     assert "leaks: open files rose" in faults
 
 
+@pytest.mark.slow
 def test_a_failure_that_is_no_failure_is_told(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPT.parent))
     import long_lives
