@@ -1,6 +1,8 @@
 """What went wrong with `Blocks` of real sources: columns elsewhere, files that change, frames."""
 
+import importlib.util
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -75,6 +77,33 @@ def test_a_dataset_of_pyarrow(tmp_path):
         np.testing.assert_array_equal(Blocks(source).read(0, 3)[0], whole)
     some = Blocks(rows.filter(dataset.field("a") > 1.5))
     np.testing.assert_array_equal(some.read(0, some.n_rows)[0], whole[1:])
+
+
+def test_blocks_can_be_pickled(tmp_path):
+    X = np.arange(24.0).reshape(8, 3)
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "F.npy", np.asfortranarray(X))
+    np.savez(tmp_path / "Z.npz", X=X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    sources = [X, tmp_path / "X.npy", tmp_path / "F.npy", tmp_path / "Z.npz", mapped, mapped[0:]]
+    if importlib.util.find_spec("pyarrow"):
+        (tmp_path / "t.csv").write_text("\n".join(["a,b,c", *(f"{a},{b},{c}" for a, b, c in X)]))
+        sources.append(tmp_path / "t.csv")
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table(dict(zip("abc", X.T, strict=True))), tmp_path / "t.parquet")
+        sources += [tmp_path / "t.parquet", pa.table({"a": X[:, 0], "b": X[:, 1], "c": X[:, 2]})]
+    for source in sources:
+        blocks = Blocks(source, target=2).map(np.negative).map(np.negative)
+        again = pickle.loads(pickle.dumps(blocks))
+        np.testing.assert_array_equal(again.read(1, 7)[0], X[1:7, :2])
+        np.testing.assert_array_equal(again.read(1, 7)[1], X[1:7, 2])
+    for part, wanted in ((mapped[3:], X[3:]), (mapped[::2], X[::2]), (mapped[:, 1:], X[:, 1:])):
+        text = pickle.dumps(Blocks(part))
+        np.testing.assert_array_equal(pickle.loads(text).read(0, len(part))[0], wanted)
+    big = np.lib.format.open_memmap(tmp_path / "B.npy", "w+", np.float64, (100_000, 3))
+    assert len(pickle.dumps(Blocks(big))) < 5000  # the file's name, not its rows
 
 
 def test_what_has_no_rows_is_told():

@@ -2,7 +2,7 @@
 
 import mmap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -69,6 +69,20 @@ class Slices:
         copied = np.array(found)
         _release(self._map, found)
         return copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Of a memory map where its file has it: the file is opened again, and nothing copied."""
+        state = dict(self.__dict__)
+        if self._map is not None:
+            state |= {"array": _place_in_file(self.array, self._map), "_map": None}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open the file again."""
+        self.__dict__.update(state)
+        if isinstance(self.array, _InFile):
+            self.array = self.array.open()
+            self._map = _mapped(self.array)
 
     def fill(self, start: int, stop: int, columns: Any, into: np.ndarray) -> None:
         """Write some columns (a slice or numbers) of rows into an array, copied once."""
@@ -155,6 +169,35 @@ def _mapped(array: Any) -> Any:
             return None
         base = base.base
     return base if isinstance(base, mmap.mmap) and hasattr(base, "madvise") else None
+
+
+class _InFile(NamedTuple):
+    """Where a file has an array."""
+
+    path: str
+    dtype: np.dtype
+    offset: int
+    shape: tuple[int, ...]
+    order: Any
+
+    def open(self) -> np.ndarray:
+        """Map it, to be read."""
+        path, dtype, offset, shape, order = self
+        return np.memmap(path, dtype, "r", offset, shape, order)
+
+
+def _place_in_file(array: Any, mapped: Any) -> Any:
+    """Where the file of a memory map has an array; its values where it is no whole stretch."""
+    base, memory = array, np.frombuffer(mapped, np.uint8)
+    while not (isinstance(base, np.memmap) and base.base is mapped):
+        base = base.base
+    flags = array.flags
+    if base.filename is None or not (flags.c_contiguous or flags.f_contiguous):
+        return np.array(array)
+    begin = base.offset - base.offset % mmap.ALLOCATIONGRANULARITY  # as NumPy maps it
+    offset = begin + array.ctypes.data - memory.ctypes.data
+    order = "C" if flags.c_contiguous else "F"
+    return _InFile(str(base.filename), array.dtype, offset, array.shape, order)
 
 
 def _release(mapped: Any, rows: np.ndarray) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from xpnn.blocks.arrays import Slices
 from xpnn.blocks.opening import open_table
 from xpnn.blocks.statistics import Statistics, statistics_of
-from xpnn.blocks.table import column_number
+from xpnn.blocks.table import OneAfterOther, column_number
 
 BLOCK_ROWS = 65_536
 WINDOW = 4
@@ -21,6 +21,8 @@ class Blocks:
     An epoch takes the blocks in an order of its own, `window` of them at a time, and the rows of
     a window in an order of their own; both follow from `random_state` and the epoch. The network is
     the same for any kind of source of the same rows, and for any `memory`.
+
+    It can be pickled: files are opened again. A temporary folder lives as long as the first object.
 
     Two windows are in memory: ``2 * window * block_rows * n_features`` numbers.
 
@@ -258,7 +260,7 @@ class Blocks:
         new = object.__new__(Blocks)
         new.__dict__.update(self.__dict__)
         before = self._function
-        new._function = function if before is None else lambda x: function(before(x))
+        new._function = function if before is None else OneAfterOther(before, function)
         some = np.asarray(function(self.read_features(0, min(2, self.n_rows))))
         if some.ndim != 2 or len(some) != min(2, self.n_rows):
             raise ValueError(f"the function of map() made {some.shape} of two rows, not two rows.")

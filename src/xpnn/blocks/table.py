@@ -1,6 +1,7 @@
 """What `Blocks` reads from: rows of numbers in named columns, some of which may be words."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -139,3 +140,15 @@ def column_number(table: Any, column: Any) -> int:
         raise ValueError(f"there is no column {number}: there are {table.n_columns}.")
     count: int = table.n_columns
     return number % count
+
+
+@dataclass(frozen=True)
+class OneAfterOther:
+    """Two functions of `map`; a class, as a lambda cannot be pickled."""
+
+    first: Callable[[np.ndarray], Any]
+    second: Callable[[np.ndarray], Any]
+
+    def __call__(self, x: np.ndarray) -> Any:
+        """What the second makes of what the first gives."""
+        return self.second(self.first(x))

@@ -61,16 +61,16 @@ def predict(
         files = files_to_predict(file)
         known.estimator.set_params(device=backend.name).to_device(backend)
         told = list[str]()
-        with nullcontext() if out is None else atomic_file(out) as file:
+        with nullcontext() if out is None else atomic_file(out) as writing:
             for i, path in enumerate(files):
                 table = with_folders(read_as_asked(path, how, expected=known.expected), path)
                 wanted: dict[str, Any] = {"interval": interval, "keep": keep or []}
                 text, lines = predict_csv(known, table, proba=proba, **wanted)
                 text = text.partition("\n")[2] if i else text
-                if file is None:
+                if writing is None:
                     typer.echo(text, nl=False)
                 else:
-                    file.write(text.encode())
+                    writing.write(text.encode())
                 told += lines if len(files) == 1 else [f"{path}: {line}" for line in lines]
         for line in told:
             typer.echo(line, err=True)
