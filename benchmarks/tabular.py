@@ -36,6 +36,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from xpnn import TabularClassifier, TabularRegressor
 from xpnn.network import Group
+from xpnn.tables import read_table
 from xpnn.tabular import base, plan, recipe, training
 
 MOST_ROWS = 16_000
@@ -147,6 +148,8 @@ def make(name: str, task: str, seed: int) -> Any:
 def read(path: Path, task: str | None) -> tuple[pd.DataFrame, np.ndarray, str]:
     """A table's features, target and task."""
     table = pd.read_csv(path)
+    if table.shape[1] == 1:  # whole rows in quotes, or another separator
+        table = pd.DataFrame(read_table(path).columns)
     name = "target" if "target" in table else table.columns[-1]
     y = table.pop(name)
     if task is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from xpnn.blocks.arrow import need_pyarrow
+from xpnn.tables.progress import reading_bar
 from xpnn.tables.separators import find_separator
 
 _HEAD = 1 << 16  # bytes that tell the separator
@@ -39,12 +40,11 @@ def csv_batches(files: Sequence[Path]) -> Iterator[Any]:
     """
     pa = need_pyarrow("Reading CSV in blocks")
     from pyarrow import csv
-    from tqdm import tqdm
 
     total = sum(path.stat().st_size for path in files)
     types: dict[str, Any] | None = None
     names: list[str] = []
-    with tqdm(total=total, unit="B", unit_scale=True, desc="reading CSV", disable=None) as bar:
+    with reading_bar(total, "B", "reading CSV") as bar:
         for path in files:
             parse = csv.ParseOptions(delimiter=_separator(path, pa))
             if types is None:

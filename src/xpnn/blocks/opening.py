@@ -12,6 +12,7 @@ from xpnn.blocks.delimited import csv_batches
 from xpnn.blocks.files import kind_of, numpy_files
 from xpnn.blocks.spill import SpilledTable, spill
 from xpnn.blocks.table import ArrayTable, Table
+from xpnn.tables.progress import reading_bar
 
 _CSV = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 _MOST_UNPACKED = 2  # blocks that a row group may hold
@@ -166,9 +167,7 @@ def _from_dataset(
 
 
 def _counted(batches: Iterable[Any], rows: int, what: str) -> Iterator[Any]:
-    from tqdm import tqdm
-
-    with tqdm(total=rows, unit="row", unit_scale=True, desc=what, disable=None) as bar:
+    with reading_bar(rows, "row", what) as bar:
         for batch in batches:
             yield batch
             bar.update(batch.num_rows)

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 from xpnn.tables.columns import TableError
+from xpnn.tables.progress import reading_bar
 from xpnn.tables.separators import FIXED, Separator, best_fit, cut, find_separator, known_separator
 from xpnn.tables.shape import MOST_TITLES, Shape, find_shape
 from xpnn.tables.texts import ArrowColumn, TextColumn
@@ -281,9 +283,11 @@ def _by_rows(body: _Body, width: int) -> tuple[tuple[TextColumn, ...], list[str]
     """By the standard library, a piece at a time."""
     columns = tuple(TextColumn() for _ in range(width))
     done, short, closed = 0, 0, False
-    with _long_fields():
+    lines = body.text.count("\n", body.start)
+    with _long_fields(), reading_bar(lines, "row", f"reading {Path(body.source).name}") as bar:
         rows = body.rows()
         while piece := list(islice(rows, _PIECE)):
+            bar.update(len(piece))
             piece = [row for row in piece if row]
             closed = bool(piece) and piece[-1] == [_END]
             if closed:

@@ -2,14 +2,16 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from xpnn.tables.columns import Columns, TableError, as_text, hint, objects
 from xpnn.tables.delimited import read_delimited
+from xpnn.tables.progress import reading_bar
 from xpnn.tables.separators import known_separator
 from xpnn.tables.shape import find_shape
 from xpnn.tables.sources import check_encoding, decode, read_bytes
@@ -241,7 +243,7 @@ def _named(
     """A table of columns of text; those without name and value are left out."""
     columns: Columns = {}
     texts: dict[str, Source] = {}
-    for i, (given, column) in enumerate(zip(names, found, strict=False)):
+    for i, (given, column) in enumerate(_each(zip(names, found, strict=False), len(found), name)):
         values = column.values() if options.decimal_mark is None else column.text()
         if not given and all(v is None for v in values):
             continue
@@ -252,6 +254,14 @@ def _named(
             notes.append(f"a column without a name is called {called!r}")
         columns[called], texts[called] = values, column.text
     return Table(name, columns, notes=tuple(notes), texts=texts)
+
+
+def _each(pairs: Iterable[Any], total: int, name: str) -> Iterator[Any]:
+    """The same, with a bar where their values take long to be read."""
+    with reading_bar(total, "column", f"columns of {name}") as bar:
+        for pair in pairs:
+            yield pair
+            bar.update(1)
 
 
 def _without(table: Table, gaps: Sequence[str]) -> Table:

@@ -9,8 +9,10 @@ import sys
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 from xpnn.tables.columns import TableError
+from xpnn.tables.progress import reading_bar
 
 try:
     import lzma
@@ -18,20 +20,15 @@ except ImportError:  # a Python without it, such as the one in a browser
     lzma = None  # type: ignore[assignment]
 
 
-def _unpack_xz(data: bytes) -> bytes:
+def _open_xz(file: io.BytesIO) -> Any:
     if lzma is None:
         raise OSError("this Python has no lzma, which reads xz")
-    try:
-        return lzma.decompress(data)
-    except lzma.LZMAError as error:
-        raise OSError(*error.args) from error
+    return lzma.open(file)
 
 
-_PACKED = {
-    b"\x1f\x8b": gzip.decompress,
-    b"BZh": bz2.decompress,
-    b"\xfd7zXZ\x00": _unpack_xz,
-}
+_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": _open_xz}
+_XZ_ERRORS = () if lzma is None else (lzma.LZMAError,)
+_PIECE = 1 << 24  # bytes unpacked at once
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -73,14 +70,24 @@ def read_bytes(source: str | os.PathLike[str]) -> bytes:
     """
     data = sys.stdin.buffer.read() if str(source) == "-" else Path(source).read_bytes()
     try:
-        for magic, unpack in _PACKED.items():
+        for magic, opener in _PACKED.items():
             if data.startswith(magic):
-                return unpack(data)
+                return _unpack(source, data, opener)
         if data.startswith(b"PK\x03\x04"):
             return _unzip(source, data)
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, *_XZ_ERRORS) as error:
         raise TableError(f"{source} is a damaged archive ({error}); get it anew.") from error
     return data
+
+
+def _unpack(source: str | os.PathLike[str], data: bytes, opener: Any) -> bytes:
+    raw, parts = io.BytesIO(data), list[bytes]()
+    name = Path(source).name
+    with reading_bar(len(data), "B", f"unpacking {name}") as bar, opener(raw) as file:
+        while piece := file.read(_PIECE):
+            parts.append(piece)
+            bar.update(raw.tell() - bar.n)
+    return b"".join(parts)
 
 
 def _unzip(source: str | os.PathLike[str], data: bytes) -> bytes:
