@@ -89,6 +89,18 @@ def test_bins_rise_from_0_to_1_between_quantiles():
     assert all(not c.edges for c in encoded(many, bins=8, most_numbers=2)[0].columns)
 
 
+def test_outer_bins_are_halved_while_they_keep_rows():
+    """Down to a 64th of the rows, and to 32 of them; beside the quantiles that are there anyway."""
+    for n, outer in ((400, ()), (600, (1 / 16,)), (3000, (1 / 16, 1 / 32, 1 / 64)), (9000, None)):
+        values = np.random.default_rng(n).lognormal(size=n)
+        found, _ = encoded({"v": values}, bins=8, tails=True)
+        shares = (1 / 16, 1 / 32, 1 / 64) if outer is None else outer
+        levels = sorted({*np.linspace(0, 1, 9), *shares, *(1 - s for s in shares)})
+        assert np.allclose(found.columns[0].edges, np.quantile(values, levels))
+        plain, _ = encoded({"v": values}, bins=8)
+        assert len(plain.columns[0].edges) == 9
+
+
 def test_words_of_many_values_do_not_explode():
     rng = np.random.default_rng(0)
     words = [f"w{i}" for i in rng.zipf(1.3, 3000) % 1000]

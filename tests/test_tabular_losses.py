@@ -1,4 +1,4 @@
-"""What a tabular regressor may minimize, and what it then predicts."""
+"""What a tabular estimator minimizes, and what follows from that."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from sklearn.linear_model import PoissonRegressor
 from sklearn.metrics import mean_poisson_deviance
 
 import xpnn
-from xpnn import TabularRegressor
+from xpnn import TabularClassifier, TabularRegressor
 from xpnn.arrays.backend import to_numpy
 
 
@@ -78,3 +78,15 @@ def test_targets_below_0_are_told():
     with pytest.raises(ValueError, match=r"poisson.*at least 0, got -1.*another loss"):
         model.fit(X, Y - 1.0)
     assert not hasattr(model, "network_")
+
+
+def test_rare_classes_are_told_by_extreme_values():
+    """Classes have narrow bins at both ends of a column of numbers, a regression has not."""
+    x = np.random.default_rng(0).lognormal(sigma=3.0, size=(1200, 1))
+    low, high = np.quantile(x, [0.92, 0.96])  # within what is one bin otherwise: 0.961 then
+    rare = ((x[:, 0] > low) & (x[:, 0] < high)).astype(int)
+    model = TabularClassifier(hidden=8, epochs=40, random_state=0).fit(x, rare)
+    assert len(model.encoding_.columns[0].edges) == 13
+    assert model.validation_score_ > 0.985
+    numbers = TabularRegressor(hidden=8, epochs=1, random_state=0).fit(x, x[:, 0])
+    assert len(numbers.encoding_.columns[0].edges) == 9

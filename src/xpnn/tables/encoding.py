@@ -19,6 +19,8 @@ from xpnn.tables.values import Parsed, parse_as, parse_column
 MOST_CATEGORIES = 64
 """A column of words with more keeps this many inputs, those of the most frequent."""
 
+_SMALLEST_SHARE, _FEWEST_ROWS = 1 / 64, 32  # of a bin at either end
+
 Column = Numbers | Dates | Words
 _KINDS: dict[str, type[Any]] = {cls.kind: cls for cls in (Numbers, Dates, Words)}
 
@@ -139,7 +141,9 @@ def _spread(values: Mapping[str, Any]) -> Spread:
     return Spread(center, factor)
 
 
-def fit_encoding(frame: Frame, bins: int = 0, most_numbers: int | None = None) -> Encoding:
+def fit_encoding(
+    frame: Frame, bins: int = 0, most_numbers: int | None = None, tails: bool = False
+) -> Encoding:
     """Learn how the columns of a table become inputs.
 
     Parameters
@@ -150,6 +154,8 @@ def fit_encoding(frame: Frame, bins: int = 0, most_numbers: int | None = None) -
         Most bins of a column of numbers, between quantiles; 0 is none.
     most_numbers : int, default=None
         Columns of numbers up to which there are bins; None is any number.
+    tails : bool, default=False
+        Whether the outermost bins are halved as long as they keep enough rows.
 
     Returns
     -------
@@ -162,7 +168,7 @@ def fit_encoding(frame: Frame, bins: int = 0, most_numbers: int | None = None) -
     columns: list[Column] = []
     left_out: dict[str, str] = {}
     for name, parsed in read.items():
-        column = _column_of(name, parsed.kind, parsed.style, parsed.values, bins)
+        column = _column_of(name, parsed.kind, parsed.style, parsed.values, bins, tails)
         if isinstance(column, str):
             left_out[name] = column
         else:
@@ -179,7 +185,7 @@ def _parsed(frame: Frame, name: str) -> Parsed:
 
 
 def _column_of(
-    name: str, kind: str, style: dict[str, Any], values: np.ndarray, bins: int
+    name: str, kind: str, style: dict[str, Any], values: np.ndarray, bins: int, tails: bool
 ) -> Column | str:
     """A column, or why it says nothing."""
     if kind == "words":
@@ -191,22 +197,35 @@ def _column_of(
         return "it is always the same"
     if kind == "numeric":
         known = values[~missing]
-        return Numbers(name, style, Spread.of(values), bool(missing.any()), _edges(known, bins))
+        edges = _edges(known, bins, tails)
+        return Numbers(name, style, Spread.of(values), bool(missing.any()), edges)
     parts = {part: v for part, v in date_parts(values).items() if len(np.unique(v[~missing])) > 1}
     return Dates(name, style, {p: Spread.of(v) for p, v in parts.items()}, bool(missing.any()))
 
 
-def _edges(known: np.ndarray, bins: int) -> tuple[float, ...]:
+def _edges(known: np.ndarray, bins: int, tails: bool) -> tuple[float, ...]:
     """Quantiles of numbers, at least two bins, or nothing; all values where they are few."""
     different = np.unique(known)
     if len(different) < 3 or not bins:
         return ()
     if len(different) > bins + 1:
-        different = np.unique(np.quantile(known, np.linspace(0.0, 1.0, bins + 1)))
+        levels = np.linspace(0.0, 1.0, bins + 1)
+        outer = _outer_levels(len(known), bins) if tails else []
+        different = np.unique(np.quantile(known, [*levels, *outer]))
     with np.errstate(over="ignore", divide="ignore"):
         widths = np.diff(different)
         usable = bool((np.isfinite(widths) & np.isfinite(1.0 / widths)).all())
     return tuple(different.tolist()) if usable and len(different) > 2 else ()
+
+
+def _outer_levels(n: int, bins: int) -> list[float]:
+    """More quantiles at both ends: what is rare, as a class may be, is told by extreme values."""
+    found: list[float] = []
+    share = 0.5 / bins
+    while share >= _SMALLEST_SHARE and share * n >= _FEWEST_ROWS:
+        found += [share, 1.0 - share]
+        share /= 2
+    return found
 
 
 def _words(name: str, style: dict[str, Any], values: np.ndarray) -> Words | str:

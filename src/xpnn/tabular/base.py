@@ -217,10 +217,10 @@ class BaseTabular(Inspection, OnDevice):
                 f"{_FEWEST_ROWS}, as each network leaves some out."
             )
         numbers = embedded_by(self.embedding)
-        self.encoding_ = learned(some, numbers.bins, numbers.most_numbers)
+        classes = loss.name == "softmax_cross_entropy"
+        self.encoding_ = learned(some, numbers.bins, numbers.most_numbers, tails=classes)
         x = inputs_of(self.encoding_, some)
         weight = None if weight is None else weight[known]
-        classes = loss.name == "softmax_cross_entropy"
         self._task = task = Task(x, target[known], weight, strata[known], loss, classes)
         self._place(X, x)
         self._choose(len(x), x.shape[1], numbers.periodic, loss, classes)

@@ -104,10 +104,12 @@ class BlockFrame:
             yield from (one for one in turn if one is not None)
 
 
-def learned(frame: Frame | BlockFrame, bins: int, most_numbers: int | None) -> Encoding:
+def learned(
+    frame: Frame | BlockFrame, bins: int, most_numbers: int | None, tails: bool = False
+) -> Encoding:
     """How the columns of a table become inputs, see `fit_encoding`."""
     some = frame.sample() if isinstance(frame, BlockFrame) else frame
-    return fit_encoding(some, bins, most_numbers)
+    return fit_encoding(some, bins, most_numbers, tails)
 
 
 def inputs_of(encoding: Encoding, frame: Frame | BlockFrame) -> np.ndarray:
