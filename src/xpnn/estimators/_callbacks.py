@@ -7,13 +7,13 @@ from xpnn.estimators._sklearn import begin_tasks, has_callbacks
 from xpnn.training.callbacks import EpochEnd
 
 
-def print_epoch(end: EpochEnd) -> None:
+def print_epoch(end: EpochEnd, say: Callable[[str], Any] = print) -> None:
     """What scikit-learn's `verbose` prints."""
-    print(f"Iteration {end.epoch}, loss = {end.metrics['loss']:.8f}")  # noqa: T201
+    say(f"Iteration {end.epoch}, loss = {end.metrics['loss']:.8f}")
     if "val_score" in end.metrics:
-        print(f"Validation score: {end.metrics['val_score']:f}")  # noqa: T201
+        say(f"Validation score: {end.metrics['val_score']:f}")
     if end.message:
-        print(end.message)  # noqa: T201
+        say(end.message)
 
 
 def given_callbacks(est: Any) -> list[Callable[[EpochEnd], Any]]:

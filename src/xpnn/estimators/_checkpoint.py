@@ -29,7 +29,7 @@ def checkpoints(
 
     Parameters
     ----------
-    checkpoint : path-like, Checkpoint or None
+    checkpoint : path-like, Checkpoint, Keeper or None
     resume : bool
         Whether to go on from a checkpoint that is there.
     comm : Communicator, default=None
@@ -48,6 +48,9 @@ def checkpoints(
                 "resume=True goes on from a checkpoint: pass its folder too, as checkpoint='run'."
             )
         yield None
+        return
+    if isinstance(checkpoint, Keeper):  # of a process whose records another one writes
+        yield checkpoint
         return
     spec = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
     if comm is not None and comm.rank:
