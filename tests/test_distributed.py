@@ -233,6 +233,27 @@ def test_estimators(make, y, weight, rows):
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_where_each_process_has_its_own_rows_all_of_them_count():
+    """Rows in the order of their classes: no process has all, and one has weights of zero alone."""
+    order = np.argsort(CLASSES, kind="stable")
+    x, y, weight = X[order], NAMES[order], np.where(np.arange(N) < N // 2, 0.0, WEIGHT)
+
+    def fit(comm):
+        model = classifier(class_weight="balanced", warm_start=True, max_iter=2, batch_size=N)
+        rows = [own(comm, a) for a in (x, y, weight)]
+        model.fit(*rows, comm=comm).fit(*rows, comm=comm)
+        return model.parameters_[0], model.class_weight
+
+    (expected, given), (alone, _) = fit(one(rows="own")), fit(None)
+    assert given == "balanced"
+    for found, _ in in_threads(fit, 3, rows="own"):
+        assert found.tobytes() == expected.tobytes()
+    np.testing.assert_allclose(expected, alone, rtol=1e-7)
+    with pytest.raises(ValueError, match="weights of all processes' rows are zero"):
+        classifier().fit(x, y, np.zeros(N), comm=one(rows="own"))
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_without_a_random_state_all_take_the_first_one_s():
     found = in_threads(lambda c: fitted(c, lambda: classifier(random_state=None), NAMES), 3)
     assert found[0] == found[1] == found[2]
@@ -360,8 +381,8 @@ def test_processes_that_do_not_go_together_are_refused(change, words):
 
 def test_what_needs_all_rows_says_so():
     fit = {"X": X, "y": NAMES, "comm": one(rows="own")}
-    with pytest.raises(ValueError, match="counts the classes of all rows"):
-        classifier(class_weight="balanced").fit(**fit)
+    with pytest.raises(ValueError, match="several labels a row needs all rows"):
+        classifier(class_weight="balanced").fit(X, X > 0, comm=one(rows="own"))
     with pytest.raises(ValueError, match="scorer that needs all rows"):
         classifier(early_stopping=True, monitor="accuracy").fit(**fit)
     with pytest.raises(ValueError, match="needs all rows in one process"):

@@ -29,6 +29,7 @@ FLOORS = (
     (
         "cli",
         "command",
+        "dask",
         "estimators",
         "exchange",
         "neurons",

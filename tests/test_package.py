@@ -57,11 +57,13 @@ def test_extras():
     assert extras["cuda13"] == ["cupy-cuda13x[ctk]>=14"]
     # ci/lowest.sh reads each lower bound: a requirement without one would not be tested
     for requirement in itertools.chain(PYPROJECT["project"]["dependencies"], *extras.values()):
-        assert re.fullmatch(r"xpnn\[[\w,]+\]|[\w-]+(\[ctk\])?>=[\d.]+", requirement), requirement
+        assert re.fullmatch(
+            r"xpnn\[[\w,]+\]|[\w-]+(\[(?:ctk|distributed)\])?>=[\d.]+", requirement
+        ), requirement
 
 
 PROJECT_OF = {"sklearn": "scikit-learn", "cupy": "cupy-cuda12x", "cupyx": "cupy-cuda12x"}
-PROJECT_OF |= {"llvmlite": "numba"}  # which needs it, in one version alone
+PROJECT_OF |= {"distributed": "dask", "llvmlite": "numba"}  # which needs it, in one version alone
 
 
 def test_what_is_imported_is_declared():
@@ -135,7 +137,7 @@ def test_examples_run(module, tmp_path, monkeypatch):
 def test_workflow_calls_our_scripts():
     workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
     scripts = set(re.findall(r"- run: bash (\S+)", workflow))
-    names = ("test", "lowest", "dist", "docs", "gpu", "sanitize", "ecosystem", "mpi")
+    names = ("test", "lowest", "dist", "docs", "gpu", "sanitize", "ecosystem", "mpi", "dask")
     assert scripts == {f"ci/{name}.sh" for name in names}
     assert len(re.findall(r"\brun:", workflow)) == len(scripts), "a step that is not a script"
     assert "ci/test.sh" in (ROOT / ".ci/run").read_text(encoding="utf-8")

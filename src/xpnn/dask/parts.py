@@ -20,8 +20,8 @@ from xpnn.distributed.tree import bounds
 from xpnn.distributed.workers import distributed
 
 _CURE = (
-    "cut it into partitions, as by dask.array.from_array(X, chunks=(10_000, -1)), or take xpnn.{0}, "
-    "which needs no cluster"
+    "cut it into partitions, as by dask.array.from_array(X, chunks=(10_000, -1)), or take "
+    "xpnn.{0}, which needs no cluster"
 )
 
 
@@ -65,8 +65,8 @@ class Given(NamedTuple):
         for key, value in given.items():
             if not is_dask(value) and not (key == "sample_weight" and value is None):
                 raise TypeError(
-                    f"{key} is {_kind(value)}, and xpnn.dask.{name} takes Dask's arrays and frames, "
-                    f"and lists of futures: {_CURE.format(name)}."
+                    f"{key} is {_kind(value)}, and xpnn.dask.{name} takes Dask's arrays and "
+                    f"frames, and lists of futures: {_CURE.format(name)}."
                 )
         rows = getattr(X, "chunks", None)
         parts = {k: None if v is None else partitions(v, rows) for k, v in given.items()}
@@ -249,7 +249,7 @@ def _computed(client: Any, given: Given, workers: Sequence[str]) -> list[Any]:
     return found
 
 
-# -- in a worker ------------------------------------------------------------------------------------
+# -- in a worker ----------------------------------------------------------------------------------
 
 
 def _facts(part: Part) -> tuple[tuple[int, ...], str]:
@@ -290,4 +290,6 @@ def _join(pieces: list[Any]) -> Any:
         return vstack(pieces, format="csr")
     from array_api_compat import array_namespace, is_array_api_obj
 
-    return array_namespace(first).concat(pieces) if is_array_api_obj(first) else sum(pieces, [])
+    if is_array_api_obj(first):
+        return array_namespace(first).concat(pieces)
+    return np.concatenate([np.asarray(p) for p in pieces])

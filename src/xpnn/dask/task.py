@@ -50,12 +50,14 @@ class _Kept:
 
     def write(self, record: Record) -> None:
         """Keep it in place of the one before."""
-        arrays = {name: np.array(a) for name, a in record.arrays.items()}  # training goes on in them
+        arrays = {
+            name: np.array(a) for name, a in record.arrays.items()
+        }  # training goes on in them
         self.door.kept = record._replace(arrays=arrays)
 
 
 class _StandIn:
-    """In other ranks than the first, a callback that keeps a state: their records have its place."""
+    """In other ranks than the first, in the place of a callback that keeps a state."""
 
     def __call__(self, end: EpochEnd) -> None:
         """Nothing."""
@@ -110,7 +112,7 @@ def listed(callbacks: Any) -> list[Any]:
 
 
 def _callbacks(est: Any, comm: SocketCommunicator) -> list[Any]:
-    """The user's in the first rank alone; and one in each that ends training when the client does."""
+    """The user's, in the first rank alone; and one that ends training when the client does."""
 
     def watch(end: EpochEnd) -> None:
         comm.door.check()

@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,12 @@ class SocketCommunicator(Communicator):
     """
 
     def __init__(
-        self, rank: int, addresses: Sequence[Address], door: Door, names: Sequence[str], **about: Any
+        self,
+        rank: int,
+        addresses: Sequence[Address],
+        door: Door,
+        names: Sequence[str],
+        **about: Any,
     ) -> None:
         super().__init__(rank, len(addresses), **about)
         self.door, self.names = door, list(names)
@@ -122,7 +128,7 @@ class SocketCommunicator(Communicator):
         try:
             for rank, peer in self._peers.items():
                 body = np.ascontiguousarray(parts[rank]).tobytes()
-                self._with(rank, lambda p=peer, b=body: p.send(_DATA, self.turn, b))
+                self._with(rank, partial(peer.send, _DATA, self.turn, body))
             while len(found) < len(self._peers) or any(p.out for p in self._peers.values()):
                 self._pass(found)
             into = {r: np.frombuffer(body, dtype=own.dtype) for r, body in found.items()}

@@ -40,7 +40,7 @@ class WorkerLostError(RuntimeError):
 
 def distributed() -> Any:
     """The package `distributed`, or an ImportError that says how to get it."""
-    return needed("distributed", "Work on Dask's workers", "dask[distributed]")
+    return needed("distributed", "Work on Dask's workers", "'dask[distributed]'")
 
 
 def on_workers(
@@ -108,6 +108,7 @@ class Run:
             raise ValueError("The Dask client is asynchronous: pass one that is not.")
         self.client, self.workers = client, list(workers)
         self.secret, self.futures = secrets.token_hex(16), list[Any]()
+        self.gone: set[str] = set()
 
     def begin(
         self,
@@ -134,9 +135,9 @@ class Run:
             self.futures.append(future)
 
     def living(self) -> list[str]:
-        """Those of the workers that the scheduler knows."""
+        """Those of the workers that the scheduler knows, and that nobody has missed."""
         known = self.client.nthreads()
-        return [w for w in self.workers if w in known]
+        return [w for w in self.workers if w in known and w not in self.gone]
 
     def results(self, look: Callable[[], None] = lambda: None) -> list[Any]:
         """Wait for all; `look` is called now and then.
@@ -154,8 +155,9 @@ class Run:
                 until = min(until, time.monotonic() + _GRACE)
                 if time.monotonic() > until or all(map(self._over, self.futures, self.workers)):
                     break
+            else:  # who asks a worker that has just died waits for half a minute
+                look()
             self._wait()
-            look()
         self._raise()
         return list(self.client.gather(self.futures))
 
@@ -175,12 +177,12 @@ class Run:
         """The error that ended all, if any."""
         errors = {r: f.exception() for r, f in enumerate(self.futures) if f.status == "error"}
         alive = self.living()
-        gone = {w for w in self.workers if w not in alive}
+        gone = self.gone = {w for w in self.workers if w not in alive}
         for rank, error in errors.items():
             if isinstance(error, RemoteError) and not _tells(errors.get(error.rank)):
                 gone.add(self.workers[error.rank])
             elif isinstance(error, WorkerLostError):
-                gone |= set(error.workers)
+                gone.update(error.workers)
             elif _tells(error):
                 error.add_note(f"On the Dask worker {self.workers[rank]}, rank {rank}.")
                 raise error
@@ -213,7 +215,7 @@ def _tells(error: Any) -> bool:
     return error is not None and not isinstance(error, RemoteError | EndedError | WorkerLostError)
 
 
-# -- in a worker ------------------------------------------------------------------------------------
+# -- in a worker ----------------------------------------------------------------------------------
 
 
 def _listen(secret: str, dask_worker: Any) -> tuple[str, int]:

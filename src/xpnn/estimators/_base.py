@@ -37,6 +37,7 @@ from xpnn.estimators._processes import (
     ALONE,
     Way,
     agreed_seed,
+    as_a_part,
     check_alike,
     check_comm,
     classes_of_all,
@@ -262,12 +263,13 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         here = None if isinstance(X, Blocks) else y
         classes, keeper = classes_of_all(way, self, here, classes), way.keeper
         how = {"classes": classes, "method": method, "comm": way.comm}
-        rows, source = self._read(X, y, sample_weight, first=first, **how)
-        if first:
-            self._begin(rows, source, way)
-        else:
-            self._resume(source)
-        check_ranges(rows, self._dtype, classes=getattr(self, "class_weight", None) is not None)
+        with as_a_part(way, self, here):
+            rows, source = self._read(X, y, sample_weight, first=first, **how)
+            if first:
+                self._begin(rows, source, way)
+            else:
+                self._resume(source)
+            check_ranges(rows, self._dtype, classes=getattr(self, "class_weight", None) is not None)
         if keeper is not None:
             self._state = replace(self._state, seed=keeper.note("seed", self._state.seed))
         check_alike(way, self, rows)

@@ -5,6 +5,7 @@ other libraries stay where they are and are checked there, with the same message
 """
 
 import math
+from contextvars import ContextVar
 from numbers import Real
 from typing import Any
 
@@ -25,6 +26,9 @@ from xpnn.blocks import Blocks
 from xpnn.training.data import is_sparse
 
 NUMPY = get_backend("numpy")
+A_PART: ContextVar[bool] = ContextVar("A_PART", default=False)
+"""Whether the rows that are read are a part of a fit's, and other processes have the rest."""
+
 _FLOATS = ("float64", "float32")
 _HOST_FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -232,7 +236,7 @@ def read_weight(weight: Any, x: Any) -> np.ndarray | Array | None:
         raise ValueError(
             f"sample_weight must be finite and not negative, got {host[row].item()!r} in row {row}."
         )
-    if not host.any():
+    if not (host.any() or A_PART.get()):
         raise ValueError(
             "sample_weight is zero in all rows: give at least one a weight above 0, or pass none."
         )
@@ -247,7 +251,7 @@ def check_weight_range(weight: Any, dtype: str, name: str = "sample_weight") -> 
     least, most = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
     with np.errstate(all="ignore"):
         largest, total = float(host.max()), float(host.sum(dtype=np.float64))
-    if largest < least or not total <= most:
+    if (largest < least and not A_PART.get()) or not total <= most:
         wide = ", or fit with dtype='float64'" if dtype == "float32" else ""
         raise ValueError(
             f"{name} goes up to {largest!r} and sums to {total!r}, which "

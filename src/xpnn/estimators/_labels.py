@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import (
 from xpnn.arrays.backend import Backend, backend_of, to_numpy
 from xpnn.arrays.numeric import log_mean_exp
 from xpnn.arrays.typing import Array, DType, Namespace
-from xpnn.estimators._inputs import is_foreign
+from xpnn.estimators._inputs import A_PART, is_foreign
 from xpnn.parts import metrics
 from xpnn.parts.activations import get_activation
 from xpnn.parts.losses import LOSSES, Loss, built_in, get_loss
@@ -269,7 +269,7 @@ def weigh_classes(class_weight: Any, y: np.ndarray, weight: Any) -> Any:
         raise ValueError(f"class_weight must be finite and at least 0, got {class_weight!r}.")
     with np.errstate(over="ignore"):
         product = of_class if weight is None else of_class * to_numpy(weight)
-    if not product.any():
+    if not (product.any() or A_PART.get()):
         beside = "" if weight is None else " beside sample_weight"
         raise ValueError(
             f"class_weight={class_weight!r} leaves no row of these a weight above 0{beside}: pass "

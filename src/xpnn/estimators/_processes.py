@@ -1,7 +1,7 @@
 """`fit(..., comm=)`: what the processes that train one network agree on before they begin."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from xpnn.arrays.backend import to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.distributed.communicator import Communicator
 from xpnn.estimators._checks import OF_A_RUN
+from xpnn.estimators._inputs import A_PART
 from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import predict_in_chunks
 from xpnn.training.fingerprint import fingerprint
@@ -70,17 +71,54 @@ def classes_of_all(way: Way, est: Any, y: Any, classes: Any) -> Any:
     """The classes of all processes' rows, where each has its own; else what was given."""
     if not way.own_rows or classes is not None or y is None or not hasattr(est, "class_weight"):
         return classes
-    if est.class_weight == "balanced":
-        raise ValueError(
-            'class_weight="balanced" counts the classes of all rows, and here each process has its '
-            "own: pass the weights as a dict, or all rows to each process (rows='all')."
-        )
+    found = _counts_of_all(way, y)
+    return None if found is None else np.unique(np.asarray(list(found)))
+
+
+def _counts_of_all(way: Way, y: Any) -> dict[Any, int] | None:
+    """How often each label occurs in all processes; None for several labels a row."""
     host = np.asarray(y) if not hasattr(y, "__dlpack__") else to_numpy(y)
     if host.ndim != 1:  # columns of 0 and 1 say themselves what they are
         return None
     assert way.comm is not None
-    found = [label for labels in way.comm.gather(np.unique(host).tolist()) for label in labels]
-    return np.unique(np.asarray(found))
+    total: dict[Any, int] = {}
+    for labels, counts in way.comm.gather([a.tolist() for a in np.unique_counts(host)]):
+        for label, count in zip(labels, counts, strict=True):
+            total[label] = total.get(label, 0) + count
+    return total
+
+
+@contextmanager
+def as_a_part(way: Way, est: Any, y: Any) -> Iterator[None]:
+    """While the rows of one process are read: what is only true of all processes' rows.
+
+    Weights may be zero in all rows here, and classes are weighted by how often they occur in all.
+
+    Raises
+    ------
+    ValueError
+        For ``class_weight="balanced"`` with several labels a row.
+    """
+    if not way.own_rows:
+        yield
+        return
+    balanced = isinstance(getattr(est, "class_weight", None), str)
+    token = A_PART.set(True)
+    try:
+        if balanced and y is not None:
+            total = _counts_of_all(way, y)
+            if total is None:
+                raise ValueError(
+                    'class_weight="balanced" of several labels a row needs all rows, and each '
+                    "process has its own: pass the weights as a list of dicts."
+                )
+            each = sum(total.values()) / len(total)
+            est.class_weight = {label: each / count for label, count in total.items()}
+        yield
+    finally:
+        A_PART.reset(token)
+        if balanced:
+            est.class_weight = "balanced"
 
 
 def check_alike(way: Way, est: Any, rows: Any) -> None:
@@ -105,6 +143,8 @@ def check_alike(way: Way, est: Any, rows: Any) -> None:
     if not way.own_rows:
         own["X"], own["y"] = fingerprint(rows.x), fingerprint(rows.target)
         own["sample_weight"] = fingerprint(rows.weight)
+    elif not any(comm.gather(rows.weight is None or bool(to_numpy(rows.weight).any()))):
+        raise ValueError("The weights of all processes' rows are zero: give some one above 0.")
     _compare(comm, own)
 
 

@@ -222,7 +222,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self.n_outputs_ = self._labels.n_outputs
             self._place_classes(backend_of(x) if is_foreign(x) else None)
         if role == "warm":
-            self._labels.check_same(host)
+            self._labels.check_same(host if classes is None else classes)
         return self._labels.target(self._labels.encode(host), margin=self._has_margins())
 
     def _place_classes(self, source: Backend | None) -> None:
