@@ -70,7 +70,7 @@ def cut(a, rows):
 @contextmanager
 def cluster(n):
     """The client of a cluster of n processes."""
-    made = LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=None)
+    made = LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=":0")
     with made, Client(made) as client:
         client.wait_for_workers(n)
         yield client

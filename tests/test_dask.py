@@ -41,7 +41,7 @@ GIVEN = {"hidden_layer_sizes": 7, "batch_size": 32, "max_iter": 3, "random_state
 def client():
     with dask.config.set({"distributed.admin.system-monitor.gil.enabled": False}):
         cluster = LocalCluster(
-            n_workers=3, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=3, threads_per_worker=1, processes=False, dashboard_address=":0"
         )
         with cluster, Client(cluster) as client:
             yield client
