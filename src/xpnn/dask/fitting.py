@@ -142,8 +142,11 @@ class Fit:
         where = "from the start" if self.record is None else "from the last checkpoint"
         warn_user(f"{error} Training goes on {where}, with {len(self.workers)} of the workers.")
         for rows in (self.rows, self.held):
-            if rows is not None:
-                rows.locate()
+            try:
+                if rows is not None:
+                    rows.locate()
+            except RuntimeError as lost:
+                raise WorkerLostError(error.workers, str(lost)) from lost
 
 
 class _Writer:
