@@ -40,7 +40,6 @@ from xpnn.estimators._processes import (
     as_a_part,
     check_alike,
     check_comm,
-    classes_of_all,
     together,
 )
 from xpnn.estimators._readblocks import read_blocks
@@ -260,10 +259,9 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
     ) -> None:
         first = not hasattr(self, "network_") or not (self.warm_start or incremental)
         method = "partial_fit" if incremental else "fit"
-        here = None if isinstance(X, Blocks) else y
-        classes, keeper = classes_of_all(way, self, here, classes), way.keeper
-        how = {"classes": classes, "method": method, "comm": way.comm}
-        with as_a_part(way, self, here):
+        here, keeper = None if isinstance(X, Blocks) else y, way.keeper
+        with as_a_part(way, self, here, classes) as classes:
+            how = {"classes": classes, "method": method, "comm": way.comm}
             rows, source = self._read(X, y, sample_weight, first=first, **how)
             if first:
                 self._begin(rows, source, way)

@@ -67,12 +67,38 @@ def agreed_seed(comm: Communicator | None, seed: int) -> int:
     return seed if comm is None else int(comm.broadcast(seed))
 
 
-def classes_of_all(way: Way, est: Any, y: Any, classes: Any) -> Any:
-    """The classes of all processes' rows, where each has its own; else what was given."""
-    if not way.own_rows or classes is not None or y is None or not hasattr(est, "class_weight"):
-        return classes
-    found = _counts_of_all(way, y)
-    return None if found is None else np.unique(np.asarray(list(found)))
+@contextmanager
+def as_a_part(way: Way, est: Any, y: Any, classes: Any) -> Iterator[Any]:
+    """While the rows of one process are read: what is only true of all processes' rows.
+
+    Weights may be zero in all rows here, and classes are weighted by how often they occur in all.
+
+    Yields
+    ------
+    array
+        The classes of all processes' rows, where each has its own; else what was given.
+
+    Raises
+    ------
+    ValueError
+        For ``class_weight="balanced"`` with several labels a row.
+    """
+    if not way.own_rows or y is None:
+        yield classes
+        return
+    spec = getattr(est, "class_weight", None)
+    if classes is None and hasattr(est, "class_weight"):
+        total = _counts_of_all(way, y)
+        if isinstance(spec, str):
+            est.class_weight = _balanced(total)
+        classes = None if total is None else np.unique(np.asarray(list(total)))
+    token = A_PART.set(True)
+    try:
+        yield classes
+    finally:
+        A_PART.reset(token)
+        if isinstance(spec, str):
+            est.class_weight = spec
 
 
 def _counts_of_all(way: Way, y: Any) -> dict[Any, int] | None:
@@ -88,37 +114,15 @@ def _counts_of_all(way: Way, y: Any) -> dict[Any, int] | None:
     return total
 
 
-@contextmanager
-def as_a_part(way: Way, est: Any, y: Any) -> Iterator[None]:
-    """While the rows of one process are read: what is only true of all processes' rows.
-
-    Weights may be zero in all rows here, and classes are weighted by how often they occur in all.
-
-    Raises
-    ------
-    ValueError
-        For ``class_weight="balanced"`` with several labels a row.
-    """
-    if not way.own_rows:
-        yield
-        return
-    balanced = isinstance(getattr(est, "class_weight", None), str)
-    token = A_PART.set(True)
-    try:
-        if balanced and y is not None:
-            total = _counts_of_all(way, y)
-            if total is None:
-                raise ValueError(
-                    'class_weight="balanced" of several labels a row needs all rows, and each '
-                    "process has its own: pass the weights as a list of dicts."
-                )
-            each = sum(total.values()) / len(total)
-            est.class_weight = {label: each / count for label, count in total.items()}
-        yield
-    finally:
-        A_PART.reset(token)
-        if balanced:
-            est.class_weight = "balanced"
+def _balanced(total: dict[Any, int] | None) -> dict[Any, float]:
+    """What "balanced" makes of the counts of labels."""
+    if total is None:
+        raise ValueError(
+            'class_weight="balanced" of several labels a row needs all rows, and each process has '
+            "its own: pass the weights as a list of dicts."
+        )
+    each = sum(total.values()) / len(total)
+    return {label: each / count for label, count in total.items()}
 
 
 def check_alike(way: Way, est: Any, rows: Any) -> None:
