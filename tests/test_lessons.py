@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ pytestmark = [
     pytest.mark.targets("numpy", "strict:device1", "torch:cpu", "torch:cuda", "jax:cpu", "cupy:0"),
     pytest.mark.own_context,
 ]
-# Hundreds of steps each: long where every operation is checked, compiled, or a double's.
+# Hundreds of steps each: long where every operation is checked or a double's.
 long = pytest.mark.targets("numpy", "torch:cpu", "torch:cuda")
 eager = pytest.mark.targets("numpy", "strict:device1", "torch:cpu", "torch:cuda", "cupy:0")
 Run = Callable[[int], SimpleNamespace]
@@ -190,3 +191,17 @@ def test_9_from_lesson_to_work(run: Run) -> None:
     assert found.score > 0.96
     assert (found.predicted != found.y_test).sum() == round(450 * (1 - found.accuracy))
     assert found.pictures == 5
+
+
+@pytest.mark.slow
+@pytest.mark.targets("jax:cpu")
+@pytest.mark.parametrize("lesson", [3, 5, 7, 8, 9])
+def test_the_long_lessons_on_jax(lesson: int, run: Run, target_any: Target) -> None:
+    """Each program is compiled once for all steps, and comes to the same numbers."""
+    {
+        3: test_3_error_and_learning,
+        5: test_5_networks_that_learn,
+        7: test_7_dropout,
+        8: partial(test_8_the_same_network_everywhere, target_any=target_any),
+        9: test_9_from_lesson_to_work,
+    }[lesson](run)

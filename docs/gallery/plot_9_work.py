@@ -24,10 +24,11 @@ DEVICE = "numpy"
 #
 # A quarter of the digits is set aside: what counts is how well the network does on digits that it
 # has not seen. The pixels are numbers from 0 to 16; divided by 16 they are from 0 to 1, about as
-# large as the weights.
+# large as the weights. Numbers of 32 bits are enough, and every device has them.
 
 X, y = load_digits(return_X_y=True)
-X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0, stratify=y)
+X = (X / 16).astype("float32")
+X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0, stratify=y)
 print(len(X_train), "digits to learn from,", len(X_test), "to be tested on")
 
 # %%

@@ -192,8 +192,10 @@ def backpropagate(
     keys = task.keys(seed, 0) if train else None
     with task.backend.device_context():
         xp, theta = task.backend.xp, task.theta
-        every = slice(0, task.n)
-        value, gradient, _ = task.loss_and_gradient(theta, task.buffers, every, keys, train)
+        about = (task.x, task.y, None, task.loss, xp)
+        value, gradient, _ = network.loss_and_gradient(
+            theta, task.buffers, *about, keys=keys, train=train
+        )
         forward = _Forward(task, keys, train)
         deltas, factors = forward.back(task)
         return Backpropagation(

@@ -12,6 +12,7 @@ from xpnn.arrays.typing import Array
 from xpnn.model.network import Network
 from xpnn.neurons.inputs import read_rows
 from xpnn.neurons.parameters import by_layer
+from xpnn.neurons.programs import climb, descent
 from xpnn.neurons.task import Task
 from xpnn.parts.entries import check_number
 from xpnn.parts.optimizers import get_optimizer
@@ -203,13 +204,13 @@ def gradient_descent(
     learning_rate = check_number("learning_rate", learning_rate)
     task, rule = Task(network, weights, x, y, loss, device), get_optimizer(optimizer)
     xp, errors = task.backend.xp, []
+    step = descent(network, task.loss, rule, xp)
     with task.backend.device_context():
         theta, buffers, state = task.theta, task.buffers, rule.init(task.theta, xp)
         for t in range(check_steps(steps)):
-            rows, keys = task.batch(t, online), task.keys(seed, t)
-            error, gradient, buffers = task.loss_and_gradient(theta, buffers, rows, keys)
+            batch, keys = task.batch(t, online), task.keys(seed, t)
             rate = rule.coefficients(learning_rate, t + 1)
-            theta, state = rule.update(theta, gradient, state, rate, None, xp)
+            theta, buffers, state, error = step(theta, buffers, state, *batch, keys, rate)
             errors.append(error)
         values = host_floats(errors, task.backend)
     return Trace(values, theta, 2 * steps, network, buffers)
@@ -260,19 +261,14 @@ def hill_climbing(
     """
     spread = check_number("spread", spread, 0.0, closed="neither")
     task, rng = Task(network, weights, x, y, loss, device), host_generator(seed, PERTURB)
-    xp, errors = task.backend.xp, []
+    step, errors = climb(network, task.loss, task.backend.xp), []
     with task.backend.device_context():
         theta = task.theta
         best = task.error(theta)
         for _ in range(check_steps(steps)):
             errors.append(best)
             noise = task.backend.asarray(rng.normal(0.0, spread, theta.shape), dtype=theta.dtype)
-            here, at = best, theta
-            for tried in (theta - noise, theta + noise):  # the last that is better stays
-                error = task.error(tried)
-                better = error < here  # 0-d and on the device: nothing waits for it
-                at, best = xp.where(better, tried, at), xp.where(better, error, best)
-            theta = at
+            theta, best = step(theta, best, noise, task.buffers, task.x, task.y)
         values = host_floats(errors, task.backend)
     return Trace(values, theta, 2 * steps + 1, network, task.buffers)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from xpnn.arrays.backend import dtype_name
+from xpnn.arrays.compiling import host_words
 from xpnn.arrays.random import step_keys
 from xpnn.arrays.typing import Array
 from xpnn.model.network import Network
 from xpnn.neurons.inputs import floating, host_values, read_rows
 from xpnn.neurons.parameters import flat_parameters, start_buffers
+from xpnn.neurons.programs import error_of
 from xpnn.parts.losses import Loss, built_in, get_loss
 
 
@@ -58,29 +60,24 @@ class Task:
             )
         return found
 
-    def batch(self, step: int, online: bool) -> slice:
-        """Rows of a step: all, or one after the other."""
-        return slice(step % self.n, step % self.n + 1) if online else slice(0, self.n)
+    def batch(self, step: int, online: bool) -> tuple[Array, Array]:
+        """Inputs and targets of a step: of all rows, or of one after the other."""
+        if not online:
+            return self.x, self.y
+        rows = slice(step % self.n, step % self.n + 1)
+        return self.x[rows, :], self.y[rows, ...]
 
     def keys(self, seed: int, step: int) -> Any:
         """Of a step's dropout masks; None where nothing is dropped."""
         net = self.network
-        return step_keys(seed, step, 1, len(net.rates))[0].tolist() if net.draws else None
-
-    def loss_and_gradient(
-        self, theta: Array, buffers: Array, rows: slice, keys: Any, train: bool = True
-    ) -> tuple[Array, Array, Array]:
-        """Loss, gradient and new running statistics of some rows."""
-        xp, x, y = self.backend.xp, self.x[rows, :], self.y[rows, ...]
-        return self.network.loss_and_gradient(
-            theta, buffers, x, y, None, self.loss, xp, keys=keys, train=train
-        )
+        if not net.draws:
+            return None
+        return host_words(step_keys(seed, step, 1, len(net.rates))[0], self.backend.xp)
 
     def error(self, theta: Array) -> Array:
         """The loss of all rows, without dropout."""
         xp = self.backend.xp
-        output = self.network.forward(theta, self.buffers, self.x, xp)
-        return self.loss(output, self.y, None, xp)[0]
+        return error_of(self.network, self.loss, theta, self.buffers, self.x, self.y, xp)
 
 
 def loss_of(spec: Any, n_outputs: int) -> Loss:
