@@ -79,6 +79,6 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 alone = ("index", "start", "from_scikit_learn", "from_pytorch", "benchmarks")
-html_sidebars = {page: [] for page in alone}
+html_sidebars = {page: [] for page in (*alone, "lessons/plot_*")}  # code needs the width
 
 os.environ.setdefault("MPLBACKEND", "agg")

@@ -283,6 +283,16 @@ def test_the_line_of_each_epoch():
 def test_two_lines_of_a_circuit():
     ax = plot.gate(Circuit(2, [[or_gate(), nand_gate()], [and_gate()]]))
     assert labels(ax) == ["x1 + x2 = 0.5", "-x1 - x2 = -1.5", "1", "0"]
+    (filled,) = (path for c in ax.collections[:1] for path in c.get_paths())
+    inside = [filled.contains_point(p) for p in ((0.5, 0.5), (0, 1), (1, 0), (0, 0), (1, 1))]
+    assert inside == [True, True, True, False, False]  # between the lines, where it fires
+
+
+def test_a_circuit_of_one_layer_is_filled_as_its_first_neuron():
+    one, two = (plot.gate(Circuit(2, [layer])) for layer in ([or_gate()], [or_gate(), and_gate()]))
+    paths = [ax.collections[0].get_paths()[0] for ax in (one, two)]
+    points = [(0.1, 0.1), (0.9, 0.1), (0.9, 0.9)]
+    assert [[path.contains_point(p) for p in points] for path in paths] == [[False, True, True]] * 2
 
 
 def test_regions_of_classes_and_shades_of_numbers(target_any: Target):

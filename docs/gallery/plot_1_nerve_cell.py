@@ -57,9 +57,8 @@ def draw_cell(ax):
     ax.axis("off")
 
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 2.9), layout="constrained")
-draw_cell(left)
-ax = plot.neuron(ThresholdUnit((2, 1, 0.5), threshold=1000), ax=right)
+draw_cell(plt.subplots(figsize=(5.6, 2.9), layout="constrained")[1])
+ax = plot.neuron(ThresholdUnit((2, 1, 0.5), threshold=1000))
 
 # %%
 # McCulloch and Pitts: logic out of neurons
@@ -76,9 +75,8 @@ print("AND of 1 and 1 is", and_gate()(1, 1))
 for name, gate in (("AND", and_gate()), ("OR", or_gate()), ("NOT", not_gate())):
     print(f"\n{name}\n{truth_table(gate, device=DEVICE)}")
 
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-for ax, name, gate in zip(axes, ("AND", "OR"), (and_gate(), or_gate()), strict=True):
-    plot.gate(gate, ax=ax).set_title(name)
+for name, gate in (("AND", and_gate()), ("OR", or_gate())):
+    plot.gate(gate).set_title(name)
 
 # %%
 # Any truth table is a circuit
@@ -94,10 +92,8 @@ majority = Circuit.of_truth_table([0, 0, 0, 1, 0, 1, 1, 1])
 xor_table, majority_table = (truth_table(c, device=DEVICE) for c in (xor, majority))
 print(f"\n{xor_table}\n\n{majority_table}")
 
-figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.2), layout="constrained")
-titles = ("exclusive or", "at least two of three")
-for ax, title, circuit in zip(axes, titles, (xor, majority), strict=True):
-    plot.truth_table(circuit, ax=ax).set_title(title)
+for title, circuit in (("exclusive or", xor), ("at least two of three", majority)):
+    plot.truth_table(circuit).set_title(title)
 
 # %%
 # Weights: not every input counts alike

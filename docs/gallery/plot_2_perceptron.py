@@ -55,12 +55,10 @@ ax = plot.gate(report, epochs=True)
 
 gates = {"OR": [0, 1, 1, 1], "NAND": [1, 1, 1, 0], "NOR": [1, 0, 0, 0]}
 reports = {name: perceptron_rule(PAIRS, targets, device=DEVICE) for name, targets in gates.items()}
-figure, axes = plt.subplots(1, 3, figsize=(12.5, 3.4), layout="constrained")
-for ax, (name, found) in zip(axes, reports.items(), strict=True):
-    print(
-        f"{name:4} {[int(w) for w in found.weights]} after {found.epochs} epochs: {found.boundary}"
-    )
-    plot.gate(found, ax=ax).set_title(name)
+for name, found in reports.items():
+    weights = [int(w) for w in found.weights]
+    print(f"{name:4} {weights} after {found.epochs} epochs: {found.boundary}")
+    plot.gate(found).set_title(name)
 signs = perceptron_rule(PAIRS, [-1, 1, 1, 1], device=DEVICE)
 print("OR with targets -1 and 1:", [int(w) for w in signs.weights])
 
@@ -78,7 +76,7 @@ _ = ax.set(xlabel="epoch, from 0", ylabel="mistakes", yticks=range(5))
 
 # %%
 # Two lines can do what one cannot. A layer of two units, OR and NAND, both learned above, and an
-# AND of what they say:
+# AND of what they say, which fires between the lines:
 
 circuit = Circuit(2, [[reports["OR"], reports["NAND"]], [and_gate()]])
 table = truth_table(circuit, device=DEVICE)

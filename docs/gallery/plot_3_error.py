@@ -90,6 +90,7 @@ traces = {
 for name, found in traces.items():
     print(f"{name:16} error after 20 steps {found.errors[-1]:.3g}")
 ax = plot.learning_curve(traces)
+_ = ax.set_ylim(1e-4, 20)  # the right one is soon below
 
 # %%
 # Several inputs share the blame: each weight moves in proportion to its input.

@@ -126,5 +126,10 @@ for row, target, out in zip(rows.astype(int), targets, outputs, strict=True):
 wrong = int(((outputs > 0.5) != (targets > 0.5)).sum())
 print("wrong rows:", wrong)
 ax = plot.learning_curve(trace)
+
+# %%
+# The weights that it came to: the wider a line, the larger the weight; those below zero are
+# dashed.
+
 ax = plot.network(trace)
 plt.show()

@@ -89,9 +89,8 @@ for activation in (Activation("sine", sine, sine_slope), "tanh"):
     print(
         f"{net.layers[0].activation.name:5} {right} of 8 rows right, error {found.errors[-1]:.2g}"
     )
-figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained")
-plot.activation((sine, sine_slope), ax=axes[0])
-ax = plot.learning_curve(traces, ax=axes[1])
+plot.activation((sine, sine_slope))
+ax = plot.learning_curve(traces)
 
 # %%
 # By chance

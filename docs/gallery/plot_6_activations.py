@@ -53,9 +53,8 @@ print(activation_table())
 # depends on all sums, so it is no curve.
 
 names = [n for n, f in ACTIVATIONS.items() if f.pullback is None or f.derivative is not None]
-figure, axes = plt.subplots(5, 3, figsize=(11, 14), layout="constrained")
-for ax, name in zip(axes.flat, names, strict=True):
-    plot.activation(name, ax=ax)
+axes = [plot.activation(name) for name in names]
+for ax, name in zip(axes, names, strict=True):
     ax.set_title(name)
 
 # %%

@@ -61,10 +61,10 @@ ax = plot.confusion(y_test, predicted)
 
 wrong = np.flatnonzero(predicted != y_test)
 wrong = wrong[np.argsort(probability[wrong].max(axis=1))][:6]
-figure, axes = plt.subplots(1, 6, figsize=(10, 2.1), layout="constrained")
-for ax in axes:
+figure, axes = plt.subplots(2, 3, figsize=(5.6, 4.4), layout="constrained")
+for ax in axes.flat:
     ax.axis("off")
-for ax, i in zip(axes, wrong, strict=False):
+for ax, i in zip(axes.flat, wrong, strict=False):
     ax.imshow(X_test[i].reshape(8, 8), cmap="gray_r")
     ax.set_title(f"{y_test[i]}, taken for {predicted[i]}", fontsize=10)
 

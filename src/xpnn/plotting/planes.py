@@ -93,8 +93,8 @@ def gate(
     Parameters
     ----------
     neuron : neuron, report of the perceptron rule, circuit, or callable of two inputs
-        Of a circuit the lines of the first layer are drawn. A gate's line is halfway between
-        the points that fire and the others.
+        Of a circuit the lines of the first layer are drawn, and where it fires is filled. A
+        gate's line is halfway between the points that fire and the others.
     epochs : bool, default=False
         Of a report: also the lines after each epoch, the later the darker.
     names : sequence of str, default=("x1", "x2")
@@ -119,11 +119,10 @@ def gate(
     _check_names(names)
     points, outputs = table_of(getattr(neuron, "unit", neuron), 2)
     fires = np.asarray(to_numpy(outputs)).reshape(len(points), -1)[:, 0] > 0
-    ax = ax or new_axes((4.2, 3.9), path)
+    ax = ax or new_axes((4.6, 3.4), path)
     low, high = -0.5, 1.5
     lines = _lines_of(neuron)
-    if len(lines) == 1:
-        _shade(ax, lines[0], (low, high))
+    _shade(ax, neuron, lines, (low, high))
     if epochs:
         earlier = [(w[0], w[1], w[2]) for w in getattr(neuron, "history", ())[:-1]]
         for k, line in enumerate(earlier):
@@ -141,7 +140,7 @@ def gate(
     ax.set(xlim=(low, high), ylim=(low, high), xlabel=names[0], ylabel=names[1], aspect="equal")
     ax.set(xticks=(0, 1), yticks=(0, 1))
     ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5),
-              labelspacing=0.9)  # fmt: skip
+              labelspacing=0.9, scatteryoffsets=[0.5])  # fmt: skip
     return finished(ax, path)
 
 
@@ -199,13 +198,21 @@ def _draw_line(ax: Any, line: Line, span: tuple[float, float], **style: Any) -> 
         ax.plot([-bias / w1] * 2, x, **style)
 
 
-def _shade(ax: Any, line: Line, span: tuple[float, float]) -> None:
-    """The side that fires."""
-    bias, w1, w2 = line
-    grid = np.linspace(*span, 201)
-    z = bias + w1 * grid[None, :] + w2 * grid[:, None]
-    if z.min() < 0 < z.max():
-        ax.contourf(grid, grid, z, levels=[0.0, z.max() + 1.0], colors=[PALE[0]], zorder=0)
+def _shade(ax: Any, neuron: Any, lines: Sequence[Line], span: tuple[float, float]) -> None:
+    """Fill where it fires: one side of a line, or what a circuit makes of the sides of several."""
+    grid = np.linspace(*span, 401)
+    sums = [bias + w1 * grid[None, :] + w2 * grid[:, None] for bias, w1, w2 in lines]
+    if len(sums) == 1:
+        z, threshold = sums[0], 0.0
+    elif isinstance(neuron, Circuit) and 0 < len(sums) == len(neuron.layers[0]):
+        sides, threshold = np.stack([z.ravel() >= 0 for z in sums], axis=1).astype(float), 0.5
+        rest = neuron.layers[1:]
+        found = np.asarray(Circuit(len(sums), rest)(sides)) if rest else sides
+        z = found.reshape(grid.size, grid.size, -1)[:, :, 0]
+    else:
+        return
+    if z.min() < threshold < z.max():
+        ax.contourf(grid, grid, z, levels=[threshold, z.max() + 1.0], colors=[PALE[0]], zorder=0)
 
 
 def decision_boundary(
