@@ -24,7 +24,7 @@ build() {
     du -sh "$folder"
 }
 
-lesson_in_chromium() {
+lessons_in_chromium() {
     "$venv/bin/python" -m pip install -q selenium
     "$venv/bin/python" docs/check_browser.py "$folder"
 }
@@ -39,8 +39,8 @@ fi
 stage "site" build
 stage "links" "$venv/bin/python" docs/links.py "$folder"
 if [ -d "$folder/browser" ] && command -v "${XPNN_CHROMIUM:-chromium}" >/dev/null && command -v "${XPNN_CHROMEDRIVER:-chromedriver}" >/dev/null; then
-    stage "a lesson in Chromium" lesson_in_chromium
+    stage "the lessons in Chromium" lessons_in_chromium
 else
-    say "::: a lesson in Chromium: not run, it needs npm, chromium and chromedriver"
+    say "::: the lessons in Chromium: not run, it needs npm, chromium and chromedriver"
 fi
 current_stage="end"
