@@ -4,14 +4,16 @@
 #     bash ci/docs.sh [FOLDER]    where it goes (docs/_build/html)
 #
 # PYTHON         the interpreter (python3)
+# XPNN_CI_TORCH  what pip installs as PyTorch (torch==2.13.0), where a CPU wheel is to be had under another name
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 folder=${1:-docs/_build/html}
 venv=$scratch/venv
 
-install() {
+install() { # torch, JAX and the tools of examples: what needs them is shown running
     new_environment "$venv"
-    "$venv/bin/python" -m pip install -q -e ".[docs,test]"
+    "$venv/bin/pip" install -q "${XPNN_CI_TORCH:-torch==2.13.0}"
+    "$venv/bin/python" -m pip install -q -e ".[docs,test,jax]" optuna skops
 }
 
 browser() { # Python for the "try it" buttons; needs npm

@@ -76,6 +76,7 @@ def run_lesson(driver: webdriver.Chrome, seconds: float) -> str:
     driver.find_element(By.CSS_SELECTOR, ".try-begin").click()
     first = driver.find_element(By.CSS_SELECTOR, ".try-cell textarea")
     first.send_keys("\nimport sys; print('in the browser:', sys.platform)")
+    driver.execute_script("scrollTo(0, 0)")  # the bar may lie below the header
     driver.find_element(By.CSS_SELECTOR, ".try-all").click()
     status = driver.find_element(By.CSS_SELECTOR, ".try-status")
     WebDriverWait(driver, seconds).until(

@@ -36,11 +36,11 @@ def names() -> Iterator[tuple[str, Any, bool]]:
             continue
         seen.add(id(value))
         yield f"{where}.{name}", value, False
-        for method, found in vars(value).items() if inspect.isclass(value) else ():
-            found = getattr(found, "__func__", found)
-            if not method.startswith("_") and inspect.isfunction(found):
-                if not overrides(value, method):
-                    yield f"{where}.{name}.{method}", found, True
+        for method, entry in vars(value).items() if inspect.isclass(value) else ():
+            found = getattr(entry, "__func__", entry)
+            own = inspect.isfunction(found) and not overrides(value, method)
+            if own and not method.startswith("_"):
+                yield f"{where}.{name}.{method}", found, True
 
 
 def overrides(owner: type, method: str) -> bool:

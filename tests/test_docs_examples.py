@@ -1,40 +1,41 @@
-"""The examples of docs/exchange.md and docs/callbacks.md run as printed, one after the other."""
+"""Pages whose examples need what the site is built without run here, by the site's own runner."""
 
-import importlib.util
-import re
-import warnings
+import sys
 from pathlib import Path
 
 import pytest
-from sklearn.exceptions import ConvergenceWarning
 
 DOCS = Path(__file__).parents[1] / "docs"
+sys.path.insert(0, str(DOCS))
+import examples  # noqa: E402
 
-
-def examples(page):
-    return re.findall(r"^```python\n(.*?)^```$", (DOCS / page).read_text("utf-8"), re.M | re.S)
-
-
-def lacking(example):
-    """Packages that it says it needs and that are not here."""
-    named = re.match(r"# needs ([\w, ]+)", example)
-    names = [] if named is None else named[1].split(", ")
-    return [name for name in names if importlib.util.find_spec(name) is None]
+NEEDING = ("callbacks", "exchange", "from_pytorch", "libraries")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("page", "n"), [("exchange.md", 11), ("callbacks.md", 3)])
-def test_examples_run(page, n, tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", NEEDING)
+def test_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found, names = examples(page), {"__name__": page}
-    assert len(found) == n
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        for example in found:
-            if not lacking(example):
-                exec(compile(example, page, "exec"), names)
+    ran, skipped, failed = examples.run(DOCS / f"{page}.md")
+    assert not failed
+    blocks = examples.BLOCK.findall((DOCS / f"{page}.md").read_text("utf-8"))
+    assert ran + len(skipped) == len(blocks) > 0
 
 
-def test_the_test_sees_what_is_needed():
-    assert lacking("# needs numpy, no_such_package\nx = 1") == ["no_such_package"]
-    assert not lacking("import numpy")
+@pytest.mark.parametrize(
+    ("code", "skips"),
+    [
+        ("import torch", True),
+        ("from xpnn._optional import needed\nneeded('torch', 'This')", True),
+        ("import pandas", False),
+        ("import no_such_package", False),
+        ("from xpnn import no_such_name", False),
+    ],
+)
+def test_what_is_missing_is_skipped_where_it_is_optional_alone(code, skips, tmp_path, monkeypatch):
+    for name in ("torch", "pandas"):
+        monkeypatch.setitem(sys.modules, name, None)
+    page = tmp_path / "page.md"
+    page.write_text(f"```python\nx = 1\n```\n\n```python\n{code}\n```\n")
+    ran, skipped, failed = examples.run(page)
+    assert (ran, len(skipped), bool(failed)) == (1, int(skips), not skips)
