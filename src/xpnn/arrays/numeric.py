@@ -7,6 +7,7 @@ scalar to the device on torch: each of these waits for the GPU.
 
 from collections.abc import Sequence
 
+import numpy as np
 from array_api_compat import is_cupy_namespace
 
 from xpnn.arrays.typing import Array, DType, Namespace
@@ -72,3 +73,11 @@ def concat(parts: Sequence[Array], xp: Namespace, axis: int = 0) -> Array:
             groups = range(0, len(parts), _MOST_AT_ONCE)
             parts = [xp.concat(parts[i : i + _MOST_AT_ONCE], axis=axis) for i in groups]
     return xp.concat(parts, axis=axis)
+
+
+def places(codes: np.ndarray) -> np.ndarray:
+    """Whole numbers on the host as NumPy takes places: of 32 bits on computers of 32 bits.
+
+    There `numpy.take` and `numpy.bincount` refuse those of 64.
+    """
+    return codes.astype(np.intp, copy=False)

@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import (
 )
 
 from xpnn.arrays.backend import Backend, backend_of, to_numpy
-from xpnn.arrays.numeric import log_mean_exp
+from xpnn.arrays.numeric import log_mean_exp, places
 from xpnn.arrays.typing import Array, DType, Namespace
 from xpnn.estimators._inputs import A_PART, is_foreign
 from xpnn.parts import metrics
@@ -94,7 +94,7 @@ class Labels:
             raise ValueError(f"y should be a 1d array, got an array of shape {y.shape} instead.")
         if _plain(y) and _plain(self.classes):
             codes = np.searchsorted(self.classes, y).astype(np.int64, copy=False)
-            if (np.take(self.classes, codes, mode="clip") == y).all():
+            if (np.take(self.classes, places(codes), mode="clip") == y).all():
                 return codes
         check_classification_targets(y)
         found = unique_labels(y)
@@ -221,7 +221,7 @@ class Labels:
         """What to stratify a split by: None for multilabel, and for classes too rare for it."""
         if self.kind == "multilabel":
             return None
-        counts = np.bincount(codes)
+        counts = np.bincount(places(codes))
         counts = counts[counts > 0]
         rare = counts.min() < 2 or len(counts) > np.ceil(fraction * len(codes))
         return None if rare and self.kind == "multiclass" else codes

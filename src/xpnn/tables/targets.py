@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 
+from xpnn.arrays.numeric import places
 from xpnn.tables.columns import TableError
 from xpnn.tables.read import Table
 from xpnn.tables.values import GAPS, Parsed, different_texts, parse_column
@@ -131,14 +132,14 @@ def _tell_task(parsed: Parsed, name: str) -> tuple[str, str]:
 def _labels(table: Table, name: str, parsed: Parsed) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Labels as written; whole numbers as such where their spelling is that of int."""
     texts, codes = different_texts(table.text(name))
-    counts = np.bincount(codes[codes >= 0], minlength=len(texts))
+    counts = np.bincount(places(codes[codes >= 0]), minlength=len(texts))
     if parsed.kind == "words":
         gap, notes = _gaps_among_words(texts, counts, name)
         present = (codes >= 0) & ~np.append(gap, True)[codes]
     else:
         present = (codes >= 0) & ~np.isnan(parsed.values)
         notes = [f"{name!r}: {note}" for note in parsed.notes if "missing" in note]
-    used = np.bincount(codes[present], minlength=len(texts)) > 0
+    used = np.bincount(places(codes[present]), minlength=len(texts)) > 0
     known = [t for t, u in zip(texts, used, strict=True) if u]
     _check_classes(table, name, known, int(present.sum()), parsed)
     folded = Counter(t.casefold() for t in known)

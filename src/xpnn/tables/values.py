@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnn.arrays.numeric import places
 from xpnn.tables.columns import TableError, as_text, is_missing, objects
 from xpnn.tables.dates import compact_dates, find_order, read_dates, read_spans
 from xpnn.tables.numerals import NumberStyle, find_style, read_numbers
@@ -97,7 +98,7 @@ def parse_column(
     if column.dtype.kind in "biufmM":
         return _typed(column)
     texts, codes = different_texts(column, name)
-    counts = np.bincount(codes + 1, minlength=len(texts) + 1)[1:]
+    counts = np.bincount(places(codes + 1), minlength=len(texts) + 1)[1:]
     known = [i for i, t in enumerate(texts) if t.lower() not in NUMBER_GAPS]
     for reader in (_as_numbers, _as_spans, _as_dates):
         found = reader([texts[i] for i in known], counts[known], decimal)
