@@ -19,7 +19,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
-OPTIONAL = ("cupy", "jax", "keras", "onnx", "onnxruntime", "optuna", "skops", "torch")
+OPTIONAL = ("cupy", "hummingbird", "jax", "keras", "skops", "torch")
+OPTIONAL += ("onnx", "onnxruntime", "optuna", "skl2onnx")
 
 
 def missing(error: ImportError) -> str:
