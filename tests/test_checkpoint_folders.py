@@ -101,7 +101,9 @@ def test_a_disk_that_fills_up_is_told_and_training_goes_on(tmp_path, monkeypatch
         (full if len(calls) > 4 else fsync)(handle)
 
     monkeypatch.setattr(os, "fsync", filling)
-    with pytest.warns(UserWarning, match=r"No checkpoint was written after step \d+.*No space"):
+    with pytest.warns(
+        UserWarning, match=r"No checkpoint was written after step \d+: .*No space[^.]*\. Training"
+    ):
         model = maker()().fit(x, y, checkpoint=Checkpoint(tmp_path / "run", 2))
     assert bits(model) == bits(whole)
     monkeypatch.undo()

@@ -205,8 +205,9 @@ class Keeper:
         try:
             self.store.write(self._complete(make()))
         except (OSError, CheckpointError, MemoryError) as error:
+            why = str(error).rstrip(".") or type(error).__name__
             warn_user(
-                f"No checkpoint was written after step {step}: {error or type(error).__name__}. "
+                f"No checkpoint was written after step {step}: {why}. "
                 "Training goes on, and the checkpoint before it is as it was."
             )
         self._last = self.clock(), step, epoch
