@@ -2,13 +2,56 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from xpnn.arrays.libraries.base import Library, first_line, gpu_driver
 from xpnn.arrays.typing import Array, Device
+
+# The streams that work was begun in, by device; threads that share a work are in a copy of its
+# context, and so in its stream.
+_begun: ContextVar[Mapping[int, Any]] = ContextVar("xpnn_streams", default=MappingProxyType({}))
+_own = threading.local()  # each thread's streams, by device
+
+
+@contextmanager
+def _in_stream(number: int) -> Iterator[None]:
+    """A device, and a stream there: fits in several threads overlap.
+
+    The main thread works in CUDA's default stream, another one in a stream of its own, which
+    waits for what the default stream was given before, and that one for it. When the outermost
+    context ends, so has its work, whatever stream goes on with it. A stream that the caller has
+    chosen stays.
+    """
+    import cupy
+
+    with cupy.cuda.Device(number):
+        current, before = cupy.cuda.get_current_stream(), _begun.get()
+        if current.ptr:
+            yield
+            return
+        if number in before:  # begun here, or by the thread that has begun this one
+            with before[number]:
+                yield
+            return
+        stream = current
+        if threading.current_thread() is not threading.main_thread():
+            streams = _own.__dict__.setdefault("streams", {})
+            stream = streams.get(number) or streams.setdefault(number, cupy.cuda.Stream())
+        _begun.set(MappingProxyType({**before, number: stream}))
+        try:
+            with stream if stream is not current else nullcontext():
+                yield
+        finally:
+            _begun.set(before)
+            if stream is not current:
+                stream.synchronize()
 
 
 class CuPy(Library):
@@ -99,10 +142,7 @@ class CuPy(Library):
 
     def context(self, device: Device) -> AbstractContextManager[Any]:
         # `zeros` and its like ignore `device=`; fresh, as one cannot be nested
-        import cupy
-
-        context: AbstractContextManager[Any] = cupy.cuda.Device(device.id)
-        return context
+        return _in_stream(device.id)
 
     def free_memory(self, device: Device) -> int | None:
         # what the driver has left, and what CuPy's pool holds unused
