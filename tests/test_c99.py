@@ -178,6 +178,10 @@ def test_tables_of_other_kinds(build):
     levels = {"quantiles": (0.1, 0.5, 0.9), "epochs": 2, "random_state": 0}
     model = xpnn.TabularRegressor(2, (8,), **levels).fit(X, X[:, 1])
     close(predict(build(model), X.astype(DOUBLE), 1, DOUBLE)[:, 0], model.predict(X))
+    y = np.exp(1.5 * X[:, 1].astype(DOUBLE))  # skewed: learned as its logarithm too
+    skewed = xpnn.TabularRegressor(2, (8,), epochs=4, random_state=0).fit(X, y)
+    assert skewed.log_share_
+    close(predict(build(skewed), X.astype(DOUBLE), 1, DOUBLE)[:, 0], skewed.predict(X), y.std())
     nothing = xpnn.TabularRegressor(2, (8,), epochs=2, random_state=0)
     nothing.fit({"same": np.ones(30)}, np.arange(30.0))
     found = predict(build(nothing), [ctypes.c_int(0)] * 2, 1, DOUBLE)

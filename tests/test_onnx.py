@@ -174,6 +174,17 @@ def test_inputs_are_named_by_column_or_x():
     assert [v.name for v in xpnn.to_onnx(words).graph.input] == ["x0", "x1"]
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_a_table_with_a_skewed_target(loss):
+    """Learned as its logarithm too, or as a rate."""
+    y = np.exp(1.5 * X[:, 1].astype(np.float64))
+    model = xpnn.TabularRegressor(2, (8,), loss=loss, epochs=4, random_state=0).fit(X, y)
+    assert (model.log_share_ is None) == (loss == "poisson")
+    found = run(xpnn.to_onnx(model, X=X), {"X": X})["variable"]
+    assert found.shape == (len(X), 1)
+    close(found[:, 0], model.predict(X), y.std())
+
+
 def test_a_table_that_says_nothing():
     frame = {"same": np.ones(30)}
     model = xpnn.TabularRegressor(2, (8,), epochs=2, random_state=0).fit(frame, np.arange(30.0))

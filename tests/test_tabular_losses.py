@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import PoissonRegressor
-from sklearn.metrics import mean_poisson_deviance
+from sklearn.metrics import mean_poisson_deviance, r2_score
 
 import xpnn
 from xpnn import TabularClassifier, TabularRegressor
 from xpnn.arrays.backend import to_numpy
+from xpnn.tabular.targets import share_of_logarithm
 
 
 def counts(n, seed):
@@ -90,3 +91,100 @@ def test_rare_classes_are_told_by_extreme_values():
     assert model.validation_score_ > 0.985
     numbers = TabularRegressor(hidden=8, epochs=1, random_state=0).fit(x, x[:, 0])
     assert len(numbers.encoding_.columns[0].edges) == 9
+
+
+# -- skewed targets -------------------------------------------------------------------------------
+
+
+def prices(n, seed):
+    """Factors that multiply: few large numbers among many small ones."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 3))
+    return x, 1000.0 * np.exp(1.2 * x[:, 0] + 0.8 * np.abs(x[:, 1]) + 0.1 * rng.normal(size=n))
+
+
+AT, PRICES = prices(300, 0)
+
+
+@pytest.fixture(scope="module")
+def of_prices():
+    return TabularRegressor(**SMALL).fit(AT, PRICES)
+
+
+def error(model, x, y):
+    return float(np.sqrt(np.mean((model.predict(x) - y) ** 2)) / y.std())
+
+
+def test_skewed_targets_are_learned_as_logarithms_too(of_prices, monkeypatch):
+    """Better than without, by a share with the least squared error of rows out of fold."""
+    new, truth = prices(2000, 1)
+    assert 0.0 < of_prices.log_share_ <= 1.0
+    assert of_prices.predict(new).shape == truth.shape
+    assert of_prices.validation_score_ == pytest.approx(r2_score(PRICES, of_prices.oof_prediction_))
+    assert "its logarithm counts" in of_prices.summary()
+    monkeypatch.setattr("xpnn.tabular.regressor.is_skewed", lambda y, weight: False)
+    without = TabularRegressor(**SMALL).fit(AT, PRICES)
+    assert without.log_share_ is None
+    assert error(of_prices, new, truth) < 0.9 * error(without, new, truth)
+    assert of_prices.validation_score_ > without.validation_score_
+
+
+def test_the_share_is_the_best_one():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=50)
+    plain, other = y + rng.normal(size=50), y + 2.0 * rng.normal(size=50)
+    weight = rng.uniform(size=50)
+    share = share_of_logarithm(plain, other, y, weight)
+    grid = np.linspace(0, 1, 1001)
+    losses = [np.average(((1 - s) * plain + s * other - y) ** 2, weights=weight) for s in grid]
+    assert share == pytest.approx(grid[int(np.argmin(losses))], abs=1e-3)
+    assert share_of_logarithm(y, other, y, None) == 0.0
+    assert share_of_logarithm(plain, y, y, None) == pytest.approx(1.0)
+
+
+def test_skewed_targets_have_intervals_importances_and_files(of_prices, tmp_path):
+    new, truth = prices(1000, 2)
+    low, high = of_prices.predict_interval(new, 0.8).T
+    assert 0.75 < ((low <= truth) & (truth <= high)).mean() < 0.95
+    assert next(iter(of_prices.feature_importance(n_repeats=2))) == "x0"
+    assert next(iter(of_prices.feature_importance(new, truth, n_repeats=2))) == "x0"
+    xpnn.save(of_prices, tmp_path / "prices")
+    again = xpnn.load(tmp_path / "prices")
+    assert (again.predict(new) == of_prices.predict(new)).all()
+    assert (again.predict_interval(new) == of_prices.predict_interval(new)).all()
+
+
+@pytest.mark.parametrize(
+    ("y", "options"),
+    [
+        (PRICES - PRICES.min(), {}),  # 0 has no logarithm
+        (np.log(PRICES), {}),
+        (-PRICES, {}),
+        (np.stack([PRICES, PRICES], axis=1), {}),
+        (PRICES, {"loss": "absolute_error"}),
+        (PRICES, {"quantiles": (0.1, 0.5)}),
+    ],
+    ids=["zeros", "even", "negative", "two", "another loss", "quantiles"],
+)
+def test_others_are_learned_as_they_are(y, options):
+    model = TabularRegressor(**{**SMALL, "epochs": 1}, **options).fit(AT, y)
+    assert model.log_share_ is None
+    assert model.predict(AT).shape == y.shape
+
+
+def test_rows_without_weight_say_nothing_of_logarithms():
+    weight = np.ones(len(PRICES))
+    weight[:20] = 0.0
+    y = np.where(weight > 0, PRICES, -1e9)
+    model = TabularRegressor(**{**SMALL, "epochs": 4}).fit(AT, y, sample_weight=weight)
+    assert model.log_share_ is not None
+    assert model.predict(AT).min() >= PRICES[20:].min()
+
+
+@pytest.mark.own_context
+def test_skewed_targets_on_every_device(target):
+    options = {**SMALL, "epochs": 4, "dtype": target.dtype_name}
+    expected = TabularRegressor(**options).fit(AT, PRICES).predict(AT)
+    found = TabularRegressor(**options, device=target.backend.name).fit(AT, PRICES).predict(AT)
+    limit = {"float64": 1e-11, "float32": 1e-3}[target.dtype_name]
+    assert np.abs(to_numpy(found) - expected).max() <= limit * expected.max()

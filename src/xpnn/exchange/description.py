@@ -76,7 +76,8 @@ class ClassOutput:
 class NumberOutput:
     """Outputs that are numbers: link(output) x spread + center, within low and high.
 
-    `middle`: outputs are quantiles, and this one is predicted.
+    `middle`: outputs are quantiles, and this one is predicted. `log_share`: the second output is
+    the logarithm of the first, and its exponential counts so much in the one prediction.
     """
 
     link: str
@@ -85,6 +86,7 @@ class NumberOutput:
     low: np.ndarray | None = None
     high: np.ndarray | None = None
     middle: int | None = None
+    log_share: float | None = None
 
 
 Step = Affine | Factors | Waves
@@ -183,7 +185,7 @@ def _of_table(model: Any) -> Description:
     else:
         middle = None if model.quantiles_ is None else model._middle
         about = (model._spread, model._center, model._low, model._high)
-        output = NumberOutput(activation_name(network.link), *about, middle)
+        output = NumberOutput(activation_name(network.link), *about, middle, model.log_share_)
     columns, encoding = model._columns, model.encoding_
     return Description(network.n_in, network.n_out, layers, shares, output, columns, encoding)
 

@@ -16,7 +16,7 @@ from xpnn.tabular.sound import check_arrays, check_attributes
 _ATTRIBUTES = ("n_features_in_", "valleys_", "history_", "fit_time_", "outcome_", "_columns")
 _PERHAPS = ("feature_names_in_", "importance_", "target_name_")
 _OF_CLASSES = ("temperature_", "validation_score_", "validation_log_loss_")
-_OF_NUMBERS = ("validation_score_", "_vector", "quantiles_")
+_OF_NUMBERS = ("validation_score_", "_vector", "quantiles_", "log_share_")
 _TARGET = ("_center", "_spread", "_low", "_high")
 
 

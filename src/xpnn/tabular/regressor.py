@@ -15,6 +15,7 @@ from xpnn.parts.losses import Loss, get_loss, with_aliases
 from xpnn.tabular.base import BaseTabular
 from xpnn.tabular.calibration import cross_conformal_interval
 from xpnn.tabular.quantiles import check_levels, quantile_loss
+from xpnn.tabular.targets import is_skewed, share_of_logarithm
 from xpnn.tabular.training import Task
 
 LOSSES = ("squared_error", "absolute_error", "huber", "log_cosh", "poisson")
@@ -64,6 +65,9 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     encoding_ : Encoding
         What was done with each column.
     network_ : Network
+    log_share_ : float or None
+        Positive targets that are skewed are learned as their logarithm too, by an output of its
+        own: how much it counts in predictions, found out of fold. None is without.
     recipe_ : Recipe
     history_ : dict of str to list of float
 
@@ -84,6 +88,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     loss: str
     quantiles_: tuple[float, ...] | None
+    log_share_: float | None
     _center: np.ndarray
 
     _checks: ClassVar[Checks] = {
@@ -121,6 +126,11 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             )
         if levels is not None and not self._vector:
             raise ValueError("quantiles are of one target, and y has several: fit one model each.")
+        self.log_share_ = None
+        if self._takes_logarithm(columns, weight):
+            self.log_share_, positive = 0.0, columns if weight is None else columns[weight > 0]
+            logarithm = np.log(np.maximum(columns, positive.min()))
+            columns = np.concatenate([columns, logarithm], axis=1)
         self._n_out = columns.shape[1] if levels is None else len(levels)
         mean = np.average(columns, axis=0, weights=weight)
         largest = np.abs(columns).max(axis=0)
@@ -140,6 +150,26 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         levels = self.quantiles_
         return get_loss(self.loss) if levels is None else quantile_loss(levels)
 
+    def _takes_logarithm(self, columns: np.ndarray, weight: np.ndarray | None) -> bool:
+        if not self._vector or self.quantiles_ is not None or self._loss().name != "squared_error":
+            return False
+        if weight is not None:
+            columns, weight = columns[weight > 0], weight[weight > 0]
+        return is_skewed(columns[:, 0], weight)
+
+    @property
+    def _n_targets(self) -> int:
+        return len(self._center) if self.log_share_ is None else 1
+
+    def _in_units(self, output: np.ndarray) -> np.ndarray:
+        """Outputs (..., n_out) in the target's units, (..., n_targets) but for quantiles."""
+        values: np.ndarray = output * self._spread + self._center
+        if self.log_share_ is None:
+            return values
+        logarithm = np.clip(values[..., 1:], self._low[1], self._high[1])
+        exponential: np.ndarray = np.exp(logarithm)
+        return (1.0 - self.log_share_) * values[..., :1] + self.log_share_ * exponential
+
     @property
     def _of_rates(self) -> bool:
         """Whether the network's output is the logarithm of a prediction."""
@@ -153,32 +183,47 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     def _in_words(self, prediction: np.ndarray) -> np.ndarray:
         """Outputs as the target's numbers, within the range that was seen."""
-        values = np.clip(prediction * self._spread + self._center, self._low, self._high)
+        k = self._n_targets
+        values = np.clip(self._in_units(prediction), self._low[:k], self._high[:k])
         return np.asarray(values[:, self._middle] if self._vector else values)
 
     def _task_of(self, x: np.ndarray, y: Any) -> Task:
         y = np.asarray(to_numpy(read_target(self, y, x, numeric=True, warn=False)), np.float64)
-        given, known = 1 if y.ndim == 1 else y.shape[1], len(self._center)
+        given, known = 1 if y.ndim == 1 else y.shape[1], self._n_targets
         if given != known:
             raise ValueError(
                 f"y has {given} outputs, but this {type(self).__name__} was fitted with {known}."
             )
-        target = (y.reshape(len(x), -1) - self._center) / self._spread
+        columns = y.reshape(len(x), -1)
+        if self.log_share_ is not None:
+            logarithm = np.log(np.maximum(columns, self._low[0]))
+            columns = np.concatenate([columns, logarithm], axis=1)
+        target = (columns - self._center) / self._spread
         return Task(x, target, None, target[:, 0], self._loss(), False)
 
     def _adopt_outputs(self, output: np.ndarray, task: Task) -> None:
-        if self.quantiles_ is None:
-            self._residuals = np.abs(self._held - task.target) * self._spread
+        k, truth = self._n_targets, task.target
+        if self.log_share_ is not None:
+            plain, logarithm = (output * self._spread + self._center).T
+            logarithm = np.clip(logarithm, self._low[1], self._high[1])
+            y = truth[:, 0] * self._spread[0] + self._center[0]
+            self.log_share_ = share_of_logarithm(plain, np.exp(logarithm), y, task.weight)
+            self._residuals = np.abs(self._in_units(self._held) - y[:, None])
+        elif self.quantiles_ is None:
+            self._residuals = np.abs(self._held - truth) * self._spread
         else:  # how far outside of the outer quantiles
             low, high = self._held.min(axis=2), self._held.max(axis=2)
             outside = np.maximum(low - task.target[:, 0], task.target[:, 0] - high)
             self._residuals = outside[..., None] * self._spread
         self.oof_prediction_ = self._in_words(output)
         # in units of the target, so that no square overflows; of quantiles the middle one
-        found = (self.oof_prediction_.reshape(len(output), -1) - self._center) / self._spread
-        mean = np.average(task.target, axis=0, weights=task.weight)
-        left = np.average((task.target - found) ** 2, axis=0, weights=task.weight)
-        there = np.average((task.target - mean) ** 2, axis=0, weights=task.weight)
+        found = (self.oof_prediction_.reshape(len(output), -1) - self._center[:k]) / self._spread[
+            :k
+        ]
+        truth = truth[:, :k]
+        mean = np.average(truth, axis=0, weights=task.weight)
+        left = np.average((truth - found) ** 2, axis=0, weights=task.weight)
+        there = np.average((truth - mean) ** 2, axis=0, weights=task.weight)
         explained = np.where(there > 0, 1.0 - left / np.where(there > 0, there, 1.0), 0.0)
         self.validation_score_ = float(explained.mean())
 
@@ -261,14 +306,14 @@ class TabularRegressor(RegressorMixin, BaseTabular):
                 "such as 0.9."
             )
         x, source = self._read_inputs(X)
-        outputs = self._predict_inputs(x, each=True) * self._spread + self._center
+        outputs = self._in_units(self._predict_inputs(x, each=True))
         level = float(confidence_level)
         if self.quantiles_ is not None:
             residuals = [r[:, 0] for r in self._by_member(self._residuals)]
             low, high = list(outputs.min(axis=2)), list(outputs.max(axis=2))
             return source.asarray(cross_conformal_interval(residuals, low, level, high))
         found = []
-        for j in range(self._n_out):
+        for j in range(self._n_targets):
             residuals = [r[:, j] for r in self._by_member(self._residuals)]
             own = list(outputs[..., j])
             found.append(cross_conformal_interval(residuals, own, level))

@@ -65,3 +65,5 @@ def _training(est: Any) -> Iterator[str]:
         yield f"log-loss  {loss:.4f} out of fold, temperature {temperature:.2f}"
     else:
         yield f"R2        {est.validation_score_:.4f} out of fold"
+        if est.log_share_ is not None:
+            yield f"target    skewed: its logarithm counts {100 * est.log_share_:.0f} %"

@@ -89,14 +89,19 @@ def check_arrays(
     else:
         vector = header["attributes"]["_vector"]
         levels = estimator.quantiles_
-        targets = out if levels is None else 1
+        share = estimator.log_share_
+        if share is not None and not (
+            type(share) is float and 0 <= share <= 1 and out == 2 and vector and levels is None
+        ):
+            raise ValueError(f"its log_share_ is {share!r}")
+        targets = out if levels is None and share is None else 1
         if levels is not None and len(levels) != out:
             raise ValueError(f"it has {out} outputs for the quantiles {levels!r}")
         if type(vector) is not bool or (vector and targets > 1):
             raise ValueError(f"its _vector is {vector!r}")
         wanted |= {"oof_prediction": (whole,) if vector else (whole, out)}
         wanted |= {"residuals": (repeats, n, targets)}
-        wanted |= dict.fromkeys(names, (targets,))
+        wanted |= dict.fromkeys(names, (targets if share is None else out,))
     shapes = {name: a.shape for name, a in arrays.items()}
     if shapes != wanted:
         raise ValueError(f"its arrays have the shapes {shapes}, expected {wanted}")

@@ -51,6 +51,11 @@ def _numbers(source: Source, found: Description, name: str, row: str, lines: lis
     about |= {"low": output.low, "high": output.high}
     for key, values in about.items():
         source.array(f"target_{key}", np.broadcast_to(np.asarray(values), (n,)), "double")
+    if output.log_share is not None:
+        lines = [*lines[:1], "float raw[2];", "double value, logarithm;", *lines[1:]]
+        lines += ["outputs(x, raw);", *_with_logarithm(output.log_share)]
+        _function(source, f"void {name}_predict({row}, double *out)", lines, "1 number of a row")
+        return 1
     chosen = range(n) if output.middle is None else [output.middle]
     lines = [*lines[:1], f"float raw[{n}];", "double value;", *lines[1:], "outputs(x, raw);"]
     for to, j in enumerate(chosen):
@@ -60,6 +65,22 @@ def _numbers(source: Source, found: Description, name: str, row: str, lines: lis
     head = f"void {name}_predict({row}, double *out)"
     _function(source, head, lines, f"{len(chosen)} numbers of a row")
     return len(chosen)
+
+
+def _with_logarithm(share: float) -> list[str]:
+    """One number, of an output as it is, and of one that is its logarithm."""
+    within = (
+        "{0} = {0} < target_low[{1}] ? target_low[{1}] : {0};",
+        ("{0} = {0} > target_high[{1}] ? target_high[{1}] : {0};"),
+    )
+    return [
+        "value = raw[0] * target_spread[0] + target_center[0];",
+        "logarithm = raw[1] * target_spread[1] + target_center[1];",
+        *(line.format("logarithm", 1) for line in within),
+        f"value = {1.0 - share!r} * value + {share!r} * exp(logarithm);",
+        *(line.format("value", 0) for line in within),
+        "out[0] = value;",
+    ]
 
 
 def _classes(

@@ -117,12 +117,30 @@ def _numbers(g: Graph, mean: str, output: NumberOutput, n_out: int) -> None:
         return
     wide = g.add("Add", g.add("Mul", g.cast(mean, "float64"), output.spread), output.center)
     value = g.add("Min", g.add("Max", wide, output.low), output.high)
+    if output.log_share is not None:
+        _with_logarithm(g, (wide, value), output, output.log_share)
+        return
     if output.middle is None:
         g.output(value, "variable", "float64", (None, n_out))
         return
     middle = g.add("Gather", value, np.array([output.middle]), axis=1)
     g.output(middle, "variable", "float64", (None, 1))
     g.output(_rising(g, value, n_out), "quantiles", "float64", (None, n_out))
+
+
+def _with_logarithm(g: Graph, pair: tuple[str, str], output: NumberOutput, share: float) -> None:
+    """One number, of an output as it is, and of one that is its logarithm."""
+    assert output.low is not None
+    assert output.high is not None
+    plain = g.add("Mul", g.add("Gather", pair[0], np.array([0]), axis=1), _wide(1.0 - share))
+    exponential = g.add("Exp", g.add("Gather", pair[1], np.array([1]), axis=1))
+    both = g.add("Add", plain, g.add("Mul", exponential, _wide(share)))
+    value = g.add("Min", g.add("Max", both, output.low[:1]), output.high[:1])
+    g.output(value, "variable", "float64", (None, 1))
+
+
+def _wide(number: float) -> np.ndarray:
+    return np.array(number, dtype=np.float64)
 
 
 def _rising(g: Graph, value: str, n: int) -> str:
