@@ -172,6 +172,11 @@ def test_others_are_learned_as_they_are(y, options):
     assert model.predict(AT).shape == y.shape
 
 
+def test_many_rows_are_learned_as_they_are(monkeypatch):
+    monkeypatch.setattr("xpnn.tabular.regressor.MOST_ROWS", 299)
+    assert TabularRegressor(**{**SMALL, "epochs": 1}).fit(AT, PRICES).log_share_ is None
+
+
 def test_rows_without_weight_say_nothing_of_logarithms():
     weight = np.ones(len(PRICES))
     weight[:20] = 0.0

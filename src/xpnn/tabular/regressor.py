@@ -15,7 +15,7 @@ from xpnn.parts.losses import Loss, get_loss, with_aliases
 from xpnn.tabular.base import BaseTabular
 from xpnn.tabular.calibration import cross_conformal_interval
 from xpnn.tabular.quantiles import check_levels, quantile_loss
-from xpnn.tabular.targets import is_skewed, share_of_logarithm
+from xpnn.tabular.targets import MOST_ROWS, is_skewed, share_of_logarithm
 from xpnn.tabular.training import Task
 
 LOSSES = ("squared_error", "absolute_error", "huber", "log_cosh", "poisson")
@@ -67,7 +67,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     network_ : Network
     log_share_ : float or None
         Positive targets that are skewed are learned as their logarithm too, by an output of its
-        own: how much it counts in predictions, found out of fold. None is without.
+        own, up to 5,000 rows: how much it counts in predictions, found out of fold. None is
+        without.
     recipe_ : Recipe
     history_ : dict of str to list of float
 
@@ -155,7 +156,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             return False
         if weight is not None:
             columns, weight = columns[weight > 0], weight[weight > 0]
-        return is_skewed(columns[:, 0], weight)
+        return len(columns) <= MOST_ROWS and is_skewed(columns[:, 0], weight)
 
     @property
     def _n_targets(self) -> int:

@@ -7,6 +7,9 @@ fold.
 
 import numpy as np
 
+MOST_ROWS = 5_000
+"""Rows up to which a logarithm is learned too: more tell a network enough, and take long."""
+
 _SKEWED = 1.0
 
 
