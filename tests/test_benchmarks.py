@@ -87,3 +87,18 @@ def test_comparison_runs(tmp_path):
     rows = json.loads((tmp_path / "compare.json").read_text())["training"]
     assert [r["dropout"] for r in rows] == [0.0, 0.5]
     assert all(r["median"][name] > 0 for r in rows for name in ("xpnn-numpy", "products"))
+
+
+@pytest.mark.slow  # it imports much
+def test_tables_are_read_whatever_stands_around_their_rows(module, tmp_path):
+    """Rows in quotes, as one of the real tables has them, under a name that is not theirs."""
+    pytest.importorskip("pandas")
+    rows = [f"{i},{i % 7}.5,{i % 3}" for i in range(40)]
+    (tmp_path / "plain.csv").write_text("\n".join(["a,b,target", *rows]))
+    (tmp_path / "quoted.csv").write_text("\n".join(["target", *(f'"{row}"' for row in rows)]))
+    read = module("tabular").read
+    plain, target, _ = read(tmp_path / "plain.csv", "regression")
+    quoted, same, task = read(tmp_path / "quoted.csv", "regression")
+    assert task == "regression"
+    assert np.array_equal(quoted.to_numpy(), plain.to_numpy())
+    assert np.array_equal(same, target)
