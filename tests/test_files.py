@@ -77,6 +77,16 @@ def test_arrays_in_a_header_come_back_as_they_were(array):
     np.testing.assert_array_equal(again, array)
 
 
+def test_a_folder_of_the_command_is_a_model_too(tmp_path):
+    x = np.eye(3)
+    model = xpnn.MLPRegressor(max_iter=2).partial_fit(x, np.arange(3.0))
+    xpnn.save(model, tmp_path / "model.safetensors")  # as `xpnn train` does
+    assert (xpnn.load(tmp_path).predict(x) == model.predict(x)).all()
+    (tmp_path / "model.safetensors").rename(tmp_path / "other")
+    with pytest.raises(OSError, match=r"No such file.*model\.safetensors"):
+        xpnn.load(tmp_path)
+
+
 def test_labels_that_are_times_are_saved(tmp_path):
     days = np.array(["2024-02-29", "2025-01-01"], dtype="datetime64[D]")
     x = np.arange(8.0).reshape(4, 2)

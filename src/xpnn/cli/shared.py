@@ -36,10 +36,9 @@ def parameters(
 def load_model(model: Path) -> Any:
     """The model of a file, or of the folder that has it."""
     from xpnn.command.predict import model_of
-    from xpnn.command.train import MODEL
     from xpnn.estimators import load
 
-    return model_of(load(model / MODEL if model.is_dir() else model), str(model))
+    return model_of(load(model), str(model))
 
 
 def about(source: str, n_rows: int, problem: "Problem") -> Iterator[str]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from xpnn.command.train import MODEL
 from xpnn.estimators import load
 from xpnn.exchange import to_c, to_onnx
 
@@ -37,7 +36,7 @@ def write(model: Path, out: Path, name: str = "xpnn") -> Iterator[str]:
     """
     if out.suffix not in (".onnx", ".c"):
         raise ValueError(f"{out} ends in {out.suffix or 'nothing'!r}, expected NAME.onnx or NAME.c")
-    estimator = load(model / MODEL if model.is_dir() else model)
+    estimator = load(model)
     if hasattr(estimator, "preprocessing_"):
         raise ValueError(
             f"{model} is of an older kind, whose preprocessing cannot be exported; train it anew."

@@ -13,11 +13,11 @@ from xpnn._version import __version__
 from xpnn.command.scores import baseline, class_scores, confusion, number_scores
 from xpnn.distributed.communicator import Communicator
 from xpnn.files.atomic import write_atomic
-from xpnn.files.model import save
+from xpnn.files.model import IN_FOLDER, save
 from xpnn.tables.problem import Problem
 from xpnn.training.checkpoint import Checkpoint
 
-MODEL, HISTORY, PICTURE = "model.safetensors", "history.json", "learning_curve.png"
+MODEL, HISTORY, PICTURE = IN_FOLDER, "history.json", "learning_curve.png"
 MAIN = {"classification": "accuracy", "regression": "R2"}
 """The score that stands first."""
 

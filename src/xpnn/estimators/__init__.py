@@ -41,6 +41,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     Parameters
     ----------
     path : path-like
+        A model file, or a folder that `xpnn train` has written.
 
     Returns
     -------

@@ -5,10 +5,14 @@ Estimators turn themselves into a record and back (`_to_record`, `_from_record`)
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from xpnn.arrays.backend import DeviceError
 from xpnn.files.record import MALFORMED, damaged, read_record, write_record
+
+IN_FOLDER = "model.safetensors"
+"""What a model's file is called in a folder of its own, as `xpnn train` writes it."""
 
 
 def save(estimator: Any, path: str | os.PathLike[str], preprocessing: Any | None = None) -> None:
@@ -72,6 +76,7 @@ def load_as(path: str | os.PathLike[str], classes: Mapping[str, type]) -> Any:
     Parameters
     ----------
     path : path-like
+        A file, or a folder with one of the name `IN_FOLDER`.
     classes : mapping of str to class
         The estimators by name. Nothing else is ever made from the file.
 
@@ -89,6 +94,7 @@ def load_as(path: str | os.PathLike[str], classes: Mapping[str, type]) -> Any:
     """
     from xpnn.tables.preprocessing import Preprocessing
 
+    path = Path(path) / IN_FOLDER if Path(path).is_dir() else path
     header, arrays = read_record(path)
     try:
         name = header["class"]
