@@ -1,9 +1,5 @@
 """Every option of training on the kernels for CuPy, beside the reference."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from options import BATCH, N_IN, N_OUT, OPTIONS, N, Option
@@ -213,38 +209,3 @@ def test_the_other_device_is_left_alone(target):
         x = target.asarray(np.random.default_rng(0).normal(size=(30, 4)))
         model = MLPClassifier((5,), max_iter=300, tol=1.0, random_state=0).fit(x, np.arange(30) % 3)
         target.assert_here(model.predict_proba(x))
-
-
-@pytest.mark.targets("cupy:0")
-@pytest.mark.dtypes("float32")
-@pytest.mark.own_context
-@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
-def test_a_first_fit_compiles_a_dozen_kernels(target, name, tmp_path):
-    """With nothing in CuPy's cache; what they are is kept there."""
-    pytest.importorskip("cupy_on_cpu")
-    code = f"""
-import warnings
-warnings.simplefilter("ignore")
-import cupy, numpy as np
-from cupy.cuda import compiler
-compile, sources = compiler._compile_using_nvrtc_no_warning, []
-def counting(source, *args, **kwargs):
-    sources.append(source)
-    return compile(source, *args, **kwargs)
-compiler._compile_using_nvrtc_no_warning = counting
-import xpnn
-rng = np.random.default_rng(0)
-X, y = cupy.asarray(rng.normal(size=(200, 10)).astype(np.float32)), rng.integers(0, 3, 200)
-model = xpnn.{name}(activation="gelu", dropout=0.2, hidden_layer_sizes=(8, 8), max_iter=2)
-model.fit(X, y if "Class" in "{name}" else X[:, 0])
-print(len(sources))
-"""
-    environment = os.environ | {"CUPY_CACHE_DIR": str(tmp_path)}
-    environment.pop("CUPY_ON_CPU_CAPTURE", None)  # which compiles in another way
-    command = [sys.executable, "-c", code]
-    counts = [
-        int(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
-        for _ in range(2)
-    ]
-    assert 4 < counts[0] <= 12
-    assert counts[1] == 0

@@ -25,6 +25,7 @@ from xpnn.estimators._inputs import (
 from xpnn.estimators._processes import ALONE, Way, own_rows_measure
 from xpnn.estimators._readblocks import read_blocks
 from xpnn.parts.losses import Loss
+from xpnn.steps.scores import loss_value, together
 from xpnn.training.data import Dataset, predict_in_chunks
 from xpnn.training.ownblocks import OwnBlocks
 from xpnn.training.ownrows import OwnRows
@@ -229,9 +230,9 @@ def make_validation(
     def measure(theta: Array, buffers: Array) -> dict[str, float]:
         with work.inside():
             output = predict_in_chunks(network, theta, buffers, x, backend, "forward")
-            value, _ = loss(output, target, weight, xp)
+            value = loss_value(loss, output, target, weight, xp)
             score = est._device_score(est._combined(output, xp), truth, weight, xp)
-            pair = backend.to_numpy(xp.stack([xp.astype(value, score.dtype), score]))
+            pair = backend.to_numpy(together(value, score, xp))
         return {
             "val_loss": float(pair[0]),
             "val_score": float(pair[1]),

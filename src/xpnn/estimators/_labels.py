@@ -16,9 +16,9 @@ from xpnn.arrays.backend import Backend, backend_of, to_numpy
 from xpnn.arrays.numeric import log_mean_exp, places
 from xpnn.arrays.typing import Array, DType, Namespace
 from xpnn.estimators._inputs import A_PART, is_foreign
-from xpnn.parts import metrics
 from xpnn.parts.activations import get_activation
 from xpnn.parts.losses import LOSSES, Loss, built_in, get_loss
+from xpnn.steps.scores import first_largest
 
 CLASS_LOSSES = ("log_loss", "hinge", "binary_cross_entropy", "softmax_cross_entropy")
 """What a classifier's loss may be called; "log_loss" is the cross-entropy of its labels."""
@@ -171,7 +171,7 @@ class Labels:
     def codes(self, output: Array, integer: DType, xp: Namespace) -> Array:
         """Class numbers of raw outputs: the largest logit, or those above zero."""
         if self.kind == "multiclass":
-            return metrics.first_largest(output, integer, xp)
+            return first_largest(output, integer, xp)
         positive = (output[:, 0] if self.kind == "binary" else output) > 0
         if self.kind == "binary" and len(self.classes) == 1:
             positive = xp.zeros_like(positive)  # one class seen: there is no other to predict

@@ -12,6 +12,7 @@ from xpnn.arrays.typing import Array
 from xpnn.distributed.communicator import Communicator
 from xpnn.estimators._checks import OF_A_RUN
 from xpnn.estimators._inputs import A_PART
+from xpnn.steps import scores
 from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import predict_in_chunks
 from xpnn.training.fingerprint import fingerprint
@@ -230,9 +231,9 @@ def own_rows_measure(
             own = np.concatenate(parts, axis=rows_at) if parts else _no_outputs(network, dtype)
             gathered = comm.gather_rows(np.moveaxis(own, rows_at, 0))
             output = backend.asarray(np.ascontiguousarray(np.moveaxis(gathered, 0, rows_at)))
-            value, _ = loss(output, target, weight, xp)
+            value = scores.loss_value(loss, output, target, weight, xp)
             score = est._device_score(est._combined(output, xp), truth, weight, xp)
-            pair = backend.to_numpy(xp.stack([xp.astype(value, score.dtype), score]))
+            pair = backend.to_numpy(scores.together(value, score, xp))
         return {"val_loss": float(pair[0]), "val_score": float(pair[1])}
 
     return measure

@@ -16,8 +16,8 @@ from xpnn.estimators._inputs import NUMPY, is_foreign, read_target
 from xpnn.estimators._labels import CLASS_LOSSES, Labels, check_incremental, weigh_classes
 from xpnn.estimators._parameters import NetworkParameters
 from xpnn.model.layout import Group
-from xpnn.parts import metrics
 from xpnn.parts.losses import Loss, built_in, with_aliases
+from xpnn.steps.scores import accuracy
 from xpnn.training.data import is_sparse
 
 
@@ -264,7 +264,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return xp.mean(raw, axis=0) if self._has_margins() else self._labels.combined(raw, xp)
 
     def _device_score(self, output: Array, target: Array, weight: Array, xp: Any) -> Array:
-        return metrics.accuracy(self._codes(output, xp), target, weight, xp)
+        return accuracy(output, target, weight, self._labels, self._codes, xp)
 
     def _codes(self, output: Array, xp: Any) -> Array:
         wide = self._backend is NUMPY or "int64" in self._backend.dtypes

@@ -15,8 +15,8 @@ from xpnn.estimators._heldout import Role
 from xpnn.estimators._inputs import read_target
 from xpnn.estimators._parameters import NetworkParameters
 from xpnn.model.layout import Group
-from xpnn.parts import metrics
 from xpnn.parts.losses import REGRESSION_LOSSES, Loss, built_in, get_loss, with_aliases
+from xpnn.steps.scores import r2
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -173,7 +173,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return self.network_.linked(raw, xp)
 
     def _device_score(self, output: Array, target: Array, weight: Array, xp: Any) -> Array:
-        return metrics.r2(output, target, weight, xp)
+        return r2(output, target, weight, xp)
 
     @available_if(lambda self: self._incremental())
     def partial_fit(

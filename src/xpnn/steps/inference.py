@@ -1,15 +1,19 @@
-"""Outputs of a network on NumPy: compiled, or in place in blocks of rows that stay in the cache.
+"""Outputs of a network; on NumPy compiled, or in place in blocks of rows that stay in the cache.
 
 Workspaces belong to a call, so one network may predict in several threads at once. What is
 remembered between calls is where in the flat vector the weights lie; never the vector itself.
 """
 
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_cupy_namespace
 
-from xpnn.arrays.typing import Array
+from xpnn.arrays.compiling import compiled_method
+from xpnn.arrays.typing import Array, Namespace
 from xpnn.model.dense import Dense
 from xpnn.steps.compiled.outputs import compiled_outputs
 from xpnn.steps.numpy import builtin_name
@@ -43,6 +47,19 @@ def _plan(network: Any) -> Any:
         _PLANS.clear()
     _PLANS[id(network)] = weakref.ref(network), plan
     return plan
+
+
+def outputs_of(network: Any, method: str, xp: Namespace) -> Callable[..., Array]:
+    """A network's `predict` or `forward` as a function of (theta, buffers, x, xp).
+
+    Compiled where the library can, of kernels on CuPy.
+    """
+    if is_cupy_namespace(xp):
+        from xpnn.steps.cuda.outputs import outputs
+
+        return partial(outputs, network, method)
+    function: Callable[..., Array] = compiled_method(network, method, xp)
+    return function
 
 
 def host_outputs(

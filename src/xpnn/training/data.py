@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 
 from xpnn.arrays.backend import Backend, to_numpy
-from xpnn.arrays.compiling import compiled_method
 from xpnn.arrays.typing import Array, DType, Namespace
 from xpnn.parts.losses import built_in
 from xpnn.steps.cut import Shares
-from xpnn.steps.inference import host_outputs
+from xpnn.steps.inference import host_outputs, outputs_of
 from xpnn.steps.rules import Batch
 from xpnn.training.portions import Draw, Portion
 
@@ -187,7 +186,7 @@ def predict_in_chunks(
         outputs = host_outputs(network, theta, buffers, x, method)
         if outputs is not None:
             return outputs
-    function = compiled_method(network, method, backend.xp)
+    function = outputs_of(network, method, backend.xp)
     size = max(1, CHUNK_ELEMENTS // network.widest)
     data = Dataset(x, None, None, backend, theta.dtype)
     parts = [

@@ -21,6 +21,7 @@ from xpnn.model.network import Network, make_groups
 from xpnn.parts.schedules import Progress
 from xpnn.steps.choice import Fit, training_steps
 from xpnn.steps.rules import Carry, Rows, Rules, Steps
+from xpnn.steps.scores import loss_and_finite
 from xpnn.training.agreement import agree, asked_by_any, first_says, one_thread_a_product
 from xpnn.training.callbacks import Callback, Callbacks, EpochEnd
 from xpnn.training.checkpoint import Keeper, listening
@@ -291,9 +292,9 @@ class _Run:
         if isinstance(theta, np.ndarray):  # a finite sum has finite terms, and is had sooner
             finite = math.isfinite(np.add.reduce(theta)) or bool(np.isfinite(theta).all())
             return float(self.total / self.data.n), finite
-        finite = xp.astype(xp.all(xp.isfinite(theta)), self.total.dtype)
-        on_host = self.data.backend.to_numpy(xp.stack([self.total / self.data.n, finite]))
-        return float(on_host[0]), bool(on_host[1])
+        seen = loss_and_finite(self.total, self.data.n, theta, xp)
+        loss, finite = self.data.backend.to_numpy(seen)
+        return float(loss), bool(finite)
 
     def read_metrics(self) -> dict[str, float]:
         """What an epoch was like, and what follows from it."""

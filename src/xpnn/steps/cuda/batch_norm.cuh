@@ -88,3 +88,17 @@ extern "C" __global__ void batch_norm_back(
         if (dbias) dbias[own] = of_bias;
     }
 }
+
+// Out of training: the running statistics, in place. A thread an element.
+extern "C" __global__ void running_norm(
+    T* u, const T* factor, const T* bias, const T* mean, const T* variance,
+    const long long members, const long long n, const long long units, const long long name)
+{
+    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < members * n * units;
+         i += (long long)gridDim.x * blockDim.x) {
+        const long long own = i / units / n * units + i % units;
+        const T s = (T)1 / sqrt(variance[own] + (T)EPSILON);
+        const T z = (u[i] - mean[own]) * s * factor[own];
+        u[i] = activated(name, bias ? z + bias[own] : z);
+    }
+}

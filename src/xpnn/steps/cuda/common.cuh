@@ -54,6 +54,7 @@ __device__ T activated(const int name, const T z)
 {
     switch (name) {
     case ONE: return 1;
+    case STEP: return z >= 0 ? (T)1 : z < 0 ? (T)0 : z;
     case RELU: return z < 0 ? (T)0 : z;
     case LEAKY_RELU: return z < 0 ? (T)LEAKY_SLOPE * z : z;
     case TANH: return tanh(z);

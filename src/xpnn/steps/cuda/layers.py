@@ -24,7 +24,7 @@ from xpnn.steps.cupy import CupyOps, of_members
 from xpnn.steps.inplace import PlainLayer, ReferenceLayer, Views, is_plain
 from xpnn.steps.numpy import builtin_name
 
-_WARP = (32, 8)
+WARP = (32, 8)
 
 
 def make_layer(layer: Any, ops: CupyOps, members: int, i: int) -> Any:
@@ -69,7 +69,7 @@ class NormalizedLayer(PlainLayer):
         if kind == "layer":
             launch = kernel("layer_norm", "layer_norm", u.dtype)
             sizes = (members, n, units)
-            launch((-(-members * n // _WARP[1]),), _WARP, (*pointers, *sizes, *how))
+            launch((-(-members * n // WARP[1]),), WARP, (*pointers, *sizes, *how))
         else:
             grid = (-(-units // COLUMNS), members)
             moving = (state["mean"], state["variance"])
@@ -84,11 +84,11 @@ class NormalizedLayer(PlainLayer):
         how = (self.code, drops, scale)
         pointers = (g, self.y, self.unit, self.inverse, self.factor, self.b, self.dfactor, self.db)
         if self.layer.normalization == "layer":
-            count, rows = chunks(n, members, 4 * _WARP[1])
+            count, rows = chunks(n, members, 4 * WARP[1])
             rooms = self.rooms
             partial = rooms.partial(members * count * units * 2, g.dtype)
             arguments = (*pointers, partial, rooms.arrived(members), n, units, rows, *how)
-            kernel("layer_norm", "layer_norm_back", g.dtype)((count, members), _WARP, arguments)
+            kernel("layer_norm", "layer_norm_back", g.dtype)((count, members), WARP, arguments)
         else:
             grid = (-(-units // COLUMNS), members)
             launch = kernel("batch_norm", "batch_norm_back", g.dtype)
