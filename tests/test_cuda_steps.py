@@ -82,7 +82,10 @@ def kinds(target):
 def assert_alike(target, rules, *data, **options):
     reference, fused = kinds(target)
     expected = trained(target, reference, rules, *data, **options)
-    found = trained(target, fused, rules, *data, **options)
+    assert_near(target, trained(target, fused, rules, *data, **options), expected)
+
+
+def assert_near(target, found, expected):
     tol = max(target.tol, 2e-4 if target.dtype_name == "float32" else 0.0)
     for a, e in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, e, rtol=tol, atol=tol * max(np.abs(e).max(initial=0), 1e-30))

@@ -76,10 +76,9 @@ def _steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
             return kind(rules, lambda: InPlaceSteps(rules, NumpyOps(xp), *place))
         return InPlaceSteps(rules, NumpyOps(xp), *place)
     if is_cupy_namespace(xp):
-        from xpnn.steps.cuda.steps import CupySteps
-        from xpnn.steps.cupy import CupyOps
+        from xpnn.steps.cuda.choice import cuda_steps
 
-        return CupySteps(rules, CupyOps(xp), *place)
+        return cuda_steps(rules, *place)
     if is_torch_namespace(xp):
         from xpnn.steps.torch import TorchOps, TorchSteps
 

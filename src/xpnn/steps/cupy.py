@@ -78,6 +78,7 @@ class CupyOps(Ops):
         self.rooms = Rooms()
         self.total: Array | None = None  # takes a loss, times the rows, in its own launch
         self.sums: Array | None = None  # of the batch's weights
+        self.begin: Array | None = None  # the batch's place in the order, where that lies there
 
     def product(self, a: Array, b: Array, out: Array) -> None:
         """Write a matrix product into `out`; `matmul` would copy it there."""
@@ -93,11 +94,10 @@ class CupyOps(Ops):
         """The same with the input's dropout; `rows` of shape (n, members) are each member's own."""
         (x, y, weight), (to_x, to_y, to_weight) = data, into
         n, width = to_x.shape[-2:]
-        kept, scale, k0, k1, _ = drop_arguments(drop)
         strides = [*_steps(x), *_targets(y), *((0, 0) if weight is None else _steps(weight))]
         own = int(rows.ndim > 1)
-        pointers = (x, y, weight, rows, to_x, to_y, to_weight)
-        sizes = (members, n, width, *strides, own, kept, scale, k0, k1)
+        pointers = (x, y, weight, rows, self.begin, to_x, to_y, to_weight)
+        sizes = (members, n, width, *strides, own, *drop_arguments(drop)[:-1])
         grid = blocks(to_x.size // max(width, 1) * -(-width // 4))
         kernel("rows", "gather", x.dtype)(grid, (THREADS,), (*pointers, *sizes))
 
@@ -112,7 +112,7 @@ class CupyOps(Ops):
         name = builtin_name(activation)
         if name not in ACTIVATION:
             return super().activate(z, b, activation, drop)
-        y = cupy.empty_like(z) if name in KEEP_Z else z
+        y = self.rooms.empty(z.shape, z.dtype) if name in KEEP_Z else z
         return activate_in_place(z, b, name, drop, y), z
 
     def pull_back(
@@ -151,7 +151,7 @@ class CupyOps(Ops):
     def sum_weights(self, weight: Array) -> Array:
         """The sum of weights (n,), or of each member's (members, n); 1 where all are zero."""
         members = 1 if weight.ndim == 1 else weight.shape[0]
-        sums = cupy.empty(members, dtype=weight.dtype)
+        sums = self.rooms.empty((members,), weight.dtype)
         arguments = (weight, sums, weight.shape[-1])
         kernel("rows", "sum_weights", weight.dtype)((members,), (THREADS,), arguments)
         return sums
@@ -189,7 +189,7 @@ class CupyOps(Ops):
         sums = self.sums
         if weight is not None and sums is None:
             sums = self.sum_weights(weight)
-        value = cupy.empty((), dtype=z.dtype)
+        value = self.rooms.empty((), z.dtype)
         partial = self.rooms.partial(members * count * (outputs + 1), z.dtype)
         pointers = (z, dz, b, real, labels, weight, sums, db, value, self.total, partial)
         own = (real is not None and real.ndim == 3) or (labels is not None and labels.ndim == 2)
@@ -216,6 +216,7 @@ def rule_in_place(
     penalties: tuple[Any, ...] = (None, None, None),
     sizes: tuple[Any, ...] = (0, 1, 0, 0, 1, 0.0, 0.0),
     clip: Array | None = None,
+    now: Array | None = None,
 ) -> None:
     """One step of a built-in optimizer, in one launch.
 
@@ -226,13 +227,15 @@ def rule_in_place(
     penalties : (shares, sums of weights, places of entries)
     sizes : (entries, members, weights, own sums, rows, l1, l2)
     clip : array of shape (members,), or None
+    now : array of shape (2,), or None
+        The coefficients, where they lie on the device.
     """
     m, v = (*u.moments, None, None)[:2]
     step, shrink = (*u.coefficients, 0.0)[:2]
     b1 = getattr(optimizer, "beta_1", getattr(optimizer, "momentum", getattr(optimizer, "rho", 0)))
     numbers = (b1, getattr(optimizer, "beta_2", 0.0), getattr(optimizer, "epsilon", 0.0))
     factors = (u.factors.rate, u.factors.decay)
-    pointers = (u.theta, u.gradient, m, v, *factors, *penalties, clip)
+    pointers = (u.theta, u.gradient, m, v, *factors, *penalties, clip, now)
     rule = (OPTIMIZER[optimizer.name], step, shrink, *map(float, numbers))
     grid, size = blocks(u.theta.size), u.theta.size
     arguments = (*pointers, size, *sizes, *rule)

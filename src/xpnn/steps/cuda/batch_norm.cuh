@@ -16,7 +16,8 @@ __device__ T sum_for_column(T sums[LANES][COLUMNS], const T sum)
 extern "C" __global__ void batch_norm(
     T* u, T* y, T* inverse, const T* factor, const T* bias, T* mean, T* variance,
     const long long n, const long long units, const long long name, const long long kept,
-    const double scale, const long long k0, const long long k1, const long long first)
+    const double scale,
+    const unsigned int* key, const long long k0, const long long k1, const long long first)
 {
     __shared__ T sums[LANES][COLUMNS];
     const long long member = blockIdx.y, column = blockIdx.x * (long long)COLUMNS + threadIdx.x;
@@ -45,7 +46,7 @@ extern "C" __global__ void batch_norm(
         y[at] = a;
         if (kept < 65536) {
             const unsigned int keep =
-                kept_of_four(kept, k0, (unsigned int)k1 + member, first + row, column / 4);
+                kept_of_member(kept, key, k0, k1, member, first + row, column / 4);
             y[at] = dropped_out(a, keep >> (column & 3) & 1, scale);
         }
     }

@@ -34,6 +34,16 @@ __device__ unsigned int kept_of_four(
            ((b >> 16) < kept) << 3;
 }
 
+// The same of a member, by a key in memory, or by its two words where there is none.
+__device__ unsigned int kept_of_member(
+    const unsigned int kept, const unsigned int* key, const long long k0, const long long k1,
+    const unsigned int member, const unsigned int row, const unsigned int group)
+{
+    const unsigned int high = key ? key[0] : (unsigned int)k0;
+    const unsigned int low = key ? key[1] : (unsigned int)k1;
+    return kept_of_four(kept, high, low + member, row, group);
+}
+
 // A dropped unit is minus zero, and a kept one never is: so the way back needs no draw.
 __device__ T dropped_out(const T a, const bool kept, const T scale)
 {

@@ -3,8 +3,8 @@
 // One thread for four neighbouring units, which share a draw.
 extern "C" __global__ void activate(
     T* z, T* y, const T* bias, const long long members, const long long n, const long long units,
-    const long long name, const long long kept, const double scale, const long long k0,
-    const long long k1, const long long first)
+    const long long name, const long long kept, const double scale,
+    const unsigned int* key, const long long k0, const long long k1, const long long first)
 {
     const long long groups = (units + 3) / 4, all = members * n * groups;
     for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < all;
@@ -12,7 +12,7 @@ extern "C" __global__ void activate(
         const long long group = i % groups, row = i / groups % n, member = i / groups / n;
         unsigned int keep = 15;
         if (kept < 65536)
-            keep = kept_of_four(kept, k0, (unsigned int)k1 + member, first + row, group);
+            keep = kept_of_member(kept, key, k0, k1, member, first + row, group);
         for (int j = 0; j < 4; ++j) {
             const long long unit = 4 * group + j, at = (member * n + row) * units + unit;
             if (unit >= units) break;

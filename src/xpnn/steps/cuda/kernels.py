@@ -21,6 +21,8 @@ from xpnn.parts.optimizers import OPTIMIZERS
 KEEP_ALL = 65536
 COLUMNS, LANES = 32, 16  # threads of a block that sums columns
 THREADS = 256  # of other blocks
+WHOLE, EACH = 512, 4  # of the block of whole steps; rows of a unit that one of them computes
+TILE = 16  # rows and columns that a block of a product computes
 MOST_BLOCKS = 1024  # of an elementwise launch; its threads go on from there
 SPREAD = 256  # blocks that columns' rows are shared among, about two for each processor
 
@@ -31,8 +33,9 @@ OPTIMIZER = {name: i for i, name in enumerate(OPTIMIZERS)} | {
 }
 ROWWISE = ("softmax", "log_softmax")
 # What a file needs beside common.cuh. Small files: the first fit compiles what it uses.
-_BEFORE = {"dense": ("columns",), "scale": ("columns",)}
-_BEFORE |= {"measure": ("penalties",), "update": ("penalties",)}
+_BEFORE: dict[str, tuple[str, ...]] = {"dense": ("columns",), "scale": ("columns",)}
+_BEFORE |= {"losses": ("terms",), "whole": ("terms", "penalties", "rule")}
+_BEFORE |= {"measure": ("penalties",), "update": ("penalties", "rule")}
 KEEP_Z = ("gelu", "silu", "mish", "softsign", *ROWWISE)  # whose way back needs more than outputs
 
 
@@ -53,6 +56,9 @@ def _defines(dtype: str) -> str:
         "COLUMNS": COLUMNS,
         "LANES": LANES,
         "THREADS": THREADS,
+        "TILE": TILE,
+        "WHOLE": WHOLE,
+        "EACH": EACH,
         **{name.upper(): i for name, i in (ACTIVATION | LOSS).items()},
         **{name.upper(): i for name, i in OPTIMIZER.items() if name not in ("momentum", "adamw")},
         "MOMENTUM_RULE": OPTIMIZER["momentum"],
@@ -91,12 +97,18 @@ def chunks(rows: int, others: int, least: int) -> tuple[int, int]:
     return -(-rows // size), size
 
 
-def drop_arguments(drop: Drop | None) -> tuple[int, float, int, int, int]:
-    """Kept draws, their scale, the key's words and the first row, as the kernels take them."""
+def drop_arguments(drop: Drop | None) -> tuple[int, float, Array | None, int, int, int]:
+    """Kept draws, their scale, the key and the first row, as the kernels take them.
+
+    A key is an array on the device, or two words.
+    """
     if drop is None:
-        return KEEP_ALL, 1.0, 0, 0, 0
-    kept, (high, low) = keep_count(drop.rate), drop.key
-    return kept, KEEP_ALL / kept, int(high), int(low), drop.first_row
+        return KEEP_ALL, 1.0, None, 0, 0, 0
+    kept, key = keep_count(drop.rate), drop.key
+    if isinstance(key, cupy.ndarray):
+        return kept, KEEP_ALL / kept, key, 0, 0, drop.first_row
+    high, low = key
+    return kept, KEEP_ALL / kept, None, int(high), int(low), drop.first_row
 
 
 class Rooms:
@@ -108,6 +120,26 @@ class Rooms:
     def __init__(self) -> None:
         self._partials: dict[Any, Array] = {}
         self._arrived: Array = None
+        self._kept: dict[Any, Array] | None = None
+        self._asked = 0
+
+    def keep(self) -> None:
+        """From now on, each step's arrays are those of the step before."""
+        self._kept = {}
+
+    def begin(self) -> None:
+        """A step begins."""
+        self._asked = 0
+
+    def empty(self, shape: Any, dtype: Any) -> Array:
+        """An array for the rest of a step."""
+        if self._kept is None:
+            return cupy.empty(shape, dtype=dtype)
+        self._asked += 1
+        name = self._asked, shape, np.dtype(dtype)
+        if name not in self._kept:
+            self._kept[name] = cupy.empty(shape, dtype=dtype)
+        return self._kept[name]
 
     def partial(self, size: int, dtype: Any) -> Array:
         """Room for blocks' sums."""

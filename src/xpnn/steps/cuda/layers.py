@@ -62,9 +62,9 @@ class NormalizedLayer(PlainLayer):
         self.x, (u, _) = x, self.room(x.shape[-2])
         self.ops.product(x, self.w, u)
         members, n, units = of_members(u.shape)
-        self.drop, self.unit, self.y = drop, u, cupy.empty_like(u)
+        self.drop, self.unit, self.y = drop, u, self.rooms.empty(u.shape, u.dtype)
         kind, how = self.layer.normalization, (self.code, *drop_arguments(drop))
-        self.inverse = cupy.empty(members * (n if kind == "layer" else units), dtype=u.dtype)
+        self.inverse = self.rooms.empty((members * (n if kind == "layer" else units),), u.dtype)
         pointers = (u, self.y, self.inverse, self.factor, self.b)
         if kind == "layer":
             launch = kernel("layer_norm", "layer_norm", u.dtype)
@@ -113,7 +113,7 @@ class ScaleLayer:
         n, units = x.shape[-2:]
         self.x, self.drop, self.own = cupy.ascontiguousarray(x), drop, int(x.ndim > 2)
         shape = (n, units) if self.members == 1 else (self.members, n, units)
-        self.y = cupy.empty(shape, dtype=x.dtype)
+        self.y = self.ops.rooms.empty(shape, x.dtype)
         arguments = (self.x, self.factor, self.y, self.members, n, units, self.own)
         grid = blocks(self.members * n * -(-units // 4))
         launch = kernel("scale", "scale_forward", x.dtype)
@@ -137,7 +137,7 @@ class EmbeddingLayer:
     linear = False
 
     def __init__(self, layer: PeriodicEmbedding, ops: CupyOps, members: int) -> None:
-        self.layer, self.members = layer, members
+        self.layer, self.members, self.rooms = layer, members, ops.rooms
 
     def bind(self, p: Views, d: Views) -> None:
         """Take the views of the parameters and of their gradient."""
@@ -149,9 +149,9 @@ class EmbeddingLayer:
         layer, n = self.layer, x.shape[-2]
         self.x, own = cupy.ascontiguousarray(x), int(x.ndim > 2)
         first = () if self.members == 1 else (self.members,)
-        y = cupy.empty((*first, n, layer.n_out), dtype=x.dtype)
+        y = self.rooms.empty((*first, n, layer.n_out), x.dtype)
         waves = (self.members, n, layer.embedded, layer.frequencies)
-        self.cosine, self.sine = (cupy.empty(waves, dtype=x.dtype) for _ in range(2))
+        self.cosine, self.sine = (self.rooms.empty(waves, x.dtype) for _ in range(2))
         self.sizes = (n, layer.embedded, layer.passed, layer.frequencies, layer.size, own)
         pointers = (self.x, y, self.cosine, self.sine, *self.p)
         launch = kernel("embedding", "embed", x.dtype)

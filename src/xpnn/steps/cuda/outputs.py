@@ -9,7 +9,7 @@ from xpnn.model.dense import Dense
 from xpnn.model.embedding import PeriodicEmbedding
 from xpnn.model.layer import EVALUATE
 from xpnn.model.scale import Scale
-from xpnn.steps.cuda.kernels import ACTIVATION, KEEP_ALL, ROWWISE, THREADS, blocks, kernel
+from xpnn.steps.cuda.kernels import ACTIVATION, ROWWISE, THREADS, blocks, drop_arguments, kernel
 from xpnn.steps.cuda.layers import WARP, EmbeddingLayer, ScaleLayer
 from xpnn.steps.cupy import CupyOps, activate_in_place, of_members
 from xpnn.steps.inplace import Views
@@ -77,8 +77,7 @@ def _layer_norm(u: Array, factor: Array, b: Array | None, name: str) -> None:
     """Normalize each row in place, then factors, biases and the activation."""
     sizes = members, n, _ = of_members(u.shape)
     inverse = cupy.empty(members * n, dtype=u.dtype)
-    no_drop = (KEEP_ALL, 1.0, 0, 0, 0)
-    arguments = (u, u, inverse, factor, b, *sizes, ACTIVATION[name], *no_drop)
+    arguments = (u, u, inverse, factor, b, *sizes, ACTIVATION[name], *drop_arguments(None))
     grid = (-(-members * n // WARP[1]),)
     kernel("layer_norm", "layer_norm", u.dtype)(grid, WARP, arguments)
 

@@ -2,8 +2,8 @@
 // before dropout.
 extern "C" __global__ void activate_rows(
     T* z, T* y, const T* bias, const long long members, const long long n, const long long units,
-    const long long name, const long long kept, const double scale, const long long k0,
-    const long long k1, const long long first)
+    const long long name, const long long kept, const double scale,
+    const unsigned int* key, const long long k0, const long long k1, const long long first)
 {
     const int lane = threadIdx.x;
     const long long i = blockIdx.x * (long long)blockDim.y + threadIdx.y;
@@ -27,7 +27,7 @@ extern "C" __global__ void activate_rows(
         y[at] = a;
         if (kept < 65536) {
             const unsigned int keep =
-                kept_of_four(kept, k0, (unsigned int)k1 + member, first + row, unit / 4);
+                kept_of_member(kept, key, k0, k1, member, first + row, unit / 4);
             y[at] = dropped_out(a, keep >> (unit & 3) & 1, scale);
         }
     }

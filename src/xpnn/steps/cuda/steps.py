@@ -31,6 +31,7 @@ class CupySteps(InPlaceSteps):
         self.known = is_builtin(rules.optimizer, *OPTIMIZER)
         self.places, self.limits = _places(rules, backend), _limits(rules, backend)
         self.rooms: dict[Any, Batch] = {}
+        self.now: Array | None = None  # the coefficients, where they lie on the device
 
     def layer(self, layer: Layer, i: int) -> Any:
         """The passes of a layer, of which `i` are before it."""
@@ -52,7 +53,7 @@ class CupySteps(InPlaceSteps):
             key = None if keys is None else keys[k]
             drop = None if key is None else self.drop(key, 0)
             if rows.order is None:
-                batch = _as_kernels_take(gather(here, size, self.xp))
+                batch = as_kernels_take(gather(here, size, self.xp))
             else:
                 batch, drop = self._rows(here, size, drop), None
             carry = self._train(carry, batch, key, c, drop)
@@ -62,7 +63,7 @@ class CupySteps(InPlaceSteps):
         """One step on a batch, which is not written into."""
         self._bind(carry.theta)
         drop = None if key is None else self.drop(key, 0)
-        return self._train(carry, _as_kernels_take(batch), key, coefficients, drop)
+        return self._train(carry, as_kernels_take(batch), key, coefficients, drop)
 
     def _rows(self, rows: Rows, size: int, drop: Drop | None) -> Batch:
         """A batch of resident data, its inputs dropped; weights of members are (members, n)."""
@@ -126,7 +127,7 @@ class CupySteps(InPlaceSteps):
             added = added and target_of(g, y, built_in(loss)) is not None
             g = end.products(g, ends > 0)
         elif (target := target_of(x, y, built_in(loss))) is not None:
-            g = cupy.empty_like(x)
+            g = self.ops.rooms.empty(x.shape, x.dtype)
             value = self.ops.fused_loss(x, g, None, target, weight, loss, None)
         else:
             added, (value, g) = False, loss(x, y, weight, self.xp)
@@ -148,7 +149,7 @@ class CupySteps(InPlaceSteps):
         clip = None
         if rules.l1 or rules.l2 or rules.clip_norm is not None:
             clip = self._measure(carry, penalties, sizes)
-        rule_in_place(rules.optimizer, u, penalties, sizes, clip)
+        rule_in_place(rules.optimizer, u, penalties, sizes, clip, self.now)
         if self.limits is not None:
             table = self.limits
             grid = (-(-table.widest // COLUMNS), len(table.values))
@@ -158,9 +159,9 @@ class CupySteps(InPlaceSteps):
     def _measure(self, carry: Carry, penalties: Any, sizes: Any) -> Array | None:
         """Add the penalties to the total; the factors that clip each member's gradient, or None."""
         theta, members, limit = carry.theta, self.network.members, self.rules.clip_norm
-        clip = None if limit is None else cupy.empty(members, dtype=theta.dtype)
-        count, _ = chunks(theta.size, members, THREADS)
         rooms, (shares, sums, places) = self.ops.rooms, penalties
+        clip = None if limit is None else rooms.empty((members,), theta.dtype)
+        count, _ = chunks(theta.size, members, THREADS)
         partial = rooms.partial(3 * members * count, np.float64)
         pointers = (theta, self.gradient, shares, sums, places, clip, carry.total)
         numbers = (*sizes, math.inf if limit is None else limit)
@@ -169,7 +170,7 @@ class CupySteps(InPlaceSteps):
         return clip
 
 
-def _as_kernels_take(batch: Batch) -> Batch:
+def as_kernels_take(batch: Batch) -> Batch:
     """A batch with weights in one piece, those of members as (members, n)."""
     weight = batch.weight
     return batch if weight is None else batch._replace(weight=cupy.ascontiguousarray(weight.T))
