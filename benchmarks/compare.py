@@ -2,7 +2,7 @@
 
     python benchmarks/compare.py                      # Markdown on standard output
     python benchmarks/compare.py --quick --workloads tiny,digits --peers xpnn,torch
-    python benchmarks/compare.py --device cupy:0      # the GPU side, beside torch on CUDA
+    python benchmarks/compare.py --device cupy:0      # the GPU side: ways of a step, and torch's
 
 In each round every peer trains once from the start, in turn (A B C A B C ...), so a noisy
 machine hits all alike; each has a process of its own, asleep while others run. A time is a whole
@@ -37,7 +37,7 @@ import report
 from workers import Worker
 from workloads import WORKLOADS, Workload
 
-MODULES = {"torch": "torch", "torch-compile": "torch", "jax": "jax"}
+MODULES = {"torch": "torch", "torch-compile": "torch", "torch-graph": "torch", "jax": "jax"}
 PARTS = ("training", "inference", "perceptron", "memory", "growth")
 DROPOUT = 0.5
 PAUSE = 0.3  # seconds: for 0.1 s after a product, OpenBLAS's threads keep a core busy
@@ -96,7 +96,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     known = [w.name for w in WORKLOADS]
     parser.add_argument("--workloads", default=",".join(known), help="comma-separated")
-    parser.add_argument("--peers", default=",".join(library.DEFAULT), help=",".join(library.PEERS))
+    parser.add_argument("--peers", help=f"{','.join(library.PEERS)}, or what --device can have")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="two rounds, no extras")
     parser.add_argument("--device", help="where xpnn works, such as cupy:0")
@@ -108,9 +108,10 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run what was asked for and report it."""
     args = arguments()
-    names = usable(args.peers.split(","))
+    default = library.ON_GPU if args.device else library.DEFAULT
+    names = usable(args.peers.split(",") if args.peers else default)
     if args.device:
-        names = [n for n in names if n in ("xpnn", "torch")]
+        names = [n for n in names if n in library.ON_GPU]
     parts = [args.only] if args.only else ["training"]
     if not (args.only or args.quick or args.device):
         parts = list(PARTS)

@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -53,8 +54,10 @@ def _estimator(cls: Any, work: Workload, epochs: int, **more: Any) -> Any:
     )
 
 
-def xpnn(work: Workload, device: str | None = None, compiled: str = "1") -> Peer:
-    """xpnn's public estimator."""
+def xpnn(
+    work: Workload, device: str | None = None, compiled: str = "1", steps: str = "launches"
+) -> Peer:
+    """xpnn's public estimator; `steps` are those on CuPy, see `xpnn.steps.cuda.choice`."""
     from xpnn import MLPClassifier
 
     x, y = work.data()
@@ -65,7 +68,8 @@ def xpnn(work: Workload, device: str | None = None, compiled: str = "1") -> Peer
 
     def run(epochs: int) -> Any:
         model = _estimator(MLPClassifier, work, epochs, dropout=work.dropout)
-        with environment(XPNN_COMPILED=compiled), warnings.catch_warnings():
+        asked = environment(XPNN_COMPILED=compiled, XPNN_CUDA_STEPS=steps)
+        with asked, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return model.fit(x, y).predict
 
@@ -91,8 +95,8 @@ def sklearn(work: Workload) -> Peer:
     return run
 
 
-def torch(work: Workload, device: str = "cpu", compiled: bool = False) -> Peer:
-    """PyTorch: a Sequential, CrossEntropyLoss and the fused Adam."""
+def torch(work: Workload, device: str = "cpu", kind: str = "eager") -> Peer:
+    """PyTorch: a Sequential, CrossEntropyLoss and the fused Adam; eager, compiled or a graph."""
     import torch as t
 
     x, y = (t.from_numpy(a).to(device) for a in work.data())
@@ -104,7 +108,8 @@ def torch(work: Workload, device: str = "cpu", compiled: bool = False) -> Peer:
             layers += [t.nn.Linear(a, b), t.nn.ReLU()]
             layers += [t.nn.Dropout(work.dropout)] if work.dropout else []
         model = t.nn.Sequential(*layers[: -2 if work.dropout else -1]).to(device)
-        adam = t.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+        about = {"lr": LEARNING_RATE, "fused": True, "capturable": kind == "graph"}
+        adam = t.optim.Adam(model.parameters(), **about)
         loss = t.nn.CrossEntropyLoss()
 
         def step(rows: Any) -> Any:
@@ -114,7 +119,8 @@ def torch(work: Workload, device: str = "cpu", compiled: bool = False) -> Peer:
             adam.step()
             return value.detach()
 
-        step = t.compile(step) if compiled else step
+        if kind != "eager":
+            step = t.compile(step) if kind == "compile" else _as_graphs(step)
         for order in orders(work.rows, epochs):
             on_device = t.from_numpy(order).to(device)
             total = t.zeros((), device=device)
@@ -132,9 +138,36 @@ def torch(work: Workload, device: str = "cpu", compiled: bool = False) -> Peer:
     return run
 
 
+def _as_graphs(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A step of rows as a CUDA graph for each number of them; as it is where there is no GPU."""
+    import torch as t
+
+    made: dict[int, tuple[Any, Any, Any]] = {}
+
+    def replay(rows: Any) -> Any:
+        if not rows.is_cuda:
+            return step(rows)
+        if len(rows) not in made:
+            place, side, graph = rows.clone(), t.cuda.Stream(), t.cuda.CUDAGraph()
+            side.wait_stream(t.cuda.current_stream())
+            with t.cuda.stream(side):  # what PyTorch asks for before a capture; these train, too
+                for _ in range(3):
+                    step(place)
+            t.cuda.current_stream().wait_stream(side)
+            with t.cuda.graph(graph):
+                value = step(place)
+            made[len(rows)] = place, graph, value
+        place, graph, value = made[len(rows)]
+        place.copy_(rows)
+        graph.replay()
+        return value
+
+    return replay
+
+
 def torch_compile(work: Workload) -> Peer:
     """PyTorch with its step compiled."""
-    return torch(work, compiled=True)
+    return torch(work, kind="compile")
 
 
 def jax(work: Workload) -> Peer:
@@ -240,16 +273,23 @@ PEERS: dict[str, Callable[..., Peer]] = {
     "jax": jax,
     "products": products,
 }
+ON_GPU: dict[str, Callable[..., Peer]] = {
+    "xpnn": xpnn,
+    "xpnn-graph": partial(xpnn, steps="graph"),
+    "xpnn-whole": partial(xpnn, steps="whole"),
+    "torch": torch,
+    "torch-compile": partial(torch, kind="compile"),
+    "torch-graph": partial(torch, kind="graph"),
+}
+"""Those that take a device."""
 DEFAULT = ("xpnn", "xpnn-numpy", "sklearn", "torch", "jax", "products")
 
 
 def make(name: str, work: Workload, device: str | None) -> Any:
     """A peer ready to run."""
-    if device and name == "xpnn":
-        return xpnn(work, device=device)
-    if device and name == "torch":
-        return torch(work, device="cuda:" + (device.partition(":")[2] or "0"))
-    return PEERS[name](work)
+    if device and name.startswith("torch"):
+        device = "cuda:" + (device.partition(":")[2] or "0") if device != "cpu" else device
+    return ON_GPU[name](work, device=device) if device else PEERS[name](work)
 
 
 def accuracy(predict: Any, work: Workload, device: str | None) -> float:

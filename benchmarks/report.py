@@ -78,7 +78,7 @@ def summary(rows: list[dict[str, Any]], key: str) -> list[str]:
     """The figures that have a bar."""
     lines = []
     for ours in ("xpnn", "xpnn-numpy"):
-        for peer in ("torch", "torch-compile", "jax", "sklearn"):
+        for peer in ("torch", "torch-compile", "torch-graph", "jax", "sklearn"):
             if r := ratios(rows, ours, peer, key):
                 lines.append(
                     f"- {ours} against {peer}: {geometric_mean(r):.2f} times as fast in the "
@@ -92,6 +92,32 @@ def summary(rows: list[dict[str, Any]], key: str) -> list[str]:
     if limit:
         lines.append(f"- step over its matrix products alone, no dropout: {', '.join(limit)}")
     return [*lines, ""]
+
+
+WAYS = {"xpnn": "launches", "xpnn-graph": "graph", "xpnn-whole": "whole"}
+
+
+def switches(rows: list[dict[str, Any]], key: str) -> list[str]:
+    """Which way of a step on CuPy is the fastest on each workload, and how it stands to torch's."""
+    lines: list[str] = []
+    for row in rows:
+        times = row[key]
+        ours = {name: times[name] for name in WAYS if name in times}
+        if len(ours) < 2:
+            continue
+        best = min(ours, key=ours.__getitem__)
+        against = [
+            f"{times[peer] / ours[best]:.2f}x {peer}"
+            for peer in ("torch", "torch-compile", "torch-graph")
+            if peer in times
+        ]
+        gain = f"{times['xpnn'] / ours[best]:.2f}x launches" if "xpnn" in times else ""
+        said = ", ".join(word for word in (gain, *against) if word)
+        lines.append(f"| {row['workload']} | XPNN_CUDA_STEPS={WAYS[best]} | {said} |")
+    if not lines:
+        return []
+    head = [f"### What to switch on ({key})", "", "| workload | fastest | it is |", "|---|---|---|"]
+    return [*head, *lines, ""]
 
 
 def accuracy_table(rows: list[dict[str, Any]]) -> list[str]:
@@ -135,7 +161,7 @@ def markdown(results: dict[str, Any]) -> str:
     ]
     if rows := results["training"]:
         for key in ("median", "min"):
-            lines += [*training_table(rows, key), *summary(rows, key)]
+            lines += [*training_table(rows, key), *summary(rows, key), *switches(rows, key)]
         lines += accuracy_table(rows)
     for part, title in TITLES.items():
         lines += simple_table(title, results.get(part, []))

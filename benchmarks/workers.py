@@ -55,7 +55,7 @@ def _serve(pipe: Any, name: str, device: str | None) -> None:
         seconds, predict = clock(lambda work=work, n=argument: ready[work](n))
         accuracy = None
         if task == "check" and predict is not None:
-            accuracy = peers.accuracy(predict, work, device if name == "xpnn" else None)
+            accuracy = peers.accuracy(predict, work, device if name.startswith("xpnn") else None)
         pipe.send({"seconds": seconds, "accuracy": accuracy, "memory": peak_memory() - before})
 
 

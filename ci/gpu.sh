@@ -1,22 +1,24 @@
 #!/usr/bin/env bash
 # The tests and benchmarks on an NVIDIA GPU, and a report to attach to a bug report.
 #
-#     bash ci/gpu.sh [--with torch,jax] [--here] [--report FILE]
+#     bash ci/gpu.sh [--with torch,jax] [--here] [--only timings] [--report FILE]
 #
-# --with    libraries to test on the GPU besides CuPy
+# --with    libraries to test on the GPU besides CuPy; with torch, timings stand beside it
+# --only    timings: no tests
 # --here    use the Python of $PYTHON (python3) as it is and install nothing
 # --report  where the report goes (xpnn-gpu-report.md)
 #
 # The targets are named, so it cannot pass by skipping. It ends with pytest's exit status.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-with="" here=false report=$root/xpnn-gpu-report.md
+with="" here=false only="" report=$root/xpnn-gpu-report.md
 while [ $# -gt 0 ]; do
     case $1 in
         --with) with=${2:?--with needs a list: torch,jax} && shift 2 ;;
         --report) report=${2:?--report needs a file} && shift 2 ;;
         --here) here=true && shift ;;
-        *) echo "gpu.sh: unknown argument $1 (known: --with LIST, --here, --report FILE)" >&2 && exit 2 ;;
+        --only) only=${2:?--only needs a word: timings} && shift 2 ;;
+        *) echo "gpu.sh: unknown argument $1 (known: --with LIST, --here, --only timings, --report FILE)" >&2 && exit 2 ;;
     esac
 done
 
@@ -24,6 +26,8 @@ refuse() {
     echo "gpu.sh: $1" >&2
     exit 1
 }
+
+case $only in "" | timings) ;; *) refuse "--only knows timings, not $only" ;; esac
 
 command -v nvidia-smi >/dev/null || refuse "no NVIDIA driver here (nvidia-smi is not found)"
 header=$(nvidia-smi 2>&1) || refuse "no usable GPU: $(echo "$header" | tail -n 1)"
@@ -77,6 +81,12 @@ benchmarks() {
     "$python" benchmarks/step.py --device cupy:0 2>&1 | tee "$scratch/benchmarks.log"
 }
 
+# Ten workloads: the ways of a step on CuPy, beside PyTorch eager, compiled and with CUDA graphs where it is installed.
+comparison() {
+    "$python" benchmarks/compare.py --device cupy:0 --rounds 3 >"$scratch/comparison.log"
+    cat "$scratch/comparison.log"
+}
+
 write_report() {
     local fence='```'
     {
@@ -99,10 +109,15 @@ print(*(f"{n} {v}" for n, v in sorted(found.items()) if wanted.match(n)), sep="\
 PYTHON
         printf '%s\n\n## Tests\n\n%s\n' "$fence" "$fence"
         # pytest's short summary and closing line; all of it where there is none
-        sed -n '/^=.* short test summary info/,$p' "$scratch/tests.log" | grep . || tail -n 40 "$scratch/tests.log"
+        if [ -n "$only" ]; then
+            echo "not run: --only $only"
+        else
+            sed -n '/^=.* short test summary info/,$p' "$scratch/tests.log" | grep . || tail -n 40 "$scratch/tests.log"
+        fi
         printf '%s\n\n## One training step\n\n%s\n' "$fence" "$fence"
         cat "$scratch/benchmarks.log" 2>/dev/null || echo "not run"
-        printf '%s\n' "$fence"
+        printf '%s\n\n## Ways of a training step, and PyTorch on the same card\n\n' "$fence"
+        cat "$scratch/comparison.log" 2>/dev/null || echo "not run"
     } | sed "s#$root/##g; s#$HOME#~#g" >"$report" # no paths of yours
     say "report: $report"
 }
@@ -110,9 +125,12 @@ PYTHON
 $here || stage "install for CUDA $cuda" install
 stage "probe" probe
 failed=0
-tests_on_gpu || failed=$?
-say "$(tail -n 1 "$scratch/tests.log")"
-if [ -f benchmarks/step.py ]; then benchmarks || failed=$((failed ? failed : 1)); fi
+if [ -z "$only" ]; then
+    tests_on_gpu || failed=$?
+    say "$(tail -n 1 "$scratch/tests.log")"
+fi
+benchmarks || failed=$((failed ? failed : 1))
+comparison || failed=$((failed ? failed : 1))
 if [ "$(echo "$gpus" | wc -l)" -gt 1 ]; then bash ci/nccl.sh "$python" || failed=$((failed ? failed : 1)); fi
 stage "report" write_report
 current_stage="tests or benchmarks"

@@ -70,6 +70,43 @@ def test_report_says_what_was_measured(module, tmp_path):
     assert math.isnan(report.geometric_mean([]))
 
 
+def test_report_says_what_to_switch_on_a_gpu(module):
+    report = module("report")
+    times = {"xpnn": 400.0, "xpnn-graph": 100.0, "xpnn-whole": 200.0, "torch": 800.0}
+    rows = [
+        {"workload": "tiny", "median": times},
+        {"workload": "wide", "median": {**times, "xpnn": 50.0, "torch-graph": 25.0}},
+    ]
+    text = "\n".join(report.switches(rows, "median"))
+    assert "| tiny | XPNN_CUDA_STEPS=graph | 4.00x launches, 8.00x torch |" in text
+    assert "| wide | XPNN_CUDA_STEPS=launches | 1.00x launches, 16.00x torch, 0.50x torch" in text
+    assert report.switches([{"workload": "w", "median": {"xpnn": 1.0}}], "median") == []
+
+
+def test_ways_are_among_the_peers_of_a_gpu(module):
+    peers = module("peers").ON_GPU
+    assert set(module("report").WAYS) == {name for name in peers if name.startswith("xpnn")}
+
+
+def test_pytorch_with_a_graph_is_pytorch(module, torch):
+    """On its CPU, where a graph is the step itself."""
+    peers, work = module("peers"), replace(module("workloads").WORKLOADS[0], rows=100)
+    eager, graph = (
+        peers.make(name, work, "cpu")(20)(work.data()[0]) for name in ("torch", "torch-graph")
+    )
+    np.testing.assert_array_equal(eager, graph)
+
+
+@pytest.mark.targets("cupy:0")
+@pytest.mark.dtypes("float32")
+@pytest.mark.own_context
+@pytest.mark.parametrize("name", ["xpnn", "xpnn-graph", "xpnn-whole"])
+def test_ways_of_a_step_on_cupy_learn_alike(module, target, name):
+    peers, work = module("peers"), replace(module("workloads").WORKLOADS[0], rows=100)
+    predict = peers.make(name, work, target.backend.name)(60)
+    assert peers.accuracy(predict, work, target.backend.name) > 0.8
+
+
 @pytest.mark.slow
 def test_comparison_runs(tmp_path):
     code = (

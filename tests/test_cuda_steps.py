@@ -140,6 +140,34 @@ def test_normalized_layers(target, name, members, normalization):
     assert_alike(target, rules_of(Network(layers, members=members), config), x, y, None, False)
 
 
+@pytest.mark.dtypes("float64")
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("n", [256, 257, 700])
+def test_batches_whose_rows_are_shared_among_blocks(target, members, n):
+    """A step of all rows, with means far from zero, beside the reference's; twice the same bits."""
+    layers = (
+        Dense(N_IN, 41, "gelu", 0.3, normalization="batch"),
+        Dense(41, 70, "relu", bias=False, normalization="batch"),
+        Dense(70, N_OUT),
+    )
+    network, rng = Network(layers, members=members), np.random.default_rng(0)
+    _, config = Option(loss="huber", config={"optimizer": get_optimizer("sgd")}).make()
+    rules, (theta, buffers) = rules_of(network, config), network.init(1)
+    theta = theta + 0.5 * rng.normal(size=theta.size)
+    x, y = 100.0 + rng.normal(size=(n, N_IN)), rng.normal(size=(n, N_OUT))
+    found = []
+    for kind in (*kinds(target), kinds(target)[1]):
+        steps, total = kind(rules), target.asarray(np.asarray(0.0))
+        key = steps.words(step_keys(5, 0, 1, 4))[0]
+        carry = Carry(target.asarray(theta), target.asarray(buffers), (), total)
+        batch = Batch(target.asarray(x), target.asarray(y), None)
+        carry = steps.on_batch(carry, batch, key, (0.5,))
+        found.append([target.to_numpy(a) for a in (carry[0], carry[1], carry[3])])
+    assert_near(target, found[1], found[0])
+    for a, b in zip(*found[1:], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize("order", [True, False])

@@ -140,13 +140,19 @@ class CupyOps(Ops):
         return g
 
     def columns(
-        self, members: int, n: int, units: int, dtype: Any
+        self, members: int, n: int, units: int, dtype: Any, sums: int = 1, alone: int = 0
     ) -> tuple[tuple[int, int, int], tuple[Array, Array], int]:
-        """The grid of a launch that sums columns, its workspaces, and the rows of a block."""
+        """The grid of a launch that takes sums of columns, its workspaces, a block's rows.
+
+        So many rows `alone` are one block's.
+        """
         across = -(-units // COLUMNS)
-        count, rows = chunks(n, across * members, 4 * LANES)
-        partial = self.rooms.partial(members * count * units, dtype)
-        return (across, count, members), (partial, self.rooms.arrived(across * members)), rows
+        count, rows = 1, n
+        if n > alone:
+            count, rows = chunks(n, across * members, 4 * LANES)
+        partial = self.rooms.partial(sums * members * count * units, dtype)
+        arrived = self.rooms.arrived(sums * across * members)
+        return (across, count, members), (partial, arrived), rows
 
     def sum_weights(self, weight: Array) -> Array:
         """The sum of weights (n,), or of each member's (members, n); 1 where all are zero."""

@@ -1,17 +1,6 @@
 // Batch normalization with what follows them, and the way back. u becomes the outputs of
 // mean 0 and variance 1, which the way back reads; `inverse` is 1 / standard deviation.
 
-// The sum of a block's threads of one column, for all of them.
-__device__ T sum_for_column(T sums[LANES][COLUMNS], const T sum)
-{
-    sums[threadIdx.y][threadIdx.x] = sum;
-    __syncthreads();
-    T total = 0;
-    for (int i = 0; i < LANES; ++i) total += sums[i][threadIdx.x];
-    __syncthreads();
-    return total;
-}
-
 // A block has 32 columns of one member; rows go to its lanes in turn.
 extern "C" __global__ void batch_norm(
     T* u, T* y, T* inverse, const T* factor, const T* bias, T* mean, T* variance,
@@ -52,11 +41,7 @@ extern "C" __global__ void batch_norm(
     }
     if (threadIdx.y != 0 || column >= units) return;
     inverse[own] = s;
-    if (n > 1) {
-        mean[own] = (T)(1.0 - MOMENTUM) * mean[own] + (T)MOMENTUM * center;
-        variance[own] = (T)(1.0 - MOMENTUM) * variance[own] +
-                        (T)MOMENTUM * (spread * ((T)n / (T)(n - 1)));
-    }
+    if (n > 1) move_statistics(mean + own, variance + own, center, spread, n);
 }
 
 extern "C" __global__ void batch_norm_back(

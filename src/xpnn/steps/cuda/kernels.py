@@ -34,6 +34,7 @@ OPTIMIZER = {name: i for i, name in enumerate(OPTIMIZERS)} | {
 ROWWISE = ("softmax", "log_softmax")
 # What a file needs beside common.cuh. Small files: the first fit compiles what it uses.
 _BEFORE: dict[str, tuple[str, ...]] = {"dense": ("columns",), "scale": ("columns",)}
+_BEFORE |= {"batch_norm": ("statistics",), "batch_chunks": ("columns", "statistics")}
 _BEFORE |= {"losses": ("terms",), "whole": ("terms", "penalties", "rule")}
 _BEFORE |= {"measure": ("penalties",), "update": ("penalties", "rule")}
 KEEP_Z = ("gelu", "silu", "mish", "softsign", *ROWWISE)  # whose way back needs more than outputs

@@ -25,6 +25,7 @@ from xpnn.steps.inplace import PlainLayer, ReferenceLayer, Views, is_plain
 from xpnn.steps.numpy import builtin_name
 
 WARP = (32, 8)
+ALONE = 256  # rows of a batch that one block normalizes: a launch more takes longer
 
 
 def make_layer(layer: Any, ops: CupyOps, members: int, i: int) -> Any:
@@ -43,8 +44,9 @@ def make_layer(layer: Any, ops: CupyOps, members: int, i: int) -> Any:
 
 
 class NormalizedLayer(PlainLayer):
-    """A `Dense` layer with batch or layer normalization: one launch on each way."""
+    """A `Dense` layer with batch or layer normalization: one launch on each way, or two."""
 
+    ops: CupyOps
     linear = False
 
     def __init__(self, layer: Dense, ops: CupyOps, members: int) -> None:
@@ -66,34 +68,63 @@ class NormalizedLayer(PlainLayer):
         kind, how = self.layer.normalization, (self.code, *drop_arguments(drop))
         self.inverse = self.rooms.empty((members * (n if kind == "layer" else units),), u.dtype)
         pointers = (u, self.y, self.inverse, self.factor, self.b)
-        if kind == "layer":
+        if kind == "batch":
+            self._normalize_batch(u, (state["mean"], state["variance"]), how)
+        else:
             launch = kernel("layer_norm", "layer_norm", u.dtype)
             sizes = (members, n, units)
             launch((-(-members * n // WARP[1]),), WARP, (*pointers, *sizes, *how))
-        else:
-            grid = (-(-units // COLUMNS), members)
-            moving = (state["mean"], state["variance"])
-            launch = kernel("batch_norm", "batch_norm", u.dtype)
-            launch(grid, (COLUMNS, LANES), (*pointers, *moving, n, units, *how))
         return self.y
+
+    def _normalize_batch(self, u: Array, moving: tuple[Array, Array], how: tuple[Any, ...]) -> None:
+        """By the columns of a batch: a launch, or two where rows are shared among blocks."""
+        members, n, units = of_members(u.shape)
+        grid, partial, rows = self.ops.columns(members, n, units, u.dtype, 2, ALONE)
+        given = (self.inverse, self.factor, self.b)
+        if grid[1] == 1:
+            launch = kernel("batch_norm", "batch_norm", u.dtype)
+            arguments = (u, self.y, *given, *moving, n, units, *how)
+            launch((grid[0], members), (COLUMNS, LANES), arguments)
+            return
+        center = self.rooms.empty(self.inverse.shape, u.dtype)
+        arguments = (u, center, self.inverse, *moving, *partial, n, units, rows)
+        kernel("batch_chunks", "batch_statistics", u.dtype)(grid, (COLUMNS, LANES), arguments)
+        arguments = (u, self.y, center, *given, members, n, units, *how)
+        launch = kernel("batch_chunks", "batch_normalized", u.dtype)
+        launch(blocks(u.size), (THREADS,), arguments)
 
     def backward(self, g: Array, need_dx: bool) -> Array | None:
         """The gradient with respect to the inputs; that of the parameters goes to its place."""
         members, n, units = of_members(g.shape)
-        drops, scale = int(self.drop is not None), drop_arguments(self.drop)[1]
-        how = (self.code, drops, scale)
+        how = (self.code, int(self.drop is not None), drop_arguments(self.drop)[1])
+        if self.layer.normalization == "batch":
+            self._batch_back(g, how)
+            return self.products(g, need_dx)
         pointers = (g, self.y, self.unit, self.inverse, self.factor, self.b, self.dfactor, self.db)
-        if self.layer.normalization == "layer":
-            count, rows = chunks(n, members, 4 * WARP[1])
-            rooms = self.rooms
-            partial = rooms.partial(members * count * units * 2, g.dtype)
-            arguments = (*pointers, partial, rooms.arrived(members), n, units, rows, *how)
-            kernel("layer_norm", "layer_norm_back", g.dtype)((count, members), WARP, arguments)
-        else:
-            grid = (-(-units // COLUMNS), members)
-            launch = kernel("batch_norm", "batch_norm_back", g.dtype)
-            launch(grid, (COLUMNS, LANES), (*pointers, n, units, *how))
+        count, rows = chunks(n, members, 4 * WARP[1])
+        partial = self.rooms.partial(members * count * units * 2, g.dtype)
+        arguments = (*pointers, partial, self.rooms.arrived(members), n, units, rows, *how)
+        kernel("layer_norm", "layer_norm_back", g.dtype)((count, members), WARP, arguments)
         return self.products(g, need_dx)
+
+    def _batch_back(self, g: Array, how: tuple[Any, ...]) -> None:
+        """The way back of `_normalize_batch`, in place."""
+        members, n, units = of_members(g.shape)
+        grid, partial, rows = self.ops.columns(members, n, units, g.dtype, 2, ALONE)
+        if grid[1] == 1:
+            pointers = (g, self.y, self.unit, self.inverse, self.factor, self.b)
+            launch = kernel("batch_norm", "batch_norm_back", g.dtype)
+            arguments = (*pointers, self.dfactor, self.db, n, units, *how)
+            launch((grid[0], members), (COLUMNS, LANES), arguments)
+            return
+        db = self.rooms.empty(self.inverse.shape, g.dtype) if self.db is None else self.db
+        sums = (self.dfactor, db)
+        arguments = (g, self.y, self.unit, self.factor, self.b, *sums, *partial, n, units, rows)
+        launch = kernel("batch_chunks", "batch_sums_back", g.dtype)
+        launch(grid, (COLUMNS, LANES), (*arguments, *how))
+        arguments = (g, self.unit, self.inverse, self.factor, *sums, members, n, units)
+        launch = kernel("batch_chunks", "batch_back", g.dtype)
+        launch(blocks(g.size), (THREADS,), arguments)
 
 
 class ScaleLayer:
