@@ -14,7 +14,7 @@ from xpnn.network import Network, PeriodicEmbedding, Scale, multilayer_perceptro
 from xpnn.parts import metrics
 from xpnn.training.data import predict_in_chunks
 
-pytestmark = pytest.mark.targets("cupy:0", "cupy:1")
+pytestmark = pytest.mark.targets("cupy:0")
 N, N_IN, N_OUT = 70, 5, 3
 X = np.random.default_rng(0).normal(size=(N, N_IN))
 
@@ -100,8 +100,7 @@ class Labels:
 @pytest.mark.parametrize(
     ("kind", "classes"), [("multiclass", 3), ("binary", 2), ("binary", 1), ("multilabel", 3)]
 )
-@pytest.mark.parametrize("n", [1, 70, 3000])
-@pytest.mark.parametrize("integer", [np.int64, np.int32, np.uint8])
+@pytest.mark.parametrize(("n", "integer"), [(1, np.int64), (70, np.int32), (3000, np.uint8)])
 def test_accuracy(target, kind, classes, n, integer):
     from xpnn.steps.scores import accuracy
 
