@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The workers of a Dask cluster, from an empty environment: dask[distributed], pandas.
+# The workers of a Dask cluster, from an empty environment.
 #
 #     bash ci/dask.sh
 #
@@ -13,7 +13,7 @@ venv=$scratch/venv
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 # more processes than processors
 
 install() {
-    "$venv/bin/python" -m pip install -q -e ".[dask,data]" "pytest>=8.2"
+    "$venv/bin/python" -m pip install -q -e ".[dask,test]"
 }
 
 unit_tests() {

@@ -8,6 +8,7 @@ the others are, and looks after them: what ends one ends all. Tasks leave Dask's
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from xpnn._optional import needed
@@ -149,11 +150,12 @@ class Run:
         """
         until = float("inf")
         while not all(f.done() for f in self.futures):
-            lost = len(self.living()) < len(self.workers)
+            alive = self.living()
             failed = any(f.status in ("error", "cancelled", "lost") for f in self.futures)
-            if lost or failed:
+            if failed or len(alive) < len(self.workers):
                 until = min(until, time.monotonic() + _GRACE)
-                if time.monotonic() > until or all(map(self._over, self.futures, self.workers)):
+                both = zip(self.futures, self.workers, strict=True)
+                if time.monotonic() > until or all(f.done() or w not in alive for f, w in both):
                     break
             else:  # who asks a worker that has just died waits for half a minute
                 look()
@@ -169,9 +171,6 @@ class Run:
             return
         except module.client.CancelledError:
             time.sleep(0.05)  # told by the futures themselves
-
-    def _over(self, future: Any, worker: str) -> bool:
-        return future.done() or worker not in self.living()
 
     def _raise(self) -> None:
         """The error that ended all, if any."""
@@ -204,10 +203,11 @@ class Run:
 
     def end(self, why: str = "it is over") -> None:
         """Take back all tasks, and end those that are still at work."""
-        alive = self.living()
-        if alive:
-            self.client.run(_end, self.secret, why, workers=alive, on_error="ignore")
-        self.client.cancel(self.futures, force=True)
+        with suppress(OSError):  # the scheduler is gone too
+            alive = self.living()
+            if alive:
+                self.client.run(_end, self.secret, why, workers=alive, on_error="ignore")
+            self.client.cancel(self.futures, force=True)
 
 
 def _tells(error: Any) -> bool:
