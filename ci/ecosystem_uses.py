@@ -154,25 +154,39 @@ def _(lib: Any) -> float:
         return float(cross_val_score(classifier(lib), *flowers(), cv=4).mean())
 
 
-@use("a forecast of 20 steps by 12 lags: correlation", "skforecast")
-def _(lib: Any) -> float:
+def _forecasts(forecast: Callable[[Any, Any], Any], lib: Any) -> float:
+    """Mean correlation of 20 steps of a wave, of ten seeds: a single one says nothing."""
     import pandas as pd
+
+    y = pd.Series(np.sin(np.arange(220) / 5))
+    found = [
+        np.corrcoef(np.ravel(forecast(regressor(lib, random_state=seed), y[:200])), y[200:])[0, 1]
+        for seed in range(10)
+    ]
+    return float(np.mean(found))
+
+
+@use("forecasts of 20 steps by 12 lags: correlation, ten seeds", "skforecast")
+def _(lib: Any) -> float:
     from skforecast.recursive import ForecasterRecursive
 
-    y = pd.Series(np.sin(np.arange(220) / 5))
-    model = ForecasterRecursive(regressor(lib), lags=12)
-    model.fit(y[:200])
-    return float(np.corrcoef(model.predict(20), y[200:])[0, 1])
+    def forecast(model: Any, y: Any) -> Any:
+        found = ForecasterRecursive(model, lags=12)
+        found.fit(y)
+        return found.predict(20)
+
+    return _forecasts(forecast, lib)
 
 
-@use("a forecast by reduction: correlation", "sktime")
+@use("forecasts by reduction: correlation, ten seeds", "sktime")
 def _(lib: Any) -> float:
-    import pandas as pd
     from sktime.forecasting.compose import make_reduction
 
-    y = pd.Series(np.sin(np.arange(220) / 5))
-    model = make_reduction(regressor(lib), window_length=12, strategy="recursive").fit(y[:200])
-    return float(np.corrcoef(np.ravel(model.predict(np.arange(1, 21))), y[200:])[0, 1])
+    def forecast(model: Any, y: Any) -> Any:
+        found = make_reduction(model, window_length=12, strategy="recursive").fit(y)
+        return found.predict(np.arange(1, 21))
+
+    return _forecasts(forecast, lib)
 
 
 def _treated() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -528,6 +529,21 @@ def test_tables_of_one_name_do_not_overwrite_each_other():
     assert {p.name for p in Path("xpnn-out").iterdir()} == {"houses", "houses-2"}
 
 
+def test_python_can_run_the_package(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["xpnn", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("xpnn", run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"xpnn {xpnn.__version__}\n"
+
+
+def test_every_command_that_reads_a_table_has_the_same_options():
+    names = [*reading.Reading._fields]
+    for command in ("train", "predict", "explain", "compare"):
+        text = call(command, "--help").stdout
+        assert re.findall(rf"^ +--({'|'.join(names)})\b", text, re.M) == names
+
+
 # -- errors -------------------------------------------------------------------------------------
 
 
@@ -537,6 +553,8 @@ def test_tables_of_one_name_do_not_overwrite_each_other():
         (("iris", "--device", "cupyy"), "unknown device 'cupyy'"),
         (("iris", "--embedding", "waves"), "unknown embedding 'waves'"),
         (("iris", "--loss", "huber"), "--loss huber is for a regression"),
+        (("diabetes", "--loss", "cross_entropy"), "--loss cross_entropy is for classes"),
+        (("iris", "--quantiles", "0.5"), "--quantiles 0.5 is for a regression"),
         (("diabetes", "--loss", "hubber"), "unknown loss 'hubber'; did you mean 'huber'?"),
         (("iris", "--hidden", "12,x"), "--hidden takes sizes of layers up to 10000 such as"),
         (("iris", "--hidden", "0"), "got '0'"),
@@ -554,6 +572,17 @@ def test_tables_of_one_name_do_not_overwrite_each_other():
 def test_a_wrong_option_is_a_usage_error(args, message):
     assert message in refused("train", *args, code=2)
     assert not Path("xpnn-out").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "known"),
+    [("diabetes", "mae", "absolute_error"), ("iris", "cross_entropy", None)],
+)
+def test_losses_go_by_the_names_that_people_know(data, name, known):
+    call("train", data, *QUICK, "-q", "--loss", name, "--out", "a")
+    call("train", data, *QUICK, "-q", *(() if known is None else ("--loss", known)), "--out", "b")
+    runs = [json.loads(Path(folder, run.HISTORY).read_text()) for folder in "ab"]
+    assert runs[0]["history"]["loss"] == runs[1]["history"]["loss"]
 
 
 @pytest.mark.parametrize("args", [(), ("iris", "--epochs", "0"), ("iris", "--seed", "x"), ("-z",)])

@@ -156,7 +156,7 @@ def test_layers_of_keras(keras):
     net = keras.Sequential([keras.Input((4,)), layers.Dense(6), layers.ReLU(), layers.Dense(1)])
     close(xpnn.from_keras(net).predict(ROWS), net.predict(ROWS, verbose=0)[:, 0])
     for layer in (layers.Dense(3, "gelu"), layers.LeakyReLU(), layers.Reshape((2, 2))):
-        with pytest.raises(ValueError, match="is not in xpnn here: each layer is Dense"):
+        with pytest.raises(ValueError, match="is not in xpnn: each layer is Dense"):
             xpnn.from_keras(keras.Sequential([keras.Input((4,)), layer, layers.Dense(1)]))
     with pytest.raises(TypeError, match=r"keras\.Sequential, got int"):
         xpnn.from_keras(1)

@@ -38,7 +38,7 @@ FLOORS = (
         "tabular",
         "trackers",
     ),
-    ("__init__", *PUBLIC),
+    ("__init__", "__main__", *PUBLIC),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

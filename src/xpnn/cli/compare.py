@@ -6,10 +6,11 @@ import typer
 
 from xpnn.cli import options as opt
 from xpnn.cli.errors import one_line_errors
-from xpnn.cli.reading import read_as_asked
+from xpnn.cli.reading import UNSAID, Reading, read_as_asked, reads_tables
 from xpnn.cli.shared import about, parameters
 
 
+@reads_tables
 def compare(
     source: opt.Source,
     target: opt.Target = None,
@@ -19,12 +20,7 @@ def compare(
     folds: Annotated[int, typer.Option(min=2, help="Parts of the cross-validation.")] = 5,
     time_limit: opt.TimeLimit = None,
     seed: opt.Seed = 0,
-    sep: opt.Sep = None,
-    encoding: opt.Encoding = None,
-    decimal: opt.Decimal = None,
-    thousands: opt.Thousands = None,
-    na: opt.Na = None,
-    header: opt.Header = None,
+    how: Reading = UNSAID,
 ) -> None:
     """Cross-validate ours beside scikit-learn's models, and boosting where it is installed."""
     with one_line_errors():
@@ -38,7 +34,7 @@ def compare(
             opt.one_of("--task", task, ("classification", "regression"))
         params = parameters(None, None, "auto", None, time_limit, seed, "float32")
         params["device"] = get_backend(device).name
-        table = read_as_asked(source, (sep, encoding, decimal, thousands, na, header), quiet=False)
+        table = read_as_asked(source, how, quiet=False)
         problem = make_problem(table, target, task, drop or [])
         for line in about(source, table.n_rows, problem):
             typer.echo(line)

@@ -5,24 +5,19 @@ from typing import Annotated
 
 import typer
 
-from xpnn.cli import options as opt
 from xpnn.cli.errors import one_line_errors
-from xpnn.cli.reading import read_as_asked
+from xpnn.cli.reading import UNSAID, Reading, read_as_asked, reads_tables
 from xpnn.cli.shared import load_model
 
 
+@reads_tables
 def explain(
     model: Annotated[Path, typer.Argument(help="A model file, or the folder that has it.")],
     file: Annotated[
         str | None, typer.Argument(help="A table with the target; default: the training rows.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Picture to draw, as importance.png.")] = None,
-    sep: opt.Sep = None,
-    encoding: opt.Encoding = None,
-    decimal: opt.Decimal = None,
-    thousands: opt.Thousands = None,
-    na: opt.Na = None,
-    header: opt.Header = None,
+    how: Reading = UNSAID,
 ) -> None:
     """Say what a model does with each column, and what each is worth: how much worse without it."""
     with one_line_errors():
@@ -35,7 +30,6 @@ def explain(
             raise ValueError(f"{model} is of a kind that has no importances; train it anew.")
         table = None
         if file is not None:
-            how = (sep, encoding, decimal, thousands, na, header)
             table = read_as_asked(file, how, expected=known.expected)
         found = importance_of(known, table)
         if file is None:

@@ -146,6 +146,34 @@ def known(option: str, name: str, names: Iterable[str]) -> str:
         raise UsageError(str(error)) from error
 
 
+def loss_of(name: str, task: str) -> str | None:
+    """The loss of a name, which may be an other one that people know; None: the task's own.
+
+    Raises
+    ------
+    UsageError
+        For a loss of the other task, and for an unknown one.
+    """
+    from xpnn.parts.losses import LOSSES, with_aliases
+    from xpnn.tabular.regressor import LOSSES as OF_NUMBERS
+
+    of_classes = with_aliases(("softmax_cross_entropy", "binary_cross_entropy"))
+    if task == "classification":
+        name = known("loss", name, with_aliases(LOSSES))
+        if name not in of_classes:
+            raise UsageError(
+                f"--loss {name} is for a regression; the target holds classes, whose loss is "
+                "cross_entropy."
+            )
+        return None
+    if name in of_classes:
+        raise UsageError(
+            f"--loss {name} is for classes; the target holds numbers: take one of "
+            f"{', '.join(OF_NUMBERS)}, or --task classification."
+        )
+    return known("loss", name, with_aliases(OF_NUMBERS))
+
+
 def one_of(option: str, value: str, values: Sequence[str]) -> str:
     """One of a few values."""
     if value not in values:

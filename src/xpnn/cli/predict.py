@@ -9,10 +9,11 @@ import typer
 from xpnn.cli import options as opt
 from xpnn.cli.errors import one_line_errors
 from xpnn.cli.options import UsageError
-from xpnn.cli.reading import read_as_asked
+from xpnn.cli.reading import UNSAID, Reading, read_as_asked, reads_tables
 from xpnn.cli.shared import load_model
 
 
+@reads_tables
 def predict(
     model: Annotated[Path, typer.Argument(help="A model file, or the folder that has it.")],
     file: Annotated[
@@ -29,12 +30,7 @@ def predict(
         list[str] | None, typer.Option(help="Column to write, too; may be given again.")
     ] = None,
     device: opt.Device = None,
-    sep: opt.Sep = None,
-    encoding: opt.Encoding = None,
-    decimal: opt.Decimal = None,
-    thousands: opt.Thousands = None,
-    na: opt.Na = None,
-    header: opt.Header = None,
+    how: Reading = UNSAID,
 ) -> None:
     """Predict a table's target with a model file, as CSV.
 
@@ -57,7 +53,6 @@ def predict(
         if interval is not None and not hasattr(known.estimator, "predict_interval"):
             what = "a classification" if known.task == "classification" else "of an older kind"
             raise UsageError(f"--interval is for a TabularRegressor; this model is {what}.")
-        how = (sep, encoding, decimal, thousands, na, header)
         files = files_to_predict(file)
         known.estimator.set_params(device=backend.name).to_device(backend)
         told = list[str]()

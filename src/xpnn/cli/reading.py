@@ -1,12 +1,14 @@
-"""A table, read with the options of the command line."""
+"""How a table is read: the options of every command that reads one, and the reading."""
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 import typer
 
-from xpnn.cli.options import UsageError
+from xpnn.cli import options as opt
 
 if TYPE_CHECKING:
     from xpnn.tables.read import Table
@@ -14,16 +16,49 @@ if TYPE_CHECKING:
 _TOLD = 50_000_000  # bytes of a file whose reading takes seconds
 
 
+class Reading(NamedTuple):
+    """What a user has said of a table; in the order of `xpnn.tables.read.ReadOptions`."""
+
+    sep: opt.Sep = None
+    encoding: opt.Encoding = None
+    decimal: opt.Decimal = None
+    thousands: opt.Thousands = None
+    na: opt.Na = None
+    header: opt.Header = None
+
+
+UNSAID = Reading()
+"""What the file itself says is right."""
+
+
+def reads_tables(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `Reading` in the place of its parameter ``how``."""
+    hints = get_type_hints(Reading, include_extras=True)
+    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    options = [inspect.Parameter(k, keyword, default=None, annotation=h) for k, h in hints.items()]
+    parameters = list[inspect.Parameter]()
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        parameters += options if parameter.name == "how" else [parameter]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        how = Reading(**{name: given.pop(name) for name in Reading._fields})
+        command(**given, how=how)
+
+    vars(run)["__signature__"] = inspect.Signature(parameters)
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
 def read_as_asked(
-    source: str, options: tuple[Any, ...], *, quiet: bool = True, expected: Sequence[str] = ()
+    source: str, how: Reading = UNSAID, *, quiet: bool = True, expected: Sequence[str] = ()
 ) -> "Table":
     """Read a table with options of the command line.
 
     Parameters
     ----------
     source : str
-    options : tuple
-        In the order of `xpnn.tables.read.ReadOptions`.
+    how : Reading
     quiet : bool, default=True
         Whether to say nothing about a long reading.
     expected : sequence of str
@@ -40,17 +75,16 @@ def read_as_asked(
 
     Examples
     --------
-    >>> read_as_asked("iris", (None, None, None, None, None, None)).n_rows
+    >>> read_as_asked("iris").n_rows
     150
     """
     from xpnn.tables.columns import TableError
     from xpnn.tables.read import ReadOptions, read_table
 
-    sep, encoding, decimal, thousands, na, header = options
     try:
-        chosen = ReadOptions(sep, encoding, decimal, thousands, tuple(na or ()), header)
+        chosen = ReadOptions(**how._asdict() | {"na": tuple(how.na or ())})
     except TableError as error:
-        raise UsageError(str(error)) from error
+        raise opt.UsageError(str(error)) from error
     if not quiet and Path(source).is_file() and Path(source).stat().st_size > _TOLD:
         typer.echo(f"reading {source} ...", err=True)
     return read_table(source, chosen, expected=expected)

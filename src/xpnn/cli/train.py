@@ -10,7 +10,7 @@ from xpnn.cli import options as opt
 from xpnn.cli.blocks import Job, block_job, refuse
 from xpnn.cli.errors import one_line_errors
 from xpnn.cli.options import UsageError
-from xpnn.cli.reading import read_as_asked
+from xpnn.cli.reading import UNSAID, Reading, read_as_asked, reads_tables
 from xpnn.cli.shared import about, parameters
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from xpnn.training.checkpoint import Checkpoint
 
 
+@reads_tables
 def train(
     source: opt.Source,
     more: opt.More = None,
@@ -47,12 +48,7 @@ def train(
     resume: opt.Resume = False,
     mpi: opt.Mpi = False,
     out: opt.Out = None,
-    sep: opt.Sep = None,
-    encoding: opt.Encoding = None,
-    decimal: opt.Decimal = None,
-    thousands: opt.Thousands = None,
-    na: opt.Na = None,
-    header: opt.Header = None,
+    how: Reading = UNSAID,
     quiet: opt.Quiet = False,
 ) -> None:
     """Train networks on a table; leave a model file, its history and a learning curve."""
@@ -64,7 +60,11 @@ def train(
         from xpnn.tables.problem import make_problem
         from xpnn.training.callbacks import ProgressBar
 
-        given = {k: v for k, v in locals().items() if isinstance(v, str | int | float | list)}
+        given = {
+            k: v
+            for k, v in (locals() | how._asdict()).items()
+            if isinstance(v, str | int | float | list)
+        }
         comm, speaks = _processes() if mpi else (None, True)
         quiet = quiet or not speaks
         say: Callable[[str], None] = (lambda _: None) if quiet else typer.echo
@@ -75,18 +75,10 @@ def train(
         params = parameters(hidden, members, embedding, epochs, time_limit, seed, dtype)
         backend = get_backend(device)
         params["device"] = backend.name
-        how = (sep, encoding, decimal, thousands, na, header)
         paths = several_files(source, more or [])
         if paths:
             elsewhere: dict[str, Any] = {"test": test, "group": group, "time": time, "refit": refit}
-            one_file: dict[str, Any] = {
-                "sep": sep,
-                "encoding": encoding,
-                "decimal": decimal,
-                "na": na,
-            }
-            one_file |= {"thousands": thousands, "header": header}
-            refuse(paths[0], elsewhere | one_file)
+            refuse(paths[0], elsewhere | how._asdict())
             job = block_job(paths, target, task, drop or [], test_size, seed, quiet=quiet)
         else:
             table = read_as_asked(source, how, quiet=quiet)
@@ -136,7 +128,7 @@ def _table_job(
     table: "Table",
     problem: "Problem",
     test: tuple[float, str | None, str | None, str | None],
-    how: tuple[Any, ...],
+    how: Reading,
     refit: bool,
 ) -> Job:
     """What is to be done with a table in memory."""
@@ -157,19 +149,17 @@ def _of_task(
     task: str, several: bool, loss: str | None, quantiles: str | None, class_weight: str
 ) -> dict[str, Any]:
     """Those of one task; for the other they are told."""
-    from xpnn.tabular.regressor import LOSSES
-
     opt.one_of("--class-weight", class_weight, opt.CLASS_WEIGHTS)
+    named = None if loss is None else opt.loss_of(loss, task)
     if task == "classification":
-        for name, given in (("loss", loss), ("quantiles", quantiles)):
-            if given is not None:
-                told = f"--{name} {given} is for a regression"
-                raise UsageError(f"{told}; the target holds classes.")
+        if quantiles is not None:
+            told = f"--quantiles {quantiles} is for a regression"
+            raise UsageError(f"{told}; the target holds classes.")
         return {"class_weight": None if class_weight == "none" else class_weight}
     if class_weight != "none":
         raise UsageError("--class-weight is for classes; the target holds numbers.")
     if quantiles is None:
-        return {} if loss is None else {"loss": opt.known("loss", loss, LOSSES)}
+        return {} if named is None else {"loss": named}
     if loss is not None or several:
         raise UsageError("--quantiles have a loss of their own and are of one target.")
     return {"quantiles": opt.levels(quantiles)}
@@ -182,7 +172,7 @@ def _split(
     test: str | None,
     group: str | None,
     time: str | None,
-    how: tuple[Any, ...],
+    how: Reading,
 ) -> tuple[Any, "Problem | None"]:
     """Training and test rows, and the problem of the latter if it is another table's."""
     from xpnn.command import splits

@@ -6,7 +6,7 @@ import numpy as np
 
 from xpnn._optional import needed
 from xpnn.arrays.backend import get_backend
-from xpnn.exchange.stack import SCALES, Part, Stack, estimator_of, stack_of
+from xpnn.exchange.stack import Normalization, Part, Piece, estimator_of, stack_from, stack_of
 from xpnn.model.normalization import EPSILON, MOMENTUM
 
 _ACTIVATIONS = {
@@ -26,6 +26,11 @@ _ACTIVATIONS = {
     "log_softmax": "log_softmax",
 }
 """Keras' functions by our names: those that are the same."""
+
+_KINDS = (
+    "Dense, BatchNormalization or LayerNormalization, an activation "
+    f"({', '.join(_ACTIVATIONS.values())}), Dropout"
+)
 
 
 def from_keras(model: Any, classes: Any = None) -> Any:
@@ -65,43 +70,31 @@ def from_keras(model: Any, classes: Any = None) -> Any:
         raise TypeError(f"from_keras takes a keras.Sequential, got {type(model).__name__}.")
     if not model.built:
         raise ValueError("The model has no weights yet: give it an Input, or call build.")
-    stack = Stack([])
-    for layer in model.layers:
-        _read(stack, layer, keras)
-    if not stack.parts:
-        raise ValueError("The model has no Dense, so there is nothing to take over.")
+    stack = stack_from(((layer, _piece(layer, keras)) for layer in model.layers), _KINDS)
     dtype = "float64" if model.weights[0].dtype == "float64" else "float32"
     return estimator_of(stack, classes, get_backend("numpy"), dtype)
 
 
-def _read(stack: Stack, layer: Any, keras: Any) -> None:
-    layers, last = keras.layers, stack.parts[-1] if stack.parts else None
+def _piece(layer: Any, keras: Any) -> Piece:
+    """What a layer is."""
+    layers = keras.layers
     arrays = [np.asarray(a, dtype=np.float64) for a in layer.get_weights()]
     if isinstance(layer, layers.Dense):
         bias = arrays[1] if layer.use_bias else np.zeros(arrays[0].shape[1])
-        stack.parts.append(Part(arrays[0], bias, _name(layer.activation, layer, keras)))
-        return
+        name = _name(layer.activation, layer, keras)
+        return None if name is None else Part(arrays[0], bias, name)
     if isinstance(layer, layers.Dropout):
-        stack.drop(float(layer.rate))
-        return
-    bare = last if last and last.activation == "identity" and not last.dropout else None
-    normalizations = (layers.BatchNormalization, layers.LayerNormalization)
-    if isinstance(layer, normalizations) and bare and not bare.normalization:
-        kind = "batch" if isinstance(layer, normalizations[0]) else "layer"
+        return float(layer.rate)
+    if isinstance(layer, layers.BatchNormalization | layers.LayerNormalization):
+        kind = "batch" if isinstance(layer, layers.BatchNormalization) else "layer"
         scale = arrays.pop(0) if layer.scale else None
         shift = arrays.pop(0) if layer.center else None
-        bare.normalize(kind, float(layer.epsilon), scale, shift, *arrays)
-        return
-    name = _name(getattr(layer, "activation", None), layer, keras)
-    if last is None or last.activation != "identity":
-        raise _unknown(layer)
-    if last.dropout and name not in SCALES:
-        raise ValueError(f"A Dropout before {name} is not in xpnn: put it behind the activation.")
-    last.activation = name
+        return Normalization(kind, float(layer.epsilon), scale, shift, *arrays)
+    return _name(getattr(layer, "activation", None), layer, keras)
 
 
-def _name(function: Any, layer: Any, keras: Any) -> str:
-    """Our name of an activation, or of a layer that is one."""
+def _name(function: Any, layer: Any, keras: Any) -> str | None:
+    """Our name of an activation, or of a layer that is one; None for others."""
     if type(layer) is keras.layers.LeakyReLU and np.isclose(layer.negative_slope, 0.01):
         return "leaky_relu"
     plain = {"ReLU": "relu", "Softmax": "softmax", "ELU": "elu"}.get(type(layer).__name__)
@@ -115,14 +108,7 @@ def _name(function: Any, layer: Any, keras: Any) -> str:
     for ours, theirs in _ACTIVATIONS.items():
         if function is not None and function is getattr(keras.activations, theirs):
             return ours
-    raise _unknown(layer)
-
-
-def _unknown(layer: Any) -> ValueError:
-    return ValueError(
-        f"{layer!r} is not in xpnn here: each layer is Dense, BatchNormalization or "
-        f"LayerNormalization, an activation ({', '.join(_ACTIVATIONS.values())}), Dropout."
-    )
+    return None
 
 
 def to_keras(model: Any, *, link: bool = True) -> Any:

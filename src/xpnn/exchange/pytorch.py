@@ -6,7 +6,7 @@ import numpy as np
 
 from xpnn._optional import needed
 from xpnn.arrays.backend import dtype_name, get_backend, to_numpy
-from xpnn.exchange.stack import SCALES, Part, Stack, estimator_of, stack_of
+from xpnn.exchange.stack import Normalization, Part, Piece, estimator_of, stack_from, stack_of
 from xpnn.model.normalization import EPSILON
 
 # Modules by activation: the arguments that make each ours, and those that have to be so.
@@ -26,6 +26,10 @@ _ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "softmax": ("Softmax", {"dim": -1}),
     "log_softmax": ("LogSoftmax", {"dim": -1}),
 }
+_KINDS = (
+    "Linear, BatchNorm1d or LayerNorm, an activation "
+    f"({', '.join(module for module, _ in _ACTIVATIONS.values())}), Dropout"
+)
 
 
 def from_torch(model: Any, classes: Any = None) -> Any:
@@ -62,11 +66,8 @@ def from_torch(model: Any, classes: Any = None) -> Any:
     torch = needed("torch", "Reading and writing PyTorch models")
     if not isinstance(model, torch.nn.Sequential):
         raise TypeError(f"from_torch takes a torch.nn.Sequential, got {type(model).__name__}.")
-    stack = Stack([])
-    for module in _modules(model, torch):
-        _read(stack, module, torch)
-    if not stack.parts:
-        raise ValueError("The model has no Linear, so there is nothing to take over.")
+    layers = ((module, _piece(module, torch)) for module in _modules(model, torch))
+    stack = stack_from(layers, _KINDS)
     like = next(model.parameters())
     dtype = "float64" if dtype_name(like.dtype) == "float64" else "float32"
     return estimator_of(stack, classes, get_backend(f"torch:{like.device}"), dtype)
@@ -85,34 +86,21 @@ def _array(tensor: Any) -> np.ndarray | None:
     return None if tensor is None else to_numpy(tensor.detach()).astype(np.float64)
 
 
-def _read(stack: Stack, module: Any, torch: Any) -> None:
-    nn, name = torch.nn, type(module).__name__
-    last = stack.parts[-1] if stack.parts else None
+def _piece(module: Any, torch: Any) -> Piece:
+    """What a module is."""
+    nn = torch.nn
     if isinstance(module, nn.Linear):
         weight, bias = _array(module.weight), _array(module.bias)
         assert weight is not None
-        stack.parts.append(Part(weight.T, np.zeros(len(weight)) if bias is None else bias))
-        return
+        return Part(weight.T, np.zeros(len(weight)) if bias is None else bias)
     if isinstance(module, nn.Dropout):
-        stack.drop(float(module.p))
-        return
-    bare = last if last and last.activation == "identity" and not last.dropout else None
-    if isinstance(module, nn.BatchNorm1d | nn.LayerNorm) and bare and not bare.normalization:
-        kind = "batch" if isinstance(module, nn.BatchNorm1d) else "layer"
+        return float(module.p)
+    if isinstance(module, nn.BatchNorm1d | nn.LayerNorm):
+        batch = isinstance(module, nn.BatchNorm1d)
         arrays = [module.weight, module.bias]
-        arrays += [module.running_mean, module.running_var] if kind == "batch" else []
-        bare.normalize(kind, float(module.eps), *map(_array, arrays))
-        return
-    found = _activation(module)
-    if last is None or found is None or last.activation != "identity":
-        behind = f"behind {last.activation!r}" if last is not None else "at the beginning"
-        raise ValueError(
-            f"{module!r} {behind} is not in xpnn: each layer is Linear, BatchNorm1d or LayerNorm, "
-            f"an activation ({', '.join(module for module, _ in _ACTIVATIONS.values())}), Dropout."
-        )
-    if last.dropout and found not in SCALES:
-        raise ValueError(f"A Dropout before {name} is not in xpnn: put it behind the activation.")
-    last.activation = found
+        arrays += [module.running_mean, module.running_var] if batch else []
+        return Normalization("batch" if batch else "layer", float(module.eps), *map(_array, arrays))
+    return _activation(module)
 
 
 def _activation(module: Any) -> str | None:

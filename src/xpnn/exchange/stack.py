@@ -1,9 +1,9 @@
 """A stack of dense layers as other libraries have it, and our estimators of it, and back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -23,6 +23,17 @@ SCALES = ("relu", "leaky_relu", "identity")
 """Activations before and behind which a dropout is the same."""
 
 
+class Normalization(NamedTuple):
+    """Between an affine map and its activation; None is a scale of ones, or a shift of zeros."""
+
+    kind: str
+    epsilon: float
+    scale: np.ndarray | None
+    shift: np.ndarray | None
+    mean: np.ndarray | None = None
+    variance: np.ndarray | None = None
+
+
 @dataclass(eq=False)
 class Part:
     """A dense layer: x @ weight + bias, a normalization, an activation, dropout."""
@@ -36,22 +47,15 @@ class Part:
     variance: np.ndarray | None = None
     dropout: float = 0.0
 
-    def normalize(
-        self,
-        kind: str,
-        epsilon: float,
-        scale: np.ndarray | None,
-        shift: np.ndarray | None,
-        mean: np.ndarray | None = None,
-        variance: np.ndarray | None = None,
-    ) -> None:
-        """Put a normalization behind the affine map; None is that of ones or of zeros.
+    def normalize(self, found: Normalization) -> None:
+        """Put a normalization behind the affine map.
 
         Raises
         ------
         ValueError
             For what our layers lack.
         """
+        kind, epsilon, scale, shift, mean, variance = found
         n = self.weight.shape[1]
         self.normalization, self.scale = kind, np.ones(n) if scale is None else scale
         before, self.bias = self.bias, np.zeros(n) if shift is None else shift
@@ -87,6 +91,56 @@ class Stack:
             self.parts[-1].dropout = both
         else:
             self.input_dropout = both
+
+
+Piece = Part | Normalization | float | str | None
+"""What a layer of another library is: an affine map, perhaps with its activation; a normalization;
+a dropout's rate; an activation's name; None for what our networks have not."""
+
+
+def stack_from(layers: Iterable[tuple[Any, Piece]], kinds: str) -> Stack:
+    """A stack of another library's layers.
+
+    Parameters
+    ----------
+    layers : iterable of (layer, Piece)
+        Each in the order of the model, as the other library has it and what it is here.
+    kinds : str
+        What layers may be, in the other library's words.
+
+    Raises
+    ------
+    ValueError
+        For a layer, or an order of them, that our networks have not.
+    """
+    stack = Stack([])
+    for layer, piece in layers:
+        last = stack.parts[-1] if stack.parts else None
+        if isinstance(piece, Part):
+            stack.parts.append(piece)
+        elif isinstance(piece, float):
+            stack.drop(piece)
+        elif last is None or piece is None or last.activation != "identity":
+            behind = f"behind {last.activation!r}" if last else "at the beginning"
+            raise _unknown(layer, behind, kinds)
+        elif isinstance(piece, str):
+            if last.dropout and piece not in SCALES:
+                raise ValueError(
+                    f"A Dropout before {piece} is not in xpnn: put it behind the activation."
+                )
+            last.activation = piece
+        elif last.dropout or last.normalization:
+            raise _unknown(layer, "behind a dropout or a normalization", kinds)
+        else:
+            last.normalize(piece)
+    if not stack.parts:
+        affine = kinds.partition(",")[0]
+        raise ValueError(f"The model has no {affine}, so there is nothing to take over.")
+    return stack
+
+
+def _unknown(layer: Any, behind: str, kinds: str) -> ValueError:
+    return ValueError(f"{layer!r} {behind} is not in xpnn: each layer is {kinds}.")
 
 
 def estimator_of(stack: Stack, classes: Any, backend: Backend, dtype: str) -> Any:
