@@ -281,7 +281,7 @@ def test_mistakes_are_told_with_the_cure(table):
         (lambda: Blocks(X, target=7), "there is no column 7: there are 5"),
         (lambda: Blocks(X, y, target=0), "y is given twice"),
         (lambda: Blocks(X, y).with_targets(y), "y is given twice"),
-        (lambda: Blocks(X, target=0, columns=[0, 1]), "target or the weight among the features"),
+        (lambda: Blocks(X, target=0, columns=[0, 1]), "the target or the weight: name features"),
         (lambda: Blocks(X[:, 0]), "Expected 2D array"),
         (lambda: Blocks(y[:, None]), "holds <U3, not numbers"),
         (lambda: Blocks(X, block_rows=0), "block_rows must be a whole number of at least 1"),
@@ -289,7 +289,7 @@ def test_mistakes_are_told_with_the_cure(table):
         (lambda: Blocks(X).read(0, N + 1), "there are the rows 0 to 700"),
         (lambda: classifier().fit(Blocks(X[:0], y[:0])), "0 sample"),
         (lambda: classifier().fit(small(X, y), sample_weight=-np.ones(N)), "must be finite"),
-        (lambda: classifier().fit(small(X, y), sample_weight=np.zeros(N)), "above zero"),
+        (lambda: classifier().fit(small(X, y), sample_weight=np.zeros(N)), "a weight above 0"),
     ]
     for wrong, message in cases:
         with pytest.raises(ValueError, match=message):

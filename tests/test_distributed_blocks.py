@@ -217,7 +217,7 @@ def test_a_wrong_row_ends_all_processes():
     ("about", "words"),
     [
         ({"early_stopping": True, "validation_fraction": 1e-6}, "validation set is too small"),
-        ({"weight": np.zeros(N)}, "at least one value above zero"),
+        ({"weight": np.zeros(N)}, "is zero in all rows"),
     ],
 )
 def test_what_cannot_be_is_told_in_all_processes(about, words):

@@ -116,3 +116,45 @@ def test_tensors_that_are_not_dense(torch, name):
             model.fit(*args)
     with pytest.raises(ValueError, match=r"sample_weight has the layout .* its to_dense"):
         model.fit(x, y, sample_weight=y.to_sparse())
+
+
+def _poisson():
+    MLPRegressor(hidden_layer_sizes=3, loss="poisson").fit(X, X[:, 0])
+
+
+def _smoothed():
+    MLPClassifier(hidden_layer_sizes=3, loss="hinge", label_smoothing=0.1).fit(X, Y)
+
+
+def _outputs():
+    MLPRegressor(hidden_layer_sizes=3).partial_fit(X, X[:, :2]).partial_fit(X, Y)
+
+
+def _features():
+    xpnn.data.Blocks(np.column_stack([X, Y]), target=3, columns=[0, 3])
+
+
+def _twice():
+    xpnn.data.Blocks(np.column_stack([X, Y]), target=3).with_targets(Y)
+
+
+def _weightless():
+    xpnn.TabularRegressor(epochs=1).fit(X, Y, sample_weight=np.zeros(20))
+
+
+@pytest.mark.parametrize(
+    ("act", "match"),
+    [
+        (_poisson, r"needs y of at least 0, got -\d.*: take another loss"),
+        (_smoothed, r"label_smoothing=0\.1 goes with .*, got loss='hinge': take that loss, or"),
+        (_outputs, r"y has 1 outputs, but this .* with 2: pass as many, or start anew"),
+        (_features, r"columns has 3, which is the target or the weight: name features alone"),
+        (_twice, r"y is given twice: .* Leave y out, or make the Blocks without a target"),
+        (_weightless, r"sample_weight is zero in all rows: give at least one a weight above 0"),
+        (lambda: xpnn.neurons.and_gate()(0, 0.5), r"0 and 1 only, got 0\.5"),
+        (lambda: xpnn.Network(()), r"at least one layer, got none: pass \[Dense"),
+    ],
+)  # fmt: skip
+def test_each_names_the_value_and_a_cure(act, match):
+    with pytest.raises(ValueError, match=match):
+        act()

@@ -146,7 +146,10 @@ class Blocks:
             return [c for c in range(self._table.n_columns) if c not in others]
         found = [column_number(self._table, c) for c in columns]
         if others & set(found):
-            raise ValueError("columns has the target or the weight among the features.")
+            wrong = [c for c, number in zip(columns, found, strict=True) if number in others]
+            raise ValueError(
+                f"columns has {wrong[0]!r}, which is the target or the weight: name features alone."
+            )
         return found
 
     @property
@@ -381,10 +384,16 @@ class Blocks:
         new.__dict__.update(self.__dict__)
         if y is not None:
             if self.has_target:
-                raise ValueError("y is given twice: the blocks have targets inside already.")
+                raise ValueError(
+                    "y is given twice: the blocks have targets inside already. Leave y out, or "
+                    "make the Blocks without a target."
+                )
             new._y = self._beside(y, None, "y", [])
         if sample_weight is not None:
             if self.has_weight:
-                raise ValueError("sample_weight is given twice: the blocks have weights inside.")
+                raise ValueError(
+                    "sample_weight is given twice: the blocks have weights inside. Leave it out, "
+                    "or make the Blocks without a weight."
+                )
             new._w = self._beside(sample_weight, None, "sample_weight", [])
         return new

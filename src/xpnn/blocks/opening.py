@@ -88,7 +88,10 @@ def _open_path(path: Path, block_rows: int, folder: Any, dtype: Any) -> Opened:
         if any(p.suffix in (".npy", ".npz") for p in files):
             return Opened(*numpy_files(files))
         if not files:
-            raise ValueError(f"the folder {str(path)!r} is empty.")
+            raise ValueError(
+                f"the folder {str(path)!r} is empty: name one that holds files such as Parquet or "
+                "CSV."
+            )
         return _open_paths([path], block_rows, folder, dtype, files)
     return _open_paths([path], block_rows, folder, dtype)
 

@@ -79,7 +79,7 @@ def files_to_predict(source: str) -> list[str]:
         return [source]
     files = [f for path in found for f in (files_below(path) if path.is_dir() else [path])]
     if not files:
-        raise TableError(f"The folder {source!r} is empty.")
+        raise TableError(f"The folder {source!r} is empty; name one with tables to predict.")
     return list(map(str, files))
 
 

@@ -35,7 +35,10 @@ def split_by_groups(groups: np.ndarray, test_size: float) -> tuple[np.ndarray, n
     counts = Counter(names)
     different = sorted(counts)
     if len(different) < 2:
-        raise TableError("All rows are of one group, so none is left for a test.")
+        raise TableError(
+            f"All rows are of one group, {different[0]!r}, so none is left for a test: "
+            "name another column by --group, or leave it out."
+        )
     mixed = np.random.default_rng(0).permutation(len(different))
     chosen: set[str] = set()
     rows = 0
@@ -68,10 +71,14 @@ def split_by_time(times: np.ndarray, test_size: float) -> tuple[np.ndarray, np.n
     (array([1, 2]), array([0]))
     """
     if times.dtype == object:
-        raise TableError("The column of --time holds words; name one of times or numbers.")
+        words = next((v for v in as_text(times).tolist() if v), "")
+        raise TableError(
+            f"The column of --time holds words, such as {words!r}; name one of times or numbers."
+        )
     known = np.sort(times[~np.isnan(times)])
     if not len(known) or known[0] == known[-1]:
-        raise TableError("All times are the same, so none is later; leave --time out.")
+        what = f"All times are {known[0]}" if len(known) else "No row has a time"
+        raise TableError(f"{what}, so none is later; name another column, or leave --time out.")
     at = min(len(known) - 1, max(1, round(len(known) * (1.0 - test_size))))
     later = known[known > known[at - 1]]
     first = later[0] if len(later) else known[-1]

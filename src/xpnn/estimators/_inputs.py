@@ -29,6 +29,7 @@ NUMPY = get_backend("numpy")
 A_PART: ContextVar[bool] = ContextVar("A_PART", default=False)
 """Whether the rows that are read are a part of a fit's, and other processes have the rest."""
 
+NO_WEIGHT = "sample_weight is zero in all rows: give at least one a weight above 0, or pass none."
 _FLOATS = ("float64", "float32")
 _HOST_FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -237,9 +238,7 @@ def read_weight(weight: Any, x: Any) -> np.ndarray | Array | None:
             f"sample_weight must be finite and not negative, got {host[row].item()!r} in row {row}."
         )
     if not (host.any() or A_PART.get()):
-        raise ValueError(
-            "sample_weight is zero in all rows: give at least one a weight above 0, or pass none."
-        )
+        raise ValueError(NO_WEIGHT)
     return weight
 
 

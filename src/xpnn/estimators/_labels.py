@@ -142,7 +142,10 @@ class Labels:
         if isinstance(spec, str) and spec == "log_loss":
             return get_loss(fitting, label_smoothing=label_smoothing)
         if label_smoothing:
-            raise ValueError(f"label_smoothing={label_smoothing} goes with loss='log_loss' alone.")
+            raise ValueError(
+                f"label_smoothing={label_smoothing} goes with loss='log_loss' alone, got "
+                f"loss={spec!r}: take that loss, or label_smoothing=0."
+            )
         name = built_in(spec)
         if name not in (None, fitting, "hinge"):
             raise ValueError(

@@ -9,7 +9,7 @@ from xpnn.blocks import Blocks
 from xpnn.distributed.communicator import Communicator
 from xpnn.estimators._blocks import TrainingBlocks, check_features
 from xpnn.estimators._blockshares import SharedBlocks
-from xpnn.estimators._inputs import check_weight_range, read_weight
+from xpnn.estimators._inputs import NO_WEIGHT, check_weight_range, read_weight
 from xpnn.estimators._labels import weigh_classes
 
 
@@ -76,7 +76,7 @@ def _targets(rows: TrainingBlocks, classes: bool) -> tuple[np.ndarray, np.ndarra
         elif w is None:
             break
     if blocks.has_weight and not sum(rows.of_each(sum(weight))) > 0:
-        raise ValueError("sample_weight must have at least one value above zero.")
+        raise ValueError(NO_WEIGHT)
     counted = _together(rows.of_each(counted))
     if not counted:
         sample = blocks.read_targets(0, 1)[0] if sample is None else sample
@@ -125,7 +125,10 @@ def _factors(est: Any, found: np.ndarray, counts: np.ndarray | None) -> np.ndarr
     if spec is None:
         return None
     if counts is None:
-        raise ValueError("class_weight goes with one column of classes where X is Blocks.")
+        raise ValueError(
+            f"class_weight={spec!r} goes with one column of classes where X is Blocks, and y has "
+            "several labels a row: pass sample_weight instead."
+        )
     names = found[::2]
     if spec == "balanced":
         of_class = counts.sum() / (len(counts) * counts)

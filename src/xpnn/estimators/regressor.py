@@ -123,9 +123,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if self._resolve_loss().name == "poisson":
             backend = backend_of(target)
             with backend.device_context():
-                negative = bool(backend.xp.any(target < 0))
-            if negative:
-                raise ValueError("loss='poisson' needs y of at least 0, got negative values.")
+                least = float(backend.xp.min(target))
+            if least < 0:
+                raise ValueError(
+                    f"loss='poisson' needs y of at least 0, got {least:.6g}: take another loss."
+                )
         return target
 
     def _columns(self, y: Any, x: Any, role: Role) -> Any:
@@ -137,7 +139,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         elif n_outputs != self.n_outputs_:
             raise ValueError(
                 f"y has {n_outputs} outputs, but this {type(self).__name__} was fitted with "
-                f"{self.n_outputs_}."
+                f"{self.n_outputs_}: pass as many, or start anew from a clone()."
             )
         return y[:, None] if y.ndim == 1 else y
 

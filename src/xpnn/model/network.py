@@ -84,7 +84,7 @@ class Network:
     def __post_init__(self) -> None:
         layers = tuple(self.layers)
         if not layers:
-            raise ValueError("A network needs at least one layer, got none.")
+            raise ValueError("A network needs at least one layer, got none: pass [Dense(...)].")
         for i, layer in enumerate(layers):
             known = type(layer) in LAYERS.values()  # a protocol takes its time to look
             if not known and (isinstance(layer, type) or not isinstance(layer, Layer)):

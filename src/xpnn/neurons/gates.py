@@ -58,9 +58,13 @@ class McCullochPitts:
             object.__setattr__(self, name, tuple(int(i) for i in getattr(self, name)))
         both = set(self.excitatory) & set(self.inhibitory)
         if both:
-            raise ValueError(f"inputs {sorted(both)} cannot be excitatory and inhibitory at once")
+            raise ValueError(
+                f"inputs {sorted(both)} cannot be excitatory and inhibitory at once: leave "
+                "them out of one of the two"
+            )
         if min((*self.excitatory, *self.inhibitory), default=0) < 0:
-            raise ValueError("inputs are numbered from 0, got a negative number")
+            least = min(*self.excitatory, *self.inhibitory)
+            raise ValueError(f"inputs are numbered from 0, got {least}: the first one is 0")
 
     @property
     def n_inputs(self) -> int:
@@ -271,5 +275,8 @@ def truth_table(neuron: Any, n_inputs: int | None = None, device: Any = None) ->
 def check_binary(x: Array) -> None:
     """Refuse inputs other than 0 and 1."""
     host = np.asarray(backend_of(x).to_numpy(x))
-    if not np.isin(host, (0, 1)).all():
-        raise ValueError("a McCulloch-Pitts neuron takes binary inputs: 0 and 1 only")
+    wrong = host[~np.isin(host, (0, 1))]
+    if wrong.size:
+        raise ValueError(
+            f"a McCulloch-Pitts neuron takes binary inputs: 0 and 1 only, got {wrong[0].item()!r}"
+        )

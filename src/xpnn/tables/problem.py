@@ -171,7 +171,10 @@ def read_alike(problem: Problem, table: Table) -> Problem:
     if y.dtype.kind != problem.y.dtype.kind:  # labels are text in one of the tables
         y = y.astype(str)
         if problem.y.dtype.kind == "i":
-            raise TableError(f"The target {name!r} of {table.name} has labels unlike training's.")
+            raise TableError(
+                f"The target {name!r} of {table.name} has labels such as {y[0]!r}, and in training "
+                "they were whole numbers; write them as there."
+            )
     return replace(problem, parsed=parsed, y=y, present=present)
 
 
@@ -188,7 +191,8 @@ def _read_targets(
     y = np.stack([values for values, *_ in read], axis=1)
     present = np.logical_and.reduce([there for _, there, *_ in read])
     if not present.any():
-        raise TableError(f"No row has all of the targets {', '.join(map(repr, names))}.")
+        listed = ", ".join(map(repr, names))
+        raise TableError(f"No row has all of the targets {listed}; name fewer by --target.")
     return y, present, "regression", [note for *_, notes in read for note in notes]
 
 

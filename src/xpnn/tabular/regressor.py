@@ -193,7 +193,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         given, known = 1 if y.ndim == 1 else y.shape[1], self._n_targets
         if given != known:
             raise ValueError(
-                f"y has {given} outputs, but this {type(self).__name__} was fitted with {known}."
+                f"y has {given} outputs, but this {type(self).__name__} was fitted with {known}: "
+                "pass as many, or fit it anew."
             )
         columns = y.reshape(len(x), -1)
         if self.log_share_ is not None:

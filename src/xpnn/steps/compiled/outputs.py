@@ -65,7 +65,9 @@ def compiled_outputs(
         with threads.blas_turn() as alone:
             done = _shared(call, plan, parts if alone else 1, where)
     if not done:
-        raise MemoryError(f"There is no memory for the outputs of {rows} rows.")
+        raise MemoryError(
+            f"There is no memory for the outputs of {rows} rows: predict fewer at once."
+        )
     return out
 
 
