@@ -61,7 +61,8 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
         estimator._last = {name: arrays[f"last_{name}"] for name in _LAST}
     estimator._source = get_backend("numpy")
     estimator._backend = record.work_place(estimator)
-    estimator._backend.float_dtype(arrays["coef"].dtype.name)  # DeviceError where it has none
+    estimator._dtype = arrays["coef"].dtype.name
+    estimator._backend.float_dtype(estimator._dtype)  # DeviceError where it has none
     return estimator
 
 
