@@ -83,6 +83,7 @@ def fits(device: str | None) -> list[Callable[[int], Any]]:
         of(xpnn.MLPRegressor, X, y.astype(float), **small, loss="huber"),
         of(xpnn.MLPClassifier, Blocks(X, y, block_rows=16, window=2), **small),
         of(xpnn.Perceptron, X, y, max_iter=3, device=device),
+        of(xpnn.Perceptron, Blocks(X, y, block_rows=16, window=2), max_iter=3, device=device),
         failing,
     ]
     if device is None:
