@@ -1,5 +1,8 @@
 """Steps that a CUDA graph may hold: the same arguments from step to step, the same numbers."""
 
+import importlib
+import importlib.util
+
 import numpy as np
 import pytest
 from options import OPTIONS, Option
@@ -13,7 +16,7 @@ from xpnn.optimizers import get_optimizer
 pytestmark = [pytest.mark.targets("cupy:0"), pytest.mark.dtypes("float32")]
 
 
-def both(target):
+def both(target, captures=True):
     """The ordinary steps and the graph's, both with products in tiles."""
     from xpnn.steps.cuda.graph import GraphOps, GraphSteps
     from xpnn.steps.cuda.steps import CupySteps
@@ -23,6 +26,7 @@ def both(target):
     def of(kind):
         def make(rules):
             made.append(kind(rules, GraphOps(target.xp), target.backend, target.dtype))
+            made[-1].captures = captures
             return made[-1]
 
         return make
@@ -58,8 +62,18 @@ def test_the_bits_are_those_of_the_ordinary_step(target, option):
     expected = trained(*given, stream=option.stream)
     found = trained(target, graph, *given[2:], stream=option.stream)
     assert made[-1].suits()
+    if captures_on_the_double() and not option.stream:
+        assert made[-1].captures
+        assert sorted(made[-1].graphs) == [2, 4]
+        assert all(made[-1].graphs.values())
     for a, e in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, e)
+
+
+def captures_on_the_double():
+    """Whether this is the host double, of a build that has CUDA graphs."""
+    double = importlib.util.find_spec("cupy_on_cpu") and importlib.import_module("cupy_on_cpu")
+    return bool(double and getattr(double, "GRAPHS", False) and double._library is not None)
 
 
 def arguments_of(target, monkeypatch, network, rules, weight):
@@ -87,7 +101,7 @@ def arguments_of(target, monkeypatch, network, rules, weight):
     try:
         option = Option(loss="huber")
         x, y, _ = option.rows()
-        _, graph, _ = both(target)
+        _, graph, _ = both(target, captures=False)
         trained(target, graph, rules, x, y, weight, network.members > 1)
     finally:
         kernels.kernel.cache_clear()

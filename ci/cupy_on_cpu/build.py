@@ -23,7 +23,7 @@ SDIST_SHA256 = 'cfed725e612178cfbdbf62f4a3a598b60edecbbca718c0d4580c21a16ae4a62c
 BUILD_TOOLS = ['setuptools>=77', 'wheel', 'Cython>=3.1,<3.3,!=3.2.6', 'numpy>=2,<2.6']
 HERE = pathlib.Path(__file__).resolve().parent / 'cupy_on_cpu'
 CACHE = pathlib.Path(os.environ.get('CUPY_ON_CPU_CACHE') or pathlib.Path.home() / '.cache/cupy_on_cpu')
-SOURCES = [HERE / 'runtime.cpp', HERE / 'libraries.cpp']
+SOURCES = [HERE / 'runtime.cpp', HERE / 'libraries.cpp', HERE / 'graphs.cpp']
 # What a function we do not implement returns, by its return type; a function of any other type aborts.
 UNSUPPORTED = {
     'cudaError_t': 801,

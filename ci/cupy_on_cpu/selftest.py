@@ -285,6 +285,24 @@ def test_counters_and_forbid_host_sync():
     float(b[0, 0])
 
 
+def test_graphs():
+    add = cupy.RawKernel('extern "C" __global__ void add(float* a, long long n, double v) { if (threadIdx.x < n) a[threadIdx.x] += v; }', 'add')
+    a, stream = cupy.zeros(5, 'f4'), cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        add((1,), (5,), (a, 5, 2.0))
+        add((1,), (5,), (a, 4, 1.0))
+        graph = stream.end_capture()
+    assert a.get().tolist() == [0] * 5
+    for _ in range(2):
+        graph.launch()
+    assert a.get().tolist() == [6, 6, 6, 6, 4]
+    with stream:
+        stream.begin_capture()
+        raises(Exception, 'an allocation while a stream is captured', lambda: cupy.empty(10**7))
+        stream.end_capture()
+
+
 def test_bad_pointers_and_launches_raise():
     host = np.zeros(4, 'f4')
     kernel = 'k = cupy.RawKernel(\'extern "C" __global__ void k(float* x, int n) { %s }\', "k"); x = cupy.zeros(8, "f4")\n'

@@ -64,6 +64,7 @@ DEVICE_PROPERTIES = {
     'uuid': b'cupy_on_cpu-----',
 }
 _library = None
+GRAPHS = True  # streams can be captured
 
 
 class HostSyncError(RuntimeError):
