@@ -457,6 +457,15 @@ def test_a_file_of_format_version_2_opens():
     assert len(model.partial_fit(x, y, validation_data=(x, y)).loss_curve_) == 4
 
 
+def test_a_tabular_model_with_raw_outputs_still_opens():
+    """Written before predictions out of fold were kept in their place."""
+    model = xpnn.load(Path(__file__).parent / "data" / "tabular_version_2.safetensors")
+    found = model.predict([[1.0, 2.0], [6.0, 0.0]])
+    np.testing.assert_allclose(found, [-2.90100767, 5.51944777], rtol=1e-5)
+    interval = model.predict_interval([[1.0, 2.0]])
+    np.testing.assert_allclose(interval, [[-3.30464747, -2.50077826]], rtol=1e-5)
+
+
 def test_a_checkpoint_of_format_version_1_opens():
     path = Path(__file__).parent / "data" / "checkpoint_version_1.safetensors"
     header, arrays = read_record(path, files.CHECKPOINT)

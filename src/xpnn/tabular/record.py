@@ -59,8 +59,8 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
         For a header or arrays that do not fit together.
     """
     estimator = record.unfitted(cls, header["params"])
-    attributes = header["attributes"]
     classes = "labels" in header
+    attributes, arrays = _todays(header["attributes"], arrays, classes)
     check_attributes(attributes, _ATTRIBUTES + (_OF_CLASSES if classes else _OF_NUMBERS), _PERHAPS)
     for name, value in attributes.items():
         setattr(estimator, name, value)
@@ -97,3 +97,13 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
     backend.float_dtype(header["dtype"])  # DeviceError where it has none
     estimator._arrays = {n: backend.asarray(arrays[n], dtype=header["dtype"]) for n in names}
     return estimator
+
+
+def _todays(
+    attributes: dict[str, Any], arrays: dict[str, np.ndarray], classes: bool
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What the first model files named otherwise: they held raw outputs and had no logarithms."""
+    if "raw" not in arrays:
+        return attributes, arrays
+    arrays = {"held" if name == "raw" else name: a for name, a in arrays.items()}
+    return (attributes if classes else {**attributes, "log_share_": None}), arrays
