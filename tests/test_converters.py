@@ -1,6 +1,7 @@
 """skl2onnx and hummingbird convert our estimators, alone and inside of scikit-learn's."""
 
 import pickle
+import sys
 import warnings
 
 import numpy as np
@@ -53,6 +54,10 @@ def close(found, wanted):
 def test_other_libraries_are_refused_by_name(monkeypatch):
     with pytest.raises(ValueError, match="takes 'skl2onnx' or 'hummingbird', got 'onnx'"):
         xpnn.register_converters("onnx")
+    for module, package in (("skl2onnx", "skl2onnx"), ("hummingbird", "hummingbird-ml")):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(ImportError, match=f"needs the package {package}; get it with"):
+            xpnn.register_converters(module)
     monkeypatch.setattr("xpnn.exchange.converters.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"neither skl2onnx nor hummingbird .* pip install"):
         xpnn.register_converters()

@@ -3,6 +3,8 @@
 from importlib import import_module
 from importlib.util import find_spec
 
+from xpnn._optional import needed
+
 LIBRARIES = {"skl2onnx": "skl2onnx", "hummingbird": "hummingbird-ml"}
 """The module of each converter, and the package that has it."""
 
@@ -55,5 +57,6 @@ def register_converters(*libraries: str) -> tuple[str, ...]:
             "python -m pip install skl2onnx, or hummingbird-ml"
         )
     for name in chosen:
+        needed(name, "Registering converters", LIBRARIES[name])
         import_module(f"xpnn.exchange.{name}").register()
     return chosen
