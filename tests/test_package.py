@@ -137,7 +137,8 @@ def test_examples_run(module, tmp_path, monkeypatch):
 def test_workflow_calls_our_scripts():
     workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
     scripts = set(re.findall(r"- run: bash (\S+)", workflow))
-    names = ("test", "lowest", "dist", "docs", "gpu", "sanitize", "ecosystem", "mpi", "dask")
+    names = ("test", "lowest", "dist", "docs", "gpu", "sanitize", "cross", "ecosystem", "mpi")
+    names += ("dask",)
     assert scripts == {f"ci/{name}.sh" for name in names}
     assert len(re.findall(r"\brun:", workflow)) == len(scripts), "a step that is not a script"
     assert "ci/test.sh" in (ROOT / ".ci/run").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """BLAS's threads: what a fit sets it sets back, whatever other threads and processes do."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -282,6 +283,7 @@ def test_a_limit_of_each_thread_is_not_enough(monkeypatch):
     class Controller:
         def __init__(self, *libraries):
             self.libraries = libraries
+            self.lib_controllers = [SimpleNamespace(num_threads=8) for _ in libraries]
 
         def info(self):
             return [{"num_threads": 8, **library} for library in self.libraries]

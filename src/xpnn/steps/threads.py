@@ -36,7 +36,7 @@ def _blas() -> Any:
 
 def _numbers() -> list[int]:
     """How many threads each library uses now."""
-    return [int(library["num_threads"] or 1) for library in _blas().info()]
+    return [int(library.num_threads or 1) for library in _blas().lib_controllers]
 
 
 def _of_the_process(library: dict[str, Any]) -> bool:
