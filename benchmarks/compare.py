@@ -43,9 +43,11 @@ DROPOUT = 0.5
 PAUSE = 0.3  # seconds: for 0.1 s after a product, OpenBLAS's threads keep a core busy
 
 
-def chosen_workloads(names: Iterable[str]) -> list[Workload]:
+def chosen_workloads(names: Iterable[str], short: bool) -> list[Workload]:
     """Each workload without and with dropout."""
     chosen = [w for w in WORKLOADS if w.name in names]
+    if short:
+        chosen = [dataclasses.replace(w, epochs=w.short) for w in chosen]
     return [dataclasses.replace(w, dropout=rate) for w in chosen for rate in (0.0, DROPOUT)]
 
 
@@ -99,6 +101,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peers", help=f"{','.join(library.PEERS)}, or what --device can have")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="two rounds, no extras")
+    parser.add_argument("--short", action="store_true", help="fits of 60 to 800 steps")
     parser.add_argument("--device", help="where xpnn works, such as cupy:0")
     parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--out", type=Path, help="folder for compare.md, .json and .png")
@@ -118,7 +121,7 @@ def main() -> None:
     results: dict[str, Any] = {"machine": report.machine(), "training": []}
     workers = {name: Worker(name, args.device) for name in names}
     if "training" in parts:
-        for work in chosen_workloads(args.workloads.split(",")):
+        for work in chosen_workloads(args.workloads.split(","), args.short):
             row = compare(work, workers, min(args.rounds, 2) if args.quick else args.rounds)
             results["training"].append(row)
             print(report.line(row), file=sys.stderr, flush=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from workloads import Workload
 
-BASE = Workload("growth", (32, 64, 10), 200, 10_000, 1)
+BASE = Workload("growth", (32, 64, 10), 200, 10_000, 1, 1)
 SAMPLES = (1_000, 10_000, 100_000, 1_000_000)
 WIDTHS = (64, 256, 1024, 4096)
 DEPTHS = (1, 2, 4, 8, 16)

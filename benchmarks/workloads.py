@@ -14,6 +14,8 @@ class Workload:
     ----------
     sizes : tuple of int
         Features, hidden layers, classes.
+    short : int
+        Epochs of a short fit: 60 to 800 steps.
     """
 
     name: str
@@ -21,6 +23,7 @@ class Workload:
     batch: int
     rows: int
     epochs: int
+    short: int
     dropout: float = 0.0
 
     @property
@@ -59,9 +62,9 @@ def _real(workload: Workload) -> tuple[np.ndarray, np.ndarray]:
 
 
 WORKLOADS = (
-    Workload("tiny", (4, 16, 3), 32, 3200, 300),
-    Workload("digits", (64, 100, 10), 200, 1797, 700),
-    Workload("tab", (54, 256, 256, 7), 1024, 20480, 40),
-    Workload("mnist", (784, 256, 128, 10), 128, 6400, 20),
-    Workload("wide", (784, 1024, 1024, 10), 512, 5120, 10),
+    Workload("tiny", (4, 16, 3), 32, 3200, 300, 8),
+    Workload("digits", (64, 100, 10), 200, 1797, 700, 40),
+    Workload("tab", (54, 256, 256, 7), 1024, 20480, 40, 10),
+    Workload("mnist", (784, 256, 128, 10), 128, 6400, 20, 4),
+    Workload("wide", (784, 1024, 1024, 10), 512, 5120, 10, 6),
 )
