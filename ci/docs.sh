@@ -32,6 +32,7 @@ lessons_in_chromium() {
 }
 
 stage "environment" install
+stage "docstrings" "$venv/bin/python" docs/docstrings.py
 stage "examples of the pages" "$venv/bin/python" docs/examples.py
 if command -v npm >/dev/null; then
     stage "Python for the browser" browser

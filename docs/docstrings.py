@@ -1,8 +1,8 @@
 """Whether every public name has a whole numpydoc docstring: `python docs/docstrings.py`.
 
 Functions and classes: a summary, each parameter, what is returned, what is raised in their own
-lines, an example (`tests/test_package.py` runs it). Methods: the same without an example. Errors
-need a summary alone, and a method may leave the rest to the one that it overrides.
+lines, an example (`tests/test_package.py` runs it). Methods and errors need a summary, and methods
+that tell one parameter tell all of them.
 """
 
 import ast
@@ -38,8 +38,8 @@ def names() -> Iterator[tuple[str, Any, bool]]:
         yield f"{where}.{name}", value, False
         for method, entry in vars(value).items() if inspect.isclass(value) else ():
             found = getattr(entry, "__func__", entry)
-            own = inspect.isfunction(found) and not overrides(value, method)
-            if own and not method.startswith("_"):
+            own = inspect.isfunction(found) and found.__name__ == method  # no default of a field
+            if own and not method.startswith("_") and not overrides(value, method):
                 yield f"{where}.{name}.{method}", found, True
 
 
@@ -70,15 +70,20 @@ def missing(value: Any, method: bool) -> Iterator[str]:
     if is_class and issubclass(value, Exception):
         return
     told = {n.strip(" *") for p in doc["Parameters"] for n in p.name.split(",")}
-    told |= {n.strip() for a in doc["Attributes"] for n in a.name.split(",")} if is_class else set()
-    taken = [n for n in inspect.signature(value).parameters if n not in FIRST]
-    if absent := [n for n in taken if n not in told and not n.startswith("_")]:
+    for base in value.__mro__[:-1] if is_class else ():  # records tell their fields as attributes
+        told |= {n.strip() for a in ClassDoc(base)["Attributes"] for n in a.name.split(",")}
+    protocol = getattr(value, "_is_protocol", False)
+    taken = [n for n in inspect.signature(value).parameters if n not in FIRST and not protocol]
+    absent = [n for n in taken if n not in told and not n.startswith("_")]
+    if absent and (told or not method):
         yield f"the parameters {', '.join(absent)}"
+    if method:
+        return
     if not is_class and own_lines(value, ast.Return) and not doc["Returns"]:
         yield "Returns"
     if not is_class and own_lines(value, ast.Raise) and not doc["Raises"]:
         yield "Raises"
-    if not method and not any(">>>" in line for line in doc["Examples"]):
+    if not any(">>>" in line for line in doc["Examples"]):
         yield "an example"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 import xpnn
+from xpnn.parts.entries import TableEntry
 
 GROUPS = {
     "Estimators": "TabularClassifier TabularRegressor MLPClassifier MLPRegressor Perceptron",
@@ -89,7 +90,26 @@ def page(name: str) -> str:
     if known:
         links = ", ".join(f":obj:`xpnn.{n}`" for n in known)
         text += f"Also in ``xpnn`` itself: {links}.\n\n"
-    return text + table(f"xpnn.{name}", [n for n in names if n not in known])
+    left = [n for n in names if n not in known]
+    return text + (table(f"xpnn.{name}", left) if left else "") + entries(module)
+
+
+def entries(module: ModuleType) -> str:
+    """What the tables of a module have by name, with their parameters, or ''."""
+    text = ""
+    for title, found in vars(module).items():
+        if not title.isupper() or not isinstance(found, dict):
+            continue
+        rows = [(name, e) for name, e in found.items() if isinstance(e, TableEntry)]
+        if rows:
+            text += f".. list-table:: By name: ``{title}``\n   :header-rows: 1\n\n"
+            text += "   * - name\n     - parameters\n     - what it is\n"
+        for name, entry in rows:
+            params = ", ".join(f"``{key}={value:g}``" for key, value in entry.params)
+            line = (inspect.getdoc(entry.function) or "").partition("\n\n")[0].replace("\n", " ")
+            line = line if "``" in line else line.replace("*", "\\*")
+            text += f"   * - ``{name}``\n     - {params}\n     - {line}\n"
+    return text
 
 
 def write(app: Sphinx) -> None:

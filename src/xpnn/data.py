@@ -2,3 +2,5 @@
 
 from xpnn.blocks import Blocks as Blocks
 from xpnn.training.data import *  # noqa: F403
+
+__all__ = ["Blocks"]

@@ -1,3 +1,5 @@
 """The public names of `xpnn.model.dense`."""
 
 from xpnn.model.dense import *  # noqa: F403
+
+__all__ = ["Dense"]  # noqa: F405

@@ -1,3 +1,5 @@
 """The public names of `xpnn.random`."""
 
 from xpnn.arrays.random import *  # noqa: F403
+
+__all__ = ["dropout_mask", "host_generator", "keep_count", "step_keys", "threefry_2x32"]  # noqa: F405

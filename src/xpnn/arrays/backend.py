@@ -61,6 +61,8 @@ class Backend:
         The array API namespace, wrapped by array-api-compat where needed.
     device : object
         What functions of `xp` take as `device=`.
+    library : Library
+        The adapter that knows the library's own functions.
 
     Examples
     --------
@@ -204,6 +206,10 @@ def get_backend(spec: str | Backend | None = None) -> Backend:
     spec : str, Backend, device of an array library, or None
         See the module. None: what `use_device` says, else the environment variable
         `XPNN_DEVICE`, else `"auto"`.
+
+    Returns
+    -------
+    Backend
 
     Raises
     ------

@@ -143,6 +143,15 @@ def member_key(key: Any, member: int) -> Any:
 def keep_count(rate: float) -> int:
     """How many of the 65,536 values of a 16-bit draw keep a unit; at least one.
 
+    Parameters
+    ----------
+    rate : float
+        Of units that are dropped, in [0, 1].
+
+    Returns
+    -------
+    int
+
     Examples
     --------
     >>> keep_count(0.5)
@@ -221,6 +230,10 @@ def host_generator(seed: int, stream: int, index: int = 0, member: int = 0) -> n
         The epoch, for shuffles: an epoch's order can be drawn again without its predecessors.
     member : int
         Of an ensemble; the first draws what a single network does.
+
+    Returns
+    -------
+    numpy.random.Generator
 
     Examples
     --------

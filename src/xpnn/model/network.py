@@ -372,6 +372,10 @@ def multilayer_perceptron(
     members : int, default=1
         See `Network`.
 
+    Returns
+    -------
+    Network
+
     Raises
     ------
     ValueError

@@ -28,6 +28,13 @@ class Factors(NamedTuple):
         The activation's derivative; None where the units depend on each other (softmax).
     error : array of shape (n, n_out)
         The loss's derivative with respect to each activation.
+
+    Examples
+    --------
+    >>> from xpnn import Dense
+    >>> net = Network((Dense(1, 1, "sigmoid", bias=False),))
+    >>> backpropagate(net, [0.0], [[1.0]], [[1.0]]).factors[0]
+    Factors(inputs=array([[1.]]), slope=array([[0.25]]), error=array([[-0.5]]))
     """
 
     inputs: Array
@@ -41,6 +48,7 @@ class Backpropagation:
 
     Attributes
     ----------
+    network : Network
     sums, outputs : tuple of arrays
         Of each layer: before and after the activation, (n, n_out). Outputs are those that the
         next layer gets: after dropout.
@@ -55,6 +63,14 @@ class Backpropagation:
         By the names of `Network.layout`: "weight_0" (n_in, n_out), "bias_0", ...
     theta, gradient : array
         The parameters and the gradient as one vector.
+
+    Examples
+    --------
+    >>> from xpnn import Dense
+    >>> net = Network((Dense(2, 1, bias=False),))
+    >>> found = backpropagate(net, [1.0, -1.0], [[3.0, 1.0]], [[1.0]])
+    >>> found.loss, found.deltas[0].tolist(), found.gradient.tolist()
+    (0.5, [[1.0]], [3.0, 1.0])
     """
 
     network: Network

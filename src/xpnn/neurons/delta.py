@@ -35,6 +35,12 @@ class WeightTrace(Learned):
         Before each step.
     weights : tuple of float
         After each step; of several inputs, a tuple of tuples.
+
+    Examples
+    --------
+    >>> trace = delta_rule(1.0, 0.0, 1.0, learning_rate=0.5, steps=2)
+    >>> trace.predictions, trace.weights
+    ((0.0, 0.5), (0.5, 0.75))
     """
 
     predictions: tuple[float, ...] = ()

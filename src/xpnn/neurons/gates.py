@@ -213,7 +213,21 @@ def nor_gate(n: int = 2) -> McCullochPitts:
 
 
 class TruthTable(NamedTuple):
-    """Binary inputs and what came of them; prints as a table."""
+    """Binary inputs and what came of them; prints as a table.
+
+    Attributes
+    ----------
+    inputs : array of shape (n, n_inputs)
+    outputs : array of shape (n,) or (n, n_outputs)
+
+    Examples
+    --------
+    >>> print(TruthTable([[0], [1]], [1, 0]))
+    x1  y
+    --  -
+     0  1
+     1  0
+    """
 
     inputs: Array
     outputs: Array

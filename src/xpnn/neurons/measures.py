@@ -29,6 +29,12 @@ class ErrorMeasures:
     mean_absolute, mean_squared : float
     cross_entropy : float
         Sum of ``-t log o - (1 - t) log(1 - o)``; NaN unless targets and outputs are probabilities.
+
+    Examples
+    --------
+    >>> error_measures([2, 3], [3, 2])  # doctest: +NORMALIZE_WHITESPACE
+    ErrorMeasures(signed=0.0, absolute=2.0, squared=2.0, half_squared=1.0, mean_absolute=1.0,
+                  mean_squared=1.0, cross_entropy=nan)
     """
 
     signed: float
@@ -107,6 +113,14 @@ class Masked:
         The kept values divided by the probability of being kept; the others 0.
     deltas : array of the layer's shape
         What of the gradient passes back: the same mask, the same factor.
+
+    Examples
+    --------
+    >>> print(mask_layer([0.5, 2, 4], [1, 1, 0], 0.5))
+    outputs
+    1  4  0
+    deltas
+    2  2  0
     """
 
     outputs: Array

@@ -18,7 +18,21 @@ from xpnn.perceptron.choice import place as place_of_epochs
 
 
 class Boundary(NamedTuple):
-    """The line ``bias + weights @ x = 0`` between the two answers, for two inputs."""
+    """The line ``bias + weights @ x = 0`` between the two answers, for two inputs.
+
+    Attributes
+    ----------
+    bias : float
+    weights : (float, float)
+
+    Examples
+    --------
+    >>> line = Boundary(-3.0, (2.0, 1.0))
+    >>> print(line)
+    x2 = -2 x1 + 3
+    >>> line(1.0)
+    1.0
+    """
 
     bias: float
     weights: tuple[float, float]
@@ -64,6 +78,12 @@ class ConvergenceReport:
         them can have from a separating plane through the origin (NaN if there is none).
     coding : tuple of float
         The two targets: (0, 1) or (-1, 1).
+
+    Examples
+    --------
+    >>> report = perceptron_rule([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 1])
+    >>> report.epochs, report.weights, report.unit(0, 1)
+    (4, (-1.0, 1.0, 1.0), 1.0)
     """
 
     weights: tuple[float, ...]

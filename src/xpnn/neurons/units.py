@@ -212,6 +212,11 @@ def add_constant(x: Any, *, device: Any = None) -> Array:
     array of shape (n, d + 1), or (d + 1,)
         In x's library, on its device.
 
+    Raises
+    ------
+    ValueError
+        For inputs of another shape.
+
     Examples
     --------
     >>> add_constant([[5, 2]])

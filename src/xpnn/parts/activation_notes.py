@@ -16,6 +16,11 @@ class Note(NamedTuple):
     range : str
     use : str
         When to use it.
+
+    Examples
+    --------
+    >>> NOTES["tanh"].formula, NOTES["tanh"].derivative
+    ('tanh(z)', '1 - a**2')
     """
 
     formula: str

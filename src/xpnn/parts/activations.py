@@ -335,6 +335,10 @@ def get_activation(spec: Any) -> Activation:
         log_softmax act on the last axis. A bare callable has no derivative: it predicts, and
         training it is an error.
 
+    Returns
+    -------
+    Activation
+
     Raises
     ------
     ValueError

@@ -157,6 +157,10 @@ def get_initializer(spec: Any, **params: float) -> Initializer:
         ``gain`` of glorot_uniform, glorot_normal and orthogonal, ``std`` of normal, ``bound`` of
         uniform, or the keyword-only arguments of a callable.
 
+    Returns
+    -------
+    Initializer
+
     Raises
     ------
     ValueError

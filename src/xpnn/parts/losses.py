@@ -316,6 +316,10 @@ def get_loss(spec: Any, **params: float) -> Loss:
         ``delta`` of huber, ``quantile`` of pinball, ``label_smoothing`` of the cross-entropies,
         or the keyword-only arguments of a callable.
 
+    Returns
+    -------
+    Loss
+
     Raises
     ------
     ValueError

@@ -31,7 +31,13 @@ _RANGES = {
 
 @runtime_checkable
 class Optimizer(Protocol):
-    """What the training loop needs of an optimizer; a user's own class may provide it."""
+    """What the training loop needs of an optimizer; a user's own class may provide it.
+
+    Examples
+    --------
+    >>> isinstance(get_optimizer("sgd"), Optimizer)
+    True
+    """
 
     def init(self, theta: Array, xp: Namespace) -> State:
         """Return the state before the first step: arrays like `theta`."""
@@ -53,7 +59,13 @@ class Optimizer(Protocol):
 
 @dataclass(frozen=True)
 class UpdateRule:
-    """A built-in optimizer: hyper-parameters in their range, and a direction."""
+    """A built-in optimizer: hyper-parameters in their range, and a direction.
+
+    Examples
+    --------
+    >>> issubclass(Adam, UpdateRule), Adam.moments
+    (True, 2)
+    """
 
     name: ClassVar[str]
     moments: ClassVar[int] = 0  # arrays of state
@@ -148,6 +160,17 @@ class Momentum(UpdateRule):
     """Gradient descent with momentum: v = momentum v - lr g; theta + v (Polyak, 1964).
 
     The velocity contains the learning rate, as in scikit-learn.
+
+    Parameters
+    ----------
+    momentum : float, in [0, 1]
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> g, rule = np.asarray([1.0, -2.0]), Momentum()
+    >>> rule.direction(g, rule.init(g, np), 0.1, np)[0].round(3).tolist()
+    [0.1, -0.2]
     """
 
     name: ClassVar[str] = "momentum"
@@ -167,6 +190,17 @@ class Nesterov(Momentum):
     """Gradient descent with Nesterov's momentum (Sutskever et al., 2013), as in scikit-learn.
 
     v = momentum v - lr g; theta + momentum v - lr g.
+
+    Parameters
+    ----------
+    momentum : float, in [0, 1]
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> g, rule = np.asarray([1.0, -2.0]), Nesterov()
+    >>> rule.direction(g, rule.init(g, np), 0.1, np)[0].round(3).tolist()
+    [0.19, -0.38]
     """
 
     name: ClassVar[str] = "nesterov"
@@ -182,7 +216,19 @@ class Nesterov(Momentum):
 
 @dataclass(frozen=True)
 class AdaGrad(UpdateRule):
-    """AdaGrad: theta - lr g / (sqrt(sum of g**2) + epsilon) (Duchi, Hazan and Singer, 2011)."""
+    """AdaGrad: theta - lr g / (sqrt(sum of g**2) + epsilon) (Duchi, Hazan and Singer, 2011).
+
+    Parameters
+    ----------
+    epsilon : float, above 0
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> g, rule = np.asarray([1.0, -2.0]), AdaGrad()
+    >>> rule.direction(g, rule.init(g, np), 0.1, np)[0].round(3).tolist()
+    [0.1, -0.1]
+    """
 
     name: ClassVar[str] = "adagrad"
     moments: ClassVar[int] = 1
@@ -201,9 +247,22 @@ class AdaGrad(UpdateRule):
 class RMSProp(UpdateRule):
     """RMSProp: theta - lr g / (sqrt(running mean of g**2) + epsilon).
 
+    Parameters
+    ----------
+    rho : float
+        In [0, 1): how much of the running mean is kept.
+    epsilon : float, above 0
+
     References
     ----------
     T. Tieleman and G. Hinton (2012), "Lecture 6.5: RMSProp", Neural Networks for Machine Learning.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> g, rule = np.asarray([1.0, -2.0]), RMSProp()
+    >>> rule.direction(g, rule.init(g, np), 0.1, np)[0].round(3).tolist()
+    [0.316, -0.316]
     """
 
     name: ClassVar[str] = "rmsprop"
@@ -224,9 +283,22 @@ class RMSProp(UpdateRule):
 class Adam(UpdateRule):
     """Adam, with the bias corrections folded into the step size, as in scikit-learn.
 
+    Parameters
+    ----------
+    beta_1, beta_2 : float
+        In [0, 1): how much of the running means of gradient and square is kept.
+    epsilon : float, above 0
+
     References
     ----------
     D. Kingma and J. Ba (2015), "Adam: A method for stochastic optimization", end of section 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> g, rule = np.asarray([1.0, -2.0]), Adam()
+    >>> rule.direction(g, rule.init(g, np), 0.1, np)[0].round(3).tolist()
+    [0.316, -0.316]
     """
 
     name: ClassVar[str] = "adam"
@@ -255,9 +327,23 @@ class AdamW(Adam):
 
     Only parameters where `decay` is not zero decay; without factors, all do.
 
+    Parameters
+    ----------
+    beta_1, beta_2, epsilon
+        As in `Adam`.
+    weight_decay : float
+        At least 0.
+
     References
     ----------
     I. Loshchilov and F. Hutter (2019), "Decoupled weight decay regularization".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> g, rule = np.asarray([1.0, -2.0]), AdamW()
+    >>> rule.direction(g, rule.init(g, np), 0.1, np)[0].round(3).tolist()
+    [0.316, -0.316]
     """
 
     name: ClassVar[str] = "adamw"
@@ -278,6 +364,10 @@ def get_optimizer(spec: Any, **params: float) -> Optimizer:
         A name of `OPTIMIZERS`, or an object with init, coefficients and update.
     **params : float
         Hyper-parameters of a named optimizer; of a built-in object, they replace its own.
+
+    Returns
+    -------
+    Optimizer
 
     Raises
     ------

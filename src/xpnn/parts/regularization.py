@@ -16,6 +16,11 @@ def clip_by_global_norm(gradient: Array, max_norm: float, xp: Namespace) -> Arra
         Of at least one element; each row of several is clipped by itself.
     max_norm : float
         Above 0.
+    xp : namespace
+
+    Returns
+    -------
+    array like `gradient`
 
     References
     ----------
@@ -43,6 +48,11 @@ def max_norm(w: Array, limit: float, xp: Namespace) -> Array:
     w : array of shape (..., fan_in, fan_out)
     limit : float
         Above 0.
+    xp : namespace
+
+    Returns
+    -------
+    array like `w`
 
     References
     ----------
@@ -80,6 +90,11 @@ def penalty(
         Of each entry's share.
     axis : int, default=None
         Of the sum; None sums everything to a 0-d array.
+
+    Returns
+    -------
+    value : array
+    gradient : array like `w`
 
     Examples
     --------

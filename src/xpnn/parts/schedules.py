@@ -25,8 +25,21 @@ _RANGES = {
 class Progress(NamedTuple):
     """How far training has come, before a step.
 
-    `samples` counts the rows seen up to the end of the last epoch; `plateaus`, how often the
-    monitored value has stopped improving.
+    Attributes
+    ----------
+    step, epoch : int
+        Done so far.
+    samples : int
+        Rows seen up to the end of the last epoch.
+    total_steps, total_epochs : int
+        Asked for.
+    plateaus : int
+        How often the monitored value has stopped improving.
+
+    Examples
+    --------
+    >>> get_schedule("step", step_size=2, gamma=0.5)(0.1, Progress(40, 4, 0, 100, 10, 0))
+    0.025
     """
 
     step: int
@@ -218,6 +231,10 @@ def get_schedule(spec: Any, **params: float) -> Schedule:
         A callable is asked before every step.
     **params : float
         The parameters of a named schedule, or the keyword-only arguments of a callable.
+
+    Returns
+    -------
+    Schedule
 
     Raises
     ------

@@ -109,6 +109,11 @@ def tangent(
     -------
     matplotlib Axes
 
+    Raises
+    ------
+    ValueError
+        For no point at all.
+
     Examples
     --------
     >>> ax = tangent(lambda x: x * x, [4.0, -4.0])

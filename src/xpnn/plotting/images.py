@@ -100,6 +100,11 @@ def dropout_mask(mask: Any, *, ax: Any | None = None, path: Path = None) -> Any:
     -------
     matplotlib Axes
 
+    Raises
+    ------
+    ValueError
+        For a mask of another shape.
+
     Examples
     --------
     >>> dropout_mask([[0, 2], [2, 2]]).get_title(loc="left")

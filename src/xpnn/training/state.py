@@ -95,6 +95,12 @@ class TrainingConfig:
     patience : float
         Epochs in a row without improvement before stopping, or before an adaptive schedule
         lowers the rate; may be infinite.
+
+    Examples
+    --------
+    >>> from xpnn.parts.losses import get_loss
+    >>> TrainingConfig(get_loss("huber"), epochs=5).optimizer
+    Adam(beta_1=0.9, beta_2=0.999, epsilon=1e-08)
     """
 
     loss: Loss
@@ -146,6 +152,12 @@ class TrainingState:
         Every metric of every epoch; NaN where it was not measured. Given lists become curves.
     outcome : str
         How the last call ended.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> TrainingState(np.zeros(3), np.zeros(0), (), seed=7).step
+    0
     """
 
     theta: Array
