@@ -119,7 +119,7 @@ def gate(
     _check_names(names)
     points, outputs = table_of(getattr(neuron, "unit", neuron), 2)
     fires = np.asarray(to_numpy(outputs)).reshape(len(points), -1)[:, 0] > 0
-    ax = ax or new_axes((4.6, 3.4), path)
+    ax = ax or new_axes((5.2, 3.4), path)
     low, high = -0.5, 1.5
     lines = _lines_of(neuron)
     _shade(ax, neuron, lines, (low, high))
