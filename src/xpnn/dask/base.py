@@ -41,7 +41,7 @@ class OnWorkers:
     ) -> Any:
         check_parameters(self)
         client = chosen_client(self.client)
-        names = set(self._ordinary._get_param_names())
+        names = set(self._ordinary().get_params(deep=False))
 
         def work(new: Any) -> None:
             local = new.to_local()
