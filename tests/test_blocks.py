@@ -279,6 +279,8 @@ def test_mistakes_are_told_with_the_cure(table):
         (lambda: Blocks(X, y[:10]), "inconsistent numbers of samples"),
         (lambda: Blocks(X, target="price"), "no column 'price': the columns have no names"),
         (lambda: Blocks(X, target=7), "there is no column 7: there are 5"),
+        (lambda: Blocks(X, target=X[:, 0]), r"got an array of shape \(.*go in as y"),
+        (lambda: Blocks(X, target=1.5), r"a name or a whole number, got 1\.5"),
         (lambda: Blocks(X, y, target=0), "y is given twice"),
         (lambda: Blocks(X, y).with_targets(y), "y is given twice"),
         (lambda: Blocks(X, target=0, columns=[0, 1]), "the target or the weight: name features"),
@@ -292,7 +294,7 @@ def test_mistakes_are_told_with_the_cure(table):
         (lambda: classifier().fit(small(X, y), sample_weight=np.zeros(N)), "a weight above 0"),
     ]
     for wrong, message in cases:
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises((TypeError, ValueError), match=message):
             wrong()
     with pytest.raises(FileNotFoundError, match="there is no file"):
         Blocks("nowhere.parquet")

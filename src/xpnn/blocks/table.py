@@ -120,6 +120,8 @@ def column_number(table: Any, column: Any) -> int:
     ------
     ValueError
         When there is none; it says which there are.
+    TypeError
+        When it is neither a name nor a whole number.
 
     Examples
     --------
@@ -135,6 +137,12 @@ def column_number(table: Any, column: Any) -> int:
             raise ValueError(f"there is no column {column!r}; there are {near}{more}.")
         found: int = table.names.index(column)
         return found
+    if isinstance(column, bool) or not isinstance(column, int | np.integer):
+        what = f"an array of shape {column.shape}" if hasattr(column, "shape") else repr(column)
+        raise TypeError(
+            f"a column is a name or a whole number, got {what}; targets and weights that lie "
+            f"beside X go in as y and sample_weight."
+        )
     number = int(column)
     if not -table.n_columns <= number < table.n_columns:
         raise ValueError(f"there is no column {number}: there are {table.n_columns}.")
