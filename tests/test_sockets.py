@@ -116,6 +116,7 @@ def test_whoever_has_started_them_can_end_them():
             comm.barrier()  # the other never comes
         time.sleep(0.3)
         comm.barrier()
+        time.sleep(0.1)  # what it has sent was refused meanwhile
 
     first, other = by_tcp(work, 2, doors)
     assert type(first) is EndedError

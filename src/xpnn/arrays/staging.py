@@ -3,6 +3,7 @@
 While the device works on one, a thread fills the other and uploads it.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -100,3 +101,16 @@ def make_staging(backend: Backend, shapes: list[Any]) -> Staging:
     """
     kind = CupyStaging if backend.name.startswith("cupy") else Staging
     return kind(backend, shapes)
+
+
+def reading_thread(backend: Backend) -> ThreadPoolExecutor:
+    """The thread that fills and uploads; arrays that it makes are as those of this thread.
+
+    Examples
+    --------
+    >>> from xpnn.arrays.backend import get_backend
+    >>> with reading_thread(get_backend("numpy")) as reader:
+    ...     reader.submit(sum, (1, 2)).result()
+    3
+    """
+    return ThreadPoolExecutor(1, "xpnn-blocks", initializer=backend.library.settings())

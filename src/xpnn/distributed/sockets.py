@@ -126,6 +126,8 @@ class SocketCommunicator(Communicator):
         own, found = parts[self.rank], dict[int, bytearray]()
         self._midway = True
         try:
+            for rank, peer in self._peers.items():  # last words are lost to who sends first
+                self._take(rank, self._with(rank, peer.pull), found)
             for rank, peer in self._peers.items():
                 body = np.ascontiguousarray(parts[rank]).tobytes()
                 self._with(rank, partial(peer.send, _DATA, self.turn, body))
@@ -157,11 +159,14 @@ class SocketCommunicator(Communicator):
             if events & selectors.EVENT_WRITE:
                 self._with(rank, peer.push)
             if events & selectors.EVENT_READ:
-                message = self._with(rank, peer.pull)
-                if message is not None and message[0] == _DATA:
-                    found[rank] = message[2]
-                elif message is not None and message[1] >= self.turn:  # not of an earlier turn
-                    raise RemoteError(*json.loads(message[2]))
+                self._take(rank, self._with(rank, peer.pull), found)
+
+    def _take(self, rank: int, message: Any, found: dict[int, bytearray]) -> None:
+        """Keep what another has sent, or raise the error that it tells of."""
+        if message is not None and message[0] == _DATA:
+            found[rank] = message[2]
+        elif message is not None and message[1] >= self.turn:  # not of an earlier turn
+            raise RemoteError(*json.loads(message[2]))
 
     def _with(self, rank: int, work: Callable[[], Any]) -> Any:
         """Send or take; a RemoteError where the other is gone."""

@@ -1,7 +1,6 @@
 """Blocks of which each process reads those of its shards: what `Windows` is to one process."""
 
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from xpnn.arrays.backend import Backend
 from xpnn.arrays.random import BLOCKS, SHUFFLE, host_generator
-from xpnn.arrays.staging import Staging, make_staging
+from xpnn.arrays.staging import Staging, make_staging, reading_thread
 from xpnn.steps.cut import Shares
 from xpnn.steps.rules import Batch
 from xpnn.training.data import placed
@@ -101,7 +100,7 @@ class OwnBlocks(Windows):
             count = min(together, steps - firsts[w])
             yield Portion(_NO_ROWS, None, firsts[w] * size, count)
         staging = self._room_for(ranges)
-        with ThreadPoolExecutor(1, "xpnn-blocks") as reader:
+        with reading_thread(self.backend) as reader:
             filled = [reader.submit(self._read, staging, draw, w, ranges[w]) for w in left[:1]]
             for i, w in enumerate(left):
                 batch, order = filled[i].result()

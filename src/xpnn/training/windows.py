@@ -7,14 +7,13 @@ kept in memory changes nothing.
 """
 
 from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from xpnn.arrays.backend import Backend
 from xpnn.arrays.random import BLOCKS, host_generator
-from xpnn.arrays.staging import Staging, make_staging
+from xpnn.arrays.staging import Staging, make_staging, reading_thread
 from xpnn.arrays.typing import Array
 from xpnn.steps.rules import Batch
 from xpnn.training.data import placed
@@ -122,7 +121,7 @@ class Windows:
         for w in range(first):  # done before a checkpoint: nobody needs their rows
             if steps := cut.steps(w):
                 yield Portion(Batch(None, None, None), None, 0, steps)
-        with ThreadPoolExecutor(1, "xpnn-blocks") as reader:
+        with reading_thread(self.backend) as reader:
             filled = reader.submit(self._fill, staging, draw, windows, first, None)
             for w in range(first, len(windows)):
                 window = filled.result()

@@ -10,7 +10,7 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -249,6 +249,10 @@ class Library:
     def context(self, device: Device) -> AbstractContextManager[Any]:
         """Return a context in which work that names no device runs on this one."""
         return nullcontext()
+
+    def settings(self) -> Callable[[], object]:
+        """Return what makes another thread compute as this one does; called there, once."""
+        return nullcontext
 
     def free_memory(self, device: Device) -> int | None:
         """Return free bytes; None where the arrays are in host memory or nothing is known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
@@ -120,6 +121,17 @@ class Jax(Library):
             return nullcontext()
         context: AbstractContextManager[Any] = jax.default_device(device)
         return context
+
+    def settings(self) -> Callable[[], object]:
+        # `with jax.enable_x64(True)` holds for its thread alone
+        import jax
+
+        if not hasattr(jax, "enable_x64"):  # before JAX 0.8
+            from jax.experimental import enable_x64
+        else:
+            enable_x64 = jax.enable_x64
+        context: AbstractContextManager[object] = enable_x64(bool(jax.config.jax_enable_x64))
+        return context.__enter__
 
     def free_memory(self, device: Device) -> int | None:
         statistics = device.memory_stats() if hasattr(device, "memory_stats") else None
