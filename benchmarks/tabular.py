@@ -142,7 +142,14 @@ def make(name: str, task: str, seed: int) -> Any:
 
     kind = {"realmlp": "RealMLP_TD", "realmlp-s": "RealMLP_TD_S", "tabm": "TabM_D"}[name]
     cls = getattr(pytabkit, f"{kind}_{'Classifier' if c else 'Regressor'}")
-    return cls(random_state=seed, device="cpu", n_threads=2, verbosity=0)
+    medians = SimpleImputer(strategy="median", keep_empty_features=True)  # it refuses gaps
+    filled = make_column_transformer(
+        (medians, make_column_selector(dtype_include="number")),
+        remainder="passthrough",
+        verbose_feature_names_out=False,
+    )
+    model = cls(random_state=seed, device="cpu", n_threads=2, verbosity=0)
+    return make_pipeline(filled.set_output(transform="pandas"), model)
 
 
 def read(path: Path, task: str | None) -> tuple[pd.DataFrame, np.ndarray, str]:
