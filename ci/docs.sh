@@ -13,7 +13,7 @@ venv=$scratch/venv
 install() { # torch, JAX and the tools of examples: what needs them is shown running
     new_environment "$venv"
     "$venv/bin/pip" install -q "${XPNN_CI_TORCH:-torch==2.13.0}"
-    "$venv/bin/python" -m pip install -q -e ".[docs,test,jax]" optuna skl2onnx skops
+    "$venv/bin/python" -m pip install -q -e ".[docs,test,jax,dask]" optuna skl2onnx skops
 }
 
 browser() { # Python for the "try it" buttons; needs npm

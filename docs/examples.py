@@ -19,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
-OPTIONAL = ("cupy", "hummingbird", "jax", "keras", "skops", "torch")
+OPTIONAL = ("cupy", "dask", "hummingbird", "jax", "keras", "skops", "torch")
 OPTIONAL += ("onnx", "onnxruntime", "optuna", "skl2onnx")
 
 
