@@ -4,6 +4,7 @@ The processes are threads here; `ci/mpi.sh` does the same by MPI.
 """
 
 import types
+import weakref
 from itertools import chain
 
 import numpy as np
@@ -193,6 +194,17 @@ def test_epochs_differ_and_no_more_than_a_window_is_in_memory():
     data = OwnBlocks(Numbers(one(shards=4), lengths, 80), get_backend("numpy"))
     list(data.portions(Draw(3, 0), 16, whole=True))
     assert data.capacity <= 80 + 4
+
+
+def test_windows_that_are_done_are_given_back():
+    """An epoch of JAX's or PyTorch's arrays would be in memory whole, and its order anywhere."""
+    data = OwnBlocks(Numbers(one(shards=4), [100] * 4, 80), get_backend("numpy"))
+    portions = data.portions(Draw(3, 0), 16, whole=True)
+    gone = weakref.ref(next(portions).order)
+    for _ in range(2):
+        next(portions)
+    assert gone() is None
+    portions.close()
 
 
 def test_a_wrong_row_ends_all_processes():

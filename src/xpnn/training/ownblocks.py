@@ -8,7 +8,7 @@ import numpy as np
 
 from xpnn.arrays.backend import Backend
 from xpnn.arrays.random import BLOCKS, SHUFFLE, host_generator
-from xpnn.arrays.staging import Staging, make_staging, reading_thread
+from xpnn.arrays.staging import Staging, reading_thread
 from xpnn.steps.cut import Shares
 from xpnn.steps.rules import Batch
 from xpnn.training.data import placed
@@ -99,25 +99,18 @@ class OwnBlocks(Windows):
         for w in range(len(firsts) - len(left)):  # done before a checkpoint
             count = min(together, steps - firsts[w])
             yield Portion(_NO_ROWS, None, firsts[w] * size, count)
-        staging = self._room_for(ranges)
+        if not left:
+            return
+        staging = self._room_for(max(1, *(int((r[:, 1] - r[:, 0]).sum()) for r in ranges)))
         with reading_thread(self.backend) as reader:
-            filled = [reader.submit(self._read, staging, draw, w, ranges[w]) for w in left[:1]]
-            for i, w in enumerate(left):
-                batch, order = filled[i].result()
+            filled = reader.submit(self._read, staging, draw, left[0], ranges[left[0]])
+            for w in left:
+                batch, order = filled.result()
                 if w + 1 < len(firsts):
-                    filled.append(reader.submit(self._read, staging, draw, w + 1, ranges[w + 1]))
+                    filled = reader.submit(self._read, staging, draw, w + 1, ranges[w + 1])
                 count = min(together, steps - firsts[w])
                 yield Portion(batch, order, firsts[w] * size, count)
                 staging.used(w % 2)
-
-    def _room_for(self, ranges: list[np.ndarray]) -> Staging:
-        """Room for two windows; made anew only for larger ones."""
-        need = max(1, *(int((r[:, 1] - r[:, 0]).sum()) for r in ranges))
-        if self.staging is None or need > self.capacity:
-            kinds, self.capacity = self.source.kinds, need
-            shapes = [None if k is None else ((need, *k[0]), k[1]) for k in kinds]
-            self.staging = make_staging(self.backend, shapes)
-        return self.staging
 
     def _read(self, staging: Staging, draw: Draw, w: int, ranges: np.ndarray) -> tuple[Any, Any]:
         """A window's rows on the device, at the end of arrays whose length never changes."""

@@ -115,8 +115,9 @@ class Windows:
         whole : bool
             Always so here: steps gather the batches of a window themselves.
         """
-        windows = self.windows(draw)
-        staging, cut = self._staging(windows, size), _Cut(self.sizes, windows, size)
+        windows = self.windows(draw)  # with a batch's rest before each
+        staging = self._room_for(max(int(self.sizes[w].sum()) for w in windows) + size - 1)
+        cut = _Cut(self.sizes, windows, size)
         first = cut.window(draw.begun)
         for w in range(first):  # done before a checkpoint: nobody needs their rows
             if steps := cut.steps(w):
@@ -133,9 +134,8 @@ class Windows:
                     yield Portion(window.batch, window.order, start, steps)
                 staging.used(w % 2)
 
-    def _staging(self, windows: list[np.ndarray], size: int) -> Staging:
-        """Room for two windows with a batch's rest each; made anew only for larger ones."""
-        need = max(int(self.sizes[w].sum()) for w in windows) + size - 1
+    def _room_for(self, need: int) -> Staging:
+        """Room for two windows of so many rows; made anew only for larger ones."""
         if self.staging is None or need > self.capacity:
             kinds, self.capacity = self.source.kinds, need
             shapes = [None if k is None else ((need, *k[0]), k[1]) for k in kinds]
