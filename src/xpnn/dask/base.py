@@ -9,9 +9,10 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from xpnn.dask.fitting import Fit, chosen_client
+from xpnn.dask.fitting import Fit
 from xpnn.dask.parts import Given, is_dask
 from xpnn.dask.predicting import lazily, outcomes
+from xpnn.distributed.workers import chosen_client
 from xpnn.estimators._checks import check_parameters
 from xpnn.estimators._settings import draw_seed
 
@@ -35,6 +36,12 @@ class OnWorkers:
         local = object.__new__(self._ordinary)
         local.__dict__.update({k: v for k, v in vars(self).items() if k != "client"})
         return local
+
+    def _given(self, X: Any, y: Any, sample_weight: Any = None, *, comm: Any = None) -> Given:
+        name = type(self).__name__
+        if comm is not None:
+            raise ValueError(f"xpnn.dask.{name} has the workers for processes: leave comm out.")
+        return Given.of(name, X, y, sample_weight)
 
     def _fit_on_workers(
         self, given: Given, held: Given | None, checkpoint: Any, resume: Any
@@ -172,12 +179,8 @@ class OfNetworks(OnWorkers):
         ValueError, DivergedError, CheckpointError
             As of the ordinary estimator, which runs on each worker.
         """
-        name = type(self).__name__
-        if comm is not None:
-            raise ValueError(f"xpnn.dask.{name} has the workers for processes: leave comm out.")
-        given, held = Given.of(name, X, y, sample_weight), None
-        if validation_data is not None:
-            held = Given.of(name, *validation_data)
+        given = self._given(X, y, sample_weight, comm=comm)
+        held = None if validation_data is None else self._given(*validation_data)
         return self._fit_on_workers(given, held, checkpoint, resume)
 
 
@@ -228,10 +231,8 @@ class OfTables(OnWorkers):
         ValueError, DivergedError, CheckpointError
             As of the ordinary estimator, which runs on each worker.
         """
-        name = type(self).__name__
-        if comm is not None:
-            raise ValueError(f"xpnn.dask.{name} has the workers for processes: leave comm out.")
-        return self._fit_on_workers(Given.of(name, X, y, sample_weight), None, checkpoint, resume)
+        given = self._given(X, y, sample_weight, comm=comm)
+        return self._fit_on_workers(given, None, checkpoint, resume)
 
 
 def _has_probabilities(self: Any) -> bool:

@@ -6,36 +6,15 @@ from typing import Any
 
 from xpnn._warnings import warn_user
 from xpnn.dask.parts import Given, Rows, shards_for
-from xpnn.dask.task import Fitted, Order, fit_rows, listed
+from xpnn.dask.task import Fitted, Order, fit_rows
 from xpnn.distributed.door import Door
-from xpnn.distributed.workers import Run, WorkerLostError, distributed
+from xpnn.distributed.workers import Run, WorkerLostError, workers_of
+from xpnn.estimators._callbacks import listed
 from xpnn.estimators._checkpoint import checkpoints
 from xpnn.training.checkpoint import Checkpoint, Keeper, Record
 
 _MEMORY = Checkpoint("the workers' memory", every="5s")  # of a fit without checkpoints of its own
 _LOOK = 1.0  # seconds between two looks whether there is a record to be written
-
-
-def chosen_client(client: Any) -> Any:
-    """The client of an estimator, or the one that was made last.
-
-    Raises
-    ------
-    ValueError, TypeError
-        Where there is none; for something that is none.
-    """
-    module = distributed()
-    if client is None:
-        try:
-            return module.get_client()
-        except ValueError as error:
-            raise ValueError(
-                "There is no Dask client: make one, as by client = dask.distributed.Client(), or "
-                "pass it as client=."
-            ) from error
-    if not isinstance(client, module.Client):
-        raise TypeError(f"client must be a dask.distributed.Client or None, got {client!r}.")
-    return client
 
 
 class Fit:
@@ -51,9 +30,7 @@ class Fit:
 
     def __init__(self, client: Any, estimator: Any, own_rows: bool) -> None:
         self.client, self.estimator, self.own_rows = client, estimator, own_rows
-        self.workers = sorted(client.nthreads())
-        if not self.workers:
-            raise ValueError("The Dask cluster has no workers: start some, and wait for them.")
+        self.workers = workers_of(client)
         self.record: Record | None = None  # the last one that is known here
         self.stateful = any(hasattr(c, "save_state") for c in listed(estimator.callbacks))
         self.held: Rows | None = None

@@ -14,7 +14,7 @@ from xpnn.dask.parts import Part, joined
 from xpnn.distributed.door import Door
 from xpnn.distributed.sockets import SocketCommunicator
 from xpnn.distributed.workers import distributed
-from xpnn.estimators._callbacks import print_epoch
+from xpnn.estimators._callbacks import listed, print_epoch
 from xpnn.training.callbacks import EpochEnd, ProgressBar
 from xpnn.training.checkpoint import Checkpoint, Keeper, Record
 
@@ -104,11 +104,6 @@ def _arrays(est: Any) -> list[Any]:
     """The parameters of a fitted estimator, on the host."""
     arrays = list(est._arrays.values()) if hasattr(est, "_arrays") else list(est.parameters_)
     return [est._backend.to_numpy(a) for a in arrays]
-
-
-def listed(callbacks: Any) -> list[Any]:
-    """The parameter `callbacks` as a list."""
-    return [] if callbacks is None else [callbacks] if callable(callbacks) else list(callbacks)
 
 
 def _callbacks(est: Any, comm: SocketCommunicator) -> list[Any]:

@@ -44,6 +44,40 @@ def distributed() -> Any:
     return needed("distributed", "Work on Dask's workers", "'dask[distributed]'")
 
 
+def chosen_client(client: Any) -> Any:
+    """The client that was given, or the one that was made last.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where there is none; for something that is none.
+    """
+    module = distributed()
+    if client is None:
+        try:
+            return module.get_client()
+        except ValueError as error:
+            raise ValueError(
+                "There is no Dask client: make one, as by client = dask.distributed.Client(), or "
+                "pass it as client=."
+            ) from error
+    if not isinstance(client, module.Client):
+        raise TypeError(f"client must be a dask.distributed.Client or None, got {client!r}.")
+    return client
+
+
+def workers_of(client: Any) -> list[str]:
+    """The addresses of a client's workers, in order; a ValueError where there are none."""
+    return some(sorted(client.nthreads()))
+
+
+def some(workers: Sequence[str]) -> list[str]:
+    """These workers; a ValueError where there are none."""
+    if not workers:
+        raise ValueError("The Dask cluster has no workers: start some, and wait for them.")
+    return list(workers)
+
+
 def on_workers(
     work: Callable[..., Any],
     client: Any = None,
@@ -83,8 +117,8 @@ def on_workers(
     >>> on_workers(lambda comm: comm.rank, client)  # doctest: +SKIP
     [0, 1]
     """
-    client = distributed().default_client() if client is None else client
-    run = Run(client, sorted(client.nthreads()) if workers is None else workers)
+    client = chosen_client(client)
+    run = Run(client, workers_of(client) if workers is None else workers)
     try:
         run.begin(work, inputs, about)
         return run.results()
@@ -103,11 +137,10 @@ class Run:
     """
 
     def __init__(self, client: Any, workers: Sequence[str]) -> None:
-        if not workers:
-            raise ValueError("The Dask cluster has no workers: start some, and wait for them.")
+        workers = some(workers)
         if client.asynchronous:
             raise ValueError("The Dask client is asynchronous: pass one that is not.")
-        self.client, self.workers = client, list(workers)
+        self.client, self.workers = client, workers
         self.secret, self.futures = secrets.token_hex(16), list[Any]()
         self.gone: set[str] = set()
 

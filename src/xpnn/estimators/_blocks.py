@@ -12,6 +12,7 @@ from xpnn._warnings import warn_user
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
 from xpnn.blocks.hashing import chosen
+from xpnn.estimators._inputs import TOO_FEW_HELD
 from xpnn.steps.rules import Batch
 from xpnn.training.fingerprint import fingerprint, pieces
 
@@ -140,10 +141,7 @@ class TrainingBlocks:
         counts = [int(self._held_out(i).sum()) for i in range(len(self.bounds))]
         held, n = np.sum(self.of_each([sum(counts), int(self.sizes.sum())]), axis=0).tolist()
         if held < 2 or held >= n:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of "
-                "your dataset."
-            )
+            raise ValueError(TOO_FEW_HELD)
         self.sizes = self.sizes - np.asarray(counts)
         return self._collect(counts)
 

@@ -16,10 +16,14 @@ def print_epoch(end: EpochEnd, say: Callable[[str], Any] = print) -> None:
         say(end.message)
 
 
+def listed(callbacks: Any) -> list[Any]:
+    """The parameter `callbacks` as a list."""
+    return [] if callbacks is None else [callbacks] if callable(callbacks) else list(callbacks)
+
+
 def given_callbacks(est: Any) -> list[Callable[[EpochEnd], Any]]:
     """The functions of the parameter `callbacks`, which are told whom they watch."""
-    given = est.callbacks
-    chosen = [] if given is None else [given] if callable(given) else list(given)
+    chosen = listed(est.callbacks)
     for callback in chosen:
         if hasattr(callback, "on_fit_task_end"):
             raise ValueError(

@@ -16,6 +16,7 @@ from xpnn.estimators._blocks import TrainingBlocks
 from xpnn.estimators._blockshares import SharedBlocks
 from xpnn.estimators._inputs import (
     NUMPY,
+    TOO_FEW_HELD,
     check_range,
     check_weight_range,
     is_foreign,
@@ -99,10 +100,7 @@ def split_rows(
         np.arange(n), random_state=seed & 0xFFFFFFFF, test_size=fraction, stratify=stratify
     )
     if len(hold) < 2:
-        raise ValueError(
-            "The validation set is too small. Increase 'validation_fraction' or the size of "
-            "your dataset."
-        )
+        raise ValueError(TOO_FEW_HELD)
     kept, held = (Rows(*(take_rows(a, i) for a in rows)) for i in (keep, hold))
     if held.weight is not None and not to_numpy(held.weight).any():
         raise ValueError(

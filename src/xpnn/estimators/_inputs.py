@@ -30,6 +30,9 @@ A_PART: ContextVar[bool] = ContextVar("A_PART", default=False)
 """Whether the rows that are read are a part of a fit's, and other processes have the rest."""
 
 NO_WEIGHT = "sample_weight is zero in all rows: give at least one a weight above 0, or pass none."
+TOO_FEW_HELD = (
+    "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+)
 _FLOATS = ("float64", "float32")
 _HOST_FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 

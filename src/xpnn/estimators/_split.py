@@ -8,6 +8,7 @@ from sklearn.model_selection import train_test_split
 from xpnn.arrays.backend import Backend, to_numpy
 from xpnn.estimators import _settings as settings
 from xpnn.estimators._heldout import OwnShare, Rows, read_validation, split_rows, take_rows
+from xpnn.estimators._inputs import TOO_FEW_HELD
 from xpnn.estimators._processes import Way
 from xpnn.training.ownrows import even
 
@@ -53,10 +54,7 @@ def split_own_rows(way: Way, est: Any, rows: Rows) -> tuple[Rows, Rows]:
         stratify=stratify,
     )
     if len(hold) < 2:
-        raise ValueError(
-            "The validation set is too small. Increase 'validation_fraction' or the size of "
-            "your dataset."
-        )
+        raise ValueError(TOO_FEW_HELD)
     ends, parts = np.cumsum([0, *even(n, comm)]), []
     for chosen in (keep, hold):
         own = np.sort(chosen[(chosen >= first) & (chosen < first + n)]) - first
