@@ -81,6 +81,15 @@ def test_an_embedding_of_large_numbers(turns):
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=min(1e-15 * turns, 1.0))
 
 
+@pytest.mark.parametrize(("rows", "expected"), [(1, 0), (10, 0), (600, 1)])
+def test_a_product_that_blas_would_share_stays_in_one_thread(monkeypatch, rows, expected):
+    """BLAS's threads would look for work beside the next fit's, which took twice as long."""
+    calls, limit = [], threads.one_blas_thread
+    monkeypatch.setattr(threads, "one_blas_thread", lambda: calls.append(rows) or limit())
+    check(network("tanh", sizes=(64, 64, 10)), rows)
+    assert len(calls) == expected * 4  # two dtypes, with and without the link
+
+
 @pytest.mark.parametrize("parts", [1, 2, 3])
 def test_threads_share_the_rows(monkeypatch, parts):
     monkeypatch.setattr(outputs, "_FEWEST_PRODUCTS", 1)

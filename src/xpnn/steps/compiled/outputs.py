@@ -28,6 +28,9 @@ from xpnn.steps.compiled.pool import Pool
 
 _MOST = 64  # networks that are remembered
 _FEWEST_PRODUCTS = 20_000_000  # multiplications of a thread's share: starting it takes its time
+# Of more multiplications OpenBLAS shares a product among its threads, which look for more work for
+# milliseconds afterwards on the processors that the next fit's threads need. One row is none.
+_BLAS_ALONE = 4 * 65_536
 _Known = tuple[Any, Plan | None, Any, int]
 _KNOWN: dict[tuple[int, np.dtype], _Known] = {}
 
@@ -59,8 +62,11 @@ def compiled_outputs(
     parts = work * rows // _FEWEST_PRODUCTS
     if parts > 1:
         parts = min(parts, threads.blas_threads())
-    if parts < 2:
+    if rows < 2 or work * rows <= _BLAS_ALONE:
         done = call(ctypes.addressof(plan), *where)
+    elif parts < 2:
+        with threads.one_blas_thread():
+            done = call(ctypes.addressof(plan), *where)
     else:
         with threads.blas_turn() as alone:
             done = _shared(call, plan, parts if alone else 1, where)
