@@ -79,8 +79,7 @@ def cluster(n):
 def alone(name):
     """The fit of one process, without Dask."""
     cls, options, given = CASES[name]
-    comm = one() if cls.startswith("Tabular") else one(rows="own")
-    return digest(getattr(xpnn, cls)(**options).fit(*given, comm=comm))
+    return digest(getattr(xpnn, cls)(**options).fit(*given, comm=one(rows="own")))
 
 
 def bits():
@@ -89,8 +88,7 @@ def bits():
     for n in (1, 2, 3):
         with cluster(n):
             for name, (cls, options, given) in CASES.items():
-                rows = 1201 if cls.startswith("Tabular") else 100 * n
-                model = getattr(xd, cls)(**options).fit(*(cut(a, rows) for a in given))
+                model = getattr(xd, cls)(**options).fit(*(cut(a, 100 * n) for a in given))
                 if digest(model) != expected[name]:
                     raise SystemExit(f"{name} is another network on {n} workers")
     for name, found in expected.items():

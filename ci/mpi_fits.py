@@ -25,6 +25,12 @@ X = RNG.normal(size=(ROWS, FEATURES))
 Y = (X[:, 0] * X[:, 1] > 0).astype(int) + (X[:, 2] > 0.5)
 Z = np.sin(X[:, :2]) + X[:, 2:4] ** 2
 WEIGHT = RNG.uniform(size=ROWS)
+TABLE = {
+    "size": X[:, 0],
+    "count": np.where(np.arange(ROWS) % 9 == 0, np.nan, RNG.integers(0, 50, ROWS)),
+    "word": RNG.choice(np.asarray(["p", "q", "r", None]), ROWS),
+    "day": np.datetime64("2024-01-01") + RNG.integers(0, 400, ROWS).astype("timedelta64[D]"),
+}
 
 
 def own(comm, a):
@@ -66,13 +72,24 @@ def fits(every, apart):
     about = {"random_state": 0, "device": device}
     yield "tabular blocks", xpnn.TabularClassifier(epochs=4, **about).fit(rows, comm=every)
     yield "tabular", xpnn.TabularClassifier(epochs=4, **about).fit(X, Y, comm=every)
+    table, price = {k: own(apart, column) for k, column in TABLE.items()}, own(apart, Z[:, 0])
+    model = xpnn.TabularClassifier(epochs=4, **about)
+    yield "tabular of own rows", model.fit(table, label, own(apart, WEIGHT), comm=apart)
+    numbers = xpnn.TabularRegressor(epochs=4, **about)
+    yield "tabular numbers of own rows", numbers.fit(table, price, comm=apart)
+    yield (
+        "tabular blocks of own rows",
+        xpnn.TabularClassifier(epochs=4, **about).fit(here, comm=apart),
+    )
     yield "perceptron", xpnn.Perceptron(batch_size=64, **about).fit(X, Y > 0, comm=every)
 
 
 def parameters(model):
     """What a fit has learned, as bytes."""
-    if isinstance(model, xpnn.TabularClassifier):
-        arrays = (model.oof_prediction_, model.predict_proba(X))
+    if hasattr(model, "oof_prediction_"):
+        given = TABLE if model.n_features_in_ == len(TABLE) else X
+        predict = getattr(model, "predict_proba", model.predict)
+        arrays = (model.oof_prediction_, predict(given))
     else:
         arrays = (model.coef_,) if isinstance(model, xpnn.Perceptron) else model.parameters_
     return b"".join(np.ascontiguousarray(to_numpy(a)).tobytes() for a in arrays)

@@ -133,7 +133,7 @@ def test_tables(client):
     table.loc[3, "a"], table.loc[4, "word"] = np.nan, None
     frame = frames.from_pandas(table, npartitions=4)
     given = {"n_members": 2, "epochs": 2, "random_state": 0}
-    ordinary = xpnn.TabularClassifier(**given).fit(table, NAMES, comm=one())
+    ordinary = xpnn.TabularClassifier(**given).fit(table, NAMES, comm=one(rows="own"))
     labels = frames.from_pandas(pandas.Series(NAMES), npartitions=4)
     model = xd.TabularClassifier(**given).fit(frame, labels)
     np.testing.assert_array_equal(model.oof_prediction_, ordinary.oof_prediction_)

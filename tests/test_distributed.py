@@ -272,8 +272,8 @@ def test_tabular_and_perceptron():
     assert all(found == expected for found in in_threads(work, 3))
     with pytest.raises(ValueError, match="pass batch_size=64"):
         xpnn.Perceptron().fit(X, NAMES, comm=one())
-    with pytest.raises(ValueError, match="needs all rows"):
-        xpnn.TabularClassifier().fit(X, NAMES, comm=one(rows="own"))
+    with pytest.raises(ValueError, match="a Perceptron needs all rows"):
+        xpnn.Perceptron(batch_size=16).fit(X, NAMES, comm=one(rows="own"))
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")

@@ -21,7 +21,6 @@ class OnWorkers:
     """An estimator whose `fit` takes Dask's arrays and frames."""
 
     _ordinary: ClassVar[Any]
-    _own_rows: ClassVar = True  # whether a worker trains on some of the rows, or needs all
     client: Any
     random_state: Any
 
@@ -54,7 +53,7 @@ class OnWorkers:
             local = new.to_local()
             if not getattr(new, "warm_start", False):
                 local = self._ordinary(**local.get_params(deep=False))
-            fitted = Fit(client, local, self._own_rows)(given, held, checkpoint, resume)
+            fitted = Fit(client, local)(given, held, checkpoint, resume)
             if isinstance(new.random_state, np.random.RandomState):
                 draw_seed(new.random_state)  # each worker has drawn from a copy
             new.__dict__.update({k: v for k, v in vars(fitted).items() if k not in names})
@@ -187,8 +186,6 @@ class OfNetworks(OnWorkers):
 class OfTables(OnWorkers):
     """`fit` of the estimators of tables."""
 
-    _own_rows = False
-
     def fit(
         self,
         X: Any,
@@ -199,11 +196,10 @@ class OfTables(OnWorkers):
         resume: bool = False,
         comm: Any = None,
     ) -> Any:
-        """Fit the network on the workers, each of which gets the whole table.
+        """Fit the network on the workers, each with the rows of some partitions.
 
-        A step's rows are shared by the workers; what is learned of the columns, and the folds,
-        need all rows, so that the table has to fit into the memory of each. The rest is as of
-        `xpnn.dask.MLPClassifier.fit`.
+        A column is learned by one worker, which gets it whole; of all rows each worker has the
+        targets and the predictions out of fold. The rest is as of `xpnn.dask.MLPClassifier.fit`.
 
         Parameters
         ----------

@@ -90,7 +90,7 @@ class MLPRegressor(OfNetworks, ordinary.MLPRegressor):
 
 
 class TabularClassifier(OfClasses, OfTables, ordinary.TabularClassifier):
-    """Classes of the rows of a Dask frame; each worker gets the whole table.
+    """Classes of the rows of a Dask frame.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class TabularClassifier(OfClasses, OfTables, ordinary.TabularClassifier):
 
 
 class TabularRegressor(OfTables, ordinary.TabularRegressor):
-    """Numbers of the rows of a Dask frame; each worker gets the whole table.
+    """Numbers of the rows of a Dask frame.
 
     Parameters
     ----------

@@ -24,12 +24,10 @@ class Fit:
     ----------
     client : distributed.Client
     estimator : an ordinary estimator of xpnn
-    own_rows : bool
-        Whether a worker trains on some of the rows, or needs all.
     """
 
-    def __init__(self, client: Any, estimator: Any, own_rows: bool) -> None:
-        self.client, self.estimator, self.own_rows = client, estimator, own_rows
+    def __init__(self, client: Any, estimator: Any) -> None:
+        self.client, self.estimator = client, estimator
         self.workers = workers_of(client)
         self.record: Record | None = None  # the last one that is known here
         self.stateful = any(hasattr(c, "save_state") for c in listed(estimator.callbacks))
@@ -53,7 +51,7 @@ class Fit:
         if held is not None:
             self.held = Rows(self.client, held, self.workers, "validation_data")
         self.shards = shards_for(len(self.workers))  # also of those that are left
-        for rows in (self.rows, self.held) if self.own_rows else ():
+        for rows in (self.rows, self.held):
             if rows is not None:
                 rows.check(self.shards)
         with checkpoints(checkpoint, resume) as keeper:
@@ -66,14 +64,12 @@ class Fit:
 
     def _once(self, keeper: Keeper | None) -> Any:
         """Train on the workers that there are; a WorkerLostError when one dies."""
-        workers = self.workers
-        if self.own_rows:
-            workers = self.rows.order(workers, self.shards)
+        workers = self.rows.order(self.workers, self.shards)
         every = _MEMORY if keeper is None else keeper.spec
         order = Order(self.estimator, every, self.record)
         run = Run(self.client, workers)
         writer = None if keeper is None else _Writer(self, run, keeper)
-        about = {"rows": "own" if self.own_rows else "all", "shards": self.shards}
+        about = {"rows": "own", "shards": self.shards}
         try:
             run.begin(fit_rows, self._inputs(order, len(workers)), about)
             results = run.results(lambda: None if writer is None else writer.look())
@@ -92,7 +88,7 @@ class Fit:
         def shares(rows: Rows | None) -> list[Any]:
             if rows is None:
                 return [None] * size
-            return rows.of_ranks(size, self.shards) if self.own_rows else [rows.futures] * size
+            return rows.of_ranks(size, self.shards)
 
         mine = zip(shares(self.rows), shares(self.held), strict=True)
         return [(order, own, held) for own, held in mine]

@@ -161,6 +161,22 @@ class Communicator(ABC):
         found = self.allgather(own, [int(n[0]) for n in lengths])
         return [a.tobytes() for a in found]
 
+    def swap_bytes(self, parts: Sequence[bytes]) -> list[bytes]:
+        """Send each rank its bytes, and get those that each has for this one.
+
+        Examples
+        --------
+        >>> from xpnn.distributed import in_threads
+        >>> in_threads(lambda comm: comm.swap_bytes([b"to 0", b"to 1"]), 2)[1]
+        [b'to 1', b'to 1']
+        """
+        if self.size == 1:
+            return list(parts)
+        lengths = np.asarray([len(part) for part in parts], dtype=np.int64)
+        counts = self.exchange(np.split(lengths, self.size), [1] * self.size)
+        given = [np.frombuffer(part, dtype=np.uint8) for part in parts]
+        return [a.tobytes() for a in self.exchange(given, [int(n[0]) for n in counts])]
+
     def gather_objects(self, value: Any) -> list[Any]:
         """Every rank's value on every rank, by pickle: the ranks are one program."""
         return [pickle.loads(text) for text in self.gather_bytes(pickle.dumps(value))]

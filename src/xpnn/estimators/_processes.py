@@ -153,16 +153,29 @@ def check_alike(way: Way, est: Any, rows: Any) -> None:
     _compare(comm, own)
 
 
-def check_same_rows(comm: Communicator | None, est: Any, data: dict[str, Any]) -> None:
-    """`check_alike` of an estimator that takes all rows in every process."""
-    if comm is None:
-        return
-    if comm.rows == "own":
+def check_all_rows(comm: Communicator | None, est: Any) -> None:
+    """Refuse processes that have rows of their own, for an estimator that takes all in each."""
+    if comm is not None and comm.rows == "own":
         raise ValueError(
             f"a {type(est).__name__} needs all rows in each process, and this communicator says "
             'that each has its own: pass one with rows="all".'
         )
-    own = {"parameters": _parameters(est)} | {k: fingerprint(a) for k, a in data.items()}
+
+
+def check_same(comm: Communicator | None, est: Any, data: dict[str, Any]) -> None:
+    """Refuse processes with other parameters, or other data where all have the same.
+
+    Parameters
+    ----------
+    comm : Communicator or None
+    est : estimator
+    data : dict of str to array or str
+    """
+    if comm is None:
+        return
+    own = {"parameters": _parameters(est)} | {
+        k: a if isinstance(a, str) else fingerprint(a) for k, a in data.items()
+    }
     _compare(comm, own)
 
 

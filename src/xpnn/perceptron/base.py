@@ -25,7 +25,7 @@ from xpnn.estimators._inputs import (
     read_target,
 )
 from xpnn.estimators._labels import Labels
-from xpnn.estimators._processes import check_same_rows
+from xpnn.estimators._processes import check_all_rows, check_same
 from xpnn.parts import metrics
 from xpnn.perceptron.choice import Rule, initial_state, place, rows_at_once
 from xpnn.perceptron.fit import Fitted, Plan, fit_problems
@@ -199,7 +199,8 @@ class BasePerceptron(OnDevice):
         k, move = int(start["coef"].shape[0]), backend.asarray
         random_state = drawing(self.random_state, keeper)
         samples, held, seed, known = make_samples(self, rows, rule, backend, dtype, random_state)
-        check_same_rows(comm, self, known)
+        check_all_rows(comm, self)
+        check_same(comm, self, known)
         problems = Problems(
             move(np.asarray([1] if k == 1 else range(k)), dtype="int32"),
             move(rows.class_weight, dtype=dtype),

@@ -120,8 +120,8 @@ class Encoding:
         for given in data["columns"]:
             values = dict(given)
             kind = values.pop("kind")
-            if "edges" in values:
-                values["edges"] = tuple(values["edges"])
+            for key in {"edges", "categories"} & set(values):
+                values[key] = tuple(values[key])
             if "spread" in values:
                 values["spread"] = _spread(values["spread"])
             if kind == Dates.kind:
@@ -161,14 +161,14 @@ def fit_encoding(
     -------
     Encoding
     """
-    read = {name: _parsed(frame, name) for name in frame.columns}
+    read = {name: read_column(frame, name) for name in frame.columns}
     if most_numbers is not None:
         numeric = sum(p.kind == "numeric" for p in read.values())
         bins = bins if numeric <= most_numbers else 0
     columns: list[Column] = []
     left_out: dict[str, str] = {}
     for name, parsed in read.items():
-        column = _column_of(name, parsed.kind, parsed.style, parsed.values, bins, tails)
+        column = column_of(name, parsed.kind, parsed.style, parsed.values, bins, tails)
         if isinstance(column, str):
             left_out[name] = column
         else:
@@ -177,17 +177,26 @@ def fit_encoding(
     return Encoding(tuple(columns), left_out, notes)
 
 
-def _parsed(frame: Frame, name: str) -> Parsed:
+def read_column(frame: Frame, name: str) -> Parsed:
+    """What a column of the training rows holds."""
     given = frame.columns[name]
     if name in frame.categories:
         return Parsed(parse_as(given, "words", {}, name), "words")
     return frame.parsed.get(name) or parse_column(given, name=name)
 
 
-def _column_of(
+def column_of(
     name: str, kind: str, style: dict[str, Any], values: np.ndarray, bins: int, tails: bool
 ) -> Column | str:
-    """A column, or why it says nothing."""
+    """How a column becomes inputs, or why it says nothing.
+
+    Parameters
+    ----------
+    name, kind, style, values
+        As they were read.
+    bins, tails
+        Of `fit_encoding`.
+    """
     if kind == "words":
         return _words(name, style, values)
     missing = np.isnan(values)

@@ -32,13 +32,14 @@ from xpnn.estimators._checks import (
 from xpnn.estimators._device import OnDevice
 from xpnn.estimators._inputs import NUMPY, is_foreign, read_weight, readable
 from xpnn.estimators._plain import KINDS, Kind
-from xpnn.estimators._processes import agreed_seed, check_comm, check_same_rows, together
+from xpnn.estimators._processes import agreed_seed, check_comm, check_same, together
 from xpnn.estimators._settings import draw_seed, hidden_sizes
 from xpnn.model.network import Network
 from xpnn.tables.encoding import Encoding
 from xpnn.tables.frames import Frame, read_frame, with_distinct_names
 from xpnn.tabular.blocks import BlockFrame, inputs_of, learned, with_targets
 from xpnn.tabular.inspection import Inspection
+from xpnn.tabular.ownrows import Part, Shards
 from xpnn.tabular.recipe import (
     EMBEDDINGS,
     Recipe,
@@ -174,8 +175,10 @@ class BaseTabular(Inspection, OnDevice):
             counts the seconds of all parts.
         comm : xpnn.distributed.Communicator, default=None
             The processes that train this network together, such as `xpnn.distributed.mpi()`: each
-            makes this call with all rows, of `Blocks` each reads and encodes some. The result has
-            the same bits for any number of them.
+            makes this call with all rows, of `Blocks` each reads and encodes some; with
+            ``mpi(rows="own")`` each passes rows that only it has, and keeps no others, and
+            `oof_prediction_` is of all, one process's behind the other's. The result has the same
+            bits for any number of them.
 
         Returns
         -------
@@ -207,31 +210,44 @@ class BaseTabular(Inspection, OnDevice):
         began = time.perf_counter()
         y, sample_weight = with_targets(X, y, sample_weight)
         frame = self._read_frame(X, first=True, comm=comm)
-        weight = read_weight(sample_weight, np.empty((frame.n_rows, 0)))
-        target, weight, strata, loss = self._read_task(y, frame.n_rows, as_shares(weight))
-        known = np.ones(frame.n_rows, dtype=bool) if weight is None else weight > 0
-        some = frame.of_rows(known)
-        if some.n_rows < _FEWEST_ROWS:
+        part = Part(comm, frame.n_rows)
+        y, sample_weight = part.of_all(y, "y"), part.of_all(sample_weight, "sample_weight")
+        weight = read_weight(sample_weight, np.empty((part.n, 0)))
+        target, weight, strata, loss = self._read_task(y, part.n, as_shares(weight))
+        known = np.ones(part.n, dtype=bool) if weight is None else weight > 0
+        if (n := int(known.sum())) < _FEWEST_ROWS:
             raise ValueError(
-                f"n_samples={some.n_rows} with a weight above 0, but a {type(self).__name__} needs "
+                f"n_samples={n} with a weight above 0, but a {type(self).__name__} needs "
                 f"{_FEWEST_ROWS}, as each network leaves some out."
             )
+        shards, some = part.shards(known), frame.of_rows(part.mine(known))
         numbers = embedded_by(self.embedding)
         classes = loss.name == "softmax_cross_entropy"
-        self.encoding_ = learned(some, numbers.bins, numbers.most_numbers, tails=classes)
+        self.encoding_ = learned(some, numbers.bins, numbers.most_numbers, classes, comm)
         x = inputs_of(self.encoding_, some)
         weight = None if weight is None else weight[known]
-        self._task = task = Task(x, target[known], weight, strata[known], loss, classes)
+        task = Task(x, target[known], weight, strata[known], loss, classes)
         self._place(X, x)
-        self._choose(len(x), x.shape[1], numbers.periodic, loss, classes)
-        check_same_rows(comm, self, {"X": x, "y": task.target, "sample_weight": weight})
+        self._choose(n, x.shape[1], numbers.periodic, loss, classes)
+        fitted = self._train(task, part, shards, keeper, began)
+        self._adopt(fitted, task)
+        self._task = None if part.apart else task
+        if not known.all():  # no member has seen these
+            self._complete(known, frame, part)
+        self.fit_time_ = time.perf_counter() - began
+
+    def _train(
+        self, task: Task, part: Part, shards: Shards | None, keeper: Keeper | None, began: float
+    ) -> Fitted:
+        comm = part.comm
+        data = {"X": None if part.apart else task.x, "y": task.target, "sample_weight": task.weight}
+        check_same(comm, self, data | {"dtype of the work": self._dtype})
         seed = agreed_seed(comm, draw_seed(self.random_state))
         if keeper is not None:
-            data = {"X": task.x, "y": task.target, "sample_weight": task.weight}
             names = {"classes": getattr(self, "classes_", None)}
             keeper.begin(about(self, self._dtype, **data, **names))
             seed = keeper.note("seed", seed)
-        fitted = fit_members(
+        return fit_members(
             self.network_,
             self.recipe_,
             task,
@@ -239,15 +255,11 @@ class BaseTabular(Inspection, OnDevice):
             self._dtype,
             seed,
             callbacks=self._callbacks(speaks=comm is None or comm.rank == 0),
-            comm=comm,
+            shards=shards,
             time_limit=self.time_limit,
             spent=time.perf_counter() - began,
             keeper=keeper,
         )
-        self._adopt(fitted, task)
-        if not known.all():  # no member has seen these
-            self._complete(known, inputs_of(self.encoding_, frame.of_rows(~known)))
-        self.fit_time_ = time.perf_counter() - began
 
     def _place(self, X: Any, x: np.ndarray) -> None:
         """Where to work, and in which dtype."""
@@ -265,11 +277,18 @@ class BaseTabular(Inspection, OnDevice):
             self.recipe_, n_in, self.encoding_.n_numbers, self._n_out, loss.link
         )
 
-    def _complete(self, known: np.ndarray, x: np.ndarray) -> None:
+    def _complete(self, known: np.ndarray, frame: Any, part: Part) -> None:
         """Predictions of the rows that have no weight, among those out of fold."""
-        rest, found = self._in_words(self._predict_inputs(x)), self.oof_prediction_
+
+        def predictions(rows: np.ndarray) -> np.ndarray:
+            if not rows.any():
+                return np.empty((0, self._n_out))
+            return self._predict_inputs(inputs_of(self.encoding_, frame.of_rows(rows)))
+
+        rest = part.predicted(predictions, ~known)
+        found = self.oof_prediction_
         whole = np.empty((len(known), *found.shape[1:]), dtype=found.dtype)
-        whole[known], whole[~known] = found, rest
+        whole[known], whole[~known] = found, self._in_words(rest)
         self.oof_prediction_ = whole
 
     def _callbacks(self, speaks: bool) -> list[Any]:
@@ -299,7 +318,7 @@ class BaseTabular(Inspection, OnDevice):
         """The members' mean prediction, as trained, on the host; and where X is."""
         if isinstance(X, Blocks):
             check_is_fitted(self)
-            parts = (self._mean_prediction(f)[0] for _, f in BlockFrame(self, X).frames())
+            parts = (self._mean_prediction(f)[0] for *_, f in BlockFrame(self, X).frames())
             return np.concatenate(list(parts)), NUMPY
         x, source = self._read_inputs(X)
         return self._predict_inputs(x), source

@@ -13,6 +13,7 @@ from xpnn.distributed.tree import bounds
 from xpnn.estimators._blocks import all_targets, room_for
 from xpnn.tables.encoding import Encoding, at_least_one, fit_encoding
 from xpnn.tables.frames import Frame
+from xpnn.tables.ownrows import fit_encoding_together
 
 SAMPLE = 200_000
 """Rows that tell how columns become inputs: quantiles, words, how times are written."""
@@ -30,7 +31,8 @@ class BlockFrame:
     known : ndarray of bool, shape (n_rows,), default=None
         The rows that count.
     comm : Communicator, default=None
-        Processes that read together: each some blocks, and tells the others what it made of them.
+        Processes that read together: each some blocks, and tells the others what it made of them;
+        or each has blocks of its own, and tells of a sample alone.
     """
 
     def __init__(
@@ -46,29 +48,41 @@ class BlockFrame:
             start, stop = next(blocks.bounds(), (0, 0))
             est._read_frame(blocks.table(start, stop), first=True)
         self.n_rows = blocks.n_rows if known is None else int(known.sum())
+        self.shared = comm is not None and comm.rows == "all"
 
     def of_rows(self, rows: np.ndarray) -> "BlockFrame":
         """Some rows of all, by a mask."""
         known = None if rows.all() else rows
         return BlockFrame(self.est, self.blocks, known=known, comm=self.comm)
 
-    def frames(self) -> Iterator[tuple[int, Frame]]:
-        """Each block's first row, and its rows that count; of several processes, of its blocks."""
+    def frames(self) -> Iterator[tuple[int, int, Frame]]:
+        """Each block's first row, its end, and its rows that count; of processes, of its blocks."""
         blocks = list(self.blocks.bounds())
-        if self.comm is not None:
+        if self.comm is not None and self.shared:
             cuts = bounds(len(blocks), self.comm.size)
             blocks = blocks[cuts[self.comm.rank] : cuts[self.comm.rank + 1]]
         for start, stop in blocks:
+            if self.known is not None and not self.known[start:stop].any():
+                continue
             frame = self.est._read_frame(self.blocks.table(start, stop))
-            yield start, frame if self.known is None else frame.of_rows(self.known[start:stop])
+            yield (
+                start,
+                stop,
+                frame if self.known is None else frame.of_rows(self.known[start:stop]),
+            )
 
     def sample(self, size: int = SAMPLE) -> Frame:
         """About so many rows, chosen by a hash of their numbers; all where there are no more."""
-        fraction, found = min(1.0, size / max(self.n_rows, 1)), list[Frame]()
-        for start, frame in self.frames():
+        first, n = 0, self.n_rows
+        if self.comm is not None and not self.shared:
+            each = self.comm.gather([self.blocks.n_rows, n])
+            first, n = sum(a for a, _ in each[: self.comm.rank]), sum(b for _, b in each)
+        fraction, found = min(1.0, size / max(n, 1)), list[Frame]()
+        for start, stop, frame in self.frames():
             rows = np.ones(frame.n_rows, dtype=bool)
             if fraction < 1.0:
-                rows = chosen(start, start + frame.n_rows, fraction, 0, PERTURB)
+                some = chosen(first + start, first + stop, fraction, 0, PERTURB)
+                rows = some if self.known is None else some[self.known[start:stop]]
             found.append(frame.of_rows(rows))
         if self.comm is not None:
             plain = [(f.columns, f.categories) for f in found]
@@ -79,12 +93,12 @@ class BlockFrame:
 
     def transformed(self, encoding: Encoding) -> np.ndarray:
         """A network's inputs; many of them lie in a file that goes with the array."""
-        found = np.empty((0, 0), np.float32)
+        found = np.empty((0, max(1, len(encoding.names))), np.float32)
         before = np.arange(self.blocks.n_rows + 1)
         if self.known is not None:
             before = np.concatenate([[0], np.cumsum(self.known)])
         for start, rows in self._encoded(encoding):
-            if not found.size:
+            if not len(found):
                 found = room_for((self.n_rows, rows.shape[1]), rows.dtype)
             at = before[start]
             found[at : at + len(rows)] = rows
@@ -94,10 +108,10 @@ class BlockFrame:
         """Each block's first row and its inputs: of the blocks of all processes, in turns."""
         own = (
             (start, at_least_one(encoding.transform(frame)))
-            for start, frame in self.frames()
+            for start, _, frame in self.frames()
             if frame.n_rows
         )
-        if self.comm is None:
+        if self.comm is None or not self.shared:
             yield from own
             return
         while any(turn := self.comm.gather_objects(next(own, None))):
@@ -105,10 +119,16 @@ class BlockFrame:
 
 
 def learned(
-    frame: Frame | BlockFrame, bins: int, most_numbers: int | None, tails: bool = False
+    frame: Frame | BlockFrame,
+    bins: int,
+    most_numbers: int | None,
+    tails: bool = False,
+    comm: Communicator | None = None,
 ) -> Encoding:
-    """How the columns of a table become inputs, see `fit_encoding`."""
+    """How the columns of a table become inputs, see `fit_encoding`; of all processes' rows."""
     some = frame.sample() if isinstance(frame, BlockFrame) else frame
+    if comm is not None and comm.rows == "own" and some is frame:
+        return fit_encoding_together(some, comm, bins, most_numbers, tails)
     return fit_encoding(some, bins, most_numbers, tails)
 
 

@@ -1,5 +1,8 @@
 """Which rows each member of a network leaves out."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
 
 from xpnn.arrays.random import SPLIT, host_generator
@@ -26,13 +29,78 @@ def make_folds(strata: np.ndarray, folds: int, repeats: int, seed: int) -> np.nd
     >>> found.shape, sorted(found[0, :2].tolist())
     ((3, 4), [0, 1])
     """
-    n, rng = len(strata), host_generator(seed, SPLIT)
-    found = np.empty((repeats, n), dtype=np.int64)
+    rng = host_generator(seed, SPLIT)
+    return np.stack([_in_turns(strata, folds, rng) for _ in range(repeats)])
+
+
+def _in_turns(strata: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """The folds in turns, along the rows in the order of their strata."""
+    n, found = len(strata), np.empty(len(strata), dtype=np.int64)
+    mixed = rng.permutation(n)
+    order = mixed[np.argsort(strata[mixed], kind="stable")]
+    names = rng.permutation(folds)
+    found[order] = names[np.arange(n) % folds]
+    return found
+
+
+def folds_of_shards(
+    strata: np.ndarray, ends: Sequence[int], folds: int, repeats: int, seed: int, classes: bool
+) -> np.ndarray:
+    """`make_folds` of rows that are cut into shards, each of which has its share of every fold.
+
+    Parameters
+    ----------
+    strata : ndarray of shape (n,)
+    ends : sequence of int
+        Where shards end, from 0 on.
+    folds, repeats, seed : int
+    classes : bool
+        Whether strata are class numbers: of each class, too, the folds have about as many rows
+        over all shards, the rarest first.
+
+    Returns
+    -------
+    ndarray of int64, shape (repeats, n)
+        In each shard of sizes that differ by 1 at most.
+
+    Examples
+    --------
+    >>> folds_of_shards(np.array([0, 0, 1, 1]), [0, 2, 4], 2, 1, 0, True)[0].reshape(2, 2).sum(1)
+    array([1, 1])
+    """
+    rng, found = host_generator(seed, SPLIT), np.empty((repeats, len(strata)), dtype=np.int64)
     for repeat in found:
-        mixed = rng.permutation(n)
-        order = mixed[np.argsort(strata[mixed], kind="stable")]
-        names = rng.permutation(folds)
-        repeat[order] = names[np.arange(n) % folds]
+        counts = np.bincount(strata) if classes else np.empty(0)
+        rarest = np.argsort(counts, kind="stable")
+        seen = np.zeros((len(counts), folds), dtype=np.int64)
+        for a, b in pairwise(ends):
+            if classes:
+                repeat[a:b] = _rarest_first(strata[a:b], rarest, seen, rng)
+            else:
+                repeat[a:b] = _in_turns(strata[a:b], folds, rng)
+    return found
+
+
+def _rarest_first(
+    codes: np.ndarray, rarest: np.ndarray, seen: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """A shard's folds: a class's rows that are too few for all go where the fewest rows are.
+
+    `seen` counts them by class and fold, and is brought up to date.
+    """
+    folds, found = seen.shape[1], np.empty(len(codes), dtype=np.int64)
+    load = np.zeros(folds, dtype=np.int64)
+    mixed = rng.permutation(len(codes))
+    rows = np.split(
+        mixed[np.argsort(codes[mixed], kind="stable")],
+        np.cumsum(np.bincount(codes, minlength=len(seen)))[:-1],
+    )
+    for c in rarest:
+        whole, rest = divmod(len(rows[c]), folds)
+        few = np.lexsort(np.stack([rng.random(folds), seen[c], load]))[:rest]
+        found[rows[c]] = np.concatenate([np.tile(np.arange(folds), whole), few])
+        load[few] += 1
+        seen[c, few] += 1
     return found
 
 

@@ -27,7 +27,7 @@ class Inspection:
     network_: Any
     encoding_: Any
     importance_: dict[str, tuple[float, float]]
-    _task: Task
+    _task: Task | None
     _folds: np.ndarray
     _kept: Any
     _backend: Any
@@ -76,20 +76,22 @@ class Inspection:
         check_is_fitted(self)
         if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
             raise ValueError(f"n_repeats is {n_repeats!r}, expected a whole number above 0.")
-        if X is None and not hasattr(self, "_task"):
+        own = getattr(self, "_task", None)
+        if X is None and own is None:
             if hasattr(self, "importance_"):
                 return dict(self.importance_)
             raise ValueError(
-                "The training rows are not there: files, pickles and deep copies have none. Pass X "
-                "and y, or call feature_importance() before you save or copy the estimator."
+                "The training rows are not there: files, pickles and deep copies have none, nor "
+                "has a fit of processes with rows of their own. Pass X and y, or call "
+                "feature_importance() before you save or copy the estimator."
             )
         if X is not None:
             x, _ = self._read_inputs(X)
             task = self._task_of(x, y)
             rows = _some_rows(len(x), len(self.encoding_.columns))
             return self._importance(task.of_rows(rows), None, n_repeats)
-        rows = _some_rows(len(self._task.x), len(self.encoding_.columns))
-        some = self._task.of_rows(rows)
+        rows = _some_rows(len(own.x), len(self.encoding_.columns))
+        some = own.of_rows(rows)
         self.importance_ = self._importance(some, self._folds[:, rows], n_repeats)
         return dict(self.importance_)
 

@@ -10,18 +10,19 @@ import numpy as np
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend
 from xpnn.arrays.typing import Array
-from xpnn.distributed.communicator import Communicator
 from xpnn.model.network import Network
 from xpnn.parts.losses import Loss
 from xpnn.parts.schedules import Schedule
 from xpnn.steps.threads import one_blas_thread
 from xpnn.tabular.blend import blend_weights
-from xpnn.tabular.folds import make_folds, member_rows
+from xpnn.tabular.folds import folds_of_shards, make_folds, member_rows
+from xpnn.tabular.ownrows import Shards
 from xpnn.tabular.plan import ENOUGH, Plan, Valley
 from xpnn.tabular.recipe import Recipe, groups_of, initial_parameters, make_optimizer
 from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import Dataset, predict_in_chunks
 from xpnn.training.loop import train
+from xpnn.training.ownrows import OwnRows
 from xpnn.training.state import DivergedError, TrainingConfig, TrainingState
 
 _CURE = (  # numbers and targets are scaled already, and the recipe is not the user's
@@ -37,7 +38,7 @@ _ROWS = 1 << 18  # of a look at the rows that a member has not seen
 class Task(NamedTuple):
     """What is learned from, on the host."""
 
-    x: np.ndarray  # (n, n_in)
+    x: np.ndarray  # (n, n_in); of processes with rows of their own, those rows
     target: np.ndarray  # as the loss takes it
     weight: np.ndarray | None
     strata: np.ndarray  # (n,), what folds are alike in
@@ -83,7 +84,7 @@ def fit_members(
     time_limit: float | None = None,
     spent: float = 0.0,
     keeper: Keeper | None = None,
-    comm: Communicator | None = None,
+    shards: Shards | None = None,
 ) -> Fitted:
     """Train all members at once, and blend the valleys by their predictions out of fold.
 
@@ -103,8 +104,8 @@ def fit_members(
         Seconds of these that are gone already.
     keeper : Keeper, default=None
         Gets checkpoints, and may have one to go on from; `seed` is that one's then.
-    comm : Communicator, default=None
-        The processes that train these members together.
+    shards : Shards, default=None
+        Of the processes that train these members together.
 
     Returns
     -------
@@ -115,18 +116,9 @@ def fit_members(
     DivergedError
         When a weight becomes NaN or infinite before any valley.
     """
-    folds = make_folds(task.strata, recipe.folds, recipe.repeats, seed)
-    rows = member_rows(folds, recipe.folds)
-    data = Dataset(
-        task.x,
-        task.target,
-        task.weight,
-        backend,
-        backend.float_dtype(dtype),
-        checked=True,
-        rows=rows,
-    )
-    held = Held(network, task, data, folds)
+    folds, data = _to_learn(task, recipe, backend, dtype, seed, shards)
+    held = Held(network, task, data, folds, shards)
+    comm = None if shards is None else shards.comm
     of_plan: dict[str, Any] = {"enough": ENOUGH if task.classes else 0.0, "move": backend.asarray}
     if comm is not None:
         of_plan["agreed"] = comm.broadcast
@@ -162,6 +154,25 @@ def fit_members(
     return _blended(task, plan.finish(end), folds, end)
 
 
+def _to_learn(
+    task: Task, recipe: Recipe, backend: Backend, dtype: str, seed: int, shards: Shards | None
+) -> tuple[np.ndarray, Dataset]:
+    """The folds, and the rows that each member learns from."""
+    real = backend.float_dtype(dtype)
+    if shards is None or not shards.apart:
+        folds = make_folds(task.strata, recipe.folds, recipe.repeats, seed)
+        rows = member_rows(folds, recipe.folds)
+        given = task.x, task.target, task.weight
+        return folds, Dataset(*given, backend, real, checked=True, rows=rows)
+    how = recipe.folds, recipe.repeats, seed, task.classes
+    folds = folds_of_shards(task.strata, shards.ends, *how)
+    here = slice(shards.first, shards.first + len(task.x))
+    weight = None if task.weight is None else task.weight[here]
+    own = [member_rows(folds[:, a:b], recipe.folds) + (a - here.start) for a, b in shards.own]
+    given = task.x, task.target[here], weight
+    return folds, OwnRows(*given, backend, real, shards.comm, checked=True, rows=own)
+
+
 def _few_threads(backend: Backend) -> AbstractContextManager[Any]:
     """One BLAS thread for small products: more are no faster, and far slower on a busy machine.
 
@@ -183,19 +194,38 @@ def _blended(task: Task, valleys: list[Valley], folds: np.ndarray, end: Training
 
 
 class Held:
-    """Looks at a state by the rows that each member has not seen."""
+    """Looks at a state by the rows that each member has not seen; of processes each by some."""
 
-    def __init__(self, network: Network, task: Task, data: Dataset, folds: np.ndarray) -> None:
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        data: Dataset,
+        folds: np.ndarray,
+        shards: Shards | None = None,
+    ) -> None:
         self.network, self.task, self.data, self.folds = network, task, data, folds
+        self.shards = shards
 
     def look(self, state: TrainingState) -> tuple[float, np.ndarray]:
         """The score of a state, the lower the better, and the predictions out of fold."""
-        x, backend = self.data.arrays[0], self.data.backend
         with np.errstate(all="ignore"):
-            held = held_predictions(
-                self.network, state.theta, state.buffers, x, self.folds, backend
-            )
+            held = self._predictions(state)
             return score_of(held.mean(axis=0), self.task), held
+
+    def _predictions(self, state: TrainingState) -> np.ndarray:
+        x, backend = self.data.arrays[0], self.data.backend
+        given = self.network, state.theta, state.buffers
+        if self.shards is None:
+            return held_predictions(*given, x, self.folds, backend)
+        # shard by shard: the bits of a product may depend on how many rows it has
+        own, first = [np.empty((len(self.folds), 0, self.network.n_out))], self.shards.first
+        for a, b in self.shards.own:
+            if a < b:
+                rows = x[a - first : b - first, ...]
+                own.append(held_predictions(*given, rows, self.folds[:, a:b], backend))
+        found = self.shards.comm.gather_rows(np.moveaxis(np.concatenate(own, axis=1), 1, 0))
+        return np.ascontiguousarray(np.moveaxis(found, 0, 1))
 
 
 def held_predictions(
@@ -225,6 +255,8 @@ def held_predictions(
             at = np.flatnonzero(folds[repeat] == fold)
             weights, state = (a[m, ...] for a in each)
             for rows in np.array_split(at, -(-len(at) // _ROWS) or 1):  # x may be a mapped file
+                if not len(rows):
+                    continue
                 some = x[rows] if isinstance(x, np.ndarray) else _taken(x, rows, backend)
                 out = predict_in_chunks(one, weights, state, some, backend, "forward")
                 found[repeat, rows] = backend.to_numpy(out)

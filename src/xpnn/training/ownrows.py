@@ -32,11 +32,14 @@ class OwnRows(Dataset):
     checked : bool, default=False
     lengths : sequence of int, default=None
         Of this process's shards; None cuts evenly.
+    rows : sequence of ndarray of int, shape (k, members), default=None
+        Of each of this process's shards the rows that each member of a network learns from; None
+        is all of them, for each.
 
     Attributes
     ----------
     n : int
-        Rows of all processes.
+        Rows of an epoch, of each member, in all processes.
     shares : Shares
         Of each shard of all processes.
     """
@@ -52,11 +55,15 @@ class OwnRows(Dataset):
         *,
         checked: bool = False,
         lengths: Sequence[int] | None = None,
+        rows: Sequence[np.ndarray] | None = None,
     ) -> None:
         super().__init__(x, y, weight, backend, dtype, stream=False, checked=checked)
         cuts = bounds(comm.shards, comm.size)
-        self.first = cuts[comm.rank]
+        self.first, self.shards = cuts[comm.rank], comm.shards
         own = even(self.n, comm) if lengths is None else [int(n) for n in lengths]
+        self.of_shards = rows
+        if rows is not None:
+            own = [len(part) for part in rows]
         self.here = [0, *np.cumsum(own).tolist()]
         self.shares = Shares([n for part in comm.gather(own) for n in part])
         self.n = self.shares.n
@@ -64,14 +71,26 @@ class OwnRows(Dataset):
     def portions(self, draw: Draw, size: int, *, whole: bool) -> Generator[Portion]:
         """An epoch: the orders of this process's shards, one behind the other."""
         order = None
-        if draw.shuffle:
-            parts = []
-            for i, (a, b) in enumerate(zip(self.here, self.here[1:], strict=False)):
-                random = host_generator(draw.seed, SHUFFLE, draw.epoch, 1 + self.first + i)
-                parts.append(a + random.permutation(b - a))
-            order = np.concatenate(parts)
+        if draw.shuffle or self.of_shards is not None:
+            order = np.concatenate([self._order(draw, i) for i in range(len(self.here) - 1)])
         order = placed(order, self.backend) if self.resident else order
         yield Portion(Batch(*self.arrays), order, 0, -(-self.n // size))
+
+    def _order(self, draw: Draw, i: int) -> np.ndarray:
+        """An epoch's order of the rows of a shard of this process; of members each one's own."""
+
+        def places(member: int) -> np.ndarray:
+            which = 1 + self.first + i + self.shards * member
+            random = host_generator(draw.seed, SHUFFLE, draw.epoch, which)
+            return random.permutation(self.here[i + 1] - self.here[i])
+
+        if self.of_shards is None:
+            order: np.ndarray = self.here[i] + places(0)
+            return order
+        rows = self.of_shards[i]
+        if not draw.shuffle:
+            return rows
+        return np.stack([rows[places(m), m] for m in range(rows.shape[1])], axis=1)
 
 
 def even(n: int, comm: Communicator) -> list[int]:
