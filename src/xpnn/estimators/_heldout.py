@@ -20,6 +20,7 @@ from xpnn.estimators._inputs import (
     check_range,
     check_weight_range,
     is_foreign,
+    on_host,
     read_features,
     read_weight,
 )
@@ -246,7 +247,7 @@ def _scorer_of(
     """A scorer of scikit-learn sees host arrays; the network stays on its device."""
     if monitor.scorer is None:
         return lambda theta, buffers: {}
-    x = to_numpy(rows.x) if is_foreign(rows.x) else rows.x
+    x = on_host(rows.x)
     y = est._as_given(rows.target)
     weight = {} if rows.weight is None else {"sample_weight": to_numpy(rows.weight)}
     view = copy(est)

@@ -20,6 +20,7 @@ from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend, to_numpy
 from xpnn.arrays.libraries import NUMPY as LIBRARY_OF_NUMPY
 from xpnn.arrays.libraries import TRACED, Foreign, library_of
+from xpnn.arrays.libraries.base import widened
 from xpnn.arrays.libraries.foreign import by_dlpack
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
@@ -50,7 +51,8 @@ def readable(x: Any, name: str) -> Any:
     """An input whose values can be looked at, each computed once.
 
     A Dask array becomes NumPy's, as does what speaks DLPack and is no array of a library that
-    follows the standard; a sparse matrix that SciPy does not know becomes its CSR.
+    follows the standard; a sparse matrix that SciPy does not know becomes its CSR, and numbers of
+    ml_dtypes those of NumPy.
 
     Raises
     ------
@@ -71,13 +73,39 @@ def readable(x: Any, name: str) -> Any:
         )
     if is_dask_array(x):
         return np.asarray(x)
-    if is_sparse(x):
-        return x if issparse(x) else x.tocsr()
+    if is_sparse(x) or (kind == "sparse" and hasattr(x, "todense")):
+        return x if issparse(x) else _of_scipy(x, name)
+    if type(x) is np.ndarray:
+        return widened(x)
+    if hasattr(x, "todense"):
+        raise ValueError(
+            f"{name} is a sparse array of {kind} ({type(x).__name__}), and of {kind} xpnn takes "
+            f"dense arrays: pass its todense()."
+        )
     if hasattr(x, "__dlpack__") and not (is_array_api_obj(x) or hasattr(x, "__array__")):
         return by_dlpack(x)
-    if type(x) is not np.ndarray and (why := library_of(x).unreadable(x)):
+    if why := library_of(x).unreadable(x):
         raise ValueError(f"{name} {why}")
     return x
+
+
+def _of_scipy(x: Any, name: str) -> Any:
+    """A sparse array of another library as SciPy's CSR; of labels or weights, dense."""
+    if x.ndim != 2:
+        return x.todense()
+    csr = x.tocsr() if hasattr(x, "tocsr") else x.asformat("coo").tocsr()
+    if issparse(csr):
+        return csr
+    kind = type(x).__module__.partition(".")[0]
+    raise ValueError(
+        f"{name} is a sparse matrix of {kind}, on a device, and xpnn takes SciPy's on the host: "
+        f"pass its get(), or for the device its toarray()."
+    )
+
+
+def on_host(x: Any) -> Any:
+    """An array of another library as NumPy's; anything else as it is."""
+    return to_numpy(x) if is_foreign(x) else x
 
 
 def read_features(estimator: Any, x: Any, *, reset: bool) -> tuple[Any, Backend]:
@@ -163,7 +191,7 @@ def _floating(x: Array, backend: Backend) -> Array:
         raise ValueError(f"Complex data not supported, got {name}.")
     if name in _FLOATS:
         return x
-    narrow = name in ("float16", "bfloat16") or "float64" not in backend.dtypes
+    narrow = "float" in name or "float64" not in backend.dtypes  # narrower than float32
     return backend.xp.astype(x, backend.float_dtype("float32" if narrow else "float64"))
 
 

@@ -7,7 +7,7 @@ from sklearn.base import ClassifierMixin
 
 from xpnn.arrays.typing import Array
 from xpnn.estimators._checks import NONE, Checks, among, instance
-from xpnn.estimators._inputs import read_target
+from xpnn.estimators._inputs import on_host, read_target
 from xpnn.estimators._labels import Labels, weigh_classes
 from xpnn.parts.losses import Loss, get_loss
 from xpnn.tables.columns import is_missing
@@ -214,4 +214,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         ValueError
             Without a target.
         """
-        return float(super().score(X, *self._scored(X, y, sample_weight)))
+        from sklearn.metrics import accuracy_score
+
+        y, weight = self._scored(X, y, sample_weight)
+        return float(accuracy_score(y, on_host(self.predict(X)), sample_weight=weight))

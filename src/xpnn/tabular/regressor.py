@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from xpnn.arrays.backend import to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.estimators._checks import ARRAY_LIKE, NONE, Checks, among
-from xpnn.estimators._inputs import read_target
+from xpnn.estimators._inputs import on_host, read_target
 from xpnn.parts.losses import Loss, get_loss, with_aliases
 from xpnn.tabular.base import BaseTabular
 from xpnn.tabular.calibration import cross_conformal_interval
@@ -342,4 +342,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         ValueError
             Without a target.
         """
-        return float(super().score(X, *self._scored(X, y, sample_weight)))
+        from sklearn.metrics import r2_score
+
+        y, weight = self._scored(X, y, sample_weight)
+        return float(r2_score(y, on_host(self.predict(X)), sample_weight=weight))

@@ -105,6 +105,15 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def widened(host: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A host array in a dtype of NumPy's own: bfloat16 and narrower become float32, int8, uint8."""
+    if host.dtype.type.__module__ != "ml_dtypes":
+        return host
+    name = host.dtype.name
+    whole = "uint8" if name.startswith("uint") else "int8" if name.startswith("int") else ""
+    return host.astype(whole or np.float32)
+
+
 class Library:
     """The adapter of one library; the methods below hold for a library that lives on the host."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.arrays.libraries.base import Library, first_line, gpu_driver
+from xpnn.arrays.libraries.base import Library, first_line, gpu_driver, widened
 from xpnn.arrays.typing import Array, Device
 
 # The streams that work was begun in, by device; threads that share a work are in a copy of its
@@ -121,7 +121,7 @@ class CuPy(Library):
 
     def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
         with self.context(x.device):
-            return np.asarray(x.get())
+            return widened(np.asarray(x.get()))
 
     def from_numpy(self, x: np.ndarray[Any, Any], device: Device, copy: bool) -> Array:
         import cupy

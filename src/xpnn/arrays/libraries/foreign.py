@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.arrays.libraries.base import TRACED, DeviceError, Library, first_line
+from xpnn.arrays.libraries.base import TRACED, DeviceError, Library, first_line, widened
 from xpnn.arrays.typing import Array, Device, Namespace
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -78,7 +78,7 @@ class Foreign(Library):
                 refused = refused or first_line(error)
                 continue
             if isinstance(host, np.ndarray) and host.dtype != object:
-                return host
+                return widened(host)
         kind = f"{type(x).__module__}.{type(x).__qualname__}"
         raise DeviceError(
             f"the values of this {kind} cannot be read: np.asarray, DLPack to the CPU and a method "

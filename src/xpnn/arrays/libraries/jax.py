@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from xpnn.arrays.libraries.base import TRACED, X64, Library, first_line, gpu_driver
+from xpnn.arrays.libraries.base import TRACED, X64, Library, first_line, gpu_driver, widened
 from xpnn.arrays.typing import Array, Device
 
 
@@ -85,9 +85,7 @@ class Jax(Library):
         return ""
 
     def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
-        # NumPy knows neither bfloat16 nor the other narrow types
-        host = np.asarray(x)
-        return host.astype(np.float32) if host.dtype.kind == "V" else host
+        return widened(np.asarray(x))
 
     def from_numpy(self, x: np.ndarray[Any, Any], device: Device, copy: bool) -> Array:
         # on the CPU, JAX may share aligned memory unless told to copy

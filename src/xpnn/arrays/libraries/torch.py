@@ -10,6 +10,14 @@ import numpy as np
 from xpnn.arrays.libraries.base import TRACED, Library, gpu_driver
 from xpnn.arrays.typing import Array, Device
 
+_FLOATS = ("float16", "float32", "float64")
+# Of tensors with operations of their own, the one sentence that helps.
+_CURES = {
+    "DTensor": "spread over processes: gather it with full_tensor().",
+    "FakeTensor": f"{TRACED}.",
+    "MaskedTensor": "has values that do not count: pass its to_tensor(value).",
+}
+
 
 class Torch(Library):
     """PyTorch: `cpu`, `cuda:0`, `mps`."""
@@ -66,15 +74,21 @@ class Torch(Library):
         return x.device
 
     def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
-        # NumPy has no bfloat16
+        # NumPy has neither bfloat16 nor narrower floats
         x = x.detach().cpu().resolve_conj().resolve_neg()
-        return np.asarray((x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy())
+        narrow = x.is_floating_point() and str(x.dtype).removeprefix("torch.") not in _FLOATS
+        return np.asarray((x.float() if narrow else x).numpy())
 
     def unreadable(self, x: Array) -> str:
         import torch
 
         if torch._C._functorch.is_functorch_wrapped_tensor(x):
             return f"is being traced by torch.func (grad, vmap or jvp) and {TRACED}."
+        if type(x).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
+            kind = type(x).__name__
+            return f"is a {kind} and {_CURES.get(kind, 'no plain tensor: pass one.')}"
+        if torch.autograd.forward_ad.unpack_dual(x).tangent is not None:
+            return f"is being traced by torch.autograd.forward_ad and {TRACED}."
         if x.device.type == "meta":
             return f"is on torch's device 'meta' and {TRACED}."
         if x.is_nested:
