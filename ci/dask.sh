@@ -3,7 +3,7 @@
 #
 #     bash ci/dask.sh
 #
-# The tests of Dask with threads for workers; then processes: the same networks from 1, 2 and 3
+# The tests of Dask with threads for workers; then processes: the same networks from 1 to 5
 # workers and from one process without Dask, to the bit, and a worker that is killed.
 #
 # PYTHON         the interpreter (python3)
@@ -17,12 +17,12 @@ install() {
 }
 
 unit_tests() {
-    "$venv/bin/python" -m pytest -q --device=numpy tests/test_dask.py
+    "$venv/bin/python" -m pytest -q --slow --device=numpy tests/test_dask.py
 }
 
 stage "environment" new_environment "$venv"
 stage "install" install
 stage "tests" unit_tests
-stage "the same bits on 1, 2 and 3 workers" timeout 600 "$venv/bin/python" ci/dask_fits.py bits
+stage "the same bits on 1 to 5 workers" timeout 600 "$venv/bin/python" ci/dask_fits.py bits
 stage "a worker is killed" timeout 600 "$venv/bin/python" ci/dask_fits.py kill
 current_stage="end"

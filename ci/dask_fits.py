@@ -3,7 +3,7 @@
     python ci/dask_fits.py bits
     python ci/dask_fits.py kill
 
-`bits` fits on 1, 2 and 3 workers and in one process without Dask, from several partitions, and
+`bits` fits on 1 to 5 workers and in one process without Dask, from several partitions, and
 fails where any differs. `kill` kills a worker in the middle of a fit: one that cannot go on ends
 within ten seconds with an error that names it; one that can comes to the same bits, from rows that
 are computed again, whether the first worker or the last is killed.
@@ -83,9 +83,9 @@ def alone(name):
 
 
 def bits():
-    """All cases on 1, 2 and 3 workers."""
+    """All cases on 1 to 5 workers."""
     expected = {name: alone(name) for name in CASES}
-    for n in (1, 2, 3):
+    for n in (1, 2, 3, 4, 5):
         with cluster(n):
             for name, (cls, options, given) in CASES.items():
                 model = getattr(xd, cls)(**options).fit(*(cut(a, 100 * n) for a in given))

@@ -19,7 +19,7 @@ install_torch() { # on its own and first: nothing that is installed later picks 
 
 install_package() {
     "$venv/bin/python" -m pip install -q -e ".[test]" # the README's line
-    "$venv/bin/python" -m pip install -q -e ".[jax,dev]"
+    "$venv/bin/python" -m pip install -q -e ".[jax,dask,dev]"
     "$venv/bin/pip" list | grep -iE '^(numpy|scipy|scikit-learn|array|torch|jax|pandas|pytest|ruff|mypy) '
 }
 

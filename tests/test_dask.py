@@ -24,6 +24,7 @@ from xpnn.dask import fitting
 from xpnn.distributed.workers import WorkerLostError, on_workers
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.own_context,
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

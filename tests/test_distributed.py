@@ -169,6 +169,7 @@ def test_one_network_where_each_process_has_its_own_rows(case):
             assert same(found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.dtypes("float32")  # JAX's 64-bit types are switched on for the test's own thread
 @pytest.mark.parametrize("case", ["dropout", "batch norm"])
 def test_one_network_on_any_library(target, case):
