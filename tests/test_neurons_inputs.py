@@ -11,6 +11,7 @@ from targets import Target
 import xpnn
 from xpnn import Dense, Network
 from xpnn.neurons import (
+    Boundary,
     Circuit,
     McCullochPitts,
     Neuron,
@@ -248,10 +249,17 @@ def test_everything_prints_as_a_small_table(name: str) -> None:
 
 def test_what_is_printed() -> None:
     assert str(and_gate()) == "fires if x1 + x2 >= 2"
-    assert str(nor_gate()) == "fires if 0 >= 0 and none of x1, x2 is on"
+    assert str(nor_gate()) == "fires if none of x1, x2 is on"
+    assert str(not_gate()) == "fires if x1 is off"
+    assert str(McCullochPitts((), 1, (0,))) == "fires if 0 >= 1 and x1 is off"  # never
+    assert str(McCullochPitts((0,), 1, (1,))) == "fires if x1 >= 1 and x2 is off"
     assert str(Neuron((1, -1, 0.5), -2, "relu")) == "relu(1 x1 - 1 x2 + 0.5 x3 - 2)"
     assert repr(Neuron((1,), activation="relu")).endswith("activation=Activation('relu'))")
-    assert str(perceptron_rule(PAIRS, [1, 0, 0, 0]).boundary) == "x2 = -1 x1 + 0"
+    assert str(perceptron_rule(PAIRS, [1, 0, 0, 0]).boundary) == "x2 = -x1"
+    assert str(Boundary(-0.5, (-1, 1))) == "x2 = x1 + 0.5"
+    assert str(Boundary(2, (11, 1))) == "x2 = -11 x1 - 2"
+    assert str(Boundary(2, (0.1, 1))) == "x2 = -0.1 x1 - 2"
+    assert [str(Boundary(b, (0, 1))) for b in (-2, 0)] == ["x2 = 2", "x2 = 0"]
     assert "Weights, bias first: 0, -1, -1" in str(perceptron_rule(PAIRS, [1, 0, 0, 0]))
     lines = str(error_measures([2, 3, 5, 9], [1, 5, 3, 6])).split("\n")
     assert [line.split() for line in lines[2:4]] == [["signed", "4"], ["absolute", "8"]]

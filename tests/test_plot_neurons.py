@@ -208,7 +208,7 @@ def test_large_layers_are_shortened_and_estimators_drawn(target_any: Target):
     ax = plot.network(model, most=6)
     shown = texts(ax)
     assert shown.count("\u22ee") == 2  # 30 and 50 units, not the 3 of the last layer
-    assert {"input\n(30)", "relu\n(50)", "identity\n(3)"} <= set(shown)
+    assert {"input\n(30)", "relu\n(50)", "softmax\n(3)"} <= set(shown)
     assert len(ax.patches) == 6 + 6 + 3
     with pytest.raises(ValueError, match="MLPClassifier holds no network"):
         plot.network(MLPClassifier())
@@ -347,7 +347,8 @@ def test_a_dropout_mask_is_what_was_dropped(target_any: Target):
     kept = np.asarray(ax.images[0].get_array())
     assert np.array_equal(kept, target_any.to_numpy(passed.masks[0]) > 0)
     assert (
-        ax.get_title(loc="left") == f"{100 * (1 - kept.mean()):.0f} % dropped, the others times 2"
+        ax.get_title(loc="left")
+        == f"{100 * (1 - kept.mean()):.0f} % dropped (dark), the others times 2"
     )
 
 
@@ -385,6 +386,10 @@ def test_learning_curves_of_everything():
     ax = plot.learning_curve(trace)
     assert tuple(ax.lines[0].get_ydata()) == trace.errors
     assert ax.get_yscale() == "log"
+    rule = perceptron_rule(PAIRS, [0, 0, 0, 1])
+    ax = plot.learning_curve({"AND": rule})
+    assert ax.lines[0].get_xydata().tolist() == [[1, 2], [2, 3], [3, 3], [4, 2], [5, 1], [6, 0]]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "mistakes")
     several = plot.learning_curve({"one": trace, "two": [1.0, 0.5]}, title="both")
     assert labels(several) == ["one", "two"]
     assert len({line.get_linestyle() for line in several.lines}) == 2

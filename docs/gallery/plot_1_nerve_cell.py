@@ -66,7 +66,8 @@ ax = plot.neuron(ThresholdUnit((2, 1, 0.5), threshold=1000))
 #
 # The neuron of 1943 has inputs that are 0 or 1, the same weight for each, and a threshold. With
 # two inputs and the threshold 2 it computes AND; with the threshold 1, OR. An inhibitory input
-# silences it, which gives NOT.
+# silences it, which gives NOT. In the pictures it fires in the blue part. Of all the lines that
+# compute the same, the one in the middle is drawn: it leaves the points most room.
 
 print("and_gate", and_gate())
 print("or_gate ", or_gate())
@@ -84,7 +85,7 @@ for name, gate in (("AND", and_gate()), ("OR", or_gate())):
 #
 # One neuron draws one line, and some tables need more than one. Neurons in layers compute any
 # table: one neuron for each row that is to be 1, and an OR of them. Exclusive or takes two
-# neurons and an AND.
+# neurons and an AND. The rows that are 1 are blue.
 
 xor = Circuit(2, [[or_gate(), nand_gate()], [and_gate()]])
 print(xor)

@@ -13,6 +13,7 @@ from xpnn import plot
 from xpnn.neurons import Circuit, and_gate, perceptron_rule, truth_table
 
 DEVICE = "numpy"
+# sphinx_gallery_thumbnail_number = 2
 PAIRS = [[0, 0], [0, 1], [1, 0], [1, 1]]
 
 # %%
@@ -71,8 +72,7 @@ print("OR with targets -1 and 1:", [int(w) for w in signs.weights])
 
 xor = perceptron_rule(PAIRS, [0, 1, 1, 0], max_epochs=30, device=DEVICE)
 print(xor)
-ax = plot.learning_curve({"AND": report.mistakes, "exclusive or": xor.mistakes[:15]})
-_ = ax.set(xlabel="epoch, from 0", ylabel="mistakes", yticks=range(5))
+ax = plot.learning_curve({"AND": report, "exclusive or": xor})
 
 # %%
 # Two lines can do what one cannot. A layer of two units, OR and NAND, both learned above, and an

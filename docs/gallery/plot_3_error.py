@@ -14,12 +14,14 @@ from xpnn import Dense, Network, plot
 from xpnn.neurons import delta_rule, error_measures, hot_and_cold
 
 DEVICE = "numpy"
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
-# Six measures of the same outputs
-# --------------------------------
+# Measures of the same outputs
+# ----------------------------
 #
-# Four outputs were to be 2, 3, 5 and 9 and are 1, 5, 3 and 6.
+# Four outputs were to be 2, 3, 5 and 9 and are 1, 5, 3 and 6. The cross-entropy is of
+# probabilities; these are none.
 
 measures = error_measures([2, 3, 5, 9], [1, 5, 3, 6], device=DEVICE)
 print(measures)
@@ -50,6 +52,7 @@ figure, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
 ax.plot(error, np.abs(error), color="#d2691e", ls="--", lw=2, label="absolute")
 ax.plot(error, error**2, color="#1f5fa8", lw=2, label="squared")
 ax.set(xlabel="target - output", ylabel="error")
+ax.spines[["top", "right"]].set_visible(False)
 _ = ax.legend(frameon=False)
 
 # %%
@@ -69,13 +72,15 @@ print(tried)
 #
 # The slope of half the squared error is ``(output - target) * input``. It says in which direction
 # to go, and its size says how far: ``weight -= (output - target) * input``. From 0.2 at the input
-# 0.4 towards 0.7:
+# 0.4 towards 0.7, with the squared error before each step; each step is the same share of what
+# is left:
 
 trace = delta_rule(0.4, 0.2, 0.7, device=DEVICE)
 print(trace)
 net = Network((Dense(1, 1, bias=False),))
-ax = plot.loss_surface(net, [1.75], [0.4], [0.7], visited=[0.2, *trace.weights])
-_ = ax.set_title("each step is a share of what is left", loc="left")
+visited = [0.2, *trace.weights]
+ax = plot.loss_surface(net, [1.75], [0.4], [0.7], loss="squared_error", visited=visited)
+_ = ax.set(ylabel="squared error")
 
 # %%
 # A learning rate in front makes steps shorter or longer. Too small a rate is slow; a larger one
@@ -88,7 +93,7 @@ traces = {
     for name, rate in rates.items()
 }
 for name, found in traces.items():
-    print(f"{name:16} error after 20 steps {found.errors[-1]:.3g}")
+    print(f"{name:16} error before the last of 20 steps {found.errors[-1]:.3g}")
 ax = plot.learning_curve(traces)
 _ = ax.set_ylim(1e-4, 20)  # the right one is soon below
 

@@ -15,6 +15,7 @@ from xpnn import Dense, Network, plot
 from xpnn.neurons import TruthTable, backpropagate, gradient_descent
 
 DEVICE = "numpy"
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # What it is to compute
@@ -112,8 +113,9 @@ print("largest difference from backpropagate:", f"{difference:.1g}")
 # Until the table is right
 # ------------------------
 #
-# The same step, all eight rows at once, again and again. The hidden layer gets biases, and the
-# loss is the cross-entropy, whose slope does not vanish where an output is sure and wrong.
+# The same step, all eight rows at once, again and again. Both layers get biases, there are four
+# hidden neurons, with tanh, and the loss is the cross-entropy, whose slope does not vanish where
+# an output is sure and wrong.
 
 larger = Network((Dense(3, 4, "tanh"), Dense(4, 1)), link="sigmoid")
 start, _ = larger.init(seed=0)

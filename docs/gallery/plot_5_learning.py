@@ -17,6 +17,7 @@ from xpnn import Activation, Dense, Network, plot
 from xpnn.neurons import gradient_descent, hill_climbing
 
 DEVICE = "numpy"
+# sphinx_gallery_thumbnail_number = 5
 
 # %%
 # One example at a time
@@ -97,8 +98,8 @@ ax = plot.learning_curve(traces)
 # ---------
 #
 # Shift all weights at random; if the error falls, keep them, else try the opposite shift. That
-# needs no calculus, and on five numbers it works well. The gradient knows the direction at once.
-# Both cost two passes through the network a step.
+# needs no calculus, and with few weights it works. The gradient knows the direction at once. Both
+# cost two passes through the network a step.
 
 pairs, xor = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
 net = Network((Dense(2, 4, "tanh"), Dense(4, 1)))
@@ -122,7 +123,7 @@ ax = plot.learning_curve({"backpropagation": descended, "chance": climbed})
 # hardly moves the error:
 
 lost = hill_climbing(
-    wide, theta, x, y, loss="sum_squared_error", spread=0.01, steps=40, device=DEVICE
+    wide, theta, x, y, loss="sum_squared_error", spread=0.01, steps=41, device=DEVICE
 )
 print(f"after 40 steps by chance    {lost.errors[-1] / lost.errors[0]:.2f} of the error is left")
 print(f"after 40 steps by gradient  {by_heart.errors[40] / by_heart.errors[0]:.2g}")

@@ -15,6 +15,7 @@ from xpnn import Dense, Network, plot
 from xpnn.activations import ACTIVATIONS, activation_table
 
 DEVICE = "numpy"
+# sphinx_gallery_thumbnail_number = 3
 
 # %%
 # Why bend at all
@@ -49,8 +50,8 @@ print("largest difference between two layers and one:", f"{difference:.0e}")
 print(activation_table())
 
 # %%
-# Each one's value (solid) and derivative (dashed). Softmax is missing: each of its outputs
-# depends on all sums, so it is no curve.
+# Each one's value (solid) and derivative (dashed). Softmax and its logarithm are missing: each of
+# their outputs depends on all sums, so they are no curves.
 
 names = [n for n, f in ACTIVATIONS.items() if f.pullback is None or f.derivative is not None]
 axes = [plot.activation(name) for name in names]
@@ -61,8 +62,8 @@ for ax, name in zip(axes, names, strict=True):
 # What is left of the error
 # -------------------------
 #
-# A gradient that goes back through ten layers is multiplied by ten slopes. At the middle of the
-# sigmoid that is 1/4 each time:
+# A gradient that goes back through ten layers is multiplied by ten slopes. The sigmoid's are 1/4
+# at the most:
 
 for name in ("sigmoid", "tanh", "relu"):
     f = ACTIVATIONS[name]

@@ -16,6 +16,7 @@ from xpnn import Dense, Network, plot
 from xpnn.neurons import backpropagate, gradient_descent, mask_layer
 
 DEVICE = "numpy"
+# sphinx_gallery_thumbnail_number = 3
 
 # %%
 # A mask on a layer
@@ -47,8 +48,8 @@ print(f"mean over 20,000 masks                 {sums.mean():.4f}")
 print(f"without the factor it would be         {0.5 * sums.mean():.4f}")
 
 # %%
-# The same in a network: ``backpropagate`` tells the masks that it drew. White is kept; every row
-# has a mask of its own.
+# The same in a network: ``backpropagate`` tells the masks that it drew. White is kept, dark is
+# silenced; every row has a mask of its own.
 
 net = Network((Dense(2, 40, "relu", dropout=0.5), Dense(40, 1)))
 theta, _ = net.init(seed=0)
@@ -62,7 +63,7 @@ ax = plot.dropout_mask(passed.masks[0])
 # Two trainings
 # -------------
 #
-# 150 handwritten digits to learn from, of which every fifth has a random label, and 400 others,
+# 150 handwritten digits to learn from, of which about a fifth have a random label, and 400 others,
 # with the right ones, to look at. Without dropout the network learns the wrong labels too: the loss
 # of the other digits falls, and then it rises. With dropout (half of the hidden units, a fifth of
 # the pixels) it stays low.

@@ -17,6 +17,7 @@ from xpnn import Dense, MLPClassifier, Network, plot
 from xpnn.neurons import gradient_descent
 
 DEVICE = "numpy"
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # Split and scale
@@ -40,15 +41,16 @@ print(len(X_train), "digits to learn from,", len(X_test), "to be tested on")
 
 net = Network((Dense(64, 32, "relu"), Dense(32, 10)), link="softmax")
 weights, _ = net.init(seed=0)
-trace = gradient_descent(
-    net, weights, X_train, y_train, loss="cross_entropy", optimizer="adam", learning_rate=0.02,
-    steps=120, device=DEVICE,
-)  # fmt: skip
+about = {"loss": "cross_entropy", "optimizer": "adam", "learning_rate": 0.02, "steps": 120}
+trace = gradient_descent(net, weights, X_train, y_train, **about, device=DEVICE)
 ax = plot.learning_curve(trace)
 
 # %%
 # Predict, and look
 # -----------------
+#
+# The class of the largest probability is the answer. The picture counts digits by what they are
+# and what they were taken for: beside the diagonal are the mistakes.
 
 probability = xpnn.to_numpy(trace.predict(X_test))
 predicted = probability.argmax(axis=1)
@@ -69,7 +71,7 @@ for ax, i in zip(axes.flat, wrong, strict=False):
     ax.set_title(f"{y_test[i]}, taken for {predicted[i]}", fontsize=10)
 
 # %%
-# And what the first neurons look for: bright pixels excite, dark ones inhibit.
+# And what the first neurons look for: bright (yellow) pixels excite, dark (blue) ones inhibit.
 
 ax = plot.weights(trace)
 

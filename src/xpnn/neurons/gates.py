@@ -45,7 +45,7 @@ class McCullochPitts:
     >>> but_not(1, 0)
     1.0
     >>> print(but_not)
-    fires if x1 >= 1 and none of x2 is on
+    fires if x1 >= 1 and x2 is off
     """
 
     excitatory: tuple[int, ...]
@@ -116,9 +116,14 @@ class McCullochPitts:
         if self.weight != 1:
             own = (self.weight * (i in self.excitatory) for i in range(self.n_inputs))
             total = weighted_sum(tuple(own))
+        conditions = [f"{total} >= {number(self.threshold)}"]
+        if not self.excitatory and self.inhibitory and self.threshold <= 0:
+            conditions = []  # a sum of nothing: the others alone decide
         silent = ", ".join(f"x{i + 1}" for i in self.inhibitory)
-        text = f"fires if {total} >= {number(self.threshold)}"
-        return f"{text} and none of {silent} is on" if silent else text
+        if silent:
+            alone = len(self.inhibitory) == 1
+            conditions.append(f"{silent} is off" if alone else f"none of {silent} is on")
+        return f"fires if {' and '.join(conditions)}"
 
 
 def and_gate(n: int = 2) -> McCullochPitts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -53,8 +54,9 @@ class Boundary(NamedTuple):
     def __str__(self) -> str:
         w1, w2 = self.weights
         if w2:
-            rise = -self.bias / w2
-            return f"x2 = {number(-w1 / w2)} x1 {'-' if rise < 0 else '+'} {number(abs(rise))}"
+            terms = [(-w1 / w2, " x1"), (-self.bias / w2, "")]
+            text = " + ".join(number(size) + name for size, name in terms if size) or "0"
+            return "x2 = " + re.sub(r"(?<![\d.])1 x1", "x1", text).replace("+ -", "- ")
         return f"x1 = {number(-self.bias / w1)}" if w1 else "no line: all weights are 0"
 
 

@@ -181,6 +181,8 @@ def network(
         "input",
         *(getattr(getattr(d, "activation", None), "name", d.kind) for d in net.layers),
     ]
+    if kinds[-1] == "identity" and not told:  # a Backpropagation's values are before the link
+        kinds[-1] = net.link.name  # what makes predictions of the sums
     sizes = [net.n_in, *(int(d.n_out) for d in net.layers)]
     for column, kind, size in zip(columns, kinds, sizes, strict=True):
         text = f"{kind.replace('_', ' ')}\n({size:,})"

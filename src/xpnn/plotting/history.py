@@ -57,7 +57,7 @@ def plot_history(
         raise ValueError(
             f"A history needs its 'loss' to be drawn, got {sorted(history)}; fit first."
         )
-    ax = ax or new_axes((7.2, 4.2), path)
+    ax = ax or new_axes((6.0, 3.8), path)
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
     epochs = range(1, len(losses["loss"]) + 1)
@@ -142,7 +142,8 @@ def learning_curve(
     Parameters
     ----------
     learned : estimator, history, Trace, sequence of float, or mapping of str to any of them
-        A mapping without "loss" has a line for each entry, by its name.
+        A mapping without "loss" has a line for each entry, by its name. Of reports of the
+        perceptron rule, the mistakes in each epoch.
     ax : matplotlib Axes, default=None
         Where to draw; None makes a figure: one of pyplot's, or with `path` one apart from them.
     path : path-like, default=None
@@ -177,17 +178,20 @@ def learning_curve(
     curves = {name: _errors(one) for name, one in (learned if several else {"": learned}).items()}
     if not any(curves.values()):
         raise ValueError(f"There is no error to draw in {learned!r}: train for a step at least.")
-    ax = ax or new_axes((6.4, 3.8), path)
+    ax = ax or new_axes((5.6, 3.6), path)
+    counts = all(hasattr(one, "mistakes") for one in (learned.values() if several else [learned]))
     for i, (name, errors) in enumerate(curves.items()):
         style = {"color": CYCLE[i % len(CYCLE)], "ls": DASHES[i % len(DASHES)], "lw": 1.8}
-        ax.plot(range(len(errors)), errors, label=name or "error", **style)
+        places = range(counts, counts + len(errors))  # epochs are counted from 1
+        ax.plot(places, errors, label=name or "error", **style)
     values = [v for errors in curves.values() for v in errors if math.isfinite(v)]
     if values and min(values) > 0 and max(values) > 50 * min(values):
         ax.set_yscale("log")
     from matplotlib.ticker import MaxNLocator
 
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    ax.set(xlabel="step", ylabel="error")
+    for axis in (ax.xaxis, *([ax.yaxis] if counts else [])):
+        axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ax.set(xlabel="epoch" if counts else "step", ylabel="mistakes" if counts else "error")
     ax.grid(axis="y", color="#dddddd", lw=0.6)
     if several:
         ax.legend(frameon=False, fontsize=10)
@@ -198,7 +202,8 @@ def learning_curve(
 
 def _errors(one: Any) -> list[float]:
     """The errors of a trace, an estimator, a history, or a list of numbers."""
-    found = getattr(one, "errors", getattr(one, "loss_curve_", one))
+    named = ("errors", "mistakes", "loss_curve_")
+    found = next((getattr(one, name) for name in named if hasattr(one, name)), one)
     if isinstance(found, Mapping):
         found = found["loss"]
     try:

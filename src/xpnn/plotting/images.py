@@ -7,7 +7,7 @@ import numpy as np
 
 from xpnn.arrays.backend import to_numpy
 from xpnn.neurons.parameters import by_layer
-from xpnn.plotting.canvas import INK, bare, finished, new_axes
+from xpnn.plotting.canvas import GREY, INK, bare, finished, new_axes
 from xpnn.plotting.diagrams import network_of
 
 Path = str | os.PathLike[str] | None
@@ -108,7 +108,7 @@ def dropout_mask(mask: Any, *, ax: Any | None = None, path: Path = None) -> Any:
     Examples
     --------
     >>> dropout_mask([[0, 2], [2, 2]]).get_title(loc="left")
-    '25 % dropped, the others times 2'
+    '25 % dropped (dark), the others times 2'
     """
     found = np.atleast_2d(np.asarray(to_numpy(mask), dtype=np.float64))
     if found.ndim != 2 or not found.size:
@@ -117,11 +117,15 @@ def dropout_mask(mask: Any, *, ax: Any | None = None, path: Path = None) -> Any:
     ax = ax or new_axes((5.6, min(5.0, max(1.8, 0.9 + 5.0 * len(found) / found.shape[1]))), path)
     ax.imshow(kept, cmap="gray", vmin=-0.35, vmax=1, interpolation="nearest", aspect="auto")
     factor = f", the others times {found.max():.4g}" if found.max() > 1 else ""
-    title = f"{100 * (1 - kept.mean()):.0f} % dropped{factor}"
+    title = f"{100 * (1 - kept.mean()):.0f} % dropped (dark){factor}"
     ax.set_title(title, loc="left", fontsize=11, color=INK)
     ax.set(xlabel="unit", ylabel="row")
     for axis in (ax.xaxis, ax.yaxis):
         axis.get_major_locator().set_params(integer=True)
+    if found.shape[1] <= 64:  # units side by side are told apart
+        edges = np.arange(found.shape[1] - 1) + 0.5, np.arange(len(found) - 1) + 0.5
+        ax.vlines(edges[0], -0.5, len(found) - 0.5, color=GREY, lw=0.5)
+        ax.hlines(edges[1], -0.5, found.shape[1] - 0.5, color=GREY, lw=0.5)
     if len(found) == 1:
         ax.set(yticks=[], ylabel="")
     return finished(ax, path)
