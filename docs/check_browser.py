@@ -1,10 +1,11 @@
-"""Open the built site in headless Chromium, offline, and run the lessons.
+"""Open the built site in headless Chromium, offline: every page fits a phone, and lessons run.
 
     python docs/check_browser.py FOLDER [LESSON...]
 
-The folder is served on this machine, and Chromium reaches no other. Each lesson is run on its page,
-after its code was changed: it must print its numbers, such as the weights of AND in lesson 2,
-[-3, 2, 1], and draw as many pictures as the page has.
+The folder is served on this machine, and Chromium reaches no other. Each page is laid out in the
+width of a phone, where nothing but code and tables may go on to the right. Each lesson is run on
+its page, after its code was changed: it must print its numbers, such as the weights of AND in
+lesson 2, [-3, 2, 1], and draw as many pictures as the page has.
 
 XPNN_CHROMIUM, XPNN_CHROMEDRIVER   where they are (chromium, chromedriver)
 """
@@ -33,6 +34,33 @@ PRINTED = {
     8: ("masks equal to the bit: True", "same answers 120 of 120"),
     9: ("1347 digits to learn from, 450 to be tested on", "% right after"),
 }
+PHONE = 390
+"""Pixels, of most of today's phones."""
+TOO_WIDE = """
+const [addresses, width, done] = arguments;
+const look = (address) => new Promise((resolve) => {
+  const frame = document.createElement("iframe");
+  frame.sandbox = "allow-same-origin"; // no scripts: the layout alone
+  frame.style = `width: ${width}px; height: 900px; border: 0`;
+  frame.onload = () => {
+    const page = frame.contentDocument;
+    const scrolls = (e) => ["auto", "scroll"].includes(getComputedStyle(e).overflowX);
+    const wide = [page.documentElement, ...page.querySelectorAll("main *")].filter((e) =>
+      e.scrollWidth > e.clientWidth + 1 && !e.closest("pre, table, dialog, .bd-sidebar-secondary")
+      && (e === page.documentElement || scrolls(e)));
+    const told = wide.map((e) => `${e.localName}.${e.className} is ${e.scrollWidth} wide`);
+    frame.remove();
+    resolve(told.length ? `${address} on a phone: ${told[0]}` : "");
+  };
+  frame.src = address;
+  document.body.append(frame);
+});
+(async () => {
+  const found = [];
+  for (const address of addresses) found.push(await look(address));
+  done(found.filter(Boolean));
+})();
+"""
 OPTIONS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -102,19 +130,31 @@ def fault(driver: webdriver.Chrome, address: str, number: int) -> str:
     return "\n".join([*lacking, text]) if lacking else ""
 
 
+def too_wide(driver: webdriver.Chrome, folder: Path, address: str) -> list[str]:
+    """The pages of `folder` that a phone does not show whole, with what sticks out."""
+    pages = sorted(p.relative_to(folder) for p in folder.rglob("*.html"))
+    pages = [p for p in pages if p.parts[0] not in ("_static", "browser")]
+    driver.get(f"{address}/search.html")  # any page: frames are of the same origin
+    driver.set_script_timeout(600)
+    began = time.perf_counter()
+    found = driver.execute_async_script(TOO_WIDE, [f"/{p.as_posix()}" for p in pages], PHONE)
+    print(f"{len(pages)} pages on a phone: {time.perf_counter() - began:.1f} s", flush=True)
+    return found
+
+
 def main() -> int:
-    """Run the lessons and look at what they print."""
+    """Look at all pages, run the lessons, and look at what they print."""
     folder = Path(sys.argv[1]).resolve()
     chosen = [int(number) for number in sys.argv[2:]] or list(PRINTED)
     if not (folder / "browser" / "packages.json").is_file():
         sys.exit(f"{folder} has no Python for the browser: run docs/browser.py and build again")
     server, driver = serve(folder), open_chromium()
-    faults = []
+    address, faults = f"http://127.0.0.1:{server.server_port}", []
     try:
+        faults += too_wide(driver, folder, address)
         for number in chosen:
             (page,) = folder.glob(f"lessons/plot_{number}_*.html")
-            address = f"http://127.0.0.1:{server.server_port}/lessons/{page.name}"
-            faults.append(fault(driver, address, number))
+            faults.append(fault(driver, f"{address}/lessons/{page.name}", number))
     finally:
         driver.quit()
         server.shutdown()

@@ -20,10 +20,13 @@ extensions = [
     "myst_parser",
     "sphinx_gallery.gen_gallery",
     "api_pages",
+    "tables",
     "try_it",
 ]
 exclude_patterns = ["_build", "_browser", "gallery"]
 nitpicky = False
+default_role = "literal"  # a name between single quotes of a docstring
+highlight_language = "none"  # a block without a language is a command or a drawing
 suppress_warnings = ["config.cache"]  # the order of lessons is a function
 
 # ---- Pages in Markdown
@@ -34,6 +37,7 @@ myst_links_external_new_tab = False
 # ---- The reference, from docstrings
 templates_path = ["_templates"]
 autosummary_generate = True
+autodoc_preserve_defaults = True  # as written, not as the building machine prints them
 autodoc_typehints = "none"  # numpydoc's Parameters have the types, in words
 numpydoc_show_class_members = False  # our template lists them
 numpydoc_xref_param_type = False
@@ -52,7 +56,7 @@ sphinx_gallery_conf: dict[str, Any] = {
     "download_all_examples": False,
     "min_reported_time": 10_000,
     "write_computation_times": False,
-    "thumbnail_size": (400, 280),
+    "thumbnail_size": (560, 400),
     "remove_config_comments": True,
 }
 

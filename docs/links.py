@@ -1,9 +1,11 @@
 """Whether every link inside the built site leads somewhere: `python docs/links.py FOLDER`.
 
 Links to other sites are not followed; that they are https is looked at. Nothing may be loaded from
-another site: the folder is read offline.
+another site: the folder is read offline. And no page shows markup as it was written, or what only
+the building machine has: addresses of objects, paths of its modules.
 """
 
+import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 LOADED = {("img", "src"), ("script", "src"), ("link", "href"), ("iframe", "src")}
 NOT_LOADED = ("canonical", "alternate", "author")  # a link's rel
+RAW = re.compile(r"object at 0x|<module '|/site-packages/|^\.\. [a-z-]+::|:[a-z]+:`", re.M)
 
 
 class Page(HTMLParser):
@@ -18,7 +21,7 @@ class Page(HTMLParser):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self.anchors, self.links = {"", "top"}, []
+        self.anchors, self.links, self.text = {"", "top"}, [], ""
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attributes: list) -> None:
@@ -32,6 +35,11 @@ class Page(HTMLParser):
         for each in (values.get("srcset") or "").split(","):
             if each.strip():
                 self.links.append((each.split()[0], True))
+
+
+    def handle_data(self, data: str) -> None:
+        """Note what a reader sees."""
+        self.text += data
 
 
 def problem(root: Path, pages: dict[Path, Page], page: Path, link: str, loaded: bool) -> str:
@@ -62,12 +70,15 @@ def main() -> int:
     }
     wrong = checked = 0
     for path, page in pages.items():
+        for found in RAW.finditer(page.text):
+            wrong += 1
+            print(f"{path.relative_to(root)} shows {page.text[found.start() :][:60]!r}")
         for link, loaded in page.links:
             checked += 1
             if told := problem(root, pages, path, link, loaded):
                 wrong += 1
                 print(f"{path.relative_to(root)}: {link} {told}")
-    print(f"{len(pages)} pages, {checked} links, {wrong} of them wrong")
+    print(f"{len(pages)} pages, {checked} links, {wrong} wrong")
     return int(wrong > 0 or not pages)
 
 

@@ -50,8 +50,17 @@ def index() -> str:
     )
     for title, names in groups().items():
         text += titled(title, "-") + table("xpnn", names)
-    text += titled("Modules", "-") + ".. toctree::\n   :maxdepth: 1\n\n"
+    text += titled("Modules", "-") + ".. list-table::\n\n"
+    for name in xpnn.MODULES:
+        text += f"   * - :doc:`xpnn.{name} <modules/{name}>`\n     - {summary(name)}\n"
+    text += "\n.. toctree::\n   :hidden:\n\n"
     return text + "".join(f"   modules/{name}\n" for name in xpnn.MODULES)
+
+
+def summary(name: str) -> str:
+    """The first paragraph of a module's docstring, in a line."""
+    text = inspect.getdoc(import_module(f"xpnn.{name}")) or ""
+    return text.partition("\n\n")[0].replace("\n", " ")
 
 
 def origins(module: ModuleType) -> tuple[str, ...]:
@@ -83,9 +92,7 @@ def page(name: str) -> str:
     """The page of a module: what the index has already is linked there."""
     module = import_module(f"xpnn.{name}")
     names = public(module)
-    text = (
-        titled(f"xpnn.{name}", "=") + (inspect.getdoc(module) or "").partition("\n\n")[0] + "\n\n"
-    )
+    text = titled(f"xpnn.{name}", "=") + summary(name) + "\n\n"
     known = [n for n in names if n in xpnn.__all__]
     if known:
         links = ", ".join(f":obj:`xpnn.{n}`" for n in known)
@@ -103,12 +110,12 @@ def entries(module: ModuleType) -> str:
         rows = [(name, e) for name, e in found.items() if isinstance(e, TableEntry)]
         if rows:
             text += f".. list-table:: By name: ``{title}``\n   :header-rows: 1\n\n"
-            text += "   * - name\n     - parameters\n     - what it is\n"
+            text += "   * - name, parameters\n     - what it is\n"
         for name, entry in rows:
-            params = ", ".join(f"``{key}={value:g}``" for key, value in entry.params)
+            params = "".join(f", ``{key}={value:g}``" for key, value in entry.params)
             line = (inspect.getdoc(entry.function) or "").partition("\n\n")[0].replace("\n", " ")
             line = line if "``" in line else line.replace("*", "\\*")
-            text += f"   * - ``{name}``\n     - {params}\n     - {line}\n"
+            text += f"   * - ``{name}``{params}\n     - {line}\n"
     return text
 
 

@@ -1,4 +1,4 @@
-"""The public names of `xpnn.activations`."""
+"""Activation functions: by name, and of one's own."""
 
 from xpnn.parts.activation_notes import NOTES as NOTES
 from xpnn.parts.activation_notes import Note as Note

@@ -1,3 +1,3 @@
-"""The public names of `xpnn.backends`."""
+"""Array libraries and their devices."""
 
 from xpnn.arrays.backend import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""The public names of `xpnn.callbacks`."""
+"""What is called while a network trains: progress, stopping, records, trackers."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""The public names of `xpnn.training.data` and `xpnn.blocks`."""
+"""Rows that memory does not hold."""
 
 from xpnn.blocks import Blocks as Blocks
 from xpnn.training.data import *  # noqa: F403

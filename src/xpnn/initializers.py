@@ -1,4 +1,4 @@
-"""The public names of `xpnn.initializers`."""
+"""Initial weights, by name."""
 
 from xpnn.parts.initializers import *  # noqa: F403
 

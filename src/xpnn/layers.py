@@ -1,4 +1,4 @@
-"""The public names of `xpnn.model.dense`."""
+"""Layers of a network."""
 
 from xpnn.model.dense import *  # noqa: F403
 

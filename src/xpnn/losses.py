@@ -1,4 +1,4 @@
-"""The public names of `xpnn.losses`."""
+"""Losses with their gradients, by name."""
 
 from xpnn.parts.losses import *  # noqa: F403
 

@@ -1,3 +1,3 @@
-"""The public names of `xpnn.metrics`."""
+"""Scores of predictions."""
 
 from xpnn.parts.metrics import *  # noqa: F403

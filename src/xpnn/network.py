@@ -1,3 +1,3 @@
-"""The public names of `xpnn.model.network`."""
+"""Networks as functions of one parameter vector."""
 
 from xpnn.model.network import *  # noqa: F403

@@ -1,3 +1,3 @@
-"""Pictures: see `xpnn.plotting`."""
+"""Pictures of neurons, networks, training and predictions, by matplotlib."""
 
 from xpnn.plotting import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""The public names of `xpnn.random`."""
+"""Random numbers that are the same on every device."""
 
 from xpnn.arrays.random import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""The public names of `xpnn.schedules`."""
+"""Learning rates over a training, by name."""
 
 from xpnn.parts.schedules import *  # noqa: F403
 

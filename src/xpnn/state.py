@@ -1,4 +1,4 @@
-"""The public names of `xpnn.state`."""
+"""What a training is given and what it ends with."""
 
 from xpnn.training.state import *  # noqa: F403
 
