@@ -36,7 +36,6 @@ class Page(HTMLParser):
             if each.strip():
                 self.links.append((each.split()[0], True))
 
-
     def handle_data(self, data: str) -> None:
         """Note what a reader sees."""
         self.text += data
