@@ -5,7 +5,7 @@ from itertools import pairwise
 from math import ceil, log2
 
 from xpnn.distributed.communicator import SHARDS
-from xpnn.distributed.tree import SMALL, bounds, nodes_within
+from xpnn.distributed.tree import MANY, SMALL, bounds, nodes_within
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,14 @@ def nodes(processes: int) -> list[int]:
 def tree_seconds(link: Link, size: int, processes: int) -> float:
     """Seconds of a sum in the fixed tree.
 
-    Small vectors go to all at once. Of larger ones each process adds a piece, then all get it; a
-    message goes to each of the others, twice.
+    Many processes, a power of two, add in pairs. Else small vectors go to all at once; of larger
+    ones each process adds a piece, then all get it: a message goes to each of the others, twice.
     """
     if processes == 1:
         return 0.0
     others, sent = processes - 1, nodes(processes)
+    if processes >= MANY and processes & others == 0:
+        return free_seconds(link, size, processes)
     if sum(sent) * size <= SMALL:
         return others * link.alpha + sum(sent) * size * others / processes * link.beta
     there = max(sent) * size * others / processes

@@ -200,12 +200,9 @@ def paper(found: dict[str, Any], names: list[str]) -> str:
         cells = [f"{step.message / 1024:,.0f}"]
         for link in LINKS:
             cells += [f"{worth_it(step, link, p):,.0f}" for p in MACHINES]
-            cells.append(f"{worth_it(step, link, 512, tree=False):,.0f}")
             cells.append(f"{speedup(step, link, work.batch, 8):.1f}")
         lines.append(f"| {step.name}, {work.batch} | " + " | ".join(cells) + " |")
-    each = [
-        f"{link.name.split(',')[0]}: {p}" for link in LINKS for p in (*MACHINES, "512 free", "x")
-    ]
+    each = [f"{link.name.split(',')[0]}: {p}" for link in LINKS for p in (*MACHINES, "x")]
     head = (
         "| workload, its batch | KiB | " + " | ".join(each) + " |\n|" + " --- |" * (2 + len(each))
     )

@@ -63,7 +63,7 @@ CASES = {
 def cut(a, rows):
     """An array or a frame as Dask's."""
     if isinstance(a, pd.DataFrame):
-        return dd.from_pandas(a, npartitions=-(-len(a) // rows))
+        return dd.from_pandas(a, chunksize=rows)
     return da.from_array(a, chunks=(rows, *a.shape[1:]))
 
 

@@ -58,6 +58,32 @@ def test_a_sum_has_the_same_bits_for_any_number_of_processes(size, k):
         assert found.tobytes() == expected.tobytes()
 
 
+@pytest.mark.parametrize(("size", "shards"), [(16, 16), (16, 32), (16, 17), (32, 32)])
+def test_many_processes_add_in_pairs_to_the_same_bits(size, shards):
+    """From 16 processes on, where each has one node of the tree, and the messages are few."""
+    k, sent = 1001, []
+    leaves = RNG.normal(size=(shards, k)).astype(np.float32)
+    expected = tree_sum(one(shards=shards), [v.copy() for v in leaves])
+
+    def work(comm):
+        cuts, exchange, count = bounds(shards, size), comm.exchange, [0]
+
+        def counted(parts, counts):
+            count[0] += sum(len(p) > 0 for r, p in enumerate(parts) if r != comm.rank)
+            return exchange(parts, counts)
+
+        comm.exchange = counted
+        found = tree_sum(comm, [v.copy() for v in leaves[cuts[comm.rank] : cuts[comm.rank + 1]]])
+        sent.append(count[0])
+        return found
+
+    assert all(
+        found.tobytes() == expected.tobytes() for found in in_threads(work, size, shards=shards)
+    )
+    one_node = shards % size == 0
+    assert set(sent) == {2 * int(np.log2(size)) if one_node else 2 * (size - 1)}
+
+
 def test_words_between_processes():
     def work(comm):
         comm.barrier()

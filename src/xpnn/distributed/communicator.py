@@ -57,6 +57,8 @@ class Communicator(ABC):
         For an unknown `rows`, or fewer shards than processes.
     """
 
+    pairs = False  # whether an exchange costs no more than the messages that are not empty
+
     def __init__(
         self,
         rank: int,

@@ -21,6 +21,8 @@ _GRACE = 1.0  # seconds in which the others can tell of it before MPI ends them
 class MpiCommunicator(Communicator):
     """A rank of an MPI communicator; see `mpi`."""
 
+    pairs = True
+
     def __init__(self, world: Any, **about: Any) -> None:
         super().__init__(world.Get_rank(), world.Get_size(), **about)
         from mpi4py import MPI

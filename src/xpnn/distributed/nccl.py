@@ -27,6 +27,7 @@ class NcclCommunicator(Communicator):
         super().__init__(meet.rank, meet.size, rows=meet.rows, **about)
         self._meet, self.device = meet, f"cupy:{number}"
         uid = meet.broadcast(unique_id() if meet.rank == 0 else None)
+        self.pairs = meet.pairs
         self._nccl = Nccl(meet.size, uid, meet.rank, number)
 
     def takes(self, a: Any) -> bool:

@@ -19,6 +19,8 @@ class _Room:
 class ThreadCommunicator(Communicator):
     """One of some threads; see `in_threads`."""
 
+    pairs = True
+
     def __init__(self, room: _Room, rank: int, size: int, **about: Any) -> None:
         super().__init__(rank, size, **about)
         self._room = room

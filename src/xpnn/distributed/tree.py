@@ -2,7 +2,7 @@
 
 The shards 0, ..., n - 1 are the leaves; a node is the sum of its two halves. A process adds up
 what lies within its own shards, and sends what is left: of a power of two of processes, one
-vector each.
+vector each, which many processes add in pairs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from xpnn.distributed.communicator import Communicator
 
 Node = tuple[int, int]  # the shards first, ..., stop - 1
 SMALL = 16384  # bytes of all nodes: below, one message takes less time than two shorter ones
+MANY = 16  # processes: from here on a message to each costs more than waiting for pairs in turn
 
 
 def bounds(n: int, parts: int) -> list[int]:
@@ -94,6 +95,9 @@ def _across(comm: Communicator, nodes: list[list[Node]], sums: list[Any]) -> Any
     """The sum over all ranks' nodes: each adds a piece of the vector, and then all have all."""
     xp, k = array_namespace(sums[0]), sums[0].shape[0]
     whole, counts = (0, comm.shards), [len(n) for n in nodes]
+    single = [part[0] for part in nodes if len(part) == 1]
+    if comm.pairs and comm.size >= MANY and single == halved(whole, comm.size):
+        return _by_halves(comm, sums[0])
     if sum(counts) * sums[0].nbytes <= SMALL:
         flat = sums[0] if len(sums) == 1 else xp.concat(sums)
         return _added(comm.allgather(flat, [c * k for c in counts]), nodes, whole, k)
@@ -107,6 +111,51 @@ def _across(comm: Communicator, nodes: list[list[Node]], sums: list[Any]) -> Any
     piece = _added(found, nodes, whole, mine)
     lengths = [b - a for a, b in pairwise(cuts)]
     return xp.concat(comm.allgather(piece, lengths))
+
+
+def halved(node: Node, parts: int) -> list[Node]:
+    """A node's halves, their halves and so on, until there are so many; a power of two.
+
+    Examples
+    --------
+    >>> halved((0, 8), 4)
+    [(0, 2), (2, 4), (4, 6), (6, 8)]
+    """
+    found = [node]
+    while len(found) < parts:
+        ends = [(low, (low + high) // 2, high) for low, high in found]
+        found = [half for a, b, c in ends for half in ((a, b), (b, c))]
+    return found
+
+
+def _by_halves(comm: Communicator, own: Any) -> Any:
+    """The sum over all ranks of a whole tree, in 2 log2(size) messages.
+
+    Neighbours each add half of the vector, then neighbours' neighbours half of that, as the tree
+    is; the pieces come back in the same way.
+
+    References
+    ----------
+    R. Thakur, R. Rabenseifner and W. Gropp (2005), "Optimization of collective communication
+    operations in MPICH", International Journal of High Performance Computing Applications 19.
+    """
+    xp, piece, lengths = array_namespace(own), own, list[int]()
+
+    def swapped(distance: int, part: Any, count: int) -> Any:
+        peer = comm.rank ^ distance
+        parts = [part if rank == peer else part[:0] for rank in range(comm.size)]
+        return comm.exchange(parts, [count * (rank == peer) for rank in range(comm.size)])[peer]
+
+    for level in range(comm.size.bit_length() - 1):
+        cut = (piece.shape[0] + 1) // 2
+        left, right = piece[:cut], piece[cut:]
+        kept, sent = (right, left) if comm.rank >> level & 1 else (left, right)
+        lengths.append(sent.shape[0])
+        piece = kept + swapped(1 << level, sent, kept.shape[0])
+    for level in reversed(range(len(lengths))):
+        found = swapped(1 << level, piece, lengths[level])
+        piece = xp.concat([found, piece] if comm.rank >> level & 1 else [piece, found])
+    return piece
 
 
 def _added(found: list[Any], nodes: list[list[Node]], whole: Node, k: int) -> Any:
