@@ -17,7 +17,7 @@ from xpnn.backends import get_backend
 from xpnn.data import Dataset
 from xpnn.losses import LOSSES, get_loss
 from xpnn.network import Dense, Network
-from xpnn.optimizers import OPTIMIZERS, SGD, get_optimizer
+from xpnn.optimizers import OPTIMIZERS, SGD, AdamW, get_optimizer
 from xpnn.random import SHUFFLE, host_generator
 from xpnn.schedules import Schedule, get_schedule
 from xpnn.state import DivergedError, TrainingConfig, TrainingState
@@ -410,6 +410,16 @@ def test_schedule_is_asked_before_each_step_or_epoch():
     asked.clear()
     run(epochs=2, schedule=Schedule("mine", rule, per="epoch"))
     assert [(p.epoch, p.samples) for p in asked] == [(0, 0), (1, N)]
+
+
+def test_weight_decay_follows_a_schedule(target):
+    """Asked for once an epoch; it is the decay that the optimizer would have had."""
+    grown = Schedule("grown", lambda base, p: base * (1.0 + 2.0 * p.epoch), per="epoch")
+    found = run(target, epochs=2, optimizer=AdamW(weight_decay=0.1), decay=grown)
+    first = run(target, epochs=1, optimizer=AdamW(weight_decay=0.1))
+    rest = dataset(target), config(epochs=1, optimizer=AdamW(weight_decay=0.1 * 3.0))
+    wanted = train(network(), first, *rest)
+    target.assert_close(found.theta, target.to_numpy(wanted.theta))
 
 
 def test_penalty_is_divided_by_rows_and_leaves_biases_alone(target):

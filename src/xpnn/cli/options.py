@@ -61,7 +61,8 @@ Embedding = Annotated[str, typer.Option(help=f"Of numbers: {', '.join(MODELS)}."
 Loss = Annotated[
     str | None,
     typer.Option(
-        help="squared_error, absolute_error, huber, log_cosh or poisson, of a regression."
+        help="squared_error, absolute_error, huber, log_cosh or poisson, of a regression; "
+        "of classes it is log_loss."
     ),
 ]
 Quantiles = Annotated[
@@ -155,15 +156,16 @@ def loss_of(name: str, task: str) -> str | None:
         For a loss of the other task, and for an unknown one.
     """
     from xpnn.parts.losses import LOSSES, with_aliases
+    from xpnn.tabular.classifier import LOSSES as OF_CLASSES
     from xpnn.tabular.regressor import LOSSES as OF_NUMBERS
 
-    of_classes = with_aliases(("softmax_cross_entropy", "binary_cross_entropy"))
+    of_classes = (*OF_CLASSES, *with_aliases(("binary_cross_entropy",)))
     if task == "classification":
-        name = known("loss", name, with_aliases(LOSSES))
+        name = known("loss", name, ("log_loss", *with_aliases(LOSSES)))
         if name not in of_classes:
             raise UsageError(
                 f"--loss {name} is for a regression; the target holds classes, whose loss is "
-                "cross_entropy."
+                "log_loss."
             )
         return None
     if name in of_classes:

@@ -272,7 +272,7 @@ class BaseTabular(Inspection, OnDevice):
         sizes = None if self.hidden is None else tuple(hidden_sizes(self.hidden))
         self.recipe_ = make_recipe(n, self.n_members, sizes, periodic, classes)
         if self.epochs is not None:
-            self.recipe_ = replace(self.recipe_, epochs=int(self.epochs))
+            self.recipe_ = replace(self.recipe_, epochs=int(self.epochs), longer=False)
         self.network_ = make_network(
             self.recipe_, n_in, self.encoding_.n_numbers, self._n_out, loss.link
         )

@@ -1,19 +1,23 @@
 """`TabularClassifier`: classes of the rows of any table."""
 
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 
 from xpnn.arrays.typing import Array
-from xpnn.estimators._checks import NONE, Checks, among, instance
+from xpnn.estimators._checks import NONE, Checks, among, instance, number
 from xpnn.estimators._inputs import on_host, read_target
 from xpnn.estimators._labels import Labels, weigh_classes
-from xpnn.parts.losses import Loss, get_loss
+from xpnn.parts.losses import Loss, get_loss, with_aliases
 from xpnn.tables.columns import is_missing
 from xpnn.tabular.base import BaseTabular, as_shares
 from xpnn.tabular.calibration import fit_temperature, tempered
 from xpnn.tabular.training import Task, log_loss
+
+LOSSES = ("log_loss", *with_aliases(["softmax_cross_entropy"]))
+"""What a classifier's loss may be called."""
 
 
 def _plain(y: Any) -> Any:
@@ -42,6 +46,12 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     embedding : {"auto", "both", "periodic", "piecewise"} or None, default="auto"
         What numbers become before the first layer: waves of learned frequencies, pieces of a
         line between quantiles, or both; "auto" is "piecewise" for up to 40 columns, else None.
+    loss : {"log_loss", "cross_entropy", "softmax_cross_entropy"}, default="log_loss"
+        One loss of three names: that of probabilities, which valleys are judged and blended by,
+        too. A hinge has none; `MLPClassifier` takes it.
+    label_smoothing : float, default=0.0
+        Share of a label's probability that is spread over all classes in training, for labels
+        that may be wrong; the temperature is fitted to the labels as they are.
     class_weight : "balanced", dict or None, default=None
         Factors of the rows' weights by class.
     epochs : int, default=None
@@ -89,11 +99,14 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     """
 
     classes_: np.ndarray
+    label_smoothing: float
     class_weight: Any
     _labels: Labels
 
     _checks: ClassVar[Checks] = {
         **BaseTabular._checks,
+        "loss": (among(LOSSES),),
+        "label_smoothing": (number(Real, 0, 1, closed="low"),),
         "class_weight": (among({"balanced"}), instance(dict), NONE),
     }
 
@@ -103,6 +116,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         hidden: Any = None,
         *,
         embedding: str | None = "auto",
+        loss: str = "log_loss",
+        label_smoothing: float = 0.0,
         class_weight: Any = None,
         epochs: int | None = None,
         time_limit: float | None = None,
@@ -130,7 +145,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         return codes, weight, codes, self._loss()
 
     def _loss(self) -> Loss:
-        return get_loss("softmax_cross_entropy")
+        return get_loss("softmax_cross_entropy", label_smoothing=float(self.label_smoothing))
 
     def _task_of(self, x: np.ndarray, y: Any) -> Task:
         y = read_target(self, _plain(y), x, numeric=False, warn=False)

@@ -16,7 +16,13 @@ _CYCLES = 4
 ENOUGH = 1e-4
 """Log-loss out of fold below which nothing is left to learn of classes."""
 
+LITTLE = 0.25
+"""Of the log-loss of who knows nothing but shares: below it, classes have little noise."""
+
 _WORSE = 1.1  # times the best score: a valley that ends training, as a later one would be no better
+_LONGER = 2  # cycles more, where there is little noise
+_BETTER = 0.8  # times the best score: a valley of these that counts, and lets the next one come
+_STRONG = 50.0  # times the weight decay, in these
 
 
 class Valley(NamedTuple):
@@ -26,6 +32,28 @@ class Valley(NamedTuple):
     score: float  # out of fold; the lower the better
     state: Any  # of training
     held: np.ndarray  # predictions out of fold, (repeats, n, n_out)
+
+
+def longer_cycles(epochs: int) -> list[int]:
+    """Epochs of cycles beyond all others, where classes have little noise.
+
+    Parameters
+    ----------
+    epochs : int
+        Of the others.
+
+    Returns
+    -------
+    list of int
+        Each twice as long as the one before, as `valley_epochs` has it.
+
+    Examples
+    --------
+    >>> longer_cycles(60)
+    [64, 128]
+    """
+    whole = 2**_CYCLES - 1
+    return [round(epochs * 2 ** (_CYCLES + i) / whole) for i in range(_LONGER)]
 
 
 def valley_epochs(epochs: int) -> list[int]:
@@ -67,6 +95,9 @@ class Plan:
         Brings an array of a checkpoint to the device.
     enough : float, default=0.0
         A valley with a score below it ends training.
+    little : float, default=0.0
+        Where the best score is below it, longer cycles with a strong weight decay follow: a
+        network that has little noise to learn finds simpler rules when it has to be small.
     agreed : callable, default=identity
         Of the seconds spent here those that all processes go by.
     """
@@ -79,12 +110,16 @@ class Plan:
         clock: Callable[[], float] = time.monotonic,
         move: Callable[[np.ndarray], Array] = np.asarray,
         enough: float = 0.0,
+        little: float = 0.0,
         agreed: Callable[[float], float] = lambda spent: spent,
     ) -> None:
         self.look, self.limit, self.clock, self.move = look, limit, clock, move
-        self.enough, self.agreed = enough, agreed
+        self.enough, self.little, self.agreed = enough, little, agreed
         self.began = clock()
         self.ends = valley_epochs(epochs)
+        self.longer = longer_cycles(epochs) if little > 0 else []  # that may come
+        self.most = epochs + sum(self.longer)
+        self.strong = False  # whether such a cycle has begun
         self.done = 0  # epochs
         self.from_epoch = 0  # of the cycle
         self.valleys: list[Valley] = []
@@ -97,6 +132,14 @@ class Plan:
         of_cycle = progress._replace(step=step, total_steps=epochs * per_epoch)
         return coslog(base, of_cycle, cycles=1.0)
 
+    def decay(self, base: float, progress: Progress) -> float:
+        """The weight decay: strong in the longer cycles."""
+        return _STRONG * base if self.strong else base
+
+    def expected(self) -> int:
+        """At which epoch training ends, as far as it is known."""
+        return self.ends[-1] if self.ends else self.done
+
     def __call__(self, end: EpochEnd) -> bool:
         """After an epoch; True when nothing more is to come."""
         self.done = end.epoch
@@ -108,20 +151,39 @@ class Plan:
             scores = [v.score for v in self.valleys]
             if scores and not self.enough <= scores[-1] <= _WORSE * min(scores):
                 self.ends = []
+            if scores and not self.ends and self._goes_on(min(scores)):
+                self.strong = True
+                self.ends = [self.done + self.longer.pop(0)]
         return not self.ends
 
     def _keep(self, epoch: int, state: Any) -> None:
         score, held = self.look(state)
-        if math.isfinite(score):
+        if self._counts(score):
             self.valleys.append(Valley(epoch, score, state, held))
+
+    def _counts(self, score: float) -> bool:
+        best = min((v.score for v in self.valleys), default=math.inf)
+        return math.isfinite(score) and (not self.strong or score < _BETTER * best)
+
+    def _goes_on(self, best: float) -> bool:
+        """Whether a longer cycle is to come, after all others or one that was worth it."""
+        if not (self.longer and self.enough <= best < self.little):
+            return False
+        if self.strong and self.valleys[-1].epoch < self.done:
+            return False
+        return self.limit is None or self._left(self.limit) >= self.longer[0]
+
+    def _left(self, limit: float) -> int:
+        """Epochs for which there is time."""
+        spent = self.agreed(self.clock() - self.began)
+        return int((limit - spent) / (spent / self.done)) if spent > 0 else self.most
 
     def _shorten(self, limit: float) -> None:
         """Fewer epochs, if those that are left would take longer than the time that is left."""
-        spent = self.agreed(self.clock() - self.began)
-        left = int((limit - spent) / (spent / self.done)) if spent > 0 else self.ends[-1]
-        last = max(self.done + left, self.done)
+        last = max(self.done + self._left(limit), self.done)
         if self.ends and last < self.ends[-1]:
-            self.ends = [end for end in valley_epochs(last) if end > self.done] or [self.done]
+            ends = [last] if self.strong else valley_epochs(last)
+            self.ends = [end for end in ends if end > self.done] or [self.done]
 
     def finish(self, state: Any) -> list[Valley]:
         """All valleys, and what training ended with where that is later.
@@ -134,7 +196,7 @@ class Plan:
         last = self.valleys[-1] if self.valleys else None
         if last is None or state.step > last.state.step:
             score, held = self.look(state)
-            if math.isfinite(score) or last is None:
+            if self._counts(score) or last is None:
                 middle = last is not None and self.done == last.epoch  # of the next epoch
                 self.valleys.append(Valley(self.done + int(middle), score, state, held))
         return self.valleys
@@ -146,6 +208,8 @@ class Plan:
             "ends": self.ends,
             "done": self.done,
             "from_epoch": self.from_epoch,
+            "longer": self.longer,
+            "strong": self.strong,
             "valleys": [(v.epoch, v.score, v.state.step) for v in self.valleys],
         }
         arrays: dict[str, Any] = {}
@@ -162,6 +226,7 @@ class Plan:
         """Go on as the plan that said this."""
         self.began = self.clock() - plain["spent"]
         self.ends, self.done, self.from_epoch = plain["ends"], plain["done"], plain["from_epoch"]
+        self.longer, self.strong = plain["longer"], plain["strong"]
         for i, (epoch, score, step) in enumerate(plain["valleys"]):
             theta, buffers = (self.move(arrays[f"{name}_{i}"]) for name in ("theta", "buffers"))
             state = TrainingState(theta, buffers, (), 0, step=step)

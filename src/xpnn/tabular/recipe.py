@@ -78,6 +78,7 @@ class Recipe:
     learning_rate: float
     folds: int
     repeats: int
+    longer: bool = True  # whether classes of little noise get more epochs than these
 
     @property
     def members(self) -> int:

@@ -17,7 +17,7 @@ from xpnn.steps.threads import one_blas_thread
 from xpnn.tabular.blend import blend_weights
 from xpnn.tabular.folds import folds_of_shards, make_folds, member_rows
 from xpnn.tabular.ownrows import Shards
-from xpnn.tabular.plan import ENOUGH, Plan, Valley
+from xpnn.tabular.plan import ENOUGH, LITTLE, Plan, Valley
 from xpnn.tabular.recipe import Recipe, groups_of, initial_parameters, make_optimizer
 from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import Dataset, predict_in_chunks
@@ -119,7 +119,9 @@ def fit_members(
     folds, data = _to_learn(task, recipe, backend, dtype, seed, shards)
     held = Held(network, task, data, folds, shards)
     comm = None if shards is None else shards.comm
-    of_plan: dict[str, Any] = {"enough": ENOUGH if task.classes else 0.0, "move": backend.asarray}
+    of_plan: dict[str, Any] = {"move": backend.asarray}
+    if task.classes:
+        of_plan |= {"enough": ENOUGH, "little": LITTLE * _loss_of_shares(task) * recipe.longer}
     if comm is not None:
         of_plan["agreed"] = comm.broadcast
     plan = Plan(recipe.epochs, held.look, time_limit, **of_plan)
@@ -129,7 +131,8 @@ def fit_members(
         optimizer=make_optimizer(),
         learning_rate=recipe.learning_rate,
         schedule=Schedule("cycles", plan.rate),
-        epochs=recipe.epochs,
+        decay=Schedule("cycles", plan.decay, per="epoch"),
+        epochs=plan.most,
         batch_size=recipe.batch_size,
         groups=groups_of(network),
         patience=math.inf,
@@ -143,7 +146,7 @@ def fit_members(
     try:
         with _few_threads(backend):
             about: dict[str, Any] = {"callbacks": [*callbacks, plan], "stop": plan.late}
-            about |= {"keeper": keeper, "comm": comm}
+            about |= {"expected": plan.expected, "keeper": keeper, "comm": comm}
             end = train(network, start, data, config, consume=True, **about)
     except DivergedError as error:
         error = DivergedError(error.epoch, error.learning_rate, error.state, _CURE)
@@ -276,6 +279,13 @@ def score_of(prediction: np.ndarray, task: Task) -> float:
         return log_loss(prediction, task.target, task.weight)
     output = prediction if task.loss.link == "identity" else np.log(np.maximum(prediction, _LEAST))
     return float(task.loss(output, task.target, task.weight, np)[0])
+
+
+def _loss_of_shares(task: Task) -> float:
+    """The log-loss of who knows nothing but how frequent classes are."""
+    counts = np.bincount(task.target, weights=task.weight)
+    shares = counts[counts > 0] / counts.sum()
+    return -float(shares @ np.log(shares))
 
 
 def log_loss(probability: np.ndarray, codes: np.ndarray, weight: np.ndarray | None) -> float:

@@ -23,7 +23,7 @@ class EpochEnd:
     epoch : int
         Epochs done in this call, from 1.
     epochs : int
-        Epochs asked for.
+        Epochs asked for; where a training may become shorter or longer, what it is by now.
     metrics : dict of str to float
         ``loss``, ``learning_rate``, and ``val_loss`` and ``val_score`` where there is validation.
     message : str
@@ -142,6 +142,7 @@ class ProgressBar:
         """Show an epoch."""
         shown = {k: v for k, v in end.metrics.items() if k != "learning_rate"}
         if self._bar is not None:
+            self._bar.total = end.epochs
             self._bar.set_postfix({k: f"{v:.4f}" for k, v in shown.items()}, refresh=False)
             self._bar.update(end.epoch - self._bar.n)  # the first may come from a checkpoint
         elif end.epoch in (1, end.epochs) or end.epoch % max(1, end.epochs // 10) == 0:

@@ -8,6 +8,7 @@ caller has no more use for it.
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from xpnn.training.state import (
     TrainingConfig,
     TrainingState,
     Weights,
+    apart,
     copied,
 )
 from xpnn.training.windows import Windows
@@ -56,6 +58,7 @@ def train(
     callbacks: Iterable[Callback] = (),
     consume: bool = False,
     stop: Callable[[], bool] | None = None,
+    expected: Callable[[], int] | None = None,
     keeper: Keeper | None = None,
     comm: Communicator | None = None,
 ) -> TrainingState:
@@ -76,6 +79,8 @@ def train(
         Train in the state's own arrays, which saves their memory; whatever happens, it is lost.
     stop : callable () -> bool, default=None
         Asked between steps; True ends training there, in the middle of an epoch too.
+    expected : callable () -> int, default=None
+        How many epochs it will be, as far as the caller knows, for callbacks; None is all.
     keeper : Keeper, default=None
         Gets checkpoints, and may have one to go on from; then `state` is where the training that
         it is of began.
@@ -108,7 +113,8 @@ def train(
         snapshot = work.inside()(run.snapshot)
         ended = interrupted if stop is None else any_of(interrupted, stop)
         ended = asked_by_any(run.steps, ended, comm)
-        with calls.during(config.epochs):
+        epochs = expected or (lambda: config.epochs)
+        with calls.during(epochs()):
             for epoch in range(run.done + 1, config.epochs + 1):
                 if run.outcome != "finished":
                     break
@@ -119,7 +125,7 @@ def train(
                     break
                 metrics, asked = run.read_metrics(), False
                 if callbacks:
-                    end = EpochEnd(epoch, config.epochs, metrics, run.message, snapshot)
+                    end = EpochEnd(epoch, epochs(), metrics, run.message, snapshot)
                     asked = calls.epoch(end)
                 asked, now = agree(comm, asked), agree(comm, interrupted())
                 run.end_epoch(asked=asked, interrupted=now)
@@ -160,10 +166,10 @@ class _Run:
         self.validated: tuple[str, ...] = () if validation is None else ("val_loss", "val_score")
         self.total: Array = None
         self.like = {"dtype": state.theta.dtype, "device": device(state.theta)}
-        self.rate = config.learning_rate
+        self.rate, self.optimizer = config.learning_rate, config.optimizer
         self.drawn: tuple[int, np.ndarray] = (0, np.empty((0, 0, 2), dtype=np.uint32))
         self.first = state.step, state.epoch
-        state.moments = _apart(state.theta, state.moments, self.xp)
+        state.moments = apart(state.theta, state.moments, self.xp)
         c = config
         groups = make_groups(c.groups, network.layout)
         rules = Rules(network, c.loss, c.optimizer, c.l1, c.l2, c.clip_norm, c.max_norm, groups)
@@ -220,6 +226,9 @@ class _Run:
         if not begun:
             self.total = self.xp.zeros((), **self.like)
             self.rate = c.schedule(c.learning_rate, self.progress())
+        if c.decay is not None:
+            now = c.decay(c.optimizer.weight_decay, self.progress())
+            self.optimizer = replace(c.optimizer, weight_decay=now)
         members = self.network.members if c.own_rows else 1
         draw = Draw(s.seed, s.epoch, members, c.shuffle, begun)
         i = 0
@@ -264,13 +273,13 @@ class _Run:
         s, c = self.state, self.config
         rates: list[tuple[float, ...]] = []
         if c.schedule.per != "step":
-            rates = [c.optimizer.coefficients(self.rate, s.t + 1 + i) for i in range(count)]
+            rates = [self.optimizer.coefficients(self.rate, s.t + 1 + i) for i in range(count)]
             s.step, s.t = s.step + count, s.t + count
             return rates
         for i in range(first, first + count):
             if i:
                 self.rate = c.schedule(c.learning_rate, self.progress())
-            rates.append(c.optimizer.coefficients(self.rate, s.t + 1))
+            rates.append(self.optimizer.coefficients(self.rate, s.t + 1))
             s.step, s.t = s.step + 1, s.t + 1
         return rates
 
@@ -389,12 +398,3 @@ def _check_single_rows(state: TrainingState) -> None:
     if state.step == 0:
         raise ValueError(f"{what}: {cure}.")
     warn_user(f"{what}, and goes by the running statistics, which stay as they are: {cure}.")
-
-
-def _apart(theta: Array, moments: tuple[Array, ...], xp: Any) -> tuple[Array, ...]:
-    """Moments that share no array with theta or each other: a user's rule may begin with theta."""
-    found: list[Array] = []
-    for m in moments:
-        shared = any(m is a for a in (theta, *found))
-        found.append(xp.asarray(m, copy=True) if shared else m)
-    return tuple(found)

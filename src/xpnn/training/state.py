@@ -71,6 +71,8 @@ class TrainingConfig:
     learning_rate : float
         The base that the schedule varies.
     schedule : Schedule
+    decay : Schedule or None
+        Of the optimizer's weight decay, asked for once an epoch; None is without.
     epochs, batch_size : int
     shuffle : bool
     l1, l2 : float
@@ -107,6 +109,7 @@ class TrainingConfig:
     optimizer: Any = field(default_factory=Adam)
     learning_rate: float = 0.001
     schedule: Schedule = field(default_factory=lambda: get_schedule("constant"))
+    decay: Schedule | None = None
     epochs: int = 200
     batch_size: int = 200
     shuffle: bool = True
@@ -239,3 +242,12 @@ def copied(weights: Weights, xp: Namespace) -> Weights:
         for a in (weights[0], weights[1], *weights[2])
     ]
     return theta, buffers, tuple(moments)
+
+
+def apart(theta: Array, moments: tuple[Array, ...], xp: Any) -> tuple[Array, ...]:
+    """Moments that share no array with theta or each other: a user's rule may begin with theta."""
+    found: list[Array] = []
+    for m in moments:
+        shared = any(m is a for a in (theta, *found))
+        found.append(xp.asarray(m, copy=True) if shared else m)
+    return tuple(found)
