@@ -193,3 +193,27 @@ def test_skewed_targets_on_every_device(target):
     found = TabularRegressor(**options, device=target.backend.name).fit(AT, PRICES).predict(AT)
     limit = {"float64": 1e-11, "float32": 1e-3}[target.dtype_name]
     assert np.abs(to_numpy(found) - expected).max() <= limit * expected.max()
+
+
+def test_a_classifier_takes_its_loss_by_any_name():
+    kind = np.where(Y > 1, "many", "few")
+    found = [
+        TabularClassifier(loss=name, **SMALL).fit(X, kind).predict_proba(X)
+        for name in ("log_loss", "cross_entropy")
+    ]
+    assert (found[0] == found[1]).all()
+    with pytest.raises(ValueError, match="'loss' parameter of TabularClassifier must be a str"):
+        TabularClassifier(loss="hinge").fit(X, kind)
+
+
+def test_smoothed_labels_are_made_up_for_by_the_temperature(tmp_path):
+    """Probabilities are pulled together in training, and calibrated to the labels as they are."""
+    kind = np.where(Y > 1, "many", "few")
+    plain = TabularClassifier(**SMALL).fit(X, kind)
+    smooth = TabularClassifier(label_smoothing=0.4, **SMALL).fit(X, kind)
+    assert smooth.temperature_ < 0.8 * plain.temperature_
+    assert smooth.validation_log_loss_ == pytest.approx(plain.validation_log_loss_, abs=0.03)
+    xpnn.save(smooth, tmp_path / "smooth")
+    again = xpnn.load(tmp_path / "smooth")
+    assert again.label_smoothing == 0.4
+    assert (again.predict_proba(X) == smooth.predict_proba(X)).all()
