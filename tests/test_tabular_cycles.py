@@ -35,7 +35,7 @@ def test_where_there_is_little_noise_longer_cycles_come():
     assert ended == told == plan.most == 252
     assert set(decays[:60]) == {0.02}
     assert set(decays[60:]) == {1.0}
-    noisy, ended, decays, told = plan_of([0.3, 0.2, 0.15, 0.1], little=0.05)
+    _, ended, decays, told = plan_of([0.3, 0.2, 0.15, 0.1], little=0.05)
     assert ended == told == 60
     assert set(decays) == {0.02}
 
