@@ -3,33 +3,42 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 
 HEAVY = ("cupy", "torch", "jax", "matplotlib", "pandas", "polars", "pyarrow", "onnx")
 HEAVY += ("array_api_strict",)  # for tests only
 
 
-def heavy_after(code: str) -> list[str]:
-    """The heavy modules that a fresh interpreter has loaded after running the code."""
+def loaded_after(code: str, modules: Iterable[str] = HEAVY) -> list[str]:
+    """Those of some modules that a fresh interpreter has loaded after running the code."""
     code += "\nimport sys, json; print(json.dumps(sorted(sys.modules)))"
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
-    return sorted(set(HEAVY) & set(json.loads(run.stdout.splitlines()[-1])))
+    return sorted(set(modules) & set(json.loads(run.stdout.splitlines()[-1])))
 
 
 def test_import_loads_nothing_heavy() -> None:
-    assert heavy_after("import xpnn") == []
+    assert loaded_after("import xpnn") == []
+
+
+def test_a_fit_loads_nothing_that_it_does_not_use() -> None:
+    """Splitting and scoring by scikit-learn, and readers of files, are of the fits that ask."""
+    code = "import numpy as np, xpnn\n"
+    code += "xpnn.MLPRegressor(max_iter=1).partial_fit(np.eye(3), np.arange(3.0))"
+    unused = ("sklearn.model_selection", "sklearn.metrics", "xpnn.tables", "xpnn.perceptron.fit")
+    assert loaded_after(code, unused) == []
 
 
 def test_choosing_numpy_loads_no_other_library() -> None:
     code = "import numpy as np, xpnn.backends as b\n"
     code += "b.get_backend('numpy').asarray([1.0]); b.backend_of(np.ones(2), [1], None)"
-    assert heavy_after(code) == []
+    assert loaded_after(code) == []
 
 
 def test_auto_looks_for_a_gpu_before_it_imports_torch() -> None:
     code = "import xpnn.arrays.backend as b\n"
     code += "b.gpu_driver = lambda: False; b.apple_gpu = lambda: False\n"
     code += "assert b.get_backend('auto').name == 'numpy'"
-    assert heavy_after(code) == []
+    assert loaded_after(code) == []

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from xpnn.blocks.arrays import Slices
-from xpnn.blocks.opening import open_table
 from xpnn.blocks.statistics import Statistics, statistics_of
 from xpnn.blocks.table import OneAfterOther, column_number
 
@@ -90,6 +89,8 @@ class Blocks:
         folder: Any = None,
         dtype: Any = None,
     ) -> None:
+        from xpnn.blocks.opening import open_table  # readers of files, which few need
+
         wholes = {"block_rows": (block_rows, 1), "window": (window, 1), "memory": (memory, 0)}
         for name, (value, least) in wholes.items():
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:

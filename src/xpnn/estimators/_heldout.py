@@ -6,7 +6,6 @@ from copy import copy
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from xpnn.arrays.backend import Backend, backend_of, to_numpy
 from xpnn.arrays.typing import Array
@@ -84,6 +83,26 @@ def take_rows(a: Any, rows: np.ndarray) -> Any:
         return backend.xp.take(a, backend.asarray(rows), axis=0)
 
 
+def drawn_split(
+    n: int, fraction: float, stratify: np.ndarray | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the rows to train on and of those held out, of `n`.
+
+    Raises
+    ------
+    ValueError
+        When fewer than two rows would be held out.
+    """
+    from sklearn.model_selection import train_test_split  # many modules, of no use to most fits
+
+    keep, hold = train_test_split(
+        np.arange(n), random_state=seed & 0xFFFFFFFF, test_size=fraction, stratify=stratify
+    )
+    if len(hold) < 2:
+        raise ValueError(TOO_FEW_HELD)
+    return keep, hold
+
+
 def split_rows(
     rows: Rows, fraction: float, stratify: np.ndarray | None, seed: int
 ) -> tuple[Rows, Rows]:
@@ -96,12 +115,7 @@ def split_rows(
     """
     if isinstance(rows.x, TrainingBlocks):
         return rows, _held_blocks(rows.x, lambda: rows.x.split(fraction, seed))
-    n = rows.x.shape[0]
-    keep, hold = train_test_split(
-        np.arange(n), random_state=seed & 0xFFFFFFFF, test_size=fraction, stratify=stratify
-    )
-    if len(hold) < 2:
-        raise ValueError(TOO_FEW_HELD)
+    keep, hold = drawn_split(rows.x.shape[0], fraction, stratify, seed)
     kept, held = (Rows(*(take_rows(a, i) for a in rows)) for i in (keep, hold))
     if held.weight is not None and not to_numpy(held.weight).any():
         raise ValueError(

@@ -3,12 +3,17 @@
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from xpnn.arrays.backend import Backend, to_numpy
 from xpnn.estimators import _settings as settings
-from xpnn.estimators._heldout import OwnShare, Rows, read_validation, split_rows, take_rows
-from xpnn.estimators._inputs import TOO_FEW_HELD
+from xpnn.estimators._heldout import (
+    OwnShare,
+    Rows,
+    drawn_split,
+    read_validation,
+    split_rows,
+    take_rows,
+)
 from xpnn.estimators._processes import Way
 from xpnn.training.ownrows import even
 
@@ -47,14 +52,7 @@ def split_own_rows(way: Way, est: Any, rows: Rows) -> tuple[Rows, Rows]:
     counts, fraction, seed = comm.gather(n), est.validation_fraction, est._state.seed
     first = sum(counts[: comm.rank])
     stratify = est._stratify(comm.gather_rows(to_numpy(rows.target)))
-    keep, hold = train_test_split(
-        np.arange(sum(counts)),
-        random_state=seed & 0xFFFFFFFF,
-        test_size=fraction,
-        stratify=stratify,
-    )
-    if len(hold) < 2:
-        raise ValueError(TOO_FEW_HELD)
+    keep, hold = drawn_split(sum(counts), fraction, stratify, seed)
     ends, parts = np.cumsum([0, *even(n, comm)]), []
     for chosen in (keep, hold):
         own = np.sort(chosen[(chosen >= first) & (chosen < first + n)]) - first
