@@ -39,6 +39,18 @@ def calls_of_epochs(monkeypatch, epochs, **parameters):
     return found[2:-1]  # between two epochs, the first of which has prepared the steps
 
 
+def test_one_row_is_predicted_in_a_handful_of_calls():
+    x, seen = np.random.default_rng(0).standard_normal((150, 4)), Counter()
+    model = MLPClassifier(random_state=0).partial_fit(x, x.argmax(1) % 3, classes=range(3))
+    model.predict(x[:1])
+    sys.setprofile(lambda frame, event, arg: seen.update([event]))
+    try:
+        model.predict(x[:1])
+    finally:
+        sys.setprofile(None)
+    assert seen["call"] + seen["c_call"] <= 56  # 11 microseconds
+
+
 @pytest.mark.parametrize("parameters", [{}, {"dropout": 0.5}, {"solver": "sgd"}], ids=str)
 def test_an_epoch_is_a_handful_of_calls(monkeypatch, parameters):
     calls = [sum(c.values()) for c in calls_of_epochs(monkeypatch, 9, **parameters)]

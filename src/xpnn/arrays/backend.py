@@ -130,6 +130,8 @@ class Backend:
         ValueError
             If `copy` is False and a copy is needed.
         """
+        if dtype is None and not copy and type(x) is np.ndarray and self.library is NUMPY:
+            return x
         name = None if dtype is None else dtype_name(dtype)
         if name is not None:
             self.library.check_dtype(name, self.device)

@@ -5,6 +5,7 @@ array-api-compat index by a mask on CuPy, and `maximum(x, 0.0)` and `where(c, x,
 scalar to the device on torch: each of these waits for the GPU.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from array_api_compat import is_cupy_namespace
 
 from xpnn.arrays.typing import Array, DType, Namespace
 
+FEW = 4096  # numbers whose products BLAS adds up in the thread that asks
 _MOST_AT_ONCE = 8
 _LARGEST_EXPONENT = {16: 11.0, 32: 88.0, 64: 709.0}
 
@@ -19,6 +21,11 @@ _LARGEST_EXPONENT = {16: 11.0, 32: 88.0, 64: 709.0}
 def largest_exponent(dtype: DType, xp: Namespace) -> float:
     """Return an x such that exp(x) is finite in `dtype`."""
     return _LARGEST_EXPONENT[int(xp.finfo(dtype).bits)]
+
+
+def has_nan(x: np.ndarray) -> bool:
+    """Return whether an array of NumPy has NaN: as its squares' sum has, and its largest entry."""
+    return math.isnan(np.vdot(x, x) if x.size <= FEW else np.maximum.reduce(x, axis=None))
 
 
 def at_least(x: Array, low: float, xp: Namespace) -> Array:

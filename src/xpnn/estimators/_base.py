@@ -46,6 +46,7 @@ from xpnn.estimators._readblocks import read_blocks
 from xpnn.estimators._sklearn import CallbackSupportMixin, with_callbacks
 from xpnn.estimators._split import NO_ROWS, hold_out
 from xpnn.parts.losses import Loss
+from xpnn.steps.compiled.outputs import compiled_outputs
 from xpnn.training.data import Dataset, predict_in_chunks
 from xpnn.training.interrupt import TrainingInterrupted
 from xpnn.training.lbfgs import train_lbfgs
@@ -285,15 +286,8 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         stopping = bool(self.early_stopping) and held_out is not None and optimizer is not None
         n_held = None if held_out is None else way.total(held_out)
         monitor = make_monitor(self, n_held=n_held, stopping=stopping)
-        config = settings.make_config(
-            self,
-            way.total(rows),
-            loss,
-            optimizer,
-            monitor.name,
-            stopping=stopping,
-            incremental=incremental,
-        )
+        about = {"stopping": stopping, "incremental": incremental}
+        config = settings.make_config(self, way.total(rows), loss, optimizer, monitor.name, **about)
         validation = None
         if held_out is not None:
             validation = make_validation(self, held_out, loss, monitor, way)
@@ -337,11 +331,14 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
     def _outputs(self, X: Any, method: str) -> tuple[Array, Backend]:
         """What `_combined` gives of rows, on the device of the work, and where X is."""
         state = self.__dict__.get("_state")
-        if state is not None and self._backend is NUMPY:
-            with np.errstate(all="ignore"):
-                if is_ready(self, X):  # all of the checks below, at a tenth of their time
-                    self._check_place(NUMPY, method)
-                    return self._computed(state, X), NUMPY
+        if state is not None and self._backend is NUMPY and is_ready(self, X):
+            self._check_place(NUMPY, method)  # all of the checks below, at a tenth of their time
+            link = self._output == "predict"
+            out = compiled_outputs(self.network_, state.theta, state.buffers, X, link)
+            if out is None:
+                with np.errstate(all="ignore"):
+                    out = self._computed(state, X)
+            return out, NUMPY
         check_is_fitted(self)
         if isinstance(X, Blocks):
             self._check_place(NUMPY, method)

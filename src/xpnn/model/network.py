@@ -257,8 +257,7 @@ class Network:
         """
         if train and self.draws and keys is None:
             raise ValueError(
-                "This network drops units: pass keys=, a row of xpnn.random.step_keys, or "
-                "train=False."
+                "This network drops units: pass keys=, of xpnn.random.step_keys, or train=False."
             )
 
         def drop(i: int) -> Drop | None:
@@ -386,16 +385,16 @@ def multilayer_perceptron(
     >>> multilayer_perceptron([64, 100, 10]).layout.size
     7510
     """
-    pairs = list(pairwise(sizes))
-    n_hidden = len(pairs) - 1
+    *pairs, last = pairwise(sizes)
+    n_hidden = len(pairs)
     activations = activation if isinstance(activation, list) else [activation] * n_hidden
     if len(activations) != n_hidden:
         raise ValueError(
             f"activation is a list of {len(activations)}, but there are {n_hidden} hidden layers: "
             "give one for each, or a single one for all."
         )
-    hidden = [
-        Dense(a, b, f, dropout, normalization=normalization)
-        for (a, b), f in zip(pairs[:-1], activations, strict=True)
+    layers = [
+        Dense(*pair, f, dropout, normalization=normalization)
+        for pair, f in zip(pairs, activations, strict=True)
     ]
-    return Network((*hidden, Dense(*pairs[-1])), input_dropout, link, members)
+    return Network((*layers, Dense(*last)), input_dropout, link, members)

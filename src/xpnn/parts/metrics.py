@@ -3,6 +3,7 @@
 import numpy as np
 from array_api_compat import device
 
+from xpnn.arrays.numeric import has_nan
 from xpnn.arrays.typing import Array, DType, Namespace
 
 
@@ -28,7 +29,7 @@ def first_largest(x: Array, dtype: DType, xp: Namespace) -> Array:
     array([1, 0])
     """
     n_columns = x.shape[1]
-    if isinstance(x, np.ndarray) and x.size and not np.isnan(np.maximum.reduce(x, axis=None)):
+    if isinstance(x, np.ndarray) and x.size and not has_nan(x):
         codes = x.argmax(axis=1)
         return codes if codes.dtype == dtype else codes.astype(dtype)
     columns = xp.arange(n_columns, dtype=dtype, device=device(x))

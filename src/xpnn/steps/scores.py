@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from array_api_compat import is_cupy_namespace
 
 from xpnn.arrays.typing import Array, DType, Namespace
@@ -26,7 +27,7 @@ def loss_value(
 def first_largest(output: Array, integer: DType, xp: Namespace) -> Array:
     """The column of each row's largest entry, see `xpnn.parts.metrics.first_largest`."""
     found = None
-    if is_cupy_namespace(xp):
+    if not isinstance(output, np.ndarray) and is_cupy_namespace(xp):
         from xpnn.steps.cuda import scores
 
         found = scores.first_largest(output, integer)

@@ -36,6 +36,7 @@ TRACED = (
     "has no values that an estimator could check. What can be traced, differentiated, compiled and "
     "exported is a network: model.network_.predict(*model.parameters_, X, xp) of an MLP"
 )
+_NOTHING: AbstractContextManager[Any] = nullcontext()
 _NARROWER = {"float64": "float32", "int64": "int32", "uint64": "uint32", "float16": "float32"}
 
 
@@ -257,7 +258,7 @@ class Library:
 
     def context(self, device: Device) -> AbstractContextManager[Any]:
         """Return a context in which work that names no device runs on this one."""
-        return nullcontext()
+        return _NOTHING
 
     def settings(self) -> Callable[[], object]:
         """Return what makes another thread compute as this one does; called there, once."""

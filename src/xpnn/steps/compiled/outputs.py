@@ -6,7 +6,7 @@ works in is its own, so one network may predict in several threads at once.
 
 import ctypes
 import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,19 @@ _FEWEST_PRODUCTS = 20_000_000  # multiplications of a thread's share: starting i
 # Of more multiplications OpenBLAS shares a product among its threads, which look for more work for
 # milliseconds afterwards on the processors that the next fit's threads need. One row is none.
 _BLAS_ALONE = 4 * 65_536
-_Known = tuple[Any, Plan | None, Any, int]
-_KNOWN: dict[tuple[int, np.dtype], _Known] = {}
+_KNOWN: dict[tuple[int, np.dtype], "_Known"] = {}
+
+
+class _Known(NamedTuple):
+    """What is remembered of a network, and what keeps it."""
+
+    network: Any  # a weak reference
+    plan: Plan | None  # None for what is not built in
+    at: int  # where the plan is
+    table: Any
+    work: int  # multiplications of a row
+    n_in: int
+    n_out: int
 
 
 def compiled_outputs(
@@ -50,23 +61,25 @@ def compiled_outputs(
     """
     if theta.dtype not in SUFFIXES or library() is None:
         return None
-    _, plan, _, work = _known(network, theta.dtype)
-    if plan is None or x.ndim != 2 or x.shape[1] != network.n_in:
+    _, plan, at, _, work, n_in, n_out = _known(network, theta.dtype)
+    if plan is None or x.ndim != 2 or x.shape[1] != n_in:
         return None
     code = ACTIVATION_CODES[network.link.name] if link else 0
-    theta, x = np.ascontiguousarray(theta), rows_in_one_piece(x, theta.dtype)
+    if not theta.flags.c_contiguous:
+        theta = np.ascontiguousarray(theta)
+    x = rows_in_one_piece(x, theta.dtype)
     rows, stride = x.shape[0], x.strides[0] // x.itemsize
-    out = np.empty((rows, network.n_out), dtype=theta.dtype)
+    out = np.empty((rows, n_out), dtype=theta.dtype)
     call = function("outputs", theta.dtype)
     where = (address(theta), address(buffers), address(x), stride, rows, code, address(out))
     parts = work * rows // _FEWEST_PRODUCTS
     if parts > 1:
         parts = min(parts, threads.blas_threads())
     if rows < 2 or work * rows <= _BLAS_ALONE:
-        done = call(ctypes.addressof(plan), *where)
+        done = call(at, *where)
     elif parts < 2:
         with threads.one_blas_thread():
-            done = call(ctypes.addressof(plan), *where)
+            done = call(at, *where)
     else:
         with threads.blas_turn() as alone:
             done = _shared(call, plan, parts if alone else 1, where)
@@ -85,18 +98,19 @@ def _shared(call: Any, plan: Plan, parts: int, where: tuple[Any, ...]) -> int:
 
 
 def _known(network: Any, dtype: np.dtype) -> _Known:
-    """The network's plan, None for what is not built in; and multiplications of a row."""
+    """What is remembered of a network, from its first prediction on."""
     key = id(network), dtype
     known = _KNOWN.get(key)
-    if known is not None and known[0]() is network:
+    if known is not None and known.network() is network:
         return known
-    plan, table, work = None, None, 0
+    plan, at, table, work = None, 0, None, 0
     known_link = ACTIVATIONS.get(network.link.name) == network.link
     if network.members == 1 and known_link and known_network(network, training=False):
         plan = Plan(parts=1, product=product_address(dtype))
-        table = fill_network(plan, network, {})
+        at, table = ctypes.addressof(plan), fill_network(plan, network, {})
         work = sum(d.n_in * d.n_out for d in network.layers)
     if len(_KNOWN) >= _MOST:
         _KNOWN.clear()
-    known = _KNOWN[key] = weakref.ref(network), plan, table, work
+    about = plan, at, table, work, network.n_in, network.n_out
+    known = _KNOWN[key] = _Known(weakref.ref(network), *about)
     return known
