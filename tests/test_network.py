@@ -312,6 +312,7 @@ def test_summary():
         "--------------------------------------------------------",
         "total                                              7,500",
     ]
+    assert str(net) == net.summary()
 
 
 def test_description_survives_json():

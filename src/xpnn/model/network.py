@@ -302,7 +302,7 @@ class Network:
 
         Examples
         --------
-        >>> print(Network((Dense(4, 8, "relu", dropout=0.5), Dense(8, 3))).summary())
+        >>> print(Network((Dense(4, 8, "relu", dropout=0.5), Dense(8, 3))))
         layer    shape    activation    dropout    parameters
         -----------------------------------------------------
         input    4                                          0
@@ -312,6 +312,8 @@ class Network:
         total                                              67
         """
         return summary(self)
+
+    __str__ = summary
 
     def to_dict(self) -> dict[str, Any]:
         """A description of JSON types; built-in activations by name.
@@ -337,12 +339,10 @@ class Network:
     @classmethod
     def from_dict(cls, description: dict[str, Any]) -> "Network":
         """The network that `to_dict` described, in this version or an earlier one."""
-        layers = []
-        for given in description["layers"]:
-            arguments = dict(given)
-            layers.append(LAYERS[arguments.pop("kind", Dense.kind)](**arguments))
+        layers = [dict(given) for given in description["layers"]]
+        made = tuple(LAYERS[d.pop("kind", Dense.kind)](**d) for d in layers)
         members = description.get("members", 1)
-        return cls(tuple(layers), description["input_dropout"], description["link"], members)
+        return cls(made, description["input_dropout"], description["link"], members)
 
 
 def multilayer_perceptron(
