@@ -217,23 +217,25 @@ def draw(found: dict[str, Any], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     machines = [2**i for i in range(1, 10)]
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
+    from xpnn.plotting.canvas import CYCLE, MARKERS
+
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.8), sharey=True, layout="constrained")
     for ax, link in zip(axes, LINKS, strict=True):
         for i, work in enumerate(w for w in cases([]) if not w.dropout):
             step = step_of(work, found)
             y = [worth_it(step, link, p) for p in machines]
             free = [worth_it(step, link, p, tree=False) for p in machines]
-            ax.plot(
-                machines, y, color=f"C{i}", marker="o", ms=3, label="-".join(map(str, work.sizes))
-            )
-            ax.plot(machines, free, color=f"C{i}", ls=":", lw=1)
+            label = "-".join(map(str, work.sizes))
+            ax.plot(machines, y, color=CYCLE[i], marker=MARKERS[i], ms=5, label=label)
+            ax.plot(machines, free, color=CYCLE[i], ls=":", lw=1)
         ax.set(xscale="log", yscale="log", title=link.name, xlabel="machines")
         ax.set_xticks([2, 8, 64, 512], ["2", "8", "64", "512"])
         ax.minorticks_off()
         ax.grid(alpha=0.3)
     axes[0].set_ylabel("batch size at half of the ideal speed")
-    axes[1].legend(fontsize=8, title="units", title_fontsize=8)
-    figure.savefig(path, dpi=110)
+    handles = axes[1].get_legend_handles_labels()[0]
+    figure.legend(handles=handles, ncols=3, frameon=False, loc="outside lower center")
+    figure.savefig(path, dpi=140)
     print(f"wrote {path}")
 
 

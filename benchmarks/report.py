@@ -174,6 +174,8 @@ LABELS = {
     "torch-compile": "PyTorch compiled",
     "jax": "JAX jitted",
 }
+SHADES = {"sklearn": "#1f5fa8", "torch": "#e8944f", "torch-compile": "#333333", "jax": "#dbe7f5"}
+"""Dark, middle and pale: bars that differ in grey, too."""
 
 
 def picture(results: dict[str, Any], path: Path) -> None:
@@ -185,21 +187,23 @@ def picture(results: dict[str, Any], path: Path) -> None:
 
     rows = results["training"]
     names = [n for n in LABELS if any(n in r["median"] for r in rows)]
-    figure, axes = plt.subplots(figsize=(11, 3.8), layout="constrained")
+    figure, axes = plt.subplots(figsize=(6.2, 1.3 + 0.52 * len(rows)), layout="constrained")
     width = 0.8 / max(len(names), 1)
     for k, name in enumerate(names):
         at = [i for i, r in enumerate(rows) if name in r["median"]]
-        heights = [rows[i]["median"][name] / rows[i]["median"]["xpnn"] for i in at]
-        axes.bar(
-            [i + (k - (len(names) - 1) / 2) * width for i in at], heights, width, label=LABELS[name]
-        )
-    axes.axhline(1.0, color="black", linewidth=1)
-    axes.set_yscale("log", base=2)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}x")
-    labels = [f"{'-'.join(map(str, r['sizes']))}\ndropout {r['dropout']:g}" for r in rows]
-    axes.set_xticks(range(len(rows)), labels, fontsize=6.5)
-    axes.set_ylabel("time of a step, times xpnn's")
-    axes.legend(frameon=False, ncols=len(names))
+        times = [rows[i]["median"][name] / rows[i]["median"]["xpnn"] for i in at]
+        places = [i + (k - (len(names) - 1) / 2) * width for i in at]
+        axes.barh(places, times, width, label=LABELS[name], color=SHADES[name], edgecolor="black")
+    axes.axvline(1.0, color="black", linewidth=1)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}x")
+    dropped = [f", dropout {r['dropout']:g}" if r["dropout"] else "" for r in rows]
+    labels = ["-".join(map(str, r["sizes"])) + d for r, d in zip(rows, dropped, strict=True)]
+    axes.set_yticks(range(len(rows)), labels)
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("time of a step, times xpnn's")
+    figure.legend(frameon=False, ncols=len(names), loc="outside upper center")
     figure.savefig(path, dpi=160)
 
 
