@@ -1,19 +1,23 @@
 #!/usr/bin/env python3
-"""What one training step asks of an array library, against the budget in budget.json.
+"""What a training step and a first fit ask of an array library, against the budget in budget.json.
 
     python ci/budget.py            compare; exit status 1 if anything has risen
     python ci/budget.py --write    also write down what has fallen
 
 Array API calls are counted on array-api-strict; kernel launches, products and copies on CuPy, where
 it runs on its host double (CUPY_ON_CPU=1, see ci/cupy_on_cpu). Each number is the difference
-between an epoch of four steps and one of two, so that nothing but steps is counted. A budget may
-only fall: to let one rise, edit budget.json by hand and say why in the commit.
+between an epoch of four steps and one of two, so that nothing but steps is counted. Kernels are
+counted that a process with an empty cache compiles for a first fit, and for a prediction after it.
+A budget may only fall: to let one rise, edit budget.json by hand and say why in the commit.
 """
 
 import argparse
 import importlib.util
 import json
+import os
+import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -85,6 +89,38 @@ STEPS = {
         {"normalization": "batch", **_DROPS}, _EVERYTHING, sizes=(64, 48, 40, 32, 24, 20, 16, 10)
     ),
 }
+_FEW = "hidden_layer_sizes=(8, 8), max_iter=2"
+_DROP = f"activation='gelu', dropout=0.2, {_FEW}"
+_TABLE = "device='cupy:0', hidden=(8, 8), epochs=4"
+FIRST_FITS = {
+    "classifier": f"MLPClassifier({_DROP}).fit(X, classes)",
+    "regressor": f"MLPRegressor({_DROP}).fit(X, X[:, 0])",
+    "classifier, stopped early": f"MLPClassifier(early_stopping=True, {_FEW}).fit(X, classes)",
+    "regressor, stopped early": f"MLPRegressor(early_stopping=True, {_FEW}).fit(X, X[:, 0])",
+    "tabular classifier": f"TabularClassifier({_TABLE}).fit(X := host, classes)",
+    "tabular regressor": f"TabularRegressor({_TABLE}).fit(X := host, host[:, 0])",
+    "perceptron": "Perceptron(max_iter=2).fit(X, classes)",
+}
+COMPILED = ("kernels compiled by fit", "kernels compiled by predict")
+_FIRST_FIT = """
+import warnings
+warnings.simplefilter("ignore")
+import cupy, numpy as np
+from cupy.cuda import compiler
+compile, sources = compiler._compile_using_nvrtc_no_warning, []
+def counting(source, *args, **kwargs):
+    sources.append(source)
+    return compile(source, *args, **kwargs)
+compiler._compile_using_nvrtc_no_warning = counting
+import xpnn
+rng = np.random.default_rng(0)
+host = rng.normal(size=(200, 10)).astype(np.float32)
+X, classes = cupy.asarray(host), rng.integers(0, 3, 200)
+model = xpnn.FIT
+fitted = len(sources)
+model.predict(X)
+print(fitted, len(sources) - fitted)
+"""
 STRICT, CUPY = "array_api_strict:device1", "cupy:0"
 COUNTERS = {
     "kernel launches": "launches",
@@ -199,6 +235,20 @@ def per_step(
     return {name: (four[name] - two[name]) // 2 for name in four}
 
 
+def first_fit(fit: str, cache: str) -> dict[str, int]:
+    """How many kernels a new process compiles, whose CuPy keeps them in the folder `cache`."""
+    environment = os.environ | {"CUPY_CACHE_DIR": cache}
+    environment.pop("CUPY_ON_CPU_CAPTURE", None)  # which compiles in another way
+    command = [sys.executable, "-c", _FIRST_FIT.replace("FIT", FIRST_FITS[fit])]
+    done = subprocess.run(command, env=environment, capture_output=True, check=True)
+    return dict(zip(COMPILED, map(int, done.stdout.split()), strict=True))
+
+
+def row_of(fit: str) -> str:
+    """The name of a first fit's row in the budget."""
+    return f"first fit: {fit}"
+
+
 def on_host_double() -> bool:
     """Whether CuPy is here and counts."""
     spec = importlib.util.find_spec("cupy_on_cpu")
@@ -216,6 +266,9 @@ def measure() -> dict[str, dict[str, int]]:
         found[step] = {"array API calls": sum(per_step(strict_calls, STRICT, step).values())}
         if on_host_double():
             found[step] |= per_step(cupy_counts, CUPY, step)
+    for fit in FIRST_FITS if on_host_double() else ():
+        with tempfile.TemporaryDirectory() as cache:
+            found[row_of(fit)] = first_fit(fit, cache)
     return found
 
 
@@ -243,9 +296,9 @@ def main() -> int:
     budget: dict[str, dict[str, int]] = json.loads(FILE.read_text()) if FILE.exists() else {}
     found = measure()
     for step, numbers in found.items():
-        print(f"one step, {step}:")
+        print(f"{step}:" if step.startswith("first") else f"one step, {step}:")
         for name, number in numbers.items():
-            print(f"  {name:22} {number:4}   budget {budget.get(step, {}).get(name, 'none')}")
+            print(f"  {name:27} {number:4}   budget {budget.get(step, {}).get(name, 'none')}")
     if not on_host_double():
         print("CuPy was not counted: it is not on its host double here")
     over = risen(found, budget) if budget else []

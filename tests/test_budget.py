@@ -35,6 +35,18 @@ def test_launches_of_a_step(target, step):
     assert not budget.risen(found, BUDGET), CURE
 
 
+@pytest.mark.slow
+@pytest.mark.targets("cupy:0")
+@pytest.mark.parametrize("fit", budget.FIRST_FITS)
+def test_a_first_fit_compiles_what_its_budget_says(target, fit, tmp_path):
+    """With nothing in CuPy's cache; what they are is kept there."""
+    pytest.importorskip("cupy_on_cpu")
+    found = {budget.row_of(fit): budget.first_fit(fit, str(tmp_path))}
+    assert not budget.risen(found, BUDGET), CURE
+    if fit == "classifier":
+        assert not any(budget.first_fit(fit, str(tmp_path)).values())
+
+
 @pytest.mark.targets("cupy:0")
 @pytest.mark.parametrize("step", [budget.TABULAR, "every rule, weights", "batch normalization"])
 def test_a_step_asks_cupy_for_no_kernel_of_its_own(target, step):
@@ -68,6 +80,13 @@ def test_every_step_is_within_its_goal_and_moves_nothing(step):
     assert not any(numbers[name] for name in list(budget.COUNTERS)[2:])
 
 
+@pytest.mark.parametrize("fit", budget.FIRST_FITS)
+def test_every_first_fit_is_within_its_goal(fit):
+    most = (20, 4) if fit == "perceptron" else (12, 2)
+    numbers = [BUDGET[budget.row_of(fit)][name] for name in budget.COMPILED]
+    assert all(number <= limit for number, limit in zip(numbers, most, strict=True))
+
+
 def test_every_kind_of_step_has_a_row():
     for kind, names in (
         ("activation", [n for n, a in ACTIVATIONS.items() if a.differentiable]),
@@ -79,9 +98,11 @@ def test_every_kind_of_step_has_a_row():
 
 
 def test_the_file_has_every_step_and_number():
-    assert list(BUDGET) == list(budget.STEPS)
-    for numbers in BUDGET.values():
-        assert list(numbers) == ["array API calls", *budget.COUNTERS]
+    fits = [budget.row_of(fit) for fit in budget.FIRST_FITS]
+    assert list(BUDGET) == [*budget.STEPS, *fits]
+    for row, numbers in BUDGET.items():
+        of_step = ["array API calls", *budget.COUNTERS]
+        assert list(numbers) == (list(budget.COMPILED) if row in fits else of_step)
 
 
 def test_a_rise_is_told():

@@ -1,9 +1,5 @@
 """Predictions and looks at the end of an epoch on CuPy's kernels, beside the array API's."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -148,52 +144,3 @@ def test_class_numbers_and_what_training_looks_at(target):
         t.assert_close(seen, [1.5, float(bad is None)])
     both = (t.asarray(np.asarray(a)) for a in (1.0, 2.0))
     t.assert_close(together(*both, t.xp), [1.0, 2.0])
-
-
-FIRST_FIT = """
-import warnings
-warnings.simplefilter("ignore")
-import cupy, numpy as np
-from cupy.cuda import compiler
-compile, sources = compiler._compile_using_nvrtc_no_warning, []
-def counting(source, *args, **kwargs):
-    sources.append(source)
-    return compile(source, *args, **kwargs)
-compiler._compile_using_nvrtc_no_warning = counting
-import xpnn
-rng = np.random.default_rng(0)
-host = rng.normal(size=(200, 10)).astype(np.float32)
-X, classes = cupy.asarray(host), rng.integers(0, 3, 200)
-few = {"hidden_layer_sizes": (8, 8), "max_iter": 2}
-table = {"device": "cupy:0", "hidden": (8, 8), "epochs": 4}
-CODE
-counts = [len(sources)]
-model.predict(X)
-print(*counts, len(sources) - counts[0])
-"""
-FITS = {
-    "classifier": "MLPClassifier(activation='gelu', dropout=0.2, **few).fit(X, classes)",
-    "regressor": "MLPRegressor(activation='gelu', dropout=0.2, **few).fit(X, X[:, 0])",
-    "classifier, stopped early": "MLPClassifier(early_stopping=True, **few).fit(X, classes)",
-    "regressor, stopped early": "MLPRegressor(early_stopping=True, **few).fit(X, X[:, 0])",
-    "tabular classifier": "TabularClassifier(**table).fit(X := host, classes)",
-    "tabular regressor": "TabularRegressor(**table).fit(X := host, host[:, 0])",
-}
-
-
-@pytest.mark.slow
-@pytest.mark.targets("cupy:0")
-@pytest.mark.dtypes("float32")
-@pytest.mark.own_context
-@pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
-def test_a_first_fit_compiles_a_dozen_kernels(target, fit, tmp_path):
-    """With nothing in CuPy's cache; what they are is kept there."""
-    pytest.importorskip("cupy_on_cpu")
-    code = FIRST_FIT.replace("CODE", f"model = xpnn.{fit}")
-    environment = os.environ | {"CUPY_CACHE_DIR": str(tmp_path)}
-    environment.pop("CUPY_ON_CPU_CAPTURE", None)  # which compiles in another way
-    command = [sys.executable, "-c", code]
-    for most in ((12, 2), (0, 0)) if fit == FITS["classifier"] else ((12, 2),):
-        done = subprocess.run(command, env=environment, capture_output=True, check=True)
-        counts = [int(word) for word in done.stdout.split()]
-        assert all(count <= limit for count, limit in zip(counts, most, strict=True)), counts

@@ -240,3 +240,14 @@ def test_the_other_device_is_left_alone(target):
         x = target.asarray(np.random.default_rng(0).normal(size=(30, 4)))
         model = MLPClassifier((5,), max_iter=300, tol=1.0, random_state=0).fit(x, np.arange(30) % 3)
         target.assert_here(model.predict_proba(x))
+
+
+@pytest.mark.dtypes("float32")
+@pytest.mark.parametrize("kind", [int, np.int32, np.float32, np.float16])
+def test_numbers_of_any_kind_are_those_of_the_reference(target, kind):
+    """A kernel reads eight bytes, which a NumPy float32 has not and an int has otherwise."""
+    numbers = dict.fromkeys(("l1", "l2", "clip_norm", "max_norm", "learning_rate"), kind(1))
+    option = Option(config={"optimizer": get_optimizer("adam"), **numbers})
+    network, config = option.make()
+    x, y, _ = option.rows()
+    assert_alike(target, rules_of(network, config), x, y, None, False)

@@ -26,12 +26,12 @@ from xpnn.estimators._inputs import (
 )
 from xpnn.estimators._labels import Labels
 from xpnn.estimators._processes import check_all_rows, check_same
-from xpnn.parts import metrics
 from xpnn.perceptron.choice import Rule, initial_state, place, rows_at_once
 from xpnn.perceptron.fit import Fitted, Plan, fit_problems
 from xpnn.perceptron.reading import Rows, make_samples, read_rows
 from xpnn.perceptron.record import from_record, to_record
 from xpnn.perceptron.restart import Problems
+from xpnn.steps.scores import first_largest
 from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import Dataset, is_sparse
 from xpnn.training.interrupt import TrainingInterrupted
@@ -304,5 +304,5 @@ class BasePerceptron(OnDevice):
             if score.shape[1] == 1:
                 codes = xp.astype(score[:, 0] > 0, integer)
             else:
-                codes = metrics.first_largest(score, integer, xp)
+                codes = first_largest(score, integer, xp)
             return codes, backend, source

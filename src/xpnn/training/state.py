@@ -18,6 +18,9 @@ Outcome = Literal["finished", "converged", "stopped", "interrupted", "diverged"]
 Weights = tuple[Array, Array, tuple[Array, ...]]
 """theta, buffers and the optimizer's moments."""
 
+_NUMBERS: dict[str, type[int] | type[float]] = {"epochs": int, "batch_size": int}
+_NUMBERS |= dict.fromkeys(("learning_rate", "l1", "l2", "clip_norm", "max_norm"), float)
+
 
 _CURE = (
     "scale the inputs (StandardScaler) and a regression's target, lower learning_rate_init, or "
@@ -124,6 +127,11 @@ class TrainingConfig:
     incremental: bool = False
     tol: float = 1e-4
     patience: float = 10
+
+    def __post_init__(self) -> None:
+        for name, kind in _NUMBERS.items():  # kernels take Python's, and no NumPy float32 for one
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, kind(value))
 
 
 @dataclass
