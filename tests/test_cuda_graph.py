@@ -125,3 +125,14 @@ def test_launches_of_a_step_have_the_arguments_of_the_one_before(
     assert len(steps[0]) > 20
     assert steps[0] == steps[1] == steps[2] == steps[4] == steps[5]
     assert steps[3] == steps[7] != steps[0]
+
+
+def test_a_product_of_millions_of_rows_fits_the_grid(target, monkeypatch):
+    """A grid has 2**31 blocks along its first axis and 65,535 along the others."""
+    from xpnn.steps.cuda import graph
+
+    grids = []
+    monkeypatch.setattr(graph, "kernel", lambda *_: lambda grid, *_: grids.append(grid))
+    one, many = (target.xp.empty((n, 2), dtype=target.dtype) for n in (1, 2**21))
+    graph.GraphOps(target.xp).product(many, one.T, target.xp.empty((2**21, 1), dtype=target.dtype))
+    assert all(along < 2**16 for along in grids[0][1:])

@@ -37,7 +37,7 @@ class GraphOps(CupyOps):
         (rows, inner), columns, members = a.shape[-2:], b.shape[-1], out.size
         members //= rows * columns
         strides = [s // m.itemsize for m in (a, b) for s in (0, *m.strides)[-3:]]
-        grid = (-(-columns // TILE), -(-rows // TILE), members)
+        grid = (-(-rows // TILE), -(-columns // TILE), members)  # rows may be millions: first
         arguments = (a, b, out, rows, inner, columns, *strides)
         kernel("product", "product", out.dtype)(grid, (TILE, TILE), arguments)
 

@@ -8,7 +8,7 @@ extern "C" __global__ void product(
 {
     __shared__ T left[TILE][TILE + 1], right[TILE][TILE + 1];
     const int x = threadIdx.x, y = threadIdx.y;
-    const long long top = blockIdx.y * (long long)TILE, side = blockIdx.x * (long long)TILE;
+    const long long top = blockIdx.x * (long long)TILE, side = blockIdx.y * (long long)TILE;
     // neighbouring threads read what lies side by side
     const int a_i = a_row == 1 ? x : y, a_k = a_row == 1 ? y : x;
     const int b_k = b_row == 1 ? x : y, b_j = b_row == 1 ? y : x;
