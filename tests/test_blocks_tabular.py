@@ -66,8 +66,10 @@ def test_columns_are_learned_from_a_sample(table, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("xpnn.estimators._blocks._IN_MEMORY", 0)
     frame = module.BlockFrame(TabularClassifier(), Blocks(table, block_rows=50), first=True)
-    assert 60 < frame.sample(100).n_rows < 140
-    assert frame.sample(N).n_rows == N
+    some, codes = frame.sample(100, codes=np.arange(N))
+    assert 60 < some.n_rows < 140
+    assert (np.asarray(table["size"])[codes] == some.columns["size"]).all()
+    assert frame.sample(N)[0].n_rows == N
     encoding = module.learned(frame, 0, None)
     assert isinstance(module.inputs_of(encoding, frame), np.memmap)
     assert list(tmp_path.iterdir()) == []  # its file has no name

@@ -83,11 +83,11 @@ def test_targets_below_0_are_told():
 
 def test_rare_classes_are_told_by_extreme_values():
     """Classes have narrow bins at both ends of a column of numbers, a regression has not."""
-    x = np.random.default_rng(0).lognormal(sigma=3.0, size=(1200, 1))
-    low, high = np.quantile(x, [0.92, 0.96])  # within what is one bin otherwise: 0.961 then
+    x = np.random.default_rng(0).lognormal(sigma=3.0, size=(1020, 1))  # too few rows for steps
+    low, high = np.quantile(x, [0.94, 0.98])  # in what is one bin otherwise: 0.972 then
     rare = ((x[:, 0] > low) & (x[:, 0] < high)).astype(int)
     model = TabularClassifier(hidden=8, epochs=40, random_state=0).fit(x, rare)
-    assert len(model.encoding_.columns[0].edges) == 13
+    assert len(model.encoding_.columns[0].edges) == 11
     assert model.validation_score_ > 0.985
     numbers = TabularRegressor(hidden=8, epochs=1, random_state=0).fit(x, x[:, 0])
     assert len(numbers.encoding_.columns[0].edges) == 9

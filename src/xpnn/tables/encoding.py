@@ -14,6 +14,7 @@ from xpnn.tables.columns import TableError, hint
 from xpnn.tables.frames import Frame
 from xpnn.tables.kinds import Dates, Numbers, Spread, Words, date_parts
 from xpnn.tables.sound import check_column
+from xpnn.tables.thresholds import class_steps
 from xpnn.tables.values import Parsed, parse_as, parse_column
 
 MOST_CATEGORIES = 64
@@ -142,7 +143,10 @@ def _spread(values: Mapping[str, Any]) -> Spread:
 
 
 def fit_encoding(
-    frame: Frame, bins: int = 0, most_numbers: int | None = None, tails: bool = False
+    frame: Frame,
+    bins: int = 0,
+    most_numbers: int | None = None,
+    codes: np.ndarray | None = None,
 ) -> Encoding:
     """Learn how the columns of a table become inputs.
 
@@ -154,8 +158,9 @@ def fit_encoding(
         Most bins of a column of numbers, between quantiles; 0 is none.
     most_numbers : int, default=None
         Columns of numbers up to which there are bins; None is any number.
-    tails : bool, default=False
-        Whether the outermost bins are halved as long as they keep enough rows.
+    codes : ndarray of int, default=None
+        The class of each row. The outermost bins are then halved as long as they keep enough rows,
+        and a bin between two neighbouring values is a step where the classes change.
 
     Returns
     -------
@@ -168,7 +173,7 @@ def fit_encoding(
     columns: list[Column] = []
     left_out: dict[str, str] = {}
     for name, parsed in read.items():
-        column = column_of(name, parsed.kind, parsed.style, parsed.values, bins, tails)
+        column = column_of(name, parsed.kind, parsed.style, parsed.values, bins, codes)
         if isinstance(column, str):
             left_out[name] = column
         else:
@@ -186,7 +191,12 @@ def read_column(frame: Frame, name: str) -> Parsed:
 
 
 def column_of(
-    name: str, kind: str, style: dict[str, Any], values: np.ndarray, bins: int, tails: bool
+    name: str,
+    kind: str,
+    style: dict[str, Any],
+    values: np.ndarray,
+    bins: int,
+    codes: np.ndarray | None,
 ) -> Column | str:
     """How a column becomes inputs, or why it says nothing.
 
@@ -194,7 +204,7 @@ def column_of(
     ----------
     name, kind, style, values
         As they were read.
-    bins, tails
+    bins, codes
         Of `fit_encoding`.
     """
     if kind == "words":
@@ -206,25 +216,33 @@ def column_of(
         return "it is always the same"
     if kind == "numeric":
         known = values[~missing]
-        edges = _edges(known, bins, tails)
+        edges = _edges(known, bins, None if codes is None else codes[~missing])
         return Numbers(name, style, Spread.of(values), bool(missing.any()), edges)
     parts = {part: v for part, v in date_parts(values).items() if len(np.unique(v[~missing])) > 1}
     return Dates(name, style, {p: Spread.of(v) for p, v in parts.items()}, bool(missing.any()))
 
 
-def _edges(known: np.ndarray, bins: int, tails: bool) -> tuple[float, ...]:
+def _edges(known: np.ndarray, bins: int, codes: np.ndarray | None) -> tuple[float, ...]:
     """Quantiles of numbers, at least two bins, or nothing; all values where they are few."""
     different = np.unique(known)
     if len(different) < 3 or not bins:
         return ()
     if len(different) > bins + 1:
         levels = np.linspace(0.0, 1.0, bins + 1)
-        outer = _outer_levels(len(known), bins) if tails else []
+        outer = [] if codes is None else _outer_levels(len(known), bins)
         different = np.unique(np.quantile(known, [*levels, *outer]))
-    with np.errstate(over="ignore", divide="ignore"):
-        widths = np.diff(different)
-        usable = bool((np.isfinite(widths) & np.isfinite(1.0 / widths)).all())
+        steps = [] if codes is None else class_steps(known, codes)
+        with_steps = np.unique([*different, *(v for pair in steps for v in pair)])
+        different = with_steps if _usable(with_steps) else different
+    usable = _usable(different)
     return tuple(different.tolist()) if usable and len(different) > 2 else ()
+
+
+def _usable(edges: np.ndarray) -> bool:
+    """Whether no width, and no factor of one, is out of range."""
+    with np.errstate(over="ignore", divide="ignore"):
+        widths = np.diff(edges)
+        return bool((np.isfinite(widths) & np.isfinite(1.0 / widths)).all())
 
 
 def _outer_levels(n: int, bins: int) -> list[float]:

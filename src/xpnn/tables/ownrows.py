@@ -26,7 +26,7 @@ def fit_encoding_together(
     comm: Communicator,
     bins: int = 0,
     most_numbers: int | None = None,
-    tails: bool = False,
+    codes: np.ndarray | None = None,
 ) -> Encoding:
     """What `fit_encoding` learns from the rows of all processes, one behind the other.
 
@@ -35,8 +35,8 @@ def fit_encoding_together(
     frame : Frame
         The rows of this process.
     comm : Communicator
-    bins, most_numbers, tails
-        Of `fit_encoding`.
+    bins, most_numbers, codes
+        Of `fit_encoding`; the classes are those of the rows here.
 
     Returns
     -------
@@ -58,6 +58,7 @@ def fit_encoding_together(
     [('blue', 'red'), ('blue', 'red')]
     """
     dtypes, categories = _columns_of_all(frame, comm)
+    codes = None if codes is None else comm.gather_rows(codes)
     names, told = list(dtypes), list[dict[str, Any]]()
     for start in range(0, len(names), comm.size):
         some = names[start : start + comm.size]
@@ -66,7 +67,7 @@ def fit_encoding_together(
         if comm.rank < len(some):
             name = some[comm.rank]
             one = Frame({name: column}, categories & {name})
-            own = _learned(one, name, bins, tails)
+            own = _learned(one, name, bins, codes)
         told += comm.gather(own)[: len(some)]
     parts = [Encoding.from_dict(t) for t in told]
     columns = [c for part in parts for c in part.columns]
@@ -77,10 +78,10 @@ def fit_encoding_together(
     return Encoding(tuple(columns), left_out, notes)
 
 
-def _learned(one: Frame, name: str, bins: int, tails: bool) -> dict[str, Any]:
+def _learned(one: Frame, name: str, bins: int, codes: np.ndarray | None) -> dict[str, Any]:
     """How a column becomes inputs, and whether it holds numbers, as plain data."""
     read = read_column(one, name)
-    column = column_of(name, read.kind, read.style, read.values, bins, tails)
+    column = column_of(name, read.kind, read.style, read.values, bins, codes)
     useful = () if isinstance(column, str) else (column,)
     left_out = {name: column} if isinstance(column, str) else {}
     found = Encoding(useful, left_out, {name: read.notes} if read.notes else {})

@@ -40,13 +40,7 @@ from xpnn.tables.frames import Frame, read_frame, with_distinct_names
 from xpnn.tabular.blocks import BlockFrame, inputs_of, learned, with_targets
 from xpnn.tabular.inspection import Inspection
 from xpnn.tabular.ownrows import Part, Shards
-from xpnn.tabular.recipe import (
-    EMBEDDINGS,
-    Recipe,
-    embedded_by,
-    make_network,
-    make_recipe,
-)
+from xpnn.tabular.recipe import EMBEDDINGS, Recipe, embedded_by, make_network, make_recipe
 from xpnn.tabular.record import from_record, to_record
 from xpnn.tabular.training import Fitted, Kept, Task, fit_members
 from xpnn.training.callbacks import ProgressBar
@@ -223,7 +217,8 @@ class BaseTabular(Inspection, OnDevice):
         shards, some = part.shards(known), frame.of_rows(part.mine(known))
         numbers = embedded_by(self.embedding)
         classes = loss.name == "softmax_cross_entropy"
-        self.encoding_ = learned(some, numbers.bins, numbers.most_numbers, classes, comm)
+        codes = part.mine(target)[part.mine(known)] if classes else None
+        self.encoding_ = learned(some, numbers.bins, numbers.most_numbers, codes, comm)
         x = inputs_of(self.encoding_, some)
         weight = None if weight is None else weight[known]
         task = Task(x, target[known], weight, strata[known], loss, classes)

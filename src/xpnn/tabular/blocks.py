@@ -71,32 +71,45 @@ class BlockFrame:
                 frame if self.known is None else frame.of_rows(self.known[start:stop]),
             )
 
-    def sample(self, size: int = SAMPLE) -> Frame:
-        """About so many rows, chosen by a hash of their numbers; all where there are no more."""
+    def sample(
+        self, size: int = SAMPLE, codes: np.ndarray | None = None
+    ) -> tuple[Frame, np.ndarray | None]:
+        """About so many rows, chosen by a hash of their numbers; all where there are no more.
+
+        With one of `codes` for each of them, which are given for all rows here that count.
+        """
         first, n = 0, self.n_rows
         if self.comm is not None and not self.shared:
             each = self.comm.gather([self.blocks.n_rows, n])
             first, n = sum(a for a, _ in each[: self.comm.rank]), sum(b for _, b in each)
-        fraction, found = min(1.0, size / max(n, 1)), list[Frame]()
+        fraction, found, own = min(1.0, size / max(n, 1)), list[Frame](), list[Any]()
+        before = self._before()
         for start, stop, frame in self.frames():
             rows = np.ones(frame.n_rows, dtype=bool)
             if fraction < 1.0:
                 some = chosen(first + start, first + stop, fraction, 0, PERTURB)
                 rows = some if self.known is None else some[self.known[start:stop]]
             found.append(frame.of_rows(rows))
+            own.append(None if codes is None else codes[before[start] : before[stop]][rows])
         if self.comm is not None:
-            plain = [(f.columns, f.categories) for f in found]
-            found = [Frame(*f) for part in self.comm.gather_objects(plain) for f in part]
+            plain = [(f.columns, f.categories, c) for f, c in zip(found, own, strict=True)]
+            told = [one for part in self.comm.gather_objects(plain) for one in part]
+            found, own = [Frame(*one[:2]) for one in told], [one[2] for one in told]
         names = found[0].columns
         columns = {name: np.concatenate([f.columns[name] for f in found]) for name in names}
-        return Frame(columns, frozenset().union(*(f.categories for f in found)))
+        whole = Frame(columns, frozenset().union(*(f.categories for f in found)))
+        return whole, None if codes is None else np.concatenate(own)
+
+    def _before(self) -> np.ndarray:
+        """How many rows that count come before each row."""
+        if self.known is None:
+            return np.arange(self.blocks.n_rows + 1)
+        return np.concatenate([[0], np.cumsum(self.known)])
 
     def transformed(self, encoding: Encoding) -> np.ndarray:
         """A network's inputs; many of them lie in a file that goes with the array."""
         found = np.empty((0, max(1, len(encoding.names))), np.float32)
-        before = np.arange(self.blocks.n_rows + 1)
-        if self.known is not None:
-            before = np.concatenate([[0], np.cumsum(self.known)])
+        before = self._before()
         for start, rows in self._encoded(encoding):
             if not len(found):
                 found = room_for((self.n_rows, rows.shape[1]), rows.dtype)
@@ -122,14 +135,17 @@ def learned(
     frame: Frame | BlockFrame,
     bins: int,
     most_numbers: int | None,
-    tails: bool = False,
+    codes: np.ndarray | None = None,
     comm: Communicator | None = None,
 ) -> Encoding:
     """How the columns of a table become inputs, see `fit_encoding`; of all processes' rows."""
-    some = frame.sample() if isinstance(frame, BlockFrame) else frame
-    if comm is not None and comm.rows == "own" and some is frame:
-        return fit_encoding_together(some, comm, bins, most_numbers, tails)
-    return fit_encoding(some, bins, most_numbers, tails)
+    if isinstance(frame, BlockFrame):
+        some, codes = frame.sample(codes=codes)
+    elif comm is not None and comm.rows == "own":
+        return fit_encoding_together(frame, comm, bins, most_numbers, codes)
+    else:
+        some = frame
+    return fit_encoding(some, bins, most_numbers, codes)
 
 
 def inputs_of(encoding: Encoding, frame: Frame | BlockFrame) -> np.ndarray:
