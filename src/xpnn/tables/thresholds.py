@@ -106,7 +106,8 @@ def _rows(counts: np.ndarray) -> np.ndarray:
 
 def _kinds(counts: np.ndarray) -> np.ndarray:
     """How many classes there are."""
-    return np.count_nonzero(counts, axis=1).astype(np.float64)
+    found: np.ndarray = np.count_nonzero(counts, axis=1).astype(np.float64)
+    return found
 
 
 def _entropy(counts: np.ndarray) -> np.ndarray:
