@@ -242,7 +242,7 @@ def host_generator(seed: int, stream: int, index: int = 0, member: int = 0) -> n
     ... ).permutation(4).tolist()
     True
     """
-    given: Any = [seed & _MASK, seed >> 32, stream, index, *([member] if member else [])]
     if index and not member:  # one of many
-        given = seed_of_epoch(seed, stream, index)
+        return np.random.Generator(np.random.PCG64(seed_of_epoch(seed, stream, index)))
+    given = [seed & _MASK, seed >> 32, stream, index, *([member] if member else [])]
     return np.random.Generator(np.random.PCG64(given))

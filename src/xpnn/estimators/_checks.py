@@ -114,7 +114,10 @@ def check_parameters(estimator: Any) -> None:
         return
     for name, checks in estimator._checks.items():
         value = getattr(estimator, name)
-        if not any(check.holds(value) for check in checks):
+        for check in checks:
+            if check.holds(value):
+                break
+        else:
             *others, last = (check.words for check in checks)
             words = f"{', '.join(others)} or {last}" if others else last
             raise InvalidParameterError(

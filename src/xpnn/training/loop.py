@@ -12,14 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from array_api_compat import device
 
 from xpnn._warnings import warn_user
+from xpnn.arrays.numeric import zero_beside
 from xpnn.arrays.random import step_keys
 from xpnn.arrays.typing import Array
 from xpnn.distributed.communicator import Communicator
 from xpnn.model.network import Network, make_groups
-from xpnn.parts.schedules import Progress
+from xpnn.parts.schedules import Progress, constant
 from xpnn.steps.choice import Fit, training_steps
 from xpnn.steps.rules import Carry, Rows, Rules, Steps
 from xpnn.steps.scores import loss_and_finite
@@ -165,8 +165,7 @@ class _Run:
         self.message, self.advice = "", ""
         self.validated: tuple[str, ...] = () if validation is None else ("val_loss", "val_score")
         self.total: Array = None
-        self.like = {"dtype": state.theta.dtype, "device": device(state.theta)}
-        self.rate, self.optimizer = config.learning_rate, config.optimizer
+        self.rate, self.optimizer = float(config.learning_rate), config.optimizer
         self.drawn: tuple[int, np.ndarray] = (0, np.empty((0, 0, 2), dtype=np.uint32))
         self.first = state.step, state.epoch
         state.moments = apart(state.theta, state.moments, self.xp)
@@ -224,8 +223,9 @@ class _Run:
         n_steps, begun = -(-data.n // c.batch_size), self.at
         keys = self._keys(n_steps - begun)
         if not begun:
-            self.total = self.xp.zeros((), **self.like)
-            self.rate = c.schedule(c.learning_rate, self.progress())
+            self.total = zero_beside(s.theta, self.xp)
+            if c.schedule.function is not constant:
+                self.rate = c.schedule(c.learning_rate, self.progress())
         if c.decay is not None:
             now = c.decay(c.optimizer.weight_decay, self.progress())
             self.optimizer = replace(c.optimizer, weight_decay=now)
