@@ -243,6 +243,7 @@ def host_generator(seed: int, stream: int, index: int = 0, member: int = 0) -> n
     True
     """
     if index and not member:  # one of many
-        return np.random.Generator(np.random.PCG64(seed_of_epoch(seed, stream, index)))
-    given = [seed & _MASK, seed >> 32, stream, index, *([member] if member else [])]
+        given: Any = seed_of_epoch(seed, stream, index)
+    else:
+        given = [seed & _MASK, seed >> 32, stream, index, *([member] if member else [])]
     return np.random.Generator(np.random.PCG64(given))
