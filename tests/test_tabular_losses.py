@@ -217,3 +217,25 @@ def test_smoothed_labels_are_made_up_for_by_the_temperature(tmp_path):
     again = xpnn.load(tmp_path / "smooth")
     assert again.label_smoothing == 0.4
     assert (again.predict_proba(X) == smooth.predict_proba(X)).all()
+
+
+def test_intervals_around_the_mean_prediction():
+    """Half as wide as the residuals' quantile says, on both sides of what `predict` says."""
+    model = TabularRegressor(**SMALL).fit(X, Y)
+    low, high = model.predict_interval(X, 0.8, method="base").T
+    residuals = np.sort(np.abs(model.oof_prediction_ - Y))
+    rank = int(np.ceil(0.8 * (len(Y) + 1)))
+    unclipped = (model.predict(X) > Y.min()) & (model.predict(X) < Y.max())
+    assert np.allclose(((low + high) / 2)[unclipped], model.predict(X)[unclipped], atol=1e-4)
+    assert np.allclose((high - low) / 2, residuals[rank - 1], rtol=0.1)  # clipped ones are less
+    plus = model.predict_interval(X, 0.8)
+    assert (high - low).mean() < (plus[:, 1] - plus[:, 0]).mean()
+    with pytest.raises(ValueError, match="method is 'minmax', expected one of plus, base"):
+        model.predict_interval(X, method="minmax")
+    several = TabularRegressor(quantiles=(0.1, 0.5, 0.9), **SMALL).fit(X, Y)
+    low, high = several.predict_interval(X, 0.8, method="base").T
+    outer = several.predict_quantiles(X)[:, ::2]
+    inside = ((outer > Y.min()) & (outer < Y.max())).all(axis=1)  # others are clipped
+    assert inside.sum() > 20
+    assert np.ptp((low + high - outer.sum(axis=1))[inside]) < 1e-4
+    assert np.ptp((high - low - np.ptp(outer, axis=1))[inside]) < 1e-4

@@ -144,7 +144,9 @@ class TabularRegressor(OfTables, ordinary.TabularRegressor):
         """
         return self._by_partition("predict_quantiles", X)
 
-    def predict_interval(self, X: Any, confidence_level: float = 0.9) -> Any:
+    def predict_interval(
+        self, X: Any, confidence_level: float = 0.9, *, method: str = "plus"
+    ) -> Any:
         """Predict intervals, lazily and by partition where X is Dask's.
 
         Parameters
@@ -152,9 +154,11 @@ class TabularRegressor(OfTables, ordinary.TabularRegressor):
         X : Dask array or frame of shape (n_samples, n_features)
             Or what the ordinary estimator takes.
         confidence_level : float, default=0.9
+        method : {"plus", "base"}, default="plus"
 
         Returns
         -------
         Dask array of shape (n_samples, 2), or (n_samples, 2, n_outputs)
         """
-        return self._by_partition("predict_interval", X, confidence_level=confidence_level)
+        about = {"confidence_level": confidence_level, "method": method}
+        return self._by_partition("predict_interval", X, **about)

@@ -18,6 +18,9 @@ from xpnn.tabular.quantiles import check_levels, quantile_loss
 from xpnn.tabular.targets import MOST_ROWS, is_skewed, share_of_logarithm
 from xpnn.tabular.training import Task
 
+METHODS = ("plus", "base")
+"""Of intervals; the names are MAPIE's."""
+
 LOSSES = ("squared_error", "absolute_error", "huber", "log_cosh", "poisson")
 """What a regressor's loss may be."""
 
@@ -270,7 +273,9 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         values = np.clip(output * self._spread + self._center, self._low, self._high)
         return source.asarray(np.sort(values, axis=1))
 
-    def predict_interval(self, X: Any, confidence_level: float = 0.9) -> Array:
+    def predict_interval(
+        self, X: Any, confidence_level: float = 0.9, *, method: str = "plus"
+    ) -> Array:
         """Predict intervals that hold the target with a given probability.
 
         Parameters
@@ -278,6 +283,9 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         X : table of shape (n_samples, n_features)
         confidence_level : float, default=0.9
             Between 0 and 1.
+        method : {"plus", "base"}, default="plus"
+            "plus" adds a member's residuals to its own prediction, "base" all of them to the mean
+            prediction: narrower, and nearer to the level, which nothing guarantees.
 
         Returns
         -------
@@ -288,13 +296,13 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         Raises
         ------
         ValueError
-            For a level outside of (0, 1).
+            For a level outside of (0, 1), or another method.
 
         Notes
         -----
-        The plus form of cross-conformal prediction, see `cross_conformal_interval`: for rows that
-        come as the training rows did, the coverage is at least about ``2 confidence_level - 1``,
-        and in practice about `confidence_level`. The valleys that count were chosen by the same
+        "plus" is that form of cross-conformal prediction, see `cross_conformal_interval`: for rows
+        that come as the training rows did, the coverage is at least about
+        ``2 confidence_level - 1``, and in practice a little above `confidence_level`. The valleys that count were chosen by the same
         residuals, which the guarantee does not cover.
 
         References
@@ -307,8 +315,12 @@ class TabularRegressor(RegressorMixin, BaseTabular):
                 f"confidence_level is {confidence_level!r}, expected a number between 0 and 1, "
                 "such as 0.9."
             )
+        if method not in METHODS:
+            raise ValueError(f"method is {method!r}, expected one of {', '.join(METHODS)}.")
         x, source = self._read_inputs(X)
-        outputs = self._in_units(self._predict_inputs(x, each=True))
+        outputs = self._in_units(self._predict_inputs(x, each=method == "plus"))
+        if method == "base":
+            outputs = np.broadcast_to(outputs, (self.recipe_.members, *outputs.shape))
         level = float(confidence_level)
         if self.quantiles_ is not None:
             residuals = [r[:, 0] for r in self._by_member(self._residuals)]
