@@ -302,8 +302,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         -----
         "plus" is that form of cross-conformal prediction, see `cross_conformal_interval`: for rows
         that come as the training rows did, the coverage is at least about
-        ``2 confidence_level - 1``, and in practice a little above `confidence_level`. The valleys that count were chosen by the same
-        residuals, which the guarantee does not cover.
+        ``2 confidence_level - 1``, and in practice a little above `confidence_level`. The valleys
+        that count were chosen by the same residuals, which the guarantee does not cover.
 
         References
         ----------
