@@ -41,6 +41,7 @@ autodoc_preserve_defaults = True  # as written, not as the building machine prin
 autodoc_typehints = "none"  # numpydoc's Parameters have the types, in words
 numpydoc_show_class_members = False  # our template lists them
 numpydoc_xref_param_type = False
+toc_object_entries_show_parents = "hide"  # "fit()": the page says of what
 
 # ---- The lessons: every script is run
 sphinx_gallery_conf: dict[str, Any] = {
