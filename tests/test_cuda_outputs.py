@@ -144,3 +144,18 @@ def test_class_numbers_and_what_training_looks_at(target):
         t.assert_close(seen, [1.5, float(bad is None)])
     both = (t.asarray(np.asarray(a)) for a in (1.0, 2.0))
     t.assert_close(together(*both, t.xp), [1.0, 2.0])
+
+
+@pytest.mark.parametrize("bad", [None, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", ["coef", "intercept"])
+def test_what_a_perceptron_looks_at_after_an_epoch(target, place, bad):
+    from xpnn.perceptron import choice
+
+    t, rng = target, np.random.default_rng(0)
+    arrays = {"coef": rng.normal(size=(3, 700)), "intercept": rng.normal(size=3)}
+    if bad is not None:
+        arrays[place][-1] = bad
+    coef, intercept = t.asarray(arrays["coef"]), t.xp.asarray(arrays["intercept"])  # float64
+    sums, state = rng.normal(size=(3, 3)), choice.initial_state(coef, coef[:, 0], t.xp, False)
+    found = choice.finite_and_sums(state._replace(intercept=intercept), t.xp.asarray(sums), t.xp)
+    np.testing.assert_array_equal(t.to_numpy(found), [float(bad is None), *sums.ravel()])

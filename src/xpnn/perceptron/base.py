@@ -205,7 +205,7 @@ class BasePerceptron(OnDevice):
             move(np.asarray([1] if k == 1 else range(k)), dtype="int32"),
             move(rows.class_weight, dtype=dtype),
         )
-        state = initial_state(start["coef"], start["intercept"], backend.xp)
+        state = initial_state(start["coef"], start["intercept"], backend.xp, rule.alpha != 0.0)
         state = state._replace(
             mean=start["mean"], mean_intercept=start["mean_intercept"], t=float(self.t_)
         )

@@ -21,6 +21,7 @@ __all__ = [
     "Rule",
     "State",
     "dense_rows",
+    "finite_and_sums",
     "initial_state",
     "permutation",
     "place",
@@ -56,6 +57,17 @@ def select_epoch(xp: Namespace, rule: Rule) -> Epoch:
     kernel = "numpy" if library() is None else "compiled"
     chosen = import_module(f"xpnn.perceptron.{kernel}").epoch
     return chosen
+
+
+def finite_and_sums(state: State, sums: Array, xp: Namespace) -> Array:
+    """Whether all weights are finite (1 or 0) and an epoch's sums, in one array to look at."""
+    if is_cupy_namespace(xp):
+        found: Array | None = import_module("xpnn.perceptron.cupy").finite_and_sums(state, sums)
+        if found is not None:
+            return found
+    finite = xp.all(xp.isfinite(state.coef)) & xp.all(xp.isfinite(state.intercept))
+    flags = xp.reshape(xp.astype(finite, sums.dtype), (1,))
+    return xp.concat([flags, xp.reshape(sums, (-1,))])
 
 
 def permutation(n: int, seed: int) -> np.ndarray:

@@ -52,8 +52,8 @@ __device__ double in_order(
 }
 
 extern "C" __global__ void perceptron_rows(
-    const REAL* __restrict__ x, const double* __restrict__ gram, const long long* __restrict__ y,
-    const REAL* __restrict__ weight, const long long* __restrict__ labels,
+    const REAL* __restrict__ x, const double* __restrict__ gram, const int* __restrict__ y,
+    const REAL* __restrict__ weight, const int* __restrict__ labels,
     const REAL* __restrict__ class_weight, REAL* w, double* b, double* mean, double* mean_b,
     double* sums, const int n, const int d, const int problems, const double eta, const double bias,
     const double apart, const double tiny, const int zero_is_positive, const int average,
@@ -136,15 +136,51 @@ extern "C" __global__ void perceptron_rows(
         sums[2 * problems + k] += mistakes;
     }
 }
+
+// What the host looks at after an epoch: 1 if all weights are finite, and the sums. One block.
+extern "C" __global__ void finite_and_sums(
+    const REAL* __restrict__ w, const double* __restrict__ b, const double* __restrict__ sums,
+    double* found, const long long size, const int problems)
+{
+    __shared__ int strange;
+    if (threadIdx.x == 0) strange = 0;
+    __syncthreads();
+    for (long long i = threadIdx.x; i < size; i += blockDim.x)
+        if (w[i] - w[i] != 0) strange = 1;
+    for (int k = threadIdx.x; k < problems; k += blockDim.x)
+        if (b[k] - b[k] != 0) strange = 1;
+    for (int i = threadIdx.x; i < 3 * problems; i += blockDim.x) found[1 + i] = sums[i];
+    __syncthreads();
+    if (threadIdx.x == 0) found[0] = strange == 0;
+}
 """
 
 
 @cache
-def _kernel(real: str) -> Any:
+def _module(real: str) -> Any:
     import cupy
 
     # A product and a sum are each rounded, as on the host.
-    return cupy.RawKernel(_SOURCE.replace("REAL", real), "perceptron_rows", ("--fmad=false",))
+    return cupy.RawModule(code=_SOURCE.replace("REAL", real), options=("--fmad=false",))
+
+
+@cache
+def _kernel(name: str, coef: str) -> Any:
+    return _module({"float32": "float", "float64": "double"}[coef]).get_function(name)
+
+
+def finite_and_sums(state: State, sums: Array) -> Array | None:
+    """Whether all weights are finite, and the sums; None for dtypes that are not an `epoch`'s."""
+    import cupy
+
+    w, b, name = state.coef, state.intercept, state.coef.dtype.name
+    if name not in ("float32", "float64") or not b.dtype == sums.dtype == np.float64:
+        return None
+    found = cupy.empty(1 + sums.size, dtype=np.float64)
+    w, b, sums = (cupy.ascontiguousarray(a) for a in (w, b, sums))
+    arguments = (w, b, sums, found, np.int64(w.size), np.int32(b.size))
+    _kernel("finite_and_sums", name)((1,), (THREADS,), arguments)
+    return found
 
 
 def epoch(
@@ -157,14 +193,14 @@ def epoch(
     sums: Array | None = None,
 ) -> tuple[State, Array]:
     """`reference.epoch` on CuPy."""
-    double = state.coef.dtype == xp.float64
-    kernel = _kernel("double" if double else "float")
+    kernel = _kernel("perceptron_rows", state.coef.dtype.name)
     w = xp.asarray(state.weights(xp), order="C")
     fields = (state.intercept, state.mean, state.mean_intercept)
     b, mean, mean_b = (xp.array(a, dtype=xp.float64, order="C") for a in fields)
     k, d = w.shape
     sums = xp.zeros((3, k), dtype=xp.float64) if sums is None else xp.array(sums)
-    labels, class_weight = data.labels.astype(xp.int64), xp.asarray(data.class_weight, order="C")
+    labels = data.labels.astype(xp.int32, copy=False)
+    class_weight = xp.asarray(data.class_weight, order="C")
     # As in numpy.py: sums of d products and of a tile's pulls, and the rounding of each step.
     eps = (float(xp.finfo(t).eps) for t in (xp.float64, w.dtype))
     apart = sum(2.0 * n * e for n, e in zip((d + TILE, TILE), eps, strict=True))
@@ -184,7 +220,7 @@ def epoch(
         tiles.reshape(-1, d)[:m] = xp.take(data.x, rows, axis=0)
         wide = tiles.astype(xp.float64, copy=False)
         gram = xp.matmul(wide, wide.transpose(0, 2, 1))
-        samples = (tiles, gram, data.y[rows].astype(xp.int64), data.weight[rows])
+        samples = (tiles, gram, data.y[rows].astype(xp.int32, copy=False), data.weight[rows])
         sizes = (np.int32(m), np.int32(d), np.int32(k))
         weights = (labels, class_weight, w, b, mean, mean_b, sums)
         done = np.float64(t - 1.0)

@@ -19,6 +19,7 @@ from xpnn.perceptron.choice import (
     Rule,
     State,
     dense_rows,
+    finite_and_sums,
     rows_at_once,
     select_epoch,
 )
@@ -330,10 +331,7 @@ def _select(state: State, keep: Array, xp: Any) -> State:
 
 def _read(sums: Array, state: State, number: int, backend: Backend) -> np.ndarray:
     """The epoch's sums and whether the weights are finite, in one look at the device."""
-    xp = backend.xp
-    finite = xp.all(xp.isfinite(state.coef)) & xp.all(xp.isfinite(state.intercept))
-    flags = xp.reshape(xp.astype(finite, sums.dtype), (1,))
-    host = backend.to_numpy(xp.concat([flags, xp.reshape(sums, (-1,))])).astype(np.float64)
+    host = backend.to_numpy(finite_and_sums(state, sums, backend.xp)).astype(np.float64)
     if not host[0]:
         raise ValueError(
             f"Floating-point under-/overflow occurred at epoch #{number}. Scaling input data with "

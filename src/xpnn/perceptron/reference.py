@@ -94,7 +94,7 @@ class State(NamedTuple):
 
     def weights(self, xp: Namespace) -> Array:
         """The weights, (K, n_features), in a new array."""
-        return self.coef * self.scale
+        return xp.asarray(self.coef, copy=True) if self.scale == 1.0 else self.coef * self.scale
 
 
 class Data(NamedTuple):
@@ -107,9 +107,12 @@ class Data(NamedTuple):
     class_weight: Array  # (2, K): of the negative and of the positive samples
 
 
-def initial_state(coef: Array, intercept: Array, xp: Namespace) -> State:
-    """The state of a fit that begins with these weights."""
-    norms = xp.stack([xp.sum(coef * coef, axis=1), xp.sum(xp.abs(coef), axis=1)])
+def initial_state(coef: Array, intercept: Array, xp: Namespace, penalized: bool = True) -> State:
+    """The state of a fit that begins with these weights; only a penalty asks for their norms."""
+    parts = [xp.zeros_like(coef[:, 0])] * 2
+    if penalized:
+        parts = [xp.sum(coef * coef, axis=1), xp.sum(xp.abs(coef), axis=1)]
+    norms = xp.stack(parts)
     zeros = xp.zeros_like(coef)
     return State(coef, intercept, norms, zeros, zeros, xp.zeros_like(intercept))
 
