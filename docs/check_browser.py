@@ -142,6 +142,14 @@ def too_wide(driver: webdriver.Chrome, folder: Path, address: str) -> list[str]:
     return found
 
 
+def from_disk(driver: webdriver.Chrome, page: Path) -> list[str]:
+    """A lesson whose file is opened has no Python, and its button says what to do."""
+    driver.get(page.as_uri())
+    driver.find_element(By.CSS_SELECTOR, ".try-begin").click()
+    told = driver.find_element(By.CSS_SELECTOR, ".try-status").text
+    return [] if "python -m http.server" in told else [f"opened from the disk it says {told!r}"]
+
+
 def main() -> int:
     """Look at all pages, run the lessons, and look at what they print."""
     folder = Path(sys.argv[1]).resolve()
@@ -152,6 +160,7 @@ def main() -> int:
     address, faults = f"http://127.0.0.1:{server.server_port}", []
     try:
         faults += too_wide(driver, folder, address)
+        faults += from_disk(driver, next(folder.glob("lessons/plot_1_*.html")))
         for number in chosen:
             (page,) = folder.glob(f"lessons/plot_{number}_*.html")
             faults.append(fault(driver, f"{address}/lessons/{page.name}", number))

@@ -101,6 +101,11 @@
   };
 
   begin.addEventListener("click", () => {
+    if (location.protocol === "file:") { // where browsers start no worker
+      say("Python does not start in a page that is opened from the disk. In the site's folder run "
+        + "python -m http.server, and open http://localhost:8000.");
+      return;
+    }
     begin.hidden = true;
     all.hidden = false;
     document.querySelectorAll("article .highlight-Python").forEach(open);
