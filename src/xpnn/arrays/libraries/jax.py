@@ -80,7 +80,7 @@ class Jax(Library):
         if places > 1:
             return (
                 f"is spread over {places} devices, and xpnn computes on one: gather it with "
-                "jax.device_put(X, jax.devices()[0])."
+                "jax.device_put(array, jax.devices()[0])."
             )
         return ""
 
