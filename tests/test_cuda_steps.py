@@ -251,3 +251,21 @@ def test_numbers_of_any_kind_are_those_of_the_reference(target, kind):
     network, config = option.make()
     x, y, _ = option.rows()
     assert_alike(target, rules_of(network, config), x, y, None, False)
+
+
+def test_one_kernel_draws_every_mask(target):
+    cupy_on_cpu = pytest.importorskip("cupy_on_cpu")
+    if cupy_on_cpu._library is None:
+        pytest.skip("a GPU has no counters; the host double has")
+    from xpnn.steps.cupy import CupyOps, FusedDrop
+
+    ops, x = CupyOps(target.xp), target.asarray(np.ones((40, 7)))
+    drop = FusedDrop(step_keys(5, 0, 1, 1)[0][0], 0, 0.5)
+    with cupy_on_cpu.count() as counts:
+        inputs = ops.drop_inputs(target.xp.asarray(x, copy=True), drop)
+        mask = drop.mask((40, 7), x, target.xp)
+        outputs, _ = ops.activate(target.xp.asarray(x, copy=True), None, ACTIVATIONS["relu"], drop)
+    assert {name for name in counts["kernels"] if not name.startswith("cupy_copy")} == {"activate"}
+    target.assert_close(inputs, target.to_numpy(mask))
+    target.assert_close(outputs, target.to_numpy(mask))
+    assert 0.2 < (target.to_numpy(mask) == 0).mean() < 0.8
