@@ -5,7 +5,7 @@
 #ifndef XPNN_OPTIMIZERS_H
 #define XPNN_OPTIMIZERS_H
 
-#include "plan.h"
+#include "caches.h"
 #include "vector_math.h"
 
 enum optimizer { /* steps.py has the same order */ SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW };
@@ -103,6 +103,26 @@ static void add_penalty(const plan *p, int64_t start, real *g, int64_t n, double
     }
 }
 
+/* w, n entries of theta from `start` on, or a copy of them, which learns in their place. */
+static void update_entries(const plan *p, const update *u, int64_t start, real *w, const real *g,
+                           int64_t n) {
+    real *const *m = p->moments;
+    update_some(p->optimizer, u, w, g, m[0] ? m[0] + start : NULL, m[1] ? m[1] + start : NULL, n);
+}
+
+/* The same of entries that other threads read: each piece is changed aside. */
+static void update_for_others(const plan *p, const update *u, int64_t start, const real *g,
+                              int64_t n) {
+    real piece[BLOCK / 2];
+    for (int64_t count; n > 0; start += count, g += count, n -= count) {
+        count = smaller(n, BLOCK / 2);
+        memcpy(piece, p->theta + start, (size_t)count * sizeof *piece);
+        update_entries(p, u, start, piece, g, count);
+        store_past_caches(p->theta + start, piece, count);
+    }
+    end_of_stores();
+}
+
 /* One step of n entries from `start` on, with gradient scale g + l2 w. */
 static void learn(const plan *p, const double *coefficients, int64_t start, const real *g,
                   int64_t n, double scale, double l2) {
@@ -114,9 +134,10 @@ static void learn(const plan *p, const double *coefficients, int64_t start, cons
             NUMBER(coefficients[0]), NUMBER(s->rate), NUMBER(1 - s->rate * s->decay * share),
             NUMBER(scale), NUMBER(l2 * s->penalty), NUMBER(p->beta_1), NUMBER(p->beta_2),
             NUMBER(1 - p->beta_1), NUMBER(1 - p->beta_2), NUMBER(p->epsilon)};
-        real *const *m = p->moments;
-        update_some(p->optimizer, &u, p->theta + start, g, m[0] ? m[0] + start : NULL,
-                    m[1] ? m[1] + start : NULL, count);
+        if (stores_past_caches(p))
+            update_for_others(p, &u, start, g, count);
+        else
+            update_entries(p, &u, start, p->theta + start, g, count);
     }
 }
 

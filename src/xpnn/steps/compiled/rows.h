@@ -3,6 +3,7 @@
 #define XPNN_ROWS_H
 
 #include "activations.h"
+#include "caches.h"
 #include "embedding.h"
 #include "losses.h"
 #include "normalization.h"
@@ -154,6 +155,7 @@ static void dense_forward(const task *t, int64_t k, const real *x, int64_t ld) {
     const int64_t units = l->n_out, at = t->first * units;
     real *y = r->y + at, *u = l->normalization ? r->unit + at : y;
     const real *b = l->bias >= 0 ? p->theta + l->bias : NULL;
+    if (stores_past_caches(p)) bring_near(p->theta + l->weight, l->n_in * units);
     if (x)
         product(p, x, ld, p->theta + l->weight, u, t->count, l->n_in, units);
     else
