@@ -229,7 +229,7 @@ XPNN_EXPORT XPNN_CLONES void NAME(xpnn_perceptron_rows)(xpnn_perceptron *p, cons
                                                         int64_t n)
 {
     const REAL *x = p->x;
-    int64_t d = p->features, ahead = d * sizeof(REAL) > 1024 ? 1 : 8; /* a row takes that long */
+    int64_t d = p->features, ahead = d * sizeof(REAL) > 1024 ? 2 : 8; /* a row takes that long */
     for (int64_t i = 0; i < n; i++) {
         int64_t row = order[i], soon = order[i + ahead < n ? i + ahead : n - 1];
         XPNN_PREFETCH(p->y + soon);
