@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from planted import MUTANTS, Mutant
+from planted_processes import PROCESSES
 from planted_storage import STORAGE
 
 ROOT = Path(__file__).parents[1]
@@ -71,7 +72,8 @@ def main(words: list[str]) -> int:
     """Plant the mutants that the words choose; 1 if one is not found or can't be planted."""
     check = "--check" in words
     words = [word for word in words if word != "--check"]
-    chosen = [m for m in MUTANTS + STORAGE if not words or any(w in m.what + m.file for w in words)]
+    planted = MUTANTS + STORAGE + PROCESSES
+    chosen = [m for m in planted if not words or any(w in m.what + m.file for w in words)]
     bad = [m for m in chosen if missing(m)]
     for m in bad:
         print(f"can't be planted: {m.what} ({m.file}); find its place and plant it anew")

@@ -65,11 +65,12 @@ def regressor(**options):
     return xpnn.TabularRegressor(**ABOUT | options)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("make", "given"),
     [
         (classifier, (TABLE, NAMES)),
-        (lambda: classifier(n_members=20, class_weight="balanced"), (TABLE, NAMES, WEIGHT)),
+        (lambda: classifier(n_members=15, class_weight="balanced"), (TABLE, NAMES, WEIGHT)),
         (lambda: regressor(embedding="both"), (TABLE, PRICES, WEIGHT)),
     ],
     ids=["classes", "weights of zero, repeats", "numbers"],
@@ -128,7 +129,7 @@ def test_a_column_may_have_another_type_in_each_process():
 
 
 def test_more_columns_of_numbers_than_are_embedded():
-    x = RNG.normal(size=(N, 41))
+    x = np.random.default_rng(1).normal(size=(N, 41))
 
     def work(comm):
         return fitted(comm, classifier(), x, NAMES).encoding_
@@ -157,6 +158,29 @@ def test_each_row_is_predicted_out_of_fold_by_one_process_that_has_it(rows, monk
     assert len(together) == len(np.unique(together)) == N
     cuts = np.asarray(bounds(N, 8))[bounds(8, 3)]
     assert [len(p) for p in parts] == np.diff(cuts).tolist()
+
+
+def test_each_member_learns_from_all_rows_but_those_of_its_fold(monkeypatch):
+    made = []
+
+    class Noted(training.OwnRows):
+        def portions(self, draw, size, *, whole):
+            for portion in super().portions(draw, size, whole=whole):
+                made.append((portion.order, self.first))
+                yield portion
+
+    monkeypatch.setattr(training, "OwnRows", Noted)
+    ends = np.asarray(bounds(N, 8))[bounds(8, 2)]  # where a process's rows begin
+
+    def work(comm):
+        return fitted(comm, classifier(n_members=3, epochs=1), {"size": SIZE}, NAMES)._folds[0]
+
+    folds, _ = in_threads(work, 2, rows="own")
+    orders = [order + ends[first // 4] for order, first in made]
+    assert len(orders) == 2
+    for member, rows in enumerate(np.concatenate(orders).T):
+        np.testing.assert_array_equal(np.unique(rows), np.flatnonzero(folds != member))
+        assert len(rows) <= (folds != member).sum() + 8  # a row of a shard may be there twice
 
 
 def test_blocks_of_own_rows(monkeypatch):
@@ -228,15 +252,16 @@ def test_what_cannot_be_is_told():
 @pytest.mark.parametrize("classes", [True, False])
 def test_folds_of_shards_are_even(classes):
     """In each shard sizes differ by 1 at most; of each class, over all shards, nearly so."""
-    ends = [0, 2, 2, 40, 81, 203]
-    codes = RNG.choice(4, N, p=[0.02, 0.08, 0.3, 0.6])
-    strata = codes if classes else RNG.normal(size=N)
-    found = folds_of_shards(strata, ends, 5, 2, 7, classes)
-    for folds in found:
-        for a, b in pairwise(ends):
-            counts = np.bincount(folds[a:b], minlength=5)
-            assert counts.max() - counts.min() <= 1
-        for c in range(4 * classes):
-            counts = np.bincount(folds[codes == c], minlength=5)
-            assert counts.max() - counts.min() <= (1 if c == 0 else 3)
-    assert not np.array_equal(*found)
+    ends, rng = [0, 2, 2, 40, 81, 203], np.random.default_rng(0)
+    for seed in range(9):
+        codes = rng.choice(6, N, p=[0.02, 0.08, 0.1, 0.15, 0.25, 0.4])
+        strata = codes if classes else rng.normal(size=N)
+        found = folds_of_shards(strata, ends, 5, 2, seed, classes)
+        for folds in found:
+            for a, b in pairwise(ends):
+                counts = np.bincount(folds[a:b], minlength=5)
+                assert counts.max() - counts.min() <= 1
+            for c in range(6 * classes):
+                counts = np.bincount(folds[codes == c], minlength=5)
+                assert counts.max() - counts.min() <= (1 if c == 0 else 3)
+        assert not np.array_equal(*found)

@@ -1,0 +1,62 @@
+"""More mistakes for `mutants.py`: sums over processes, and rows that each process has alone."""
+
+from planted import Mutant
+
+PROCESSES = (
+    Mutant(
+        "the sum of two nodes goes to the wrong half of a pair",
+        "distributed/tree.py",
+        "xp.concat([found, piece] if comm.rank >> level & 1 else [piece, found])",
+        "xp.concat([piece, found] if comm.rank >> level & 1 else [piece, found])",
+        "distributed",
+    ),
+    Mutant(
+        "many processes send a message to each",
+        "distributed/tree.py",
+        "comm.size >= MANY and",
+        "comm.size > 64 * MANY and",
+        "distributed cost_model",
+    ),
+    Mutant(
+        "shards of own rows are shuffled alike for all members",
+        "training/ownrows.py",
+        "which = 1 + self.first + i + self.shards * member",
+        "which = 1 + i + self.shards * member",
+        "distributed distributed_tables",
+    ),
+    Mutant(
+        "a column is learned from one process's rows",
+        "tables/ownrows.py",
+        "np.concatenate([_unpacked(part, dtype) for part in found])",
+        "np.concatenate([_unpacked(part, dtype) for part in found[:1]])",
+        "distributed_tables",
+    ),
+    Mutant(
+        "one column of numbers too many is embedded",
+        "tables/ownrows.py",
+        'sum(t["numeric"] for t in told) > most_numbers',
+        'sum(t["numeric"] for t in told) > most_numbers + 1',
+        "distributed_tables",
+    ),
+    Mutant(
+        "a shard's folds differ by more than a row",
+        "tabular/folds.py",
+        "np.stack([rng.random(folds), seen[c], load])",
+        "np.stack([rng.random(folds), load, seen[c]])",
+        "distributed_tables",
+    ),
+    Mutant(
+        "members learn from the rows of their folds",
+        "tabular/training.py",
+        "member_rows(folds[:, a:b], recipe.folds) + (a - here.start)",
+        "member_rows(folds[:, a:b][:, ::-1], recipe.folds) + (a - here.start)",
+        "distributed_tables",
+    ),
+    Mutant(
+        "every process predicts all rows out of fold",
+        "tabular/ownrows.py",
+        "list(pairwise(self.ends))[cuts[self.comm.rank] : cuts[self.comm.rank + 1]]",
+        "list(pairwise(self.ends))[: cuts[self.comm.rank + 1]]",
+        "distributed_tables",
+    ),
+)
