@@ -141,8 +141,10 @@ def test_tables(client):
     found = model.predict_proba(frame).compute()
     np.testing.assert_allclose(found, ordinary.predict_proba(table), rtol=1e-12)
     target = cut(X[:, 1], 50)
-    numbers = xd.TabularRegressor(**given).fit(frame, target).predict_interval(frame)
-    assert numbers.compute().shape == (N, 2)
+    numbers = xd.TabularRegressor(**given).fit(frame, target)
+    plus, base = (numbers.predict_interval(frame, method=m).compute() for m in ("plus", "base"))
+    assert plus.shape == base.shape == (N, 2)
+    np.testing.assert_allclose(base, numbers.predict_interval(table, method="base"), rtol=1e-12)
 
 
 # -- predictions ----------------------------------------------------------------------------------

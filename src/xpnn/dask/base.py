@@ -60,7 +60,7 @@ class OnWorkers:
 
         return self._commit(work)  # type: ignore[attr-defined]
 
-    def _by_partition(self, method: str, X: Any, **options: Any) -> Any:
+    def _by_partition(self, method: str, X: Any, /, **options: Any) -> Any:
         check_is_fitted(self)
         local = self.to_local()
         if not is_dask(X):

@@ -8,7 +8,7 @@ from xpnn.dask.parts import Given, partitions
 from xpnn.distributed.workers import distributed
 
 
-def lazily(model: Any, method: str, X: Any, **options: Any) -> Any:
+def lazily(model: Any, method: str, X: Any, /, **options: Any) -> Any:
     """What a method of a fitted estimator says of each partition.
 
     Parameters
