@@ -73,6 +73,7 @@ CONFIG_FIELDS: dict[str, Any] = {
     "optimizer": None,
     "learning_rate": None,
     "schedule": None,
+    "decay": None,  # below
     "epochs": None,
     "batch_size": None,
     "shuffle": False,
@@ -135,6 +136,7 @@ OPTIONS: dict[str, Option] = {
     "members, rows of their own": Option(
         network={"members": 2}, config={"own_rows": True}, weighted=True
     ),
+    "decay": Option(config={"decay": get_schedule("cosine"), "optimizer": get_optimizer("adamw")}),
     "streamed": Option(stream=True),
     "streamed, weights": Option(stream=True, weighted=True),
 }
