@@ -27,7 +27,7 @@ SUMMARY = ".. autosummary::\n   :toctree: .\n   :nosignatures:\n\n"
 
 def table(module: str, names: list[str]) -> str:
     """Autosummary's list of names of a module."""
-    return SUMMARY + "".join(f"   {module}.{name}\n" for name in names) + "\n"
+    return SUMMARY + "".join(f"   ~{module}.{name}\n" for name in names) + "\n"
 
 
 def titled(title: str, line: str) -> str:
