@@ -5,18 +5,25 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
+import pytest
+
 HEAVY = ("cupy", "torch", "jax", "matplotlib", "pandas", "polars", "pyarrow", "onnx")
 HEAVY += ("array_api_strict",)  # for tests only
 
 
-def loaded_after(code: str, modules: Iterable[str] = HEAVY) -> list[str]:
-    """Those of some modules that a fresh interpreter has loaded after running the code."""
+def modules_after(code: str) -> set[str]:
+    """What a fresh interpreter has loaded after running the code."""
     code += "\nimport sys, json; print(json.dumps(sorted(sys.modules)))"
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
-    return sorted(set(modules) & set(json.loads(run.stdout.splitlines()[-1])))
+    return set(json.loads(run.stdout.splitlines()[-1]))
+
+
+def loaded_after(code: str, modules: Iterable[str] = HEAVY) -> list[str]:
+    """Those of some modules that are among them."""
+    return sorted(set(modules) & modules_after(code))
 
 
 def test_import_loads_nothing_heavy() -> None:
@@ -29,6 +36,18 @@ def test_a_fit_loads_nothing_that_it_does_not_use() -> None:
     code += "xpnn.MLPRegressor(max_iter=1).partial_fit(np.eye(3), np.arange(3.0))"
     unused = ("sklearn.model_selection", "sklearn.metrics", "xpnn.tables", "xpnn.perceptron.fit")
     assert loaded_after(code, unused) == []
+
+
+@pytest.mark.slow  # two cold processes
+def test_a_fit_imports_no_package_that_scikit_learn_does_not() -> None:
+    fit = "import warnings; warnings.simplefilter('ignore')\n"
+    fit += "MLPClassifier((2,), max_iter=1, tol=0.0).fit([[0.0], [1.0]] * 20, [0, 1] * 20)"
+    found = {}
+    for library in ("sklearn.neural_network", "xpnn"):
+        modules = modules_after(f"from {library} import MLPClassifier\n{fit}")
+        found[library] = {name.partition(".")[0] for name in modules}
+    packages = found["xpnn"] - found["sklearn.neural_network"] - set(sys.stdlib_module_names)
+    assert packages == {"xpnn", "array_api_compat"}  # scikit-learn has a copy of the latter
 
 
 def test_choosing_numpy_loads_no_other_library() -> None:
