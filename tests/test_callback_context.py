@@ -124,6 +124,8 @@ def test_callbacks_of_scikit_learn_have_the_callers_context():
         def teardown(self, estimator, context):
             self.seen.append(np.geterr())
 
+    if not hasattr(classifier(), "set_callbacks"):
+        pytest.skip("this scikit-learn has no callbacks")
     with np.errstate(over="raise"):
         mine = np.geterr()
         classifier().set_callbacks(Callback()).fit(*rows())

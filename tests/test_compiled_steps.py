@@ -340,7 +340,8 @@ def test_sparse_features_as_if_they_were_dense(kind, weighted, normalization, hi
 def test_a_fit_on_sparse_data_runs_compiled(monkeypatch):
     calls, real = [], CompiledSteps._call
     monkeypatch.setattr(CompiledSteps, "_call", lambda self: calls.append(1) or real(self))
-    x = sp.random_array((60, 30), density=0.2, format="csr", rng=np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    x = sp.csr_array(rng.normal(size=(60, 30)) * (rng.uniform(size=(60, 30)) < 0.2))
     y = np.random.default_rng(1).integers(0, 3, 60)
     options = {"max_iter": 3, "random_state": 0, "batch_size": 25}
     with warnings.catch_warnings():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
@@ -10,6 +11,8 @@ import numpy as np
 
 from xpnn.arrays.libraries.base import TRACED, X64, Library, first_line, gpu_driver, widened
 from xpnn.arrays.typing import Array, Device
+
+_OF_THREAD = threading.local()
 
 
 class Jax(Library):
@@ -128,8 +131,14 @@ class Jax(Library):
             from jax.experimental import enable_x64
         else:
             enable_x64 = jax.enable_x64
-        context: AbstractContextManager[object] = enable_x64(bool(jax.config.jax_enable_x64))
-        return context.__enter__
+        wanted = bool(jax.config.jax_enable_x64)
+
+        def enter() -> None:
+            # kept by the thread: where another one frees it, JAX sets that thread's back
+            _OF_THREAD.x64 = context = enable_x64(wanted)
+            context.__enter__()
+
+        return enter
 
     def free_memory(self, device: Device) -> int | None:
         statistics = device.memory_stats() if hasattr(device, "memory_stats") else None
