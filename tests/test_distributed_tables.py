@@ -186,7 +186,6 @@ def test_each_member_learns_from_all_rows_but_those_of_its_fold(monkeypatch):
 def test_blocks_of_own_rows(monkeypatch):
     pa = pytest.importorskip("pyarrow")
     monkeypatch.setattr("xpnn.tabular.blocks.SAMPLE", 100)
-    monkeypatch.setattr("xpnn.tabular.blocks.BlockFrame.sample.__defaults__", (100,))
     whole = pa.table({k: TABLE[k] for k in ("size", "word", "day")} | {"kind": NAMES})
     weight = np.where(np.arange(N) % 5 == 0, 0.0, 1.0)
 

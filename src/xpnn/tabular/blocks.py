@@ -72,12 +72,13 @@ class BlockFrame:
             )
 
     def sample(
-        self, size: int = SAMPLE, codes: np.ndarray | None = None
+        self, size: int | None = None, codes: np.ndarray | None = None
     ) -> tuple[Frame, np.ndarray | None]:
         """About so many rows, chosen by a hash of their numbers; all where there are no more.
 
         With one of `codes` for each of them, which are given for all rows here that count.
         """
+        size = SAMPLE if size is None else size
         first, n = 0, self.n_rows
         if self.comm is not None and not self.shared:
             each = self.comm.gather([self.blocks.n_rows, n])
