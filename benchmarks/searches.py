@@ -12,7 +12,7 @@ import argparse
 import os
 import time
 import warnings
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,9 @@ def main() -> None:
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in each}
     for turn in range(options.rounds + 1):
         for name, (how, limit) in each.items():
-            with joblib.parallel_config(**how), threadpool_limits(limit):
+            # where nothing is limited: threadpool_limits(None) keeps other threads from limiting
+            few = nullcontext() if limit is None else threadpool_limits(limit)
+            with joblib.parallel_config(**how), few:
                 before = processor_seconds()
                 seconds = search(options.device)
                 used = processor_seconds() - before
