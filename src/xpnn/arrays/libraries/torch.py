@@ -84,6 +84,8 @@ class Torch(Library):
 
         if torch._C._functorch.is_functorch_wrapped_tensor(x):
             return f"is being traced by torch.func (grad, vmap or jvp) and {TRACED}."
+        if x.is_nested:  # a class of its own where its layout is jagged
+            return "is a nested tensor, whose rows differ in length: pass a dense one."
         if type(x).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
             kind = type(x).__name__
             return f"is a {kind} and {_CURES.get(kind, 'no plain tensor: pass one.')}"
@@ -91,8 +93,6 @@ class Torch(Library):
             return f"is being traced by torch.autograd.forward_ad and {TRACED}."
         if x.device.type == "meta":
             return f"is on torch's device 'meta' and {TRACED}."
-        if x.is_nested:
-            return "is a nested tensor, whose rows differ in length: pass a dense one."
         if x.layout is not torch.strided:
             return f"has the layout {x.layout}, and xpnn takes dense tensors: pass its to_dense()."
         if x.is_quantized:
