@@ -170,16 +170,7 @@ def fit_encoding(
     if most_numbers is not None:
         numeric = sum(p.kind == "numeric" for p in read.values())
         bins = bins if numeric <= most_numbers else 0
-    columns: list[Column] = []
-    left_out: dict[str, str] = {}
-    for name, parsed in read.items():
-        column = column_of(name, parsed.kind, parsed.style, parsed.values, bins, codes)
-        if isinstance(column, str):
-            left_out[name] = column
-        else:
-            columns.append(column)
-    notes = {name: parsed.notes for name, parsed in read.items() if parsed.notes}
-    return Encoding(tuple(columns), left_out, notes)
+    return encoding_of(read, bins, codes)
 
 
 def read_column(frame: Frame, name: str) -> Parsed:
@@ -190,7 +181,21 @@ def read_column(frame: Frame, name: str) -> Parsed:
     return frame.parsed.get(name) or parse_column(given, name=name)
 
 
-def column_of(
+def encoding_of(read: Mapping[str, Parsed], bins: int, codes: np.ndarray | None) -> Encoding:
+    """How columns that have been read become inputs; `bins` and `codes` are of `fit_encoding`."""
+    columns: list[Column] = []
+    left_out: dict[str, str] = {}
+    for name, parsed in read.items():
+        column = _column_of(name, parsed.kind, parsed.style, parsed.values, bins, codes)
+        if isinstance(column, str):
+            left_out[name] = column
+        else:
+            columns.append(column)
+    notes = {name: parsed.notes for name, parsed in read.items() if parsed.notes}
+    return Encoding(tuple(columns), left_out, notes)
+
+
+def _column_of(
     name: str,
     kind: str,
     style: dict[str, Any],
@@ -198,15 +203,7 @@ def column_of(
     bins: int,
     codes: np.ndarray | None,
 ) -> Column | str:
-    """How a column becomes inputs, or why it says nothing.
-
-    Parameters
-    ----------
-    name, kind, style, values
-        As they were read.
-    bins, codes
-        Of `fit_encoding`.
-    """
+    """A column, or why it says nothing."""
     if kind == "words":
         return _words(name, style, values)
     missing = np.isnan(values)

@@ -13,7 +13,7 @@ import numpy as np
 
 from xpnn.distributed.communicator import Communicator
 from xpnn.tables.columns import as_text, objects
-from xpnn.tables.encoding import Encoding, column_of, read_column
+from xpnn.tables.encoding import Encoding, encoding_of, read_column
 from xpnn.tables.frames import Frame
 from xpnn.tables.kinds import Numbers
 from xpnn.tables.values import different_texts
@@ -81,10 +81,7 @@ def fit_encoding_together(
 def _learned(one: Frame, name: str, bins: int, codes: np.ndarray | None) -> dict[str, Any]:
     """How a column becomes inputs, and whether it holds numbers, as plain data."""
     read = read_column(one, name)
-    column = column_of(name, read.kind, read.style, read.values, bins, codes)
-    useful = () if isinstance(column, str) else (column,)
-    left_out = {name: column} if isinstance(column, str) else {}
-    found = Encoding(useful, left_out, {name: read.notes} if read.notes else {})
+    found = encoding_of({name: read}, bins, codes)
     return {"numeric": read.kind == "numeric", **found.to_dict()}
 
 

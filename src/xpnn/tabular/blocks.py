@@ -48,7 +48,8 @@ class BlockFrame:
             start, stop = next(blocks.bounds(), (0, 0))
             est._read_frame(blocks.table(start, stop), first=True)
         self.n_rows = blocks.n_rows if known is None else int(known.sum())
-        self.shared = comm is not None and comm.rows == "all"
+        # who reads these blocks together; None where all of them are read here
+        self.readers = comm if comm is not None and comm.rows == "all" else None
 
     def of_rows(self, rows: np.ndarray) -> "BlockFrame":
         """Some rows of all, by a mask."""
@@ -58,18 +59,15 @@ class BlockFrame:
     def frames(self) -> Iterator[tuple[int, int, Frame]]:
         """Each block's first row, its end, and its rows that count; of processes, of its blocks."""
         blocks = list(self.blocks.bounds())
-        if self.comm is not None and self.shared:
-            cuts = bounds(len(blocks), self.comm.size)
-            blocks = blocks[cuts[self.comm.rank] : cuts[self.comm.rank + 1]]
+        if self.readers is not None:
+            cuts = bounds(len(blocks), self.readers.size)
+            blocks = blocks[cuts[self.readers.rank] : cuts[self.readers.rank + 1]]
         for start, stop in blocks:
-            if self.known is not None and not self.known[start:stop].any():
+            rows = None if self.known is None else self.known[start:stop]
+            if rows is not None and not rows.any():
                 continue
             frame = self.est._read_frame(self.blocks.table(start, stop))
-            yield (
-                start,
-                stop,
-                frame if self.known is None else frame.of_rows(self.known[start:stop]),
-            )
+            yield start, stop, frame if rows is None else frame.of_rows(rows)
 
     def sample(
         self, size: int | None = None, codes: np.ndarray | None = None
@@ -80,7 +78,7 @@ class BlockFrame:
         """
         size = SAMPLE if size is None else size
         first, n = 0, self.n_rows
-        if self.comm is not None and not self.shared:
+        if self.comm is not None and self.readers is None:
             each = self.comm.gather([self.blocks.n_rows, n])
             first, n = sum(a for a, _ in each[: self.comm.rank]), sum(b for _, b in each)
         fraction, found, own = min(1.0, size / max(n, 1)), list[Frame](), list[Any]()
@@ -125,10 +123,10 @@ class BlockFrame:
             for start, _, frame in self.frames()
             if frame.n_rows
         )
-        if self.comm is None or not self.shared:
+        if self.readers is None:
             yield from own
             return
-        while any(turn := self.comm.gather_objects(next(own, None))):
+        while any(turn := self.readers.gather_objects(next(own, None))):
             yield from (one for one in turn if one is not None)
 
 
