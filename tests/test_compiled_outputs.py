@@ -98,6 +98,29 @@ def test_threads_share_the_rows(monkeypatch, parts):
         check(network("relu"), rows)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_ctrl_c_acts_within_a_prediction_of_many_rows(monkeypatch, parts):
+    calls, real = [], outputs.function
+
+    def press(name, dtype):
+        def call(*given):
+            calls.append(given)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            return real(name, dtype)(*given)
+
+        return call
+
+    monkeypatch.setattr(outputs, "_APART", 1e6)
+    monkeypatch.setattr(outputs, "_FEWEST_PRODUCTS", 1_000_000 if parts > 1 else 1 << 40)
+    net = network("relu", sizes=(7, 130, 5))
+    check(net, 3000)
+    monkeypatch.setattr(outputs, "function", press)
+    with pytest.raises(KeyboardInterrupt):
+        check(net, 3000)
+    assert len(calls) == 2
+
+
 def test_any_memory_layout_and_number_type():
     net = network("relu")
     theta, buffers = parameters(net, np.float64)

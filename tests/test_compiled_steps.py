@@ -1,17 +1,15 @@
 """The compiled steps against the reference: every option, and any shape."""
 
-import warnings
 from itertools import pairwise
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 from options import OPTIONS
 from test_kernels import LOSS, network
 
-from xpnn import MLPClassifier, get_backend
+from xpnn import get_backend
 from xpnn.activations import ACTIVATIONS
 from xpnn.losses import LOSSES, get_loss
 from xpnn.model.layout import Group, make_groups
@@ -304,49 +302,3 @@ def test_any_shape_and_memory_layout(
     rules = Rules(net, get_loss(loss), get_optimizer("sgd"), *rule)
     check(rules, rows=rows, batch=min(rows, batch), parts=(parts,), shuffled=shuffled, x=x)
     np.testing.assert_array_equal(x, before)
-
-
-@pytest.mark.sampled(2)
-@pytest.mark.parametrize("hidden", [(13,), (330, 150)])
-@pytest.mark.parametrize("normalization", [None, "batch"])
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("kind", [sp.csr_array, sp.csr_matrix])
-def test_sparse_features_as_if_they_were_dense(kind, weighted, normalization, hidden):
-    """Empty rows, columns in any order and repeated ones among them."""
-    rng, sizes = np.random.default_rng(0), (7, *hidden)
-    dense = rng.normal(size=(50, 7)) * (rng.random((50, 7)) < 0.3)
-    dense[:4] = 0.0
-    layers = [Dense(a, b, "tanh", 0.2, normalization=normalization) for a, b in pairwise(sizes)]
-    net = Network((*layers, Dense(sizes[-1], 5)))
-    rules = Rules(net, LOSS, get_optimizer("adam"), 0.0, 0.1, 0.5)
-    y, order = rng.integers(0, 5, 50), rng.permutation(50)
-    for dtype in (np.float32, np.float64):
-        whole = dense.astype(dtype)
-        half = sp.csr_array(whole / 2)
-        sparse = sp.hstack([half, half[:, ::-1]], format="csr")
-        sparse.indices = np.where(sparse.indices < 7, sparse.indices, 13 - sparse.indices)
-        sparse = kind((sparse.data, sparse.indices, sparse.indptr), shape=(50, 7))
-        weight = WEIGHT.astype(dtype) if weighted else None
-        call = rules, dtype, Batch(whole, y, weight), order, 16, 4
-        expected = taken("reference", *call)
-        for parts in (0, 3):
-            call = rules, dtype, Batch(sparse, y, weight), order, 16, 4
-            tol = TOLERANCE[np.dtype(dtype).name]
-            for a, e in zip(taken(parts, *call), expected, strict=True):
-                scale = max(np.abs(e).max(), 1e-30) if e.size else 1.0
-                np.testing.assert_allclose(a, e, rtol=tol, atol=tol * scale)
-
-
-def test_a_fit_on_sparse_data_runs_compiled(monkeypatch):
-    calls, real = [], CompiledSteps._call
-    monkeypatch.setattr(CompiledSteps, "_call", lambda self: calls.append(1) or real(self))
-    rng = np.random.default_rng(0)
-    x = sp.csr_array(rng.normal(size=(60, 30)) * (rng.uniform(size=(60, 30)) < 0.2))
-    y = np.random.default_rng(1).integers(0, 3, 60)
-    options = {"max_iter": 3, "random_state": 0, "batch_size": 25}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = MLPClassifier((8,), **options).fit(x, y)
-        assert len(calls) == 3
-        expected = MLPClassifier((8,), **options).fit(x.toarray(), y)
-    np.testing.assert_allclose(found.coefs_[0], expected.coefs_[0], rtol=1e-10, atol=1e-12)

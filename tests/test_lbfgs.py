@@ -11,6 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
 
 from xpnn import DivergedError, MLPClassifier, MLPRegressor
+from xpnn.steps.compiled import library, steps
+from xpnn.steps.compiled.steps import CompiledSteps
 from xpnn.training import lbfgs
 
 pytestmark = [
@@ -152,6 +154,28 @@ def test_ctrl_c_keeps_the_weights_so_far():
     assert model.n_iter_ == 2
     with pytest.raises(KeyboardInterrupt):  # as of scikit-learn's; the other fits are not run
         cross_val_score(model, X, T, cv=3, error_score=0.0)
+    assert np.isfinite(model.predict(X)).all()
+
+
+@pytest.mark.parametrize("rows", [5000, 90])
+def test_ctrl_c_acts_within_an_evaluation(rows, monkeypatch):
+    """Between blocks of rows; also in the first one, of which there is no loss yet."""
+    if library() is None:
+        pytest.skip("blocks are of compiled code")
+    monkeypatch.setattr(steps, "_MULTIPLICATIONS_APART", 1.0)
+    calls, real = [], CompiledSteps._call
+
+    def press(self):
+        calls.append(1)
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(self)
+
+    monkeypatch.setattr(CompiledSteps, "_call", press)
+    x = np.resize(X, (rows, 5))
+    model = MLPRegressor(**ABOUT)
+    with pytest.raises(KeyboardInterrupt, match="keeps the weights so far"):
+        model.fit(x, np.resize(T, rows))
+    assert (len(calls), model.n_iter_) == (1, 0)
     assert np.isfinite(model.predict(X)).all()
 
 

@@ -12,7 +12,6 @@ from array_api_compat import is_cupy_namespace, is_numpy_namespace, is_torch_nam
 from xpnn.arrays.backend import Backend
 from xpnn.arrays.typing import Namespace
 from xpnn.distributed.communicator import Communicator
-from xpnn.model.dense import Dense
 from xpnn.steps.compiled import library
 from xpnn.steps.compiled.members import CompiledMembers
 from xpnn.steps.compiled.plan import SUFFIXES, known_rules
@@ -66,15 +65,19 @@ def training_steps(
 
 def _steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
     xp, place = backend.xp, (backend, fit.dtype)
-    if fit.sparse and not runs_compiled(rules, fit, xp):
-        return ReferenceSteps(rules, *place)
     if is_numpy_namespace(xp):
-        if fit.sparse:
-            return CompiledSteps(rules, lambda: ReferenceSteps(rules, *place), sparse=True)
+
+        def others() -> Steps:
+            if fit.sparse:
+                return ReferenceSteps(rules, *place)
+            return InPlaceSteps(rules, NumpyOps(xp), *place)
+
         if runs_compiled(rules, fit, xp):
             kind = CompiledSteps if rules.network.members == 1 else CompiledMembers
-            return kind(rules, lambda: InPlaceSteps(rules, NumpyOps(xp), *place))
-        return InPlaceSteps(rules, NumpyOps(xp), *place)
+            return kind(rules, others, fit.sparse)
+        return others()
+    if fit.sparse:
+        return ReferenceSteps(rules, *place)
     if is_cupy_namespace(xp):
         from xpnn.steps.cuda.choice import cuda_steps
 
@@ -90,8 +93,4 @@ def runs_compiled(rules: Rules, fit: Fit, xp: Namespace) -> bool:
     """Whether there are compiled steps for a fit."""
     if not is_numpy_namespace(xp) or fit.dtype not in SUFFIXES or library() is None:
         return False
-    network = rules.network
-    takes_sparse = (
-        type(network.layers[0]) is Dense and network.members == 1 and not network.input_dropout
-    )
-    return known_rules(rules) and (takes_sparse or not fit.sparse)
+    return known_rules(rules)

@@ -63,7 +63,7 @@ def outputs_of(network: Any, method: str, xp: Namespace) -> Callable[..., Array]
 
 
 def host_outputs(
-    network: Any, theta: np.ndarray, buffers: np.ndarray, x: np.ndarray, method: str
+    network: Any, theta: np.ndarray, buffers: np.ndarray, x: Any, method: str
 ) -> Array | None:
     """What a network's `predict` or `forward` gives; None for what only these can."""
     if network.members > 1:
@@ -71,12 +71,12 @@ def host_outputs(
     found = compiled_outputs(network, theta, buffers, x, method == "predict")
     if found is not None:
         return found
-    raw = host_forward(network, theta, x)
+    raw = host_forward(network, theta, x) if isinstance(x, np.ndarray) else None
     return raw if raw is None or method == "forward" else network.linked(raw, np)
 
 
 def _by_member(
-    network: Any, theta: np.ndarray, buffers: np.ndarray, x: np.ndarray, method: str
+    network: Any, theta: np.ndarray, buffers: np.ndarray, x: Any, method: str
 ) -> Array | None:
     """The same of several members, each computed as a network of its own."""
     if x.ndim != 2:

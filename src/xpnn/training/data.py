@@ -67,7 +67,9 @@ class Dataset:
         if self.resident:
             self.arrays = self._moved(*self.arrays)
         else:  # batches are gathered on the host
-            host = (a if a is None or is_sparse(a) else to_numpy(a) for a in self.arrays)
+            if self.sparse and backend.name == "numpy":
+                x = x.astype(dtype, copy=False)
+            host = (a if a is None or is_sparse(a) else to_numpy(a) for a in (x, y, weight))
             self.arrays = tuple(host)
 
     def _moved(self, x: Any, y: Any, weight: Any) -> tuple[Array | None, ...]:
@@ -182,7 +184,7 @@ def predict_in_chunks(
     -------
     array of shape (n, n_out) on the backend's device
     """
-    if isinstance(x, np.ndarray) and isinstance(theta, np.ndarray):
+    if isinstance(theta, np.ndarray) and (isinstance(x, np.ndarray) or is_sparse(x)):
         outputs = host_outputs(network, theta, buffers, x, method)
         if outputs is not None:
             return outputs

@@ -154,9 +154,12 @@ class _Run:
         self.factor = rules.factors(self.backend, self.dtype).penalty
         self.zeros = self.xp.zeros_like(state.buffers)
         on_batch, self.on_weights = _functions(network, config.loss, config.l1, config.l2, self.xp)
-        numpy = self.backend.name == "numpy"
-        self.on_batch = CompiledSums(network, config.loss, on_batch) if numpy else on_batch
-        self.size = max(1, CHUNK_ELEMENTS // network.widest)
+        self.on_batch, self.size = on_batch, max(1, CHUNK_ELEMENTS // network.widest)
+        if self.backend.name == "numpy":
+            self.on_batch = sums = CompiledSums(network, config.loss, on_batch)
+            sums.between = self.look
+            if comm is None and sums.known and isinstance(data, Dataset):
+                self.size = max(1, data.n)  # it goes by blocks of its own
         if state.buffers.shape[0]:
             if data.n == 1:
                 raise ValueError(
@@ -186,10 +189,14 @@ class _Run:
         for start in range(0, self.data.n, self.size):
             yield self.data.some(start, min(self.size, self.data.n - start))
 
-    def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        """The loss and its gradient: one vector up, one down."""
+    def look(self) -> None:
+        """End the minimization after Ctrl-C."""
         if self.interrupted():
             raise _Stopped
+
+    def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """The loss and its gradient: one vector up, one down."""
+        self.look()
         theta = self.backend.asarray(x, dtype=self.state.theta.dtype)
         known = None if self.tape is None else self.tape.again(x)
         loss, gradient = known or self.compute(theta)
@@ -206,6 +213,7 @@ class _Run:
         if self.sums is not None:
             total, rows = self.sums(theta, self.zeros)
         for batch in () if self.sums is not None else self.batches():
+            self.look()
             part, share, _ = self.on_batch(theta, self.zeros, batch)
             total = part if total is None else total + part
             rows = share if rows is None else rows + share
@@ -258,7 +266,8 @@ class _Run:
         """The state that the call ends with."""
         s = self.state
         x = self.backend.to_numpy(s.theta) if result is None else result.x
-        if not np.isfinite(self.first_loss) or not np.isfinite(x).all():
+        looked = self.last is not None  # not where Ctrl-C came within the first evaluation
+        if (looked and not np.isfinite(self.first_loss)) or not np.isfinite(x).all():
             raise DivergedError(self.n_iterations, None, None, _CURE)
         if result is not None:
             if not result.fun <= self.first_loss:  # a failed line search may end above

@@ -1,5 +1,6 @@
 """Training steps of several networks of one shape, each compiled as a single network's are."""
 
+import operator
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ import numpy as np
 from xpnn.arrays.typing import Array
 from xpnn.model.layout import Layout
 from xpnn.steps import threads
-from xpnn.steps.compiled.steps import CompiledSteps
+from xpnn.steps.compiled.steps import CompiledSteps, by_others
 from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
 
 _FEWEST_PRODUCTS = 1_000_000  # multiplications of a member's call: starting a thread takes its time
@@ -28,17 +29,22 @@ class CompiledMembers:
         With `known_rules`, for one member.
     otherwise : callable
         Makes the steps for data that do not fit.
+    sparse : bool, default=False
+        Whether the features are a SciPy CSR matrix, which is resident, too.
     """
 
-    def __init__(self, rules: Rules, otherwise: Callable[[], Steps]) -> None:
+    def __init__(self, rules: Rules, otherwise: Callable[[], Steps], sparse: bool = False) -> None:
+        self.takes_sparse = sparse
         self.rules, self.make_others = rules, otherwise
         self.others: Steps | None = None
         self.single = one_member(rules)
         self.members = [
-            CompiledSteps(self.single, _no_others) for _ in range(rules.network.members)
+            CompiledSteps(self.single, _no_others, sparse) for _ in range(rules.network.members)
         ]
         self.apart: list[np.ndarray] = []  # theta, moments and buffers: (members, size) each
         self.own: list[Carry] = []  # each member's, views of these
+        self.known: tuple[Any, ...] = ()  # data that were looked at
+        self.suits = False
         self.weights: np.ndarray | None = None  # (n, members), and its columns
         self.columns: list[np.ndarray] = []
 
@@ -65,8 +71,7 @@ class CompiledMembers:
         """As many steps on consecutive batches as there are coefficients."""
         if not self._suitable(carry.theta, rows.data):
             others = self.others = self.others or self.make_others()
-            words = None if keys is None else others.words(keys)
-            return others.on_rows(carry, rows, words, coefficients)
+            return by_others(others, self.takes_sparse, carry, rows, keys, coefficients)
         layout, statistics = self.rules.network.layout, self.rules.network.buffer_layout
         together = [(layout, v) for v in (carry.theta, *carry.moments)]
         together.append((statistics, carry.buffers))
@@ -115,12 +120,14 @@ class CompiledMembers:
         return min(threads.blas_threads(), len(self.members))
 
     def _suitable(self, theta: Array, data: Batch) -> bool:
-        """Whether compiled steps can work on these arrays."""
-        x, y, weight = data
-        if not isinstance(x, np.ndarray) or x.ndim != 2:
-            return False  # each member's own rows, gathered by others
+        """Whether compiled steps can work on these arrays; they are looked at once."""
+        if len(self.known) == 3 and all(map(operator.is_, data, self.known)):
+            return self.suits
+        self.known, (x, y, weight) = tuple(data), data
         one = weight if weight is None or weight.ndim == 1 else weight[:, 0]
-        return self.members[0].suitable(theta, x, y, one)
+        # each member's own rows, gathered by others, have one dimension more
+        self.suits = x.ndim == 2 and self.members[0].suitable(theta, x, y, one)
+        return self.suits
 
 
 def in_threads(work: Callable[[int], float], count: int, workers: int) -> list[float]:

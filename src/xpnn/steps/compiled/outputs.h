@@ -7,9 +7,10 @@
 #include "normalization.h"
 #include "products.h"
 #include "room.h"
+#include "sparse.h"
 
 typedef struct {
-    const plan *p; /* its layers and products */
+    const plan *p; /* its layers and products, and the features if they are CSR */
     const real *theta, *buffers;
     const real *x;
     int64_t x_stride, rows;
@@ -41,8 +42,10 @@ static void activate_block(int64_t code, real *y, const real *b, real *spare, in
     }
 }
 
+static const drop NOTHING_DROPPED = {KEEP_ALL, {0, 0}, 0};
+
 static void outputs_of_layer(const request *q, const layer *l, const real *x, int64_t ld, real *y,
-                             real *spare, int64_t rows) {
+                             real *spare, int64_t first, int64_t rows) {
     const int64_t units = l->n_out;
     if (l->kind == SCALE) {
         scale_rows(x, ld, q->theta + l->scale, y, rows, units);
@@ -52,7 +55,10 @@ static void outputs_of_layer(const request *q, const layer *l, const real *x, in
         embed_rows(l, q->theta, x, ld, y, spare, NULL, rows);
         return;
     }
-    product(q->p, x, ld, q->theta + l->weight, y, rows, l->n_in, units);
+    if (x)
+        product(q->p, x, ld, q->theta + l->weight, y, rows, l->n_in, units);
+    else
+        sparse_product(q->p, first, rows, &NOTHING_DROPPED, q->theta + l->weight, y, units);
     if (l->normalization == OF_BATCH)
         normalize_by_running(q->buffers + l->statistics, y, spare, rows, units);
     else if (l->normalization == OF_LAYER)
@@ -65,12 +71,17 @@ static void outputs_of_layer(const request *q, const layer *l, const real *x, in
 static void outputs_of_block(const request *q, int64_t first, int64_t rows, real *places[2],
                              real *spare) {
     const plan *p = q->p;
-    const real *x = q->x + first * q->x_stride;
+    const real *x = p->row_starts ? NULL : q->x + first * q->x_stride;
     int64_t ld = q->x_stride;
+    if (p->row_starts && !takes_sparse(p)) { /* the place of the second layer's outputs */
+        ld = p->layer[0].n_in;
+        dense_rows(p, first, rows, places[1], ld);
+        x = places[1];
+    }
     for (int64_t k = 0; k < p->layers; k++) {
         const layer *l = &p->layer[k];
         real *y = k + 1 < p->layers ? places[k % 2] : q->outputs + first * l->n_out;
-        outputs_of_layer(q, l, x, ld, y, spare, rows);
+        outputs_of_layer(q, l, x, ld, y, spare, first, rows);
         x = y;
         ld = l->n_out;
     }

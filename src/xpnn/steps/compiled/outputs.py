@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xpnn.model.dense import Dense
 from xpnn.parts.activations import ACTIVATIONS
 from xpnn.steps import threads
 from xpnn.steps.compiled import library
@@ -20,7 +21,9 @@ from xpnn.steps.compiled.plan import (
     address,
     fill_network,
     function,
+    is_sound_csr,
     known_network,
+    place_rows,
     product_address,
     rows_in_one_piece,
 )
@@ -31,6 +34,7 @@ _FEWEST_PRODUCTS = 20_000_000  # multiplications of a thread's share: starting i
 # Of more multiplications OpenBLAS shares a product among its threads, which look for more work for
 # milliseconds afterwards on the processors that the next fit's threads need. One row is none.
 _BLAS_ALONE = 4 * 65_536
+_APART = 1e9  # multiplications between two looks at Ctrl-C: a twentieth of a second
 _KNOWN: dict[tuple[int, np.dtype], "_Known"] = {}
 
 
@@ -44,10 +48,12 @@ class _Known(NamedTuple):
     work: int  # multiplications of a row
     n_in: int
     n_out: int
+    of_input: int  # multiplications of an input in the first layer
+    passes: int  # what all that is no product takes, in multiplications
 
 
 def compiled_outputs(
-    network: Any, theta: np.ndarray, buffers: np.ndarray, x: np.ndarray, link: bool
+    network: Any, theta: np.ndarray, buffers: np.ndarray, x: Any, link: bool
 ) -> np.ndarray | None:
     """The link of the raw outputs, or these themselves, shape (n, n_out); None if it cannot be.
 
@@ -55,34 +61,29 @@ def compiled_outputs(
     ----------
     network : xpnn.network.Network
     theta, buffers : ndarray
-    x : ndarray of shape (n, n_in)
+    x : ndarray of shape (n, n_in), or SciPy CSR matrix
         Any floating dtype; computed in that of `theta`.
     link : bool
     """
     if theta.dtype not in SUFFIXES or library() is None:
         return None
-    _, plan, at, _, work, n_in, n_out = _known(network, theta.dtype)
+    known = _known(network, theta.dtype)
+    _, plan, at, _, work, n_in, n_out, *_ = known
     if plan is None or x.ndim != 2 or x.shape[1] != n_in:
         return None
     code = ACTIVATION_CODES[network.link.name] if link else 0
     if not theta.flags.c_contiguous:
         theta = np.ascontiguousarray(theta)
-    x = rows_in_one_piece(x, theta.dtype)
-    rows, stride = x.shape[0], x.strides[0] // x.itemsize
+    rows, dense = x.shape[0], isinstance(x, np.ndarray)
+    if not (dense or is_sound_csr(x, n_in)):
+        return None
     out = np.empty((rows, n_out), dtype=theta.dtype)
-    call = function("outputs", theta.dtype)
-    where = (address(theta), address(buffers), address(x), stride, rows, code, address(out))
-    parts = work * rows // _FEWEST_PRODUCTS
-    if parts > 1:
-        parts = min(parts, threads.blas_threads())
-    if rows < 2 or work * rows <= _BLAS_ALONE:
-        done = call(at, *where)
-    elif parts < 2:
-        with threads.one_blas_thread():
-            done = call(at, *where)
+    if dense and (rows < 2 or work * rows <= _BLAS_ALONE):
+        x = rows_in_one_piece(x, theta.dtype)
+        where = address(theta), address(buffers), address(x), x.strides[0] // x.itemsize
+        done = function("outputs", theta.dtype)(at, *where, rows, code, address(out))
     else:
-        with threads.blas_turn() as alone:
-            done = _shared(call, plan, parts if alone else 1, where)
+        done = _many(known, theta, buffers, x, code, out)
     if not done:
         raise MemoryError(
             f"There is no memory for the outputs of {rows} rows: predict fewer at once."
@@ -90,11 +91,51 @@ def compiled_outputs(
     return out
 
 
-def _shared(call: Any, plan: Plan, parts: int, where: tuple[Any, ...]) -> int:
-    """The same in several threads, by a plan of the call's own."""
-    pool, own = Pool(library(), parts), Plan.from_buffer_copy(plan)
-    own.pool, own.parts = pool.handle, pool.parts
-    return int(call(ctypes.addressof(own), *where))
+def _many(
+    known: _Known, theta: np.ndarray, buffers: np.ndarray, x: Any, code: int, out: np.ndarray
+) -> bool:
+    """Many rows, or CSR: by a plan of the call's own, in threads."""
+    plan, work, rows = Plan.from_buffer_copy(known.plan or Plan()), known.work, len(out)
+    held = place_rows(plan, x, theta.dtype)
+    if not isinstance(held, np.ndarray):  # zeros are not multiplied
+        work -= (known.n_in - x.nnz // max(rows, 1)) * known.of_input
+    pieces = _Pieces(plan, theta, buffers, held, code, out, int(_APART // (work + known.passes)))
+    if work * rows <= _BLAS_ALONE:
+        return pieces.all_done()
+    parts = work * rows // _FEWEST_PRODUCTS
+    if parts > 1:
+        parts = min(parts, threads.blas_threads())
+    if parts < 2:
+        with threads.one_blas_thread():
+            return pieces.all_done()
+    with threads.blas_turn() as alone:
+        pool = Pool(library(), parts if alone else 1)
+        plan.pool, plan.parts = pool.handle, pool.parts
+        return pieces.all_done()
+
+
+class _Pieces(NamedTuple):
+    """A prediction in several calls, between which Ctrl-C is seen."""
+
+    plan: Plan
+    theta: np.ndarray
+    buffers: np.ndarray
+    held: Any  # the features, as `place_rows` gives them
+    code: int
+    out: np.ndarray
+    most: int  # rows of a call
+
+    def all_done(self) -> bool:
+        """Whether there was memory for all of them."""
+        plan, out, most = self.plan, self.out, max(1, self.most)
+        call, size = function("outputs", out.dtype), out.itemsize
+        fixed = ctypes.addressof(plan), address(self.theta), address(self.buffers)
+        x, starts, to, done = plan.x or 0, plan.row_starts or 0, address(out) or 0, True
+        for i in range(0, len(out), most):
+            plan.row_starts = starts + 8 * i if starts else None
+            where = x + i * plan.x_stride * size, plan.x_stride, min(most, len(out) - i)
+            done = done and call(*fixed, *where, self.code, to + i * out.shape[1] * size) != 0
+        return done
 
 
 def _known(network: Any, dtype: np.dtype) -> _Known:
@@ -111,6 +152,12 @@ def _known(network: Any, dtype: np.dtype) -> _Known:
         work = sum(d.n_in * d.n_out for d in network.layers)
     if len(_KNOWN) >= _MOST:
         _KNOWN.clear()
-    about = plan, at, table, work, network.n_in, network.n_out
+    about = plan, at, table, work, network.n_in, network.n_out, *_costs(network)
     known = _KNOWN[key] = _Known(weakref.ref(network), *about)
     return known
+
+
+def _costs(network: Any) -> tuple[int, int]:
+    """Multiplications of an input, where zeros are left out; and what the passes are worth."""
+    first = network.layers[0]
+    return int(type(first) is Dense) * first.n_out, 30 * sum(d.n_out for d in network.layers)

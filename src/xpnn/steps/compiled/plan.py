@@ -223,6 +223,27 @@ def function(name: str, dtype: np.dtype) -> Any:
     return found
 
 
+def place_rows(plan: Plan, x: Any, dtype: np.dtype) -> Any:
+    """Say where features are, a matrix or SciPy's CSR; what is returned has to be kept."""
+    if isinstance(x, np.ndarray):
+        x = rows_in_one_piece(x, dtype)
+        plan.x, plan.x_stride = address(x), x.strides[0] // x.itemsize
+        return x
+    kinds = (("data", dtype), ("indices", np.int32), ("indptr", np.int64))
+    parts = [np.ascontiguousarray(getattr(x, name), dtype=kind) for name, kind in kinds]
+    # a row without numbers has an address, too
+    parts[:2] = [a if a.size else np.zeros(1, dtype=a.dtype) for a in parts[:2]]
+    plan.x, plan.columns, plan.row_starts = (address(a) for a in parts)
+    return parts
+
+
+def is_sound_csr(x: Any, n_in: int) -> bool:
+    """Whether a sparse matrix is CSR of columns that there are: compiled code does not look."""
+    if x.format != "csr" or x.shape[1] != n_in or (np.diff(x.indptr) < 0).any():
+        return False
+    return not x.nnz or bool(0 <= x.indices.min() <= x.indices.max() < n_in)
+
+
 def rows_in_one_piece(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Features whose rows are contiguous, wherever each of them begins; a copy if they are not."""
     straight = x.shape[1] <= 1 or x.strides[1] == x.itemsize

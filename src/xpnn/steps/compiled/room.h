@@ -51,15 +51,18 @@ static void *take(dispenser *d, int64_t count, size_t size) {
     return piece;
 }
 
+/* Whether the first layer takes CSR rows without their zeros. */
+INLINE int takes_sparse(const plan *p) { return p->row_starts && p->layer[0].kind == DENSE; }
+
 static int64_t widest(const plan *p) {
-    int64_t found = p->layer[0].n_in;
+    int64_t found = takes_sparse(p) ? 1 : p->layer[0].n_in;
     for (int64_t k = 0; k < p->layers; k++)
         found = larger(found, larger(p->layer[k].n_out, p->layer[k].row));
     return found;
 }
 
 static int64_t numbers_of_rows(const plan *p) {
-    int64_t found = p->row_starts ? 0 : p->layer[0].n_in;
+    int64_t found = takes_sparse(p) ? 0 : p->layer[0].n_in;
     for (int64_t k = 0; k < p->layers; k++) found += p->layer[k].n_out;
     return found;
 }
@@ -110,7 +113,7 @@ static size_t lay_out(const plan *p, room *r) {
     thread_room nowhere_thread;
     r->layer = take(&d, p->layers, sizeof(layer_room));
     r->thread = take(&d, p->parts, sizeof(thread_room));
-    r->x = take(&d, p->row_starts ? 0 : r->largest * p->layer[0].n_in, sizeof(real));
+    r->x = take(&d, takes_sparse(p) ? 0 : r->largest * p->layer[0].n_in, sizeof(real));
     for (int64_t k = 0; k < p->layers; k++)
         take_layer(p, &p->layer[k], r->largest, d.base ? &r->layer[k] : &nowhere_layer, &d);
     for (int64_t i = 0; i < p->parts; i++)

@@ -21,15 +21,22 @@ typedef struct {
     double over;            /* the sum of the batch's weights */
 } task;
 
-static drop drop_of(const task *t, int64_t index, int64_t kept, int64_t first) {
-    drop d = {kept, {0, 0}, t->r->p->first_row + t->first + first};
+/* What is dropped, of the batch's rows from `row` on. */
+static drop drop_at(const task *t, int64_t index, int64_t kept, int64_t row) {
+    drop d = {kept, {0, 0}, t->r->p->first_row + row};
     if (t->keys) memcpy(d.key, t->keys + 2 * index, sizeof d.key);
     return d;
 }
 
-/* Whether features are read where they lie: nobody shuffles or changes them, or they are CSR. */
+/* The same of the thread's rows from `first` on. */
+static drop drop_of(const task *t, int64_t index, int64_t kept, int64_t first) {
+    return drop_at(t, index, kept, t->first + first);
+}
+
+/* Whether features are read where they lie: nobody shuffles or changes them, or a product takes
+   them as CSR. */
 INLINE int reads_in_place(const plan *p) {
-    return p->row_starts || (!p->order && p->input_kept == KEEP_ALL);
+    return takes_sparse(p) || (!p->row_starts && !p->order && p->input_kept == KEEP_ALL);
 }
 
 /* What layer k takes in, from the batch's row `first` on; and how far apart its rows are. */
@@ -37,7 +44,7 @@ static const real *inputs_of(const room *r, int64_t k, int64_t begin, int64_t fi
     const plan *p = r->p;
     *ld = k == 0 && reads_in_place(p) ? p->x_stride : p->layer[k].n_in;
     if (k > 0) return r->layer[k - 1].y + first * *ld;
-    if (p->row_starts) return NULL;
+    if (takes_sparse(p)) return NULL;
     return reads_in_place(p) ? p->x + row_of(p, begin + first) * *ld : r->x + first * *ld;
 }
 
@@ -46,7 +53,8 @@ static void gather_features(const task *t) {
     const plan *p = t->r->p;
     const int64_t n_in = p->layer[0].n_in;
     real *x = t->r->x + t->first * n_in;
-    for (int64_t i = 0; i < t->count; i++) {
+    if (p->row_starts) dense_rows(p, t->begin + t->first, t->count, x, n_in);
+    for (int64_t i = 0; !p->row_starts && i < t->count; i++) {
         const real *row = p->x + row_of(p, t->begin + t->first + i) * p->x_stride;
         memcpy(x + i * n_in, row, (size_t)n_in * sizeof *x);
     }
@@ -147,6 +155,12 @@ static void activate_rows(const task *t, int64_t k, real *y, const real *b) {
     }
 }
 
+/* z = x W of the thread's rows of CSR features. */
+static void sparse_forward(const task *t, const real *w, real *z, int64_t units) {
+    const drop d = drop_of(t, 0, t->r->p->input_kept, 0);
+    sparse_product(t->r->p, t->begin + t->first, t->count, &d, w, z, units);
+}
+
 /* A dense layer's outputs of the thread's rows. */
 static void dense_forward(const task *t, int64_t k, const real *x, int64_t ld) {
     const plan *p = t->r->p;
@@ -159,7 +173,7 @@ static void dense_forward(const task *t, int64_t k, const real *x, int64_t ld) {
     if (x)
         product(p, x, ld, p->theta + l->weight, u, t->count, l->n_in, units);
     else
-        sparse_product(p, t->begin + t->first, t->count, p->theta + l->weight, u, units);
+        sparse_forward(t, p->theta + l->weight, u, units);
     if (l->normalization == OF_BATCH)
         normalize_batch(t, l, u, r->inverse + t->part * units);
     else if (l->normalization == OF_LAYER)

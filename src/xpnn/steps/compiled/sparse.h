@@ -4,43 +4,95 @@
 
 #include "room.h"
 
-/* z = x W of one row with n numbers. */
-WIDE static void sparse_row_product(const real *x, const int32_t *columns, int64_t n,
-                                    const real *restrict w, real *restrict z, int64_t n_out) {
-    for (int64_t j = 0; j < n_out; j++) z[j] = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const real *row = w + columns[i] * n_out;
-        for (int64_t j = 0; j < n_out; j++) z[j] += x[i] * row[j];
+#define NUMBERS_AT_ONCE 128 /* that are dropped or kept together */
+
+/* Some numbers of one row. */
+typedef struct {
+    const real *x;
+    const int32_t *columns;
+    int64_t n;
+} numbers;
+
+static numbers numbers_of_row(const plan *p, int64_t i) {
+    const int64_t row = row_of(p, i), at = p->row_starts[row];
+    return (numbers){p->x + at, p->columns + at, p->row_starts[row + 1] - at};
+}
+
+/* Row `row` of the batch times its mask: the draws of its own columns alone. */
+static void drop_numbers(const numbers *a, const drop *d, int64_t row, real *kept) {
+    uint64_t draws[NUMBERS_AT_ONCE];
+    const real scale = NUMBER(65536.0 / (double)d->kept);
+    const uint64_t counter = (uint32_t)(d->first_row + row);
+    for (int64_t i = 0; i < a->n; i++) draws[i] = counter | (uint64_t)(a->columns[i] / 4) << 32;
+    draw_words(draws, a->n, d->key[0], d->key[1]);
+    for (int64_t i = 0; i < a->n; i++) {
+        const int64_t drawn = (int64_t)(draws[i] >> (a->columns[i] % 4 * 16) & 0xffff);
+        kept[i] = a->x[i] * (drawn < d->kept ? scale : 0);
     }
 }
 
-/* DW += x^T dz of one row, of the features from `from` on. */
-WIDE static void sparse_row_gradient(const real *x, const int32_t *columns, int64_t n,
-                                     const real *restrict dz, real *restrict dw, int64_t from,
-                                     int64_t inputs, int64_t n_out) {
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t at = columns[i] - from;
+/* z += x W */
+WIDE static void add_row_product(const numbers *a, const real *restrict w, real *restrict z,
+                                 int64_t n_out) {
+    for (int64_t i = 0; i < a->n; i++) {
+        const real x = a->x[i], *row = w + a->columns[i] * n_out;
+        for (int64_t j = 0; j < n_out; j++) z[j] += x * row[j];
+    }
+}
+
+/* DW += x^T dz, of the features from `from` on. */
+WIDE static void add_row_gradient(const numbers *a, const real *restrict dz, real *restrict dw,
+                                  int64_t from, int64_t inputs, int64_t n_out) {
+    for (int64_t i = 0; i < a->n; i++) {
+        const int64_t at = a->columns[i] - from;
+        const real x = a->x[i];
         if (at < 0 || at >= inputs) continue;
-        for (int64_t j = 0; j < n_out; j++) dw[at * n_out + j] += x[i] * dz[j];
+        for (int64_t j = 0; j < n_out; j++) dw[at * n_out + j] += x * dz[j];
     }
 }
 
-static void sparse_product(const plan *p, int64_t begin, int64_t rows, const real *w, real *z,
-                           int64_t n_out) {
-    for (int64_t i = 0; i < rows; i++) {
-        const int64_t row = row_of(p, begin + i), at = p->row_starts[row];
-        sparse_row_product(p->x + at, p->columns + at, p->row_starts[row + 1] - at, w,
-                           z + i * n_out, n_out);
+/* The next of a row's numbers, as they are or dropped into `kept`; 0 after the last. */
+static int next_numbers(numbers *left, numbers *next, const drop *d, int64_t row, real *kept) {
+    *next = *left;
+    if (d->kept < KEEP_ALL) {
+        next->n = smaller(left->n, NUMBERS_AT_ONCE);
+        drop_numbers(next, d, row, kept);
+        next->x = kept;
     }
+    left->x += next->n;
+    left->columns += next->n;
+    left->n -= next->n;
+    return next->n > 0;
 }
 
-static void sparse_gradient(const plan *p, int64_t begin, int64_t rows, const real *dz, real *dw,
-                            int64_t from, int64_t inputs, int64_t n_out) {
+/* z = x W of some rows; `d` says which of their features are dropped. */
+static void sparse_product(const plan *p, int64_t begin, int64_t rows, const drop *d,
+                           const real *w, real *z, int64_t n_out) {
+    real kept[NUMBERS_AT_ONCE];
+    numbers some;
+    memset(z, 0, (size_t)(rows * n_out) * sizeof *z);
+    for (int64_t i = 0; i < rows; i++)
+        for (numbers left = numbers_of_row(p, begin + i); next_numbers(&left, &some, d, i, kept);)
+            add_row_product(&some, w, z + i * n_out, n_out);
+}
+
+static void sparse_gradient(const plan *p, int64_t begin, int64_t rows, const drop *d,
+                            const real *dz, real *dw, int64_t from, int64_t inputs,
+                            int64_t n_out) {
+    real kept[NUMBERS_AT_ONCE];
+    numbers some;
     memset(dw, 0, (size_t)(inputs * n_out) * sizeof *dw);
-    for (int64_t i = 0; i < rows; i++) {
-        const int64_t row = row_of(p, begin + i), at = p->row_starts[row];
-        sparse_row_gradient(p->x + at, p->columns + at, p->row_starts[row + 1] - at,
-                            dz + i * n_out, dw, from, inputs, n_out);
+    for (int64_t i = 0; i < rows; i++)
+        for (numbers left = numbers_of_row(p, begin + i); next_numbers(&left, &some, d, i, kept);)
+            add_row_gradient(&some, dz + i * n_out, dw, from, inputs, n_out);
+}
+
+/* The rows with their zeros. */
+static void dense_rows(const plan *p, int64_t begin, int64_t rows, real *x, int64_t n_in) {
+    memset(x, 0, (size_t)(rows * n_in) * sizeof *x);
+    for (int64_t i = 0; i < rows; i++, x += n_in) {
+        const numbers a = numbers_of_row(p, begin + i);
+        for (int64_t k = 0; k < a.n; k++) x[a.columns[k]] += a.x[k];
     }
 }
 

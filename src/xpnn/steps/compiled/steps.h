@@ -10,18 +10,26 @@
 #include "optimizers.h"
 #include "rows.h"
 
+/* The gradient of the weights of CSR features. */
+static void sparse_backward(const task *t, int64_t first, int64_t rows, const real *dz, real *dw,
+                            int64_t from, int64_t inputs, int64_t units) {
+    const drop d = drop_at(t, 0, t->r->p->input_kept, first);
+    sparse_gradient(t->r->p, t->begin + first, rows, &d, dz, dw, from, inputs, units);
+}
+
 /* The gradient of `inputs` of layer k's inputs, from `from` on, of `rows` rows of the batch. */
-static void weight_gradient(const room *r, int64_t k, int64_t begin, int64_t first, int64_t rows,
-                            int64_t from, int64_t inputs, real *dw) {
+static void weight_gradient(const task *t, int64_t k, int64_t first, int64_t rows, int64_t from,
+                            int64_t inputs, real *dw) {
+    const room *r = t->r;
     const layer *l = &r->p->layer[k];
     int64_t ld;
-    const real *x = inputs_of(r, k, begin, first, &ld);
+    const real *x = inputs_of(r, k, t->begin, first, &ld);
     const real *dz = r->layer[k].gradient + first * l->n_out;
     if (l->kind == EMBEDDING)
         embedding_weights(l, r->layer[k].saved + first * weighted_inputs(l) * l->frequencies, dz, dw, rows,
                           from, inputs);
     else if (l->row && !x)
-        sparse_gradient(r->p, begin + first, rows, dz, dw, from, inputs, l->n_out);
+        sparse_backward(t, first, rows, dz, dw, from, inputs, l->n_out);
     else if (l->row)
         product_of_columns(r->p, x + from, ld, dz, dw, rows, inputs, l->n_out);
 }
@@ -42,7 +50,7 @@ static void learn_in_pieces(const task *t, const push *by) {
         const int64_t most = larger(1, LEARNED_AT_ONCE / larger(1, l->row));
         for (int64_t i = n_in * t->part / p->parts; i < stop; i += most) {
             const int64_t count = smaller(most, stop - i), at = l->weight + i * l->row;
-            weight_gradient(r, k, t->begin, 0, t->n, i, count, t->mine->weights);
+            weight_gradient(t, k, 0, t->n, i, count, t->mine->weights);
             t->mine->value += penalty_of(p, at, count * l->row) / by->over;
             if (p->l1 > 0) add_penalty(p, at, t->mine->weights, count * l->row, by->over);
             learn(p, by->coefficients, at, t->mine->weights, count * l->row, 1, by->l2);
@@ -54,7 +62,7 @@ static void learn_in_pieces(const task *t, const push *by) {
 static void gradient_of_rows(const task *t) {
     const plan *p = t->r->p;
     for (int64_t k = p->layers - 1; k >= 0; k--)
-        weight_gradient(t->r, k, t->begin, t->first, t->count, 0, weighted_inputs(&p->layer[k]),
+        weight_gradient(t, k, t->first, t->count, 0, weighted_inputs(&p->layer[k]),
                         t->mine->weights + p->layer[k].weight);
 }
 
@@ -65,7 +73,7 @@ static void gradient_of_weights(const task *t) {
         const layer *l = &p->layer[k];
         const int64_t n_in = weighted_inputs(l), i = n_in * t->part / p->parts;
         const int64_t stop = n_in * (t->part + 1) / p->parts;
-        weight_gradient(t->r, k, t->begin, 0, t->n, i, stop - i,
+        weight_gradient(t, k, 0, t->n, i, stop - i,
                         t->r->thread[0].weights + l->weight + i * l->row);
     }
     pool_barrier(p->pool);

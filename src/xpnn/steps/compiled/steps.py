@@ -22,13 +22,14 @@ from xpnn.steps.compiled.plan import (
     fill_network,
     fill_optimizer,
     function,
+    is_sound_csr,
+    place_rows,
     product_address,
-    rows_in_one_piece,
 )
 from xpnn.steps.compiled.pool import Pool
 from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
 
-_MULTIPLICATIONS_APART = 4e9  # between two looks at Ctrl-C: about a twentieth of a second
+_MULTIPLICATIONS_APART = 1e9  # between two looks at Ctrl-C: less than a twentieth of a second
 _FEWEST_PRODUCTS = 1_000_000  # multiplications of a thread's share: with less it mostly waits
 _FEWEST_ROWS = 32  # of its share
 
@@ -93,17 +94,9 @@ class CompiledSteps:
     def _by_others(
         self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
     ) -> Carry:
-        """The same by the other steps, which take CSR in single batches."""
+        """The same by the other steps."""
         others = self.others = self.others or self.make_others()
-        words = None if keys is None else others.words(keys)
-        if not self.takes_sparse:
-            return others.on_rows(carry, rows, words, coefficients)
-        for k, c in enumerate(coefficients):
-            at: Any = slice(rows.start + k * rows.size, rows.start + (k + 1) * rows.size)
-            at = at if rows.order is None else rows.order[at]
-            batch = Batch(*(None if a is None else a[at] for a in rows.data))
-            carry = others.on_batch(carry, batch, None if words is None else words[k], c)
-        return carry
+        return by_others(others, self.takes_sparse, carry, rows, keys, coefficients)
 
     def _aim(self, rows: Rows, keys: Any, factors: np.ndarray) -> None:
         """Say which steps the next call does."""
@@ -142,7 +135,7 @@ class CompiledSteps:
             return False
         if x.shape != (n, self.n_in) or (weight is not None and weight.shape != (n,)):
             return False
-        if self.takes_sparse and x.nnz and not 0 <= x.indices.min() <= x.indices.max() < self.n_in:
+        if self.takes_sparse and not is_sound_csr(x, self.n_in):
             return False
         if self.rules.loss.name != "softmax_cross_entropy" or y.ndim == 2:
             return bool(y.shape == (n, self.n_out))
@@ -156,7 +149,7 @@ class CompiledSteps:
         self._describe(carry)
         plan.rows = rows.of_epoch
         plan.batch = min(rows.size, max(plan.rows, 1))
-        self._place_features(rows.data.x, dtype)
+        held["features"] = place_rows(plan, rows.data.x, dtype)
         plan.labels = int(rows.data.y.ndim == 1)
         y = np.ascontiguousarray(rows.data.y, dtype=np.int64 if plan.labels else dtype)
         weight = rows.data.weight
@@ -171,20 +164,6 @@ class CompiledSteps:
         self.steps, self.at = function("steps", dtype), ctypes.addressof(plan)
         held["room"] = np.empty(function("room", dtype)(self.at), dtype=np.uint8)
         plan.room = address(held["room"])
-
-    def _place_features(self, x: Any, dtype: np.dtype) -> None:
-        """Say where the features are."""
-        plan = self.plan
-        if not self.takes_sparse:
-            x = self.held["features"] = rows_in_one_piece(x, dtype)
-            plan.x, plan.x_stride = address(x), x.strides[0] // x.itemsize
-            return
-        kinds = (("data", dtype), ("indices", np.int32), ("indptr", np.int64))
-        parts = [np.ascontiguousarray(getattr(x, name), dtype=kind) for name, kind in kinds]
-        # a row without numbers has an address, too
-        parts[:2] = [a if a.size else np.zeros(1, dtype=a.dtype) for a in parts[:2]]
-        self.held["features"] = parts
-        plan.x, plan.columns, plan.row_starts = (address(a) for a in parts)
 
     def _describe(self, carry: Carry) -> None:
         """The network, the rules and what is learned."""
@@ -205,3 +184,23 @@ class CompiledSteps:
         """How many threads share a step of so many rows."""
         most = min(rows // _FEWEST_ROWS, self.per_row * rows // _FEWEST_PRODUCTS)
         return 1 if most < 2 else max(1, min(threads.blas_threads(), most))
+
+
+def by_others(
+    others: Steps,
+    sparse: bool,
+    carry: Carry,
+    rows: Rows,
+    keys: Any,
+    coefficients: Sequence[Coefficients],
+) -> Carry:
+    """Steps that are not compiled, and take CSR in single batches."""
+    words = None if keys is None else others.words(keys)
+    if not sparse:
+        return others.on_rows(carry, rows, words, coefficients)
+    for k, c in enumerate(coefficients):
+        at: Any = slice(rows.start + k * rows.size, rows.start + (k + 1) * rows.size)
+        at = at if rows.order is None else rows.order[at]
+        batch = Batch(*(None if a is None else a[at] for a in rows.data))
+        carry = others.on_batch(carry, batch, None if words is None else words[k], c)
+    return carry

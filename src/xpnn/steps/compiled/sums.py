@@ -1,5 +1,6 @@
 """The loss and the gradient alone, compiled from C: what L-BFGS asks for."""
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -27,21 +28,29 @@ class CompiledSums:
     otherwise : callable
         The same for what is not built in or does not fit: (theta, buffers, (x, y, weight)) ->
         (loss and gradient in one vector, sum of weights, buffers).
+
+    Attributes
+    ----------
+    between : callable
+        Called now and then within a batch; it may raise to break off.
     """
 
     def __init__(self, network: Any, loss: Any, otherwise: Sums) -> None:
         self.rules, self.otherwise = Rules(network, loss, SGD()), otherwise
         self.steps = CompiledSteps(self.rules, _no_others)
+        self.between: Callable[[], None] = lambda: None
+        self.given: tuple[Any, ...] = ()  # the batch that was looked at
+        self.suits = False
         single = network.members == 1
         self.known = single and known_rules(self.rules) and library() is not None
         self.whole = bool(network.buffer_layout.entries)  # statistics are of all rows
 
     def __call__(self, theta: Array, buffers: Array, batch: Any) -> tuple[Array, Array, Array]:
         """The sums of a batch, as `otherwise` gives them."""
-        data, steps = Batch(*batch), self.steps
-        known = self.known and theta.dtype in SUFFIXES
-        if not (known and steps.suitable(theta, *data)):
+        data = Batch(*batch)
+        if not self._suitable(theta, data):
             return self.otherwise(theta, buffers, batch)
+        steps = self.steps
         if steps.gradient is None:
             self.theta, self.buffers = np.empty_like(theta), np.empty_like(buffers)
             self.vector = np.empty(1 + theta.size, dtype=theta.dtype)
@@ -50,10 +59,28 @@ class CompiledSums:
         n = data.x.shape[0]
         size = n if self.whole else min(n, _BLOCK)
         carry = Carry(self.theta, self.buffers, (), np.zeros((), dtype=theta.dtype))
-        steps.on_rows(carry, Rows(data, None, 0, size), None, [(0.0,)] * -(-n // max(size, 1)))
-        self.vector[0] = steps.plan.total
+        blocks, most, total = -(-n // max(size, 1)), steps.stride(size), 0.0
+        for i in range(0, blocks, most):
+            here = Rows(data, None, i * size, size)
+            steps.on_rows(carry, here, None, [(0.0,)] * min(most, blocks - i))
+            total += steps.plan.total
+            self.between()
+        self.vector[0] = total
         share = theta.dtype.type(n) if data.weight is None else data.weight.sum()
         return self.vector.copy(), share, self.buffers.copy()
+
+    def _suitable(self, theta: Array, data: Batch) -> bool:
+        """Whether compiled steps can work on these arrays; they are looked at once."""
+        if len(self.given) == 3 and all(map(operator.is_, data, self.given)):
+            return self.suits
+        self.given, sparse = tuple(data), not isinstance(data.x, np.ndarray)
+        if self.steps.takes_sparse != sparse:
+            most = self.steps.most_threads
+            self.steps = CompiledSteps(self.rules, _no_others, sparse)
+            self.steps.most_threads = most
+        known = self.known and theta.dtype in SUFFIXES
+        self.suits = known and self.steps.suitable(theta, *data)
+        return self.suits
 
 
 def _no_others() -> Any:
