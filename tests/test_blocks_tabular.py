@@ -5,6 +5,7 @@ import pytest
 
 from xpnn import TabularClassifier, TabularRegressor
 from xpnn.data import Blocks
+from xpnn.tables.thresholds import Classes
 from xpnn.tabular import blocks as module
 
 N = 240
@@ -66,8 +67,11 @@ def test_columns_are_learned_from_a_sample(table, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("xpnn.estimators._blocks._IN_MEMORY", 0)
     frame = module.BlockFrame(TabularClassifier(), Blocks(table, block_rows=50), first=True)
-    some, codes = frame.sample(100, codes=np.arange(N))
+    rows = np.arange(N)
+    some, (codes, folds, _) = frame.sample(100, classes=Classes(rows, np.stack([rows, rows]), N))
     assert 60 < some.n_rows < 140
+    assert (folds == codes).all()
+    assert folds.shape == (2, some.n_rows)
     assert (np.asarray(table["size"])[codes] == some.columns["size"]).all()
     assert frame.sample(N)[0].n_rows == N
     encoding = module.learned(frame, 0, None)

@@ -18,6 +18,7 @@ from xpnn.tables.encoding import (
 )
 from xpnn.tables.frames import read_frame
 from xpnn.tables.kinds import Spread, date_parts
+from xpnn.tables.thresholds import Classes
 
 COLUMNS = {
     "size": [1.0, 2.0, None, 4.0, 7.0, 11.0],
@@ -93,7 +94,8 @@ def test_outer_bins_are_halved_while_they_keep_rows():
     """Down to a 64th of the rows, and to 32 of them; beside the quantiles that are there anyway."""
     for n, outer in ((400, ()), (600, (1 / 16,)), (3000, (1 / 16, 1 / 32, 1 / 64)), (9000, None)):
         values = np.random.default_rng(n).lognormal(size=n)
-        found, _ = encoded({"v": values}, bins=8, codes=np.zeros(n, dtype=int))
+        zeros = np.zeros(n, dtype=int)
+        found, _ = encoded({"v": values}, bins=8, classes=Classes(zeros, zeros[None], 2))
         shares = (1 / 16, 1 / 32, 1 / 64) if outer is None else outer
         levels = sorted({*np.linspace(0, 1, 9), *shares, *(1 - s for s in shares)})
         assert np.allclose(found.columns[0].edges, np.quantile(values, levels))

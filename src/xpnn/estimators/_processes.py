@@ -63,9 +63,13 @@ def check_comm(comm: Any) -> None:
         )
 
 
-def agreed_seed(comm: Communicator | None, seed: int) -> int:
-    """The first process's seed: without a random_state each draws one of its own."""
-    return seed if comm is None else int(comm.broadcast(seed))
+def agreed_seed(comm: Communicator | None, seed: int, keeper: Keeper | None = None) -> int:
+    """The first process's seed: without a random_state each draws one of its own.
+
+    Of a training that goes on the one that it began with.
+    """
+    seed = seed if comm is None else int(comm.broadcast(seed))
+    return seed if keeper is None else keeper.kept("seed", seed)
 
 
 @contextmanager

@@ -12,9 +12,9 @@ import numpy as np
 
 from xpnn.tables.columns import TableError, hint
 from xpnn.tables.frames import Frame
-from xpnn.tables.kinds import Dates, Numbers, Spread, Words, date_parts
+from xpnn.tables.kinds import Dates, Numbers, Spread, Step, Words, date_parts
 from xpnn.tables.sound import check_column
-from xpnn.tables.thresholds import class_steps
+from xpnn.tables.thresholds import Classes, member_steps
 from xpnn.tables.values import Parsed, parse_as, parse_column
 
 MOST_CATEGORIES = 64
@@ -77,6 +77,27 @@ class Encoding:
                 at += width
         return found
 
+    def unseen(self, members: int) -> np.ndarray:
+        """Which inputs are steps that a member has not found in its own rows.
+
+        Parameters
+        ----------
+        members : int
+
+        Returns
+        -------
+        ndarray of bool, shape (members, n_inputs)
+        """
+        found = np.zeros((members, len(self.names)), dtype=bool)
+        places = self.places
+        for c in self.columns:
+            if isinstance(c, Numbers) and c.steps:
+                first = places[c.name][max(len(c.edges), 1)]  # behind the number and its bins
+                for i, step in enumerate(c.steps):
+                    found[:, first + i] = True
+                    found[list(step.members), first + i] = False
+        return found
+
     def transform(self, frame: Frame) -> np.ndarray:
         """A network's inputs.
 
@@ -123,6 +144,8 @@ class Encoding:
             kind = values.pop("kind")
             for key in {"edges", "categories"} & set(values):
                 values[key] = tuple(values[key])
+            if "steps" in values:
+                values["steps"] = tuple(Step(a, b, tuple(m)) for a, b, m in values["steps"])
             if "spread" in values:
                 values["spread"] = _spread(values["spread"])
             if kind == Dates.kind:
@@ -146,7 +169,7 @@ def fit_encoding(
     frame: Frame,
     bins: int = 0,
     most_numbers: int | None = None,
-    codes: np.ndarray | None = None,
+    classes: Classes | None = None,
 ) -> Encoding:
     """Learn how the columns of a table become inputs.
 
@@ -158,9 +181,9 @@ def fit_encoding(
         Most bins of a column of numbers, between quantiles; 0 is none.
     most_numbers : int, default=None
         Columns of numbers up to which there are bins; None is any number.
-    codes : ndarray of int, default=None
-        The class of each row. The outermost bins are then halved as long as they keep enough rows,
-        and a bin between two neighbouring values is a step where the classes change.
+    classes : Classes, default=None
+        Of the rows. The outermost bins are then halved as long as they keep enough rows, and
+        where the classes of a member's rows change at once, it has a step.
 
     Returns
     -------
@@ -170,7 +193,7 @@ def fit_encoding(
     if most_numbers is not None:
         numeric = sum(p.kind == "numeric" for p in read.values())
         bins = bins if numeric <= most_numbers else 0
-    return encoding_of(read, bins, codes)
+    return encoding_of(read, bins, classes)
 
 
 def read_column(frame: Frame, name: str) -> Parsed:
@@ -181,12 +204,12 @@ def read_column(frame: Frame, name: str) -> Parsed:
     return frame.parsed.get(name) or parse_column(given, name=name)
 
 
-def encoding_of(read: Mapping[str, Parsed], bins: int, codes: np.ndarray | None) -> Encoding:
-    """How columns that have been read become inputs; `bins` and `codes` are of `fit_encoding`."""
+def encoding_of(read: Mapping[str, Parsed], bins: int, classes: Classes | None) -> Encoding:
+    """How columns that have been read become inputs; `bins` and `classes` are of `fit_encoding`."""
     columns: list[Column] = []
     left_out: dict[str, str] = {}
     for name, parsed in read.items():
-        column = _column_of(name, parsed.kind, parsed.style, parsed.values, bins, codes)
+        column = _column_of(name, parsed.kind, parsed.style, parsed.values, bins, classes)
         if isinstance(column, str):
             left_out[name] = column
         else:
@@ -201,7 +224,7 @@ def _column_of(
     style: dict[str, Any],
     values: np.ndarray,
     bins: int,
-    codes: np.ndarray | None,
+    classes: Classes | None,
 ) -> Column | str:
     """A column, or why it says nothing."""
     if kind == "words":
@@ -212,27 +235,28 @@ def _column_of(
     if not missing.any() and (values == values[0]).all():
         return "it is always the same"
     if kind == "numeric":
-        known = values[~missing]
-        edges = _edges(known, bins, None if codes is None else codes[~missing])
-        return Numbers(name, style, Spread.of(values), bool(missing.any()), edges)
+        known, here = values[~missing], None if classes is None else classes.of_rows(~missing)
+        spread, flag = Spread.of(values), bool(missing.any())
+        return Numbers(name, style, spread, flag, *_edges_and_steps(known, bins, here))
     parts = {part: v for part, v in date_parts(values).items() if len(np.unique(v[~missing])) > 1}
     return Dates(name, style, {p: Spread.of(v) for p, v in parts.items()}, bool(missing.any()))
 
 
-def _edges(known: np.ndarray, bins: int, codes: np.ndarray | None) -> tuple[float, ...]:
+def _edges_and_steps(
+    known: np.ndarray, bins: int, classes: Classes | None
+) -> tuple[tuple[float, ...], tuple[Step, ...]]:
     """Quantiles of numbers, at least two bins, or nothing; all values where they are few."""
-    different = np.unique(known)
+    different, steps = np.unique(known), tuple[Step, ...]()
     if len(different) < 3 or not bins:
-        return ()
+        return (), ()
     if len(different) > bins + 1:
         levels = np.linspace(0.0, 1.0, bins + 1)
-        outer = [] if codes is None else _outer_levels(len(known), bins)
+        outer = [] if classes is None else _outer_levels(len(known), bins)
         different = np.unique(np.quantile(known, [*levels, *outer]))
-        steps = [] if codes is None else class_steps(known, codes)
-        with_steps = np.unique([*different, *(v for pair in steps for v in pair)])
-        different = with_steps if _usable(with_steps) else different
-    usable = _usable(different)
-    return tuple(different.tolist()) if usable and len(different) > 2 else ()
+        found = () if classes is None else member_steps(known, classes)
+        steps = tuple(step for step in found if _usable(np.array(step[:2])))
+    usable = _usable(different) and len(different) > 2
+    return tuple(different.tolist()) if usable else (), steps
 
 
 def _usable(edges: np.ndarray) -> bool:

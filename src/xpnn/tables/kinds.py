@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -46,11 +46,20 @@ class Spread:
             return 3.0 * (z / np.hypot(3.0, z))  # z / sqrt(1 + (z/3)^2), without overflow
 
 
+class Step(NamedTuple):
+    """Two values between which an input rises from 0 to 1, and the members that are given it."""
+
+    low: float
+    high: float
+    members: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Numbers:
     """A column of numbers: one input, how far it has come through each bin, and a flag for gaps.
 
-    Between two edges an input of its own rises from 0 to 1, so that a network may bend there.
+    Between two edges an input of its own rises from 0 to 1, so that a network may bend there, and
+    so it does in each of the steps, where classes change at once.
 
     References
     ----------
@@ -65,18 +74,21 @@ class Numbers:
     spread: Spread
     flag: bool
     edges: tuple[float, ...] = ()
+    steps: tuple[Step, ...] = ()
 
     @property
     def inputs(self) -> tuple[list[str], list[str]]:
         """Names of the inputs that are numbers, and of the others."""
         others = [f"{self.name} from {a:.6g} to {b:.6g}" for a, b in pairwise(self.edges)]
+        others += [f"{self.name} step from {a:.6g} to {b:.6g}" for a, b, _ in self.steps]
         return [self.name], [*others, *([f"{self.name} missing"] if self.flag else [])]
 
     def encode(self, column: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """The inputs of a column as `parse_as` gives it."""
         missing = np.isnan(column)
         known = np.where(missing, self.spread.center, column)
-        others = [(np.clip(known, a, b) - a) / (b - a) for a, b in pairwise(self.edges)]
+        pairs = [*pairwise(self.edges), *(step[:2] for step in self.steps)]
+        others = [(np.clip(known, a, b) - a) / (b - a) for a, b in pairs]
         return [self.spread(column)], [*others, *([missing.astype(float)] if self.flag else [])]
 
 

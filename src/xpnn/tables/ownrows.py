@@ -16,6 +16,7 @@ from xpnn.tables.columns import as_text, objects
 from xpnn.tables.encoding import Encoding, encoding_of, read_column
 from xpnn.tables.frames import Frame
 from xpnn.tables.kinds import Numbers
+from xpnn.tables.thresholds import Classes
 from xpnn.tables.values import different_texts
 
 _TYPED = "biufmM"
@@ -26,7 +27,7 @@ def fit_encoding_together(
     comm: Communicator,
     bins: int = 0,
     most_numbers: int | None = None,
-    codes: np.ndarray | None = None,
+    classes: Classes | None = None,
 ) -> Encoding:
     """What `fit_encoding` learns from the rows of all processes, one behind the other.
 
@@ -35,7 +36,7 @@ def fit_encoding_together(
     frame : Frame
         The rows of this process.
     comm : Communicator
-    bins, most_numbers, codes
+    bins, most_numbers, classes
         Of `fit_encoding`; the classes are those of the rows here.
 
     Returns
@@ -58,7 +59,7 @@ def fit_encoding_together(
     [('blue', 'red'), ('blue', 'red')]
     """
     dtypes, categories = _columns_of_all(frame, comm)
-    codes = None if codes is None else comm.gather_rows(codes)
+    classes = None if classes is None else classes.of_all(comm)
     names, told = list(dtypes), list[dict[str, Any]]()
     for start in range(0, len(names), comm.size):
         some = names[start : start + comm.size]
@@ -67,21 +68,21 @@ def fit_encoding_together(
         if comm.rank < len(some):
             name = some[comm.rank]
             one = Frame({name: column}, categories & {name})
-            own = _learned(one, name, bins, codes)
+            own = _learned(one, name, bins, classes)
         told += comm.gather(own)[: len(some)]
     parts = [Encoding.from_dict(t) for t in told]
     columns = [c for part in parts for c in part.columns]
     if most_numbers is not None and sum(t["numeric"] for t in told) > most_numbers:
-        columns = [replace(c, edges=()) if isinstance(c, Numbers) else c for c in columns]
+        columns = [replace(c, edges=(), steps=()) if isinstance(c, Numbers) else c for c in columns]
     left_out = {name: why for part in parts for name, why in part.left_out.items()}
     notes = {name: note for part in parts for name, note in part.notes.items()}
     return Encoding(tuple(columns), left_out, notes)
 
 
-def _learned(one: Frame, name: str, bins: int, codes: np.ndarray | None) -> dict[str, Any]:
+def _learned(one: Frame, name: str, bins: int, classes: Classes | None) -> dict[str, Any]:
     """How a column becomes inputs, and whether it holds numbers, as plain data."""
     read = read_column(one, name)
-    found = encoding_of({name: read}, bins, codes)
+    found = encoding_of({name: read}, bins, classes)
     return {"numeric": read.kind == "numeric", **found.to_dict()}
 
 

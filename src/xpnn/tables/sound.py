@@ -44,6 +44,10 @@ def check_column(values: dict[str, Any]) -> None:
     rising = _all_are(float, edges) and all(a < b for a, b in pairwise(edges))
     if not rising or not all(map(math.isfinite, edges)):
         raise ValueError(f"the column {name!r} has the edges {edges!r}")
+    for low, high, members in values.get("steps", ()):
+        there = isinstance(members, tuple) and all(type(m) is int and m >= 0 for m in members)
+        if not (there and members and _all_are(float, (low, high)) and 0 < high - low < math.inf):
+            raise ValueError(f"the column {name!r} has the step {(low, high, members)!r}")
     words = values.get("categories", ())
     if not _all_are(str, words) or len(set(words)) < len(words):
         raise ValueError(f"the column {name!r} has the words {words!r}")

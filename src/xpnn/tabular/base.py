@@ -37,7 +37,9 @@ from xpnn.estimators._settings import draw_seed, hidden_sizes
 from xpnn.model.network import Network
 from xpnn.tables.encoding import Encoding
 from xpnn.tables.frames import Frame, read_frame, with_distinct_names
+from xpnn.tables.thresholds import Classes
 from xpnn.tabular.blocks import BlockFrame, inputs_of, learned, with_targets
+from xpnn.tabular.folds import folds_of
 from xpnn.tabular.inspection import Inspection
 from xpnn.tabular.ownrows import Part, Shards
 from xpnn.tabular.recipe import EMBEDDINGS, Recipe, embedded_by, make_network, make_recipe
@@ -217,14 +219,19 @@ class BaseTabular(Inspection, OnDevice):
         shards, some = part.shards(known), frame.of_rows(part.mine(known))
         numbers = embedded_by(self.embedding)
         classes = loss.name == "softmax_cross_entropy"
-        codes = part.mine(target)[part.mine(known)] if classes else None
-        self.encoding_ = learned(some, numbers.bins, numbers.most_numbers, codes, comm)
+        seed = agreed_seed(comm, draw_seed(self.random_state), keeper)
+        self._choose_recipe(n, numbers.periodic, classes)
+        folds, target = folds_of(strata[known], self.recipe_, seed, classes, shards), target[known]
+        here = part.among(known)
+        told = Classes(target, folds, self.recipe_.folds).of_rows(here) if classes else None
+        self.encoding_ = learned(some, numbers.bins, numbers.most_numbers, told, comm)
         x = inputs_of(self.encoding_, some)
-        weight = None if weight is None else weight[known]
-        task = Task(x, target[known], weight, strata[known], loss, classes)
+        task = Task(x, target, None if weight is None else weight[known], loss, classes)
         self._place(X, x)
-        self._choose(n, x.shape[1], numbers.periodic, loss, classes)
-        fitted = self._train(task, part, shards, keeper, began)
+        self.network_ = make_network(
+            self.recipe_, x.shape[1], self.encoding_.n_numbers, self._n_out, loss.link
+        )
+        fitted = self._train(task, folds, part, shards, keeper, seed, began)
         self._adopt(fitted, task)
         self._task = None if part.apart else task
         if not known.all():  # no member has seen these
@@ -232,23 +239,31 @@ class BaseTabular(Inspection, OnDevice):
         self.fit_time_ = time.perf_counter() - began
 
     def _train(
-        self, task: Task, part: Part, shards: Shards | None, keeper: Keeper | None, began: float
+        self,
+        task: Task,
+        folds: np.ndarray,
+        part: Part,
+        shards: Shards | None,
+        keeper: Keeper | None,
+        seed: int,
+        began: float,
     ) -> Fitted:
         comm = part.comm
         data = {"X": None if part.apart else task.x, "y": task.target, "sample_weight": task.weight}
         check_same(comm, self, data | {"dtype of the work": self._dtype})
-        seed = agreed_seed(comm, draw_seed(self.random_state))
         if keeper is not None:
             names = {"classes": getattr(self, "classes_", None)}
             keeper.begin(about(self, self._dtype, **data, **names))
-            seed = keeper.note("seed", seed)
+            keeper.note("seed", seed)
         return fit_members(
             self.network_,
             self.recipe_,
             task,
+            folds,
             self._backend,
             self._dtype,
             seed,
+            unseen=self.encoding_.unseen(self.recipe_.members),
             callbacks=self._callbacks(speaks=comm is None or comm.rank == 0),
             shards=shards,
             time_limit=self.time_limit,
@@ -262,15 +277,12 @@ class BaseTabular(Inspection, OnDevice):
         self._backend = self._source if self.device is None else get_backend(self.device)
         self._dtype = self._working_dtype(x, self._backend)
 
-    def _choose(self, n: int, n_in: int, periodic: bool, loss: Any, classes: bool) -> None:
-        """The recipe and the network for so many rows and inputs."""
+    def _choose_recipe(self, n: int, periodic: bool, classes: bool) -> None:
+        """The recipe for so many rows."""
         sizes = None if self.hidden is None else tuple(hidden_sizes(self.hidden))
         self.recipe_ = make_recipe(n, self.n_members, sizes, periodic, classes)
         if self.epochs is not None:
             self.recipe_ = replace(self.recipe_, epochs=int(self.epochs), longer=False)
-        self.network_ = make_network(
-            self.recipe_, n_in, self.encoding_.n_numbers, self._n_out, loss.link
-        )
 
     def _complete(self, known: np.ndarray, frame: Any, part: Part) -> None:
         """Predictions of the rows that have no weight, among those out of fold."""

@@ -14,6 +14,7 @@ from xpnn.estimators._blocks import all_targets, room_for
 from xpnn.tables.encoding import Encoding, at_least_one, fit_encoding
 from xpnn.tables.frames import Frame
 from xpnn.tables.ownrows import fit_encoding_together
+from xpnn.tables.thresholds import Classes
 
 SAMPLE = 200_000
 """Rows that tell how columns become inputs: quantiles, words, how times are written."""
@@ -70,11 +71,11 @@ class BlockFrame:
             yield start, stop, frame if rows is None else frame.of_rows(rows)
 
     def sample(
-        self, size: int | None = None, codes: np.ndarray | None = None
-    ) -> tuple[Frame, np.ndarray | None]:
+        self, size: int | None = None, classes: Classes | None = None
+    ) -> tuple[Frame, Classes | None]:
         """About so many rows, chosen by a hash of their numbers; all where there are no more.
 
-        With one of `codes` for each of them, which are given for all rows here that count.
+        With their `classes`, which are given for all rows here that count.
         """
         size = SAMPLE if size is None else size
         first, n = 0, self.n_rows
@@ -89,7 +90,8 @@ class BlockFrame:
                 some = chosen(first + start, first + stop, fraction, 0, PERTURB)
                 rows = some if self.known is None else some[self.known[start:stop]]
             found.append(frame.of_rows(rows))
-            own.append(None if codes is None else codes[before[start] : before[stop]][rows])
+            here = np.arange(before[start], before[stop])[rows]
+            own.append(None if classes is None else classes.of_rows(here))
         if self.comm is not None:
             plain = [(f.columns, f.categories, c) for f, c in zip(found, own, strict=True)]
             told = [one for part in self.comm.gather_objects(plain) for one in part]
@@ -97,7 +99,10 @@ class BlockFrame:
         names = found[0].columns
         columns = {name: np.concatenate([f.columns[name] for f in found]) for name in names}
         whole = Frame(columns, frozenset().union(*(f.categories for f in found)))
-        return whole, None if codes is None else np.concatenate(own)
+        if classes is None:
+            return whole, None
+        codes, folds = (np.concatenate(a, axis=-1) for a in zip(*(c[:2] for c in own), strict=True))
+        return whole, classes._replace(codes=codes, folds=folds)
 
     def _before(self) -> np.ndarray:
         """How many rows that count come before each row."""
@@ -134,17 +139,17 @@ def learned(
     frame: Frame | BlockFrame,
     bins: int,
     most_numbers: int | None,
-    codes: np.ndarray | None = None,
+    classes: Classes | None = None,
     comm: Communicator | None = None,
 ) -> Encoding:
     """How the columns of a table become inputs, see `fit_encoding`; of all processes' rows."""
     if isinstance(frame, BlockFrame):
-        some, codes = frame.sample(codes=codes)
+        some, classes = frame.sample(classes=classes)
     elif comm is not None and comm.rows == "own":
-        return fit_encoding_together(frame, comm, bins, most_numbers, codes)
+        return fit_encoding_together(frame, comm, bins, most_numbers, classes)
     else:
         some = frame
-    return fit_encoding(some, bins, most_numbers, codes)
+    return fit_encoding(some, bins, most_numbers, classes)
 
 
 def inputs_of(encoding: Encoding, frame: Frame | BlockFrame) -> np.ndarray:

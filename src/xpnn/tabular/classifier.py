@@ -150,7 +150,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     def _task_of(self, x: np.ndarray, y: Any) -> Task:
         y = read_target(self, _plain(y), x, numeric=False, warn=False)
         codes = self._labels.encode(y)
-        return Task(x, codes, None, codes, self._loss(), True)
+        return Task(x, codes, None, self._loss(), True)
 
     def _adopt_outputs(self, probability: np.ndarray, task: Task) -> None:
         codes, weight = task.target, task.weight

@@ -6,6 +6,8 @@ from itertools import pairwise
 import numpy as np
 
 from xpnn.arrays.random import SPLIT, host_generator
+from xpnn.tabular.ownrows import Shards
+from xpnn.tabular.recipe import Recipe
 
 
 def make_folds(strata: np.ndarray, folds: int, repeats: int, seed: int) -> np.ndarray:
@@ -102,6 +104,16 @@ def _rarest_first(
         load[few] += 1
         seen[c, few] += 1
     return found
+
+
+def folds_of(
+    strata: np.ndarray, recipe: Recipe, seed: int, classes: bool, shards: Shards | None = None
+) -> np.ndarray:
+    """The fold of each row in each repeat of a recipe, (repeats, n); by shards of own rows."""
+    how = recipe.folds, recipe.repeats, seed
+    if shards is None or not shards.apart:
+        return make_folds(strata, *how)
+    return folds_of_shards(strata, shards.ends, *how, classes)
 
 
 def member_rows(folds: np.ndarray, count: int) -> np.ndarray:

@@ -63,6 +63,11 @@ class Part:
         """Of one value for each row of all processes, those of the rows here."""
         return all_rows[self.first : self.first + self.here]
 
+    def among(self, known: np.ndarray) -> slice:
+        """Where, among all rows that count, those that are here lie, given a mask over all rows."""
+        first = int(known[: self.first].sum())
+        return slice(first, first + int(self.mine(known).sum()))
+
     def of_all(self, values: Any, name: str) -> Any:
         """One value for each row here, as one for each row of all processes.
 
@@ -112,7 +117,7 @@ class Part:
                 'all rows to each process (rows="all").'
             )
         ends = np.cumsum([0, *counts]).tolist()
-        return Shards(comm, ends, int(known[: self.first].sum()))
+        return Shards(comm, ends, self.among(known).start)
 
     def predicted(
         self, predictions: Callable[[np.ndarray], np.ndarray], which: np.ndarray

@@ -151,10 +151,21 @@ def groups_of(network: Network) -> dict[str, Group]:
     return {name: group for name, group in GROUPS.items() if name in used}
 
 
-def initial_parameters(network: Network, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def initial_parameters(
+    network: Network, seed: int, unseen: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Normal weights of variance 1 / fan_in and biases, and a last layer of zeros.
 
-    So all members begin with the same prediction.
+    So all members begin with the same prediction. Where a member is not to see an input, both its
+    scale and the weights behind it are zero: so are their gradients, and so both stay.
+
+    Parameters
+    ----------
+    network : Network
+        Of `make_network`.
+    seed : int
+    unseen : ndarray of bool, shape (members, n_in), default=None
+        Of inputs behind the numbers.
     """
     theta, buffers = network.init(seed, "lecun_normal")
     last = len(network.layers) - 1
@@ -165,6 +176,13 @@ def initial_parameters(network: Network, seed: int) -> tuple[np.ndarray, np.ndar
             here[:] = 0.0
         elif e.role == "bias" and isinstance(network.layers[e.layer], Dense):
             here[:] = rng.normal(0.0, _INITIAL_BIAS, e.size)
+    if unseen is not None:
+        parts = network.layout.by_layer(theta, np, len(network.layers))
+        at = [isinstance(layer, Scale) for layer in network.layers].index(True)
+        for m, columns in enumerate(unseen):  # an embedding passes them on, as the last ones
+            last_ones = np.flatnonzero(columns) - len(columns)
+            parts[at]["scale"][m, last_ones] = 0.0
+            parts[at + 1]["weight"][m, last_ones] = 0.0
     return theta, buffers
 
 

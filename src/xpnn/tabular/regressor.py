@@ -204,7 +204,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             logarithm = np.log(np.maximum(columns, self._low[0]))
             columns = np.concatenate([columns, logarithm], axis=1)
         target = (columns - self._center) / self._spread
-        return Task(x, target, None, target[:, 0], self._loss(), False)
+        return Task(x, target, None, self._loss(), False)
 
     def _adopt_outputs(self, output: np.ndarray, task: Task) -> None:
         k, truth = self._n_targets, task.target

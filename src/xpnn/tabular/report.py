@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from xpnn.tables.encoding import Column
-from xpnn.tables.kinds import Words
+from xpnn.tables.kinds import Numbers, Words
 
 _MOST_COLUMNS = 30
 _KINDS = {"numeric": "numbers", "datetime": "times", "words": "words"}
@@ -27,7 +27,8 @@ def summary(estimator: Any) -> str:
 
 def _columns(encoding: Any) -> Iterator[str]:
     named = [
-        (c.name, _what(c), "; ".join(encoding.notes.get(c.name, ()))) for c in encoding.columns
+        (c.name, _what(c), "; ".join([*encoding.notes.get(c.name, ()), *_steps(c)]))
+        for c in encoding.columns
     ]
     named += [(name, "left out", why) for name, why in encoding.left_out.items()]
     shown = named[:_MOST_COLUMNS]
@@ -42,11 +43,27 @@ def _columns(encoding: Any) -> Iterator[str]:
 
 def _what(column: Column) -> str:
     what = _KINDS[column.kind]
+    if isinstance(column, Numbers) and column.steps:
+        return f"{what}, steps" + (", gaps" if column.flag else "")
     if isinstance(column, Words):
         what = f"{len(column.categories)} {what}" + (
             ", others by frequency" if column.counts else ""
         )
     return what + (", gaps" if column.flag else "")
+
+
+def _steps(column: Column) -> Iterator[str]:
+    """Where the classes change at once; what members find in their own rows overlaps."""
+    places = list[tuple[float, float, set[int]]]()
+    for low, high, members in getattr(column, "steps", ()):
+        if places and low < places[-1][1]:
+            first, last, others = places.pop()
+            places.append((first, max(last, high), others | set(members)))
+        else:
+            places.append((low, high, set(members)))
+    if places:
+        told = (f"{a:.6g} to {b:.6g} ({len(who)})" for a, b, who in places)
+        yield f"classes change at once from {', '.join(told)}"
 
 
 def _training(est: Any) -> Iterator[str]:

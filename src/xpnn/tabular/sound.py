@@ -76,6 +76,9 @@ def check_arrays(
     n_in = max(1, len(estimator.encoding_.names))
     if network.n_in != n_in:
         raise ValueError(f"its network has {network.n_in} inputs, its table {n_in}")
+    steps = (s for c in estimator.encoding_.columns for s in getattr(c, "steps", ()))
+    if any(max(s.members) >= network.members for s in steps):
+        raise ValueError(f"its table has steps of other members than its {network.members}")
     repeats, n, out = estimator.recipe_.repeats, arrays["folds"].shape[-1], network.n_out
     whole = len(arrays["oof_prediction"])  # rows without weight have no fold
     if whole < n:

@@ -15,7 +15,7 @@ from xpnn.parts.losses import Loss
 from xpnn.parts.schedules import Schedule
 from xpnn.steps.threads import one_blas_thread
 from xpnn.tabular.blend import blend_weights
-from xpnn.tabular.folds import folds_of_shards, make_folds, member_rows
+from xpnn.tabular.folds import member_rows
 from xpnn.tabular.ownrows import Shards
 from xpnn.tabular.plan import ENOUGH, LITTLE, Plan, Valley
 from xpnn.tabular.recipe import Recipe, groups_of, initial_parameters, make_optimizer
@@ -41,15 +41,13 @@ class Task(NamedTuple):
     x: np.ndarray  # (n, n_in); of processes with rows of their own, those rows
     target: np.ndarray  # as the loss takes it
     weight: np.ndarray | None
-    strata: np.ndarray  # (n,), what folds are alike in
     loss: Loss
     classes: bool  # whether probabilities are predicted, or numbers
 
     def of_rows(self, rows: np.ndarray) -> "Task":
         """The same of some rows."""
         weight = None if self.weight is None else self.weight[rows]
-        x, target, strata = self.x[rows], self.target[rows], self.strata[rows]
-        return self._replace(x=x, target=target, weight=weight, strata=strata)
+        return self._replace(x=self.x[rows], target=self.target[rows], weight=weight)
 
 
 class Kept(NamedTuple):
@@ -76,10 +74,12 @@ def fit_members(
     network: Network,
     recipe: Recipe,
     task: Task,
+    folds: np.ndarray,
     backend: Backend,
     dtype: str,
     seed: int,
     *,
+    unseen: np.ndarray | None = None,
     callbacks: Iterable[Any] = (),
     time_limit: float | None = None,
     spent: float = 0.0,
@@ -94,16 +94,21 @@ def fit_members(
         With `recipe.members`.
     recipe : Recipe
     task : Task
+    folds : ndarray of int, shape (repeats, n)
+        Of the rows of all processes, see `folds_of`.
     backend : Backend
     dtype : str
     seed : int
+        The one that folds were made by.
+    unseen : ndarray of bool, shape (members, n_in), default=None
+        Inputs that a member is not to see.
     callbacks : iterable of callable
     time_limit : float, default=None
         Seconds.
     spent : float, default=0.0
         Seconds of these that are gone already.
     keeper : Keeper, default=None
-        Gets checkpoints, and may have one to go on from; `seed` is that one's then.
+        Gets checkpoints, and may have one to go on from; `seed` has to be that one's then.
     shards : Shards, default=None
         Of the processes that train these members together.
 
@@ -116,7 +121,7 @@ def fit_members(
     DivergedError
         When a weight becomes NaN or infinite before any valley.
     """
-    folds, data = _to_learn(task, recipe, backend, dtype, seed, shards)
+    data = _to_learn(task, recipe, folds, backend, dtype, shards)
     held = Held(network, task, data, folds, shards)
     comm = None if shards is None else shards.comm
     of_plan: dict[str, Any] = {"move": backend.asarray}
@@ -139,7 +144,7 @@ def fit_members(
     )
     with backend.device_context():
         theta, buffers = (
-            backend.asarray(a, dtype=dtype) for a in initial_parameters(network, seed)
+            backend.asarray(a, dtype=dtype) for a in initial_parameters(network, seed, unseen)
         )
         moments = config.optimizer.init(theta, backend.xp)
     start = TrainingState(theta, buffers, moments, seed)
@@ -158,22 +163,24 @@ def fit_members(
 
 
 def _to_learn(
-    task: Task, recipe: Recipe, backend: Backend, dtype: str, seed: int, shards: Shards | None
-) -> tuple[np.ndarray, Dataset]:
-    """The folds, and the rows that each member learns from."""
+    task: Task,
+    recipe: Recipe,
+    folds: np.ndarray,
+    backend: Backend,
+    dtype: str,
+    shards: Shards | None,
+) -> Dataset:
+    """The rows that each member learns from."""
     real = backend.float_dtype(dtype)
     if shards is None or not shards.apart:
-        folds = make_folds(task.strata, recipe.folds, recipe.repeats, seed)
         rows = member_rows(folds, recipe.folds)
         given = task.x, task.target, task.weight
-        return folds, Dataset(*given, backend, real, checked=True, rows=rows)
-    how = recipe.folds, recipe.repeats, seed, task.classes
-    folds = folds_of_shards(task.strata, shards.ends, *how)
+        return Dataset(*given, backend, real, checked=True, rows=rows)
     here = slice(shards.first, shards.first + len(task.x))
     weight = None if task.weight is None else task.weight[here]
     own = [member_rows(folds[:, a:b], recipe.folds) + (a - here.start) for a, b in shards.own]
     given = task.x, task.target[here], weight
-    return folds, OwnRows(*given, backend, real, shards.comm, checked=True, rows=own)
+    return OwnRows(*given, backend, real, shards.comm, checked=True, rows=own)
 
 
 def _few_threads(backend: Backend) -> AbstractContextManager[Any]:

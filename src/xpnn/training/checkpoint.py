@@ -155,6 +155,12 @@ class Keeper:
         self.notes[name] = value
         return value
 
+    def kept(self, name: str, value: Any) -> Any:
+        """What `note` is going to return, before it is known whether it can go on at all."""
+        notes = None if self.found is None else self.found.header.get("notes")
+        found = notes.get(name) if isinstance(notes, dict) else None
+        return found if type(found) is type(value) else value
+
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Turn what malformed data raise into a CheckpointError."""
