@@ -81,7 +81,10 @@ def fits(every, apart):
         "tabular blocks of own rows",
         xpnn.TabularClassifier(epochs=4, **about).fit(here, comm=apart),
     )
+    rule = {"batch_size": 64, "pocket": True, "early_stopping": True} | about
     yield "perceptron", xpnn.Perceptron(batch_size=64, **about).fit(X, Y > 0, comm=every)
+    yield "perceptron of own rows", xpnn.Perceptron(**rule).fit(mine, label, comm=apart)
+    yield "perceptron of blocks", xpnn.Perceptron(**rule).fit(rows, comm=every)
 
 
 def parameters(model):

@@ -286,21 +286,13 @@ def test_without_a_random_state_all_take_the_first_one_s():
     assert found[0] == found[1] == found[2]
 
 
-def test_tabular_and_perceptron():
+def test_tabular():
     def work(comm):
-        table = xpnn.TabularClassifier(n_members=4, epochs=2, random_state=0).fit(
-            X, NAMES, comm=comm
-        )
-        rule = xpnn.Perceptron(batch_size=16, max_iter=3, tol=None, penalty="l1", random_state=0)
-        rule.fit(X, NAMES, comm=comm)
-        return table.oof_prediction_.tobytes(), rule.coef_.tobytes(), rule.history_
+        table = xpnn.TabularClassifier(n_members=4, epochs=2, random_state=0)
+        return table.fit(X, NAMES, comm=comm).oof_prediction_.tobytes()
 
     expected = work(one())
     assert all(found == expected for found in in_threads(work, 3))
-    with pytest.raises(ValueError, match="pass batch_size=64"):
-        xpnn.Perceptron().fit(X, NAMES, comm=one())
-    with pytest.raises(ValueError, match="a Perceptron needs all rows"):
-        xpnn.Perceptron(batch_size=16).fit(X, NAMES, comm=one(rows="own"))
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")

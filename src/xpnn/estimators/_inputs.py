@@ -7,7 +7,7 @@ other libraries stay where they are and are checked there, with the same message
 import math
 from contextvars import ContextVar
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import is_array_api_obj, is_dask_array
@@ -28,7 +28,15 @@ from xpnn.blocks import Blocks
 from xpnn.training.data import is_sparse
 
 NUMPY = get_backend("numpy")
-A_PART: ContextVar[bool] = ContextVar("A_PART", default=False)
+
+
+class OfAll(NamedTuple):
+    """What is known of the rows of all processes while those of one are read."""
+
+    counts: dict[Any, int] | None  # of each label; None where a row has several
+
+
+A_PART: ContextVar[OfAll | None] = ContextVar("A_PART", default=None)
 """Whether the rows that are read are a part of a fit's, and other processes have the rest."""
 
 NO_WEIGHT = "sample_weight is zero in all rows: give at least one a weight above 0, or pass none."

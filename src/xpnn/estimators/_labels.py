@@ -267,7 +267,7 @@ def weigh_classes(class_weight: Any, y: np.ndarray, weight: Any) -> Any:
     ValueError
         For a class's weight that is negative or not finite, or when no row has any weight left.
     """
-    of_class = compute_sample_weight(class_weight, y)
+    of_class = compute_sample_weight(weights_of_all(class_weight), y)
     if not (np.isfinite(of_class).all() and of_class.min() >= 0):
         raise ValueError(f"class_weight must be finite and at least 0, got {class_weight!r}.")
     with np.errstate(over="ignore"):
@@ -283,6 +283,26 @@ def weigh_classes(class_weight: Any, y: np.ndarray, weight: Any) -> Any:
     backend = backend_of(weight)
     with backend.device_context():
         return weight * backend.asarray(of_class, dtype=weight.dtype)
+
+
+def weights_of_all(class_weight: Any) -> Any:
+    """What "balanced" means where other processes have rows too; else what was given.
+
+    Raises
+    ------
+    ValueError
+        For several labels a row.
+    """
+    part = A_PART.get()
+    if part is None or class_weight != "balanced":
+        return class_weight
+    if part.counts is None:
+        raise ValueError(
+            'class_weight="balanced" of several labels a row needs all rows, and each process has '
+            "its own: pass the weights as a list of dicts."
+        )
+    each = sum(part.counts.values()) / len(part.counts)
+    return {label: each / count for label, count in part.counts.items()}
 
 
 def check_incremental(labels: Labels | None, class_weight: Any, y: Any, classes: Any) -> None:

@@ -11,10 +11,10 @@ from xpnn.arrays.backend import to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.distributed.communicator import Communicator
 from xpnn.estimators._checks import OF_A_RUN
-from xpnn.estimators._inputs import A_PART
+from xpnn.estimators._inputs import A_PART, OfAll
 from xpnn.steps import scores
 from xpnn.training.checkpoint import Keeper
-from xpnn.training.data import predict_in_chunks
+from xpnn.training.data import is_sparse, predict_in_chunks
 from xpnn.training.fingerprint import fingerprint
 from xpnn.training.ownrows import even
 from xpnn.training.work import Work
@@ -40,6 +40,10 @@ class Way(NamedTuple):
         """How many rows there are in all processes."""
         n = int(rows.x.shape[0])
         return sum(self.comm.gather(n)) if self.comm is not None and self.apart(rows) else n
+
+    def sum_of_own(self, n: int) -> int:
+        """The sum of all processes' counts, where each counts rows of its own."""
+        return sum(self.comm.gather(n)) if self.comm is not None and self.own_rows else n
 
     @property
     def speaks(self) -> bool:
@@ -88,27 +92,24 @@ def as_a_part(way: Way, est: Any, y: Any, classes: Any) -> Iterator[Any]:
     ValueError
         For ``class_weight="balanced"`` with several labels a row.
     """
-    if not way.own_rows or y is None:
+    if not way.own_rows:
         yield classes
         return
-    spec = getattr(est, "class_weight", None)
-    if classes is None and hasattr(est, "class_weight"):
+    total = None
+    if y is not None and classes is None and hasattr(est, "class_weight"):
         total = _counts_of_all(way, y)
-        if isinstance(spec, str):
-            est.class_weight = _balanced(total)
         classes = None if total is None else np.unique(np.asarray(list(total)))
-    token = A_PART.set(True)
+    token = A_PART.set(OfAll(total))
     try:
         yield classes
     finally:
         A_PART.reset(token)
-        if isinstance(spec, str):
-            est.class_weight = spec
 
 
 def _counts_of_all(way: Way, y: Any) -> dict[Any, int] | None:
     """How often each label occurs in all processes; None for several labels a row."""
     host = np.asarray(y) if not hasattr(y, "__dlpack__") else to_numpy(y)
+    host = host[:, 0] if host.ndim == 2 and host.shape[1] == 1 else host
     if host.ndim != 1:  # columns of 0 and 1 say themselves what they are
         return None
     assert way.comm is not None
@@ -117,17 +118,6 @@ def _counts_of_all(way: Way, y: Any) -> dict[Any, int] | None:
         for label, count in zip(labels, counts, strict=True):
             total[label] = total.get(label, 0) + count
     return total
-
-
-def _balanced(total: dict[Any, int] | None) -> dict[Any, float]:
-    """What "balanced" makes of the counts of labels."""
-    if total is None:
-        raise ValueError(
-            'class_weight="balanced" of several labels a row needs all rows, and each process has '
-            "its own: pass the weights as a list of dicts."
-        )
-    each = sum(total.values()) / len(total)
-    return {label: each / count for label, count in total.items()}
 
 
 def check_alike(way: Way, est: Any, rows: Any) -> None:
@@ -146,24 +136,38 @@ def check_alike(way: Way, est: Any, rows: Any) -> None:
         "dtype": est._dtype,
         "parameters": _parameters(est),
         "outputs": [est.n_outputs_, np.asarray(getattr(est, "_labels", None) is None).tolist()],
-        "weights": rows.weight is None,
         "initial weights": fingerprint(est._state.theta),
     }
     if not way.own_rows:
         own["X"], own["y"] = fingerprint(rows.x), fingerprint(rows.target)
         own["sample_weight"] = fingerprint(rows.weight)
-    elif not any(comm.gather(rows.weight is None or bool(to_numpy(rows.weight).any()))):
-        raise ValueError("The weights of all processes' rows are zero: give some one above 0.")
+    check_own_rows(way, est, rows)
     _compare(comm, own)
 
 
-def check_all_rows(comm: Communicator | None, est: Any) -> None:
-    """Refuse processes that have rows of their own, for an estimator that takes all in each."""
-    if comm is not None and comm.rows == "own":
-        raise ValueError(
-            f"a {type(est).__name__} needs all rows in each process, and this communicator says "
-            'that each has its own: pass one with rows="all".'
-        )
+def check_own_rows(way: Way, est: Any, rows: Any) -> None:
+    """Refuse rows of several processes that do not go together, where each has its own.
+
+    Raises
+    ------
+    ValueError
+        With what differs from rank 0's, and the cure; in every process.
+    """
+    if way.comm is None or not way.own_rows:
+        return
+    names = getattr(est, "feature_names_in_", None)
+    _compare(
+        way.comm,
+        {
+            "number of features": int(rows.x.shape[1]),
+            "feature names": None if names is None else [str(name) for name in names],
+            "dtype": est._dtype,
+            "kind of X": is_sparse(rows.x),
+            "weights": rows.weight is None,
+        },
+    )
+    if not any(way.comm.gather(rows.weight is None or bool(to_numpy(rows.weight).any()))):
+        raise ValueError("The weights of all processes' rows are zero: give some one above 0.")
 
 
 def check_same(comm: Communicator | None, est: Any, data: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from xpnn._warnings import warn_user
@@ -25,13 +26,14 @@ from xpnn.estimators._inputs import (
     read_target,
 )
 from xpnn.estimators._labels import Labels
-from xpnn.estimators._processes import check_all_rows, check_same
+from xpnn.estimators._processes import Way, agreed_seed, as_a_part, check_own_rows, check_same
 from xpnn.perceptron.choice import Rule, initial_state, place, rows_at_once
 from xpnn.perceptron.fit import Fitted, Plan, fit_problems
 from xpnn.perceptron.reading import Rows, make_samples, read_rows
 from xpnn.perceptron.record import from_record, to_record
 from xpnn.perceptron.restart import Problems
 from xpnn.steps.scores import first_largest
+from xpnn.training.agreement import one_thread_a_product
 from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import Dataset, is_sparse
 from xpnn.training.interrupt import TrainingInterrupted
@@ -90,17 +92,20 @@ class BasePerceptron(OnDevice):
         if self.average and self.pocket:
             raise ValueError("average=True and pocket=True each say which weights to keep: use one")
         again = incremental and hasattr(self, "classes_")
-        rows, source = read_rows(self, X, y, sample_weight, classes, again=again)
-        backend = source if self.device is None else get_backend(self.device)
+        way, here = Way(None, keeper, comm), None if isinstance(X, Blocks) else y
+        with as_a_part(way, self, here, classes) as classes:
+            how: dict[str, Any] = {"again": again, "comm": comm}
+            rows, source = read_rows(self, X, y, sample_weight, classes, **how)
+            backend = source if self.device is None else get_backend(self.device)
+            self._dtype = dtype = self._working_dtype(rows.x, backend)
+            if not rows.in_blocks:  # which are checked when they are read
+                check_range(rows.x, dtype)
+                check_weight_range(rows.weight, dtype)
         if not again:
             self._source, self.t_ = source, 1.0
             if not (self.warm_start and hasattr(self, "coef_")):
                 self.__dict__.pop("coef_", None)
             self.__dict__.pop("_last", None)
-        self._dtype = dtype = self._working_dtype(rows.x, backend)
-        if not rows.in_blocks:  # which are checked when they are read
-            check_range(rows.x, dtype)
-            check_weight_range(rows.weight, dtype)
         self._backend = backend
         rule = self._rule(is_sparse(rows.x))
         work = place(backend, rule)
@@ -108,16 +113,18 @@ class BasePerceptron(OnDevice):
             start = self._start(work, dtype, coef_init, intercept_init)
             epochs = 1 if incremental else int(self.max_iter)
             if keeper is not None:
-                data = {"X": rows.x, "y": rows.codes, "classes": self.classes_}
-                data |= {"sample_weight": rows.weight}
+                data = {"classes": self.classes_}
+                if not way.own_rows:
+                    data |= {"X": rows.x, "y": rows.codes, "sample_weight": rows.weight}
                 given = None if coef_init is None and intercept_init is None else [*start.values()]
                 keeper.begin(about(self, dtype, **data, start=given and tuple(given)))
-            results, self.history_, interrupted = self._train(
-                rows, rule, work, start, dtype, epochs, keeper, comm
-            )
+            with one_thread_a_product(comm, work):
+                results, self.history_, interrupted = self._train(
+                    rows, rule, work, start, dtype, epochs, way
+                )
             self._adopt(results, work, source)
         self.n_iter_ = max(r.n_iter for r in results)
-        self.t_ += self.n_iter_ * rows.n
+        self.t_ += self.n_iter_ * way.sum_of_own(rows.n)
         if interrupted:
             raise TrainingInterrupted("" if keeper is None else keeper.advice)
         if not incremental and self.tol is not None and self.n_iter_ == self.max_iter:
@@ -193,13 +200,16 @@ class BasePerceptron(OnDevice):
         start: dict[str, Array],
         dtype: str,
         epochs: int,
-        keeper: Keeper | None,
-        comm: Communicator | None,
+        way: Way,
     ) -> tuple[list[Fitted], dict[str, list[float]], bool]:
         k, move = int(start["coef"].shape[0]), backend.asarray
-        random_state = drawing(self.random_state, keeper)
-        samples, held, seed, known = make_samples(self, rows, rule, backend, dtype, random_state)
-        check_all_rows(comm, self)
+        comm, random_state = way.comm, drawing(self.random_state, way.keeper)
+        if comm is not None and not isinstance(random_state, int):
+            drawn = check_random_state(random_state).randint(_MAX_INT)
+            random_state = agreed_seed(comm, drawn)
+        check_own_rows(way, self, rows)
+        how = rows, rule, backend, dtype, random_state, way
+        samples, held, seed, known = make_samples(self, *how)
         check_same(comm, self, known)
         problems = Problems(
             move(np.asarray([1] if k == 1 else range(k)), dtype="int32"),
@@ -218,7 +228,7 @@ class BasePerceptron(OnDevice):
             verbose=bool(self.verbose) and (comm is None or comm.rank == 0),
             comm=comm,
         )
-        return fit_problems(state, samples, problems, held, rule, plan, backend, keeper)
+        return fit_problems(state, samples, problems, held, rule, plan, backend, way.keeper)
 
     def _rule(self, sparse: bool) -> Rule:
         shares = {"l2": 0.0, "l1": 1.0, "elasticnet": float(self.l1_ratio)}

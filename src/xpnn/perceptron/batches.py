@@ -7,12 +7,13 @@ as some rounding error. So a score that rounding could have moved off zero count
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from array_api_compat import device
 
 from xpnn.arrays.backend import backend_of
 from xpnn.arrays.numeric import at_least, at_most
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.distributed.communicator import Communicator
 from xpnn.perceptron.reference import Data, Rule, State, Stop, never
 from xpnn.perceptron.shared import SharedBatches
 from xpnn.training.data import CHUNK_ELEMENTS
@@ -26,10 +27,9 @@ def epoch(
     xp: Namespace,
     stop: Stop = never,
     sums: Array | None = None,
-    comm: Communicator | None = None,
+    shared: SharedBatches | None = None,
 ) -> tuple[State, Array]:
     """`reference.epoch` with ``rule.batch_size`` rows at a time; every penalty."""
-    shared = None if comm is None else SharedBatches(comm, stop)
     stop = stop if shared is None else shared.told
     w, b = state.weights(xp), state.intercept
     clipped, clip, t = state.clipped, state.clip, state.t
@@ -38,17 +38,13 @@ def epoch(
     begun = xp.zeros((3, *b.shape), dtype=b.dtype, device=device(b)) if sums is None else sums
     total = [begun[i, :] for i in range(3)]
     l2, l1 = 0.5 * rule.alpha * (1.0 - rule.l1_ratio), rule.alpha * rule.l1_ratio
-    n = int(order.shape[0])
-    for first in range(0, n, rule.batch_size):
+    cut = _cut if shared is None else shared.cut
+    for m, visits in cut(order, rule.batch_size):
         if stop():
             break
-        visit = order[first : min(n, first + rule.batch_size)]
-        m = int(visit.shape[0])
-        if shared is None:
-            push, push_b, loss, missed, moved, present = of_rows(data, visit, rule, w, b, xp)
-        else:
-            found = shared.of_rows(of_rows, data, visit, rule, w, b, xp)
-            push, push_b, loss, missed, moved, present = found
+        parts = [of_rows(data, visit, rule, w, b, xp) for visit in visits]
+        found = parts[0] if shared is None else shared.total(parts, w)
+        push, push_b, loss, missed, moved, present = found
         total[0] = total[0] + loss
         total[1] = total[1] + loss + m * (l2 * square + l1 * absolute)
         total[2] = total[2] + missed
@@ -77,6 +73,14 @@ def epoch(
     return State(w, b, norms, clipped, mean, mean_b, 1.0, clip, t), xp.stack(total)
 
 
+def _cut(order: Array, size: int) -> Iterator[tuple[int, list[Array]]]:
+    """The number of rows of each batch, and which they are."""
+    n = int(order.shape[0])
+    for first in range(0, n, size):
+        last = min(n, first + size)
+        yield last - first, [order[first:last]]
+
+
 def of_rows(
     data: Data, visit: Array, rule: Rule, w: Array, b: Array, xp: Namespace
 ) -> tuple[Array, ...]:
@@ -85,6 +89,9 @@ def of_rows(
     The steps of weights (K, d) and of intercepts, losses, mistakes and steps that are not zero,
     (K,) each; and of each feature (d,) how many rows have it, where that matters.
     """
+    if not visit.shape[0]:  # of a shard that has none in this batch
+        none, k = xp.zeros_like, xp.zeros_like(b)
+        return none(w), k, k, k, k, none(w[0, :])
     x, at = dense_rows(data, visit, w, xp)
     positive = xp.take(data.y, at)[:, None] == data.labels
     sign = 2.0 * xp.astype(positive, w.dtype) - 1.0

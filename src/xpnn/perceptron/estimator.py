@@ -201,8 +201,8 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         resume : bool, default=False
             Go on from the checkpoint there, if there is one, to the same bits.
         comm : xpnn.distributed.Communicator, default=None
-            The processes that fit it together, with ``batch_size`` above 1: each makes this call
-            with all rows. The result has the same bits for any number of them.
+            The processes that fit it together, with ``batch_size`` above 1: each makes this call,
+            with all rows or with its own. The result has the same bits for any number of them.
 
         Returns
         -------

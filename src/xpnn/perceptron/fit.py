@@ -5,40 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from xpnn.arrays.backend import Backend, backend_of
+from xpnn.arrays.backend import Backend
 from xpnn.arrays.typing import Array
 from xpnn.distributed.communicator import Communicator
-from xpnn.perceptron.choice import (
-    Data,
-    Rule,
-    State,
-    dense_rows,
-    finite_and_sums,
-    rows_at_once,
-    select_epoch,
-)
+from xpnn.perceptron.answers import Held, held_score, more_mistakes
+from xpnn.perceptron.choice import Data, Rule, State, finite_and_sums, select_epoch
+from xpnn.perceptron.ownrows import SharedSamples, shared_mistakes
 from xpnn.perceptron.restart import Problems, fit_record, of_problems, restore_fit
 from xpnn.perceptron.samples import BlockSamples, Piece, Samples
+from xpnn.perceptron.shared import SharedBatches
 from xpnn.training.agreement import agree
 from xpnn.training.checkpoint import Keeper, Record, listening
-from xpnn.training.data import is_sparse
 from xpnn.training.interrupt import any_of, interruptible
-
-_CHUNK = 8192  # rows scored at a time
-
-
-class Held(NamedTuple):
-    """The rows held out for early stopping."""
-
-    x: Any
-    y: Array
-    weight: Array
 
 
 @dataclass(frozen=True)
@@ -100,7 +83,7 @@ class _Progress:
 
 def fit_problems(
     state: State,
-    samples: Samples | BlockSamples,
+    samples: Samples | BlockSamples | SharedSamples,
     problems: Problems,
     held: Held | None,
     rule: Rule,
@@ -113,7 +96,7 @@ def fit_problems(
     Parameters
     ----------
     state : State
-    samples : Samples or BlockSamples
+    samples : Samples, BlockSamples or SharedSamples
     problems : Problems
     held : Held or None
     rule : Rule
@@ -155,7 +138,7 @@ class _Fit:
     def __init__(
         self,
         state: State,
-        samples: Samples | BlockSamples,
+        samples: Samples | BlockSamples | SharedSamples,
         problems: Problems,
         held: Held | None,
         rule: Rule,
@@ -165,8 +148,6 @@ class _Fit:
         self.state, self.samples, self.problems, self.held = state, samples, problems, held
         self.rule, self.plan, self.backend, self.xp = rule, plan, backend, backend.xp
         self.run_epoch = select_epoch(self.xp, rule)
-        if plan.comm is not None:
-            self.run_epoch = partial(self.run_epoch, comm=plan.comm)
         self.progress = [_Progress() for _ in range(int(problems.labels.shape[0]))]
         self.active = list(range(len(self.progress)))
         self.pocket = _Pocket(state, plan.keep_best)
@@ -194,8 +175,8 @@ class _Fit:
     @property
     def steps(self) -> int:
         """Batches that were learned from."""
-        size = self.rule.batch_size
-        return self.number * -(-self.samples.n // size) + self.at // size
+        samples = self.samples
+        return self.number * samples.batches(samples.n) + samples.batches(self.at)
 
     def run(self, interrupted: Callable[[], bool]) -> None:
         """Epochs until all problems have stopped."""
@@ -221,7 +202,7 @@ class _Fit:
                     self.save(False)
                 state, sums = self.run_epoch(
                     self.state, self.data(piece), piece.visit, self.rule, self.xp, interrupted,
-                    sums=self.sums,
+                    sums=self.sums, **self.shared(piece, interrupted),
                 )  # fmt: skip
                 done = round(state.t - self.state.t)
                 ended = agree(self.plan.comm, interrupted())
@@ -233,6 +214,13 @@ class _Fit:
                     break
         self.number += 1
         return self.at == self.samples.n
+
+    def shared(self, piece: Piece, stop: Callable[[], bool]) -> dict[str, Any]:
+        """Of several processes, the batches that they share."""
+        comm = self.plan.comm
+        if comm is None:
+            return {}
+        return {"shared": SharedBatches(comm, stop, self.samples.shares, piece.steps)}
 
     def data(self, piece: Piece) -> Data:
         """Samples as the problems see them that still learn."""
@@ -249,19 +237,25 @@ class _Fit:
                 f"{mistakes.sum():.0f} mistakes, {len(self.active)} problem(s) still learning"
             )
         if self.held is not None:
-            scores = _held_score(self.state, self.problems, self.held, self.xp)
+            scores = held_score(self.state, self.problems, self.held, self.xp)
             self.pocket.offer(-scores, self.state, self.xp)
             badness: np.ndarray = -self.backend.to_numpy(scores).astype(np.float64)
             return badness
         if self.plan.keep_best:
-            wrong = self.xp.zeros_like(self.state.intercept)
-            with closing(self.samples.pieces(self.number - 1, 0)) as pieces:
-                for piece in pieces:
-                    data = self.data(piece)
-                    wrong = _more_mistakes(wrong, self.state, data, piece.visit, self.xp)
-            self.pocket.offer(wrong, self.state, self.xp)
+            self.pocket.offer(self.mistakes(), self.state, self.xp)
         per_row: np.ndarray = objective / count
         return per_row
+
+    def mistakes(self) -> Array:
+        """The weight of the samples that each active problem has wrong, after an epoch."""
+        wrong, samples = self.xp.zeros_like(self.state.intercept), self.samples
+        with closing(samples.pieces(self.number - 1, 0)) as pieces:
+            if isinstance(samples, SharedSamples):
+                given = ((self.data(piece), piece) for piece in pieces)
+                return shared_mistakes(samples, self.state, given, self.xp)
+            for piece in pieces:
+                wrong = more_mistakes(wrong, self.state, self.data(piece), piece.visit, self.xp)
+        return wrong
 
     def judge(self, badness: np.ndarray) -> None:
         """Which problems stop after an epoch."""
@@ -340,41 +334,3 @@ def _read(sums: Array, state: State, number: int, backend: Backend) -> np.ndarra
         )
     values: np.ndarray = host[1:].reshape(3, -1)
     return values
-
-
-def _right(x: Any, y: Array, coef: Array, intercept: Array, labels: Array, xp: Any) -> Array:
-    """Which answers are right, (n, K)."""
-    score = x @ xp.matrix_transpose(coef) + intercept
-    return (score > 0) == (y[:, None] == labels)
-
-
-def _held_score(state: State, problems: Problems, held: Held, xp: Any) -> Array:
-    """Accuracy of each problem on the rows held out, (K,).
-
-    scikit-learn forgets the scale of the weight vector here, which matters with an L2 penalty;
-    so does this, to stop in the same epoch.
-    """
-    where, found = (state.coef, state.intercept, problems.labels, xp), []
-    n = int(held.x.shape[0])
-    size = rows_at_once(held.x.shape[1], _CHUNK) if is_sparse(held.x) else n
-    for first in range(0, n, size):  # rows of a sparse matrix become dense a few at a time
-        last = min(n, first + size)
-        x, y = held.x[first:last, ...], held.y[first:last, ...]
-        x = backend_of(state.coef).asarray(x.toarray()) if is_sparse(held.x) else x
-        found.append(_right(x, y, *where))
-    right = found[0] if len(found) == 1 else xp.concat(found)
-    weight = held.weight
-    return xp.sum(xp.astype(right, weight.dtype) * weight[:, None], axis=0) / xp.sum(weight)
-
-
-def _more_mistakes(total: Array, state: State, data: Data, visit: Array, xp: Any) -> Array:
-    """The total, and the weight of the samples that each problem has wrong, (K,)."""
-    coef = state.weights(xp)
-    n = int(visit.shape[0])
-    size = rows_at_once(coef.shape[1], _CHUNK)
-    for first in range(0, n, size):
-        x, at = dense_rows(data, visit[first : min(n, first + size)], coef, xp)
-        right = _right(x, xp.take(data.y, at), coef, state.intercept, data.labels, xp)
-        weight = xp.take(data.weight, at)[:, None]
-        total = total + xp.sum(xp.astype(~right, coef.dtype) * weight, axis=0)
-    return total

@@ -13,10 +13,16 @@ from xpnn.blocks import Blocks
 from xpnn.estimators._blocks import TrainingBlocks
 from xpnn.estimators._heldout import take_rows
 from xpnn.estimators._inputs import NUMPY, read_features, read_target, read_weight
+from xpnn.estimators._labels import weights_of_all
+from xpnn.estimators._processes import ALONE, Way
 from xpnn.estimators._readblocks import read_blocks
+from xpnn.perceptron.answers import Held
 from xpnn.perceptron.choice import Rule
-from xpnn.perceptron.fit import Held
+from xpnn.perceptron.ownrows import SharedHeld, SharedSamples
 from xpnn.perceptron.samples import BlockSamples, Samples
+from xpnn.training.data import is_sparse
+from xpnn.training.ownblocks import OwnBlocks
+from xpnn.training.ownrows import OwnRows, even
 from xpnn.training.windows import Windows
 
 _MAX_INT = np.iinfo(np.int32).max
@@ -38,14 +44,14 @@ class Rows(NamedTuple):
 
 
 def read_rows(
-    est: Any, X: Any, y: Any, sample_weight: Any, classes: Any, *, again: bool
+    est: Any, X: Any, y: Any, sample_weight: Any, classes: Any, *, again: bool, comm: Any = None
 ) -> tuple[Rows, Backend]:
     """Check the samples; where they are."""
     if isinstance(X, Blocks):
         if again:
             est._check_place(NUMPY, "partial_fit")
         role = "later" if again else "first"
-        blocks = read_blocks(est, X, y, sample_weight, role, classes)
+        blocks = read_blocks(est, X, y, sample_weight, role, classes, comm)
         of_class, blocks.factors = blocks.factors, None  # each problem weighs them otherwise
         return Rows(X.n_rows, blocks, None, None, _class_weights(est, of_class)), NUMPY
     x, source = read_features(est, X, reset=not again)
@@ -57,7 +63,8 @@ def read_rows(
     of_class = None
     if est.class_weight is not None:
         known = est._labels.classes
-        of_class = compute_class_weight(est.class_weight, classes=known, y=host)
+        spec = weights_of_all(est.class_weight)
+        of_class = compute_class_weight(spec, classes=known, y=host)
     return Rows(len(codes), x, codes, weight, _class_weights(est, of_class)), source
 
 
@@ -72,20 +79,15 @@ def _class_weights(est: Any, of_class: np.ndarray | None) -> np.ndarray:
 
 
 def make_samples(
-    est: Any, rows: Rows, rule: Rule, backend: Backend, dtype: str, random_state: Any
-) -> tuple[Samples | BlockSamples, Held | None, int, dict[str, Any]]:
+    est: Any, rows: Rows, rule: Rule, backend: Backend, dtype: str, random_state: Any, way: Way
+) -> tuple[Samples | BlockSamples | SharedSamples, Any, int, dict[str, Any]]:
     """Samples to learn and those held out, the seed of their order, and what they are."""
     move, real = backend.asarray, backend.float_dtype(dtype)
     if rows.in_blocks:
-        seed, held = int(check_random_state(random_state).randint(_MAX_INT)), None
-        if est.early_stopping:
-            x, codes, weight = rows.x.split(est.validation_fraction, seed)
-            held = _held(est, x, codes, weight, backend)
-        windows = Windows(rows.x, backend)
-        order = seed if est.shuffle else None
-        drawn = {"random order": np.asarray([seed])}
-        return BlockSamples(windows, order, rule, real), held, seed, {"X": rows.x} | drawn
+        return _block_samples(est, rows, rule, backend, random_state, way)
     assert rows.codes is not None
+    if way.own_rows:
+        return _own_samples(est, rows, rule, backend, random_state, way)
     learned, seed = _order(est, rows, random_state)
     known = {"X": rows.x, "y": rows.codes, "sample_weight": rows.weight}
     known["random order"] = np.asarray([seed, *np.flatnonzero(~learned)])
@@ -104,15 +106,67 @@ def make_samples(
     return Samples(*every, learned, order, rule, backend), held, seed, known
 
 
-def _held(est: Any, x: Any, codes: Any, weight: Any, backend: Backend) -> Held:
-    """Rows of `Blocks` that are held out, on the device of the work."""
-    weight = np.ones(len(codes)) if weight is None else weight
-    _check_held_weight(weight)
-    move = backend.asarray
+def _block_samples(
+    est: Any, rows: Rows, rule: Rule, backend: Backend, random_state: Any, way: Way
+) -> tuple[BlockSamples | SharedSamples, Any, int, dict[str, Any]]:
+    blocks, real = rows.x, backend.float_dtype(est._dtype)
+    seed = int(check_random_state(random_state).randint(_MAX_INT))
+    held: Any = None
+    before = blocks.sizes
+    if est.early_stopping:
+        x, codes, weight = blocks.split(est.validation_fraction, seed)
+        held = _held(est, x, codes, weight, backend, way)
+    order = seed if est.shuffle else None
+    known: dict[str, Any] = {"random order": np.asarray([seed])}
+    if not way.own_rows:
+        known["X"] = blocks
+    if way.comm is None:
+        return BlockSamples(Windows(blocks, backend), order, rule, real), held, seed, known
+    if held is not None:
+        held = SharedHeld(held, blocks.by_shard(before - blocks.sizes), way.comm, backend)
+    data = OwnBlocks(blocks, backend)
+    return SharedSamples(data, order, rule, way.comm, real), held, seed, known
+
+
+def _own_samples(
+    est: Any, rows: Rows, rule: Rule, backend: Backend, random_state: Any, way: Way
+) -> tuple[SharedSamples, Any, int, dict[str, Any]]:
+    """Of rows that other processes don't have: the split is drawn over the rows of all."""
+    comm, real = way.comm, backend.float_dtype(est._dtype)
+    assert comm is not None
+    assert rows.codes is not None
+    counts = comm.gather(rows.n)
+    first, n = sum(counts[: comm.rank]), sum(counts)
+    all_codes = comm.gather_rows(rows.codes) if est.early_stopping else None
+    every = rows._replace(n=n, codes=all_codes, weight=None)
+    all_learned, seed = _order(est, every, random_state)
+    learned = all_learned[first : first + rows.n]
+    x = rows.x.astype(est._dtype, copy=False) if rule.sparse else rows.x
+    codes = rows.codes.astype(np.int32, copy=False)
+    ends, parts = np.cumsum([0, *even(rows.n, comm)]), []
+    for chosen in (learned, ~learned):
+        at = np.flatnonzero(chosen)
+        some = (x, codes, rows.weight)
+        some = some if chosen.all() else tuple(take_rows(a, at) for a in some)
+        parts.append((some, np.diff(np.searchsorted(at, ends)).tolist()))
+    (kept, lengths), (out, out_lengths) = parts
+    held = None
+    if est.early_stopping:
+        held = SharedHeld(_held(est, *out, backend, way), out_lengths, comm, backend)
+    data = OwnRows(*kept, backend, real, comm, checked=True, lengths=lengths)
+    order = seed if est.shuffle else None
+    known = {"random order": np.asarray([seed])}
+    return SharedSamples(data, order, rule, comm, real), held, seed, known
+
+
+def _held(est: Any, x: Any, codes: Any, weight: Any, backend: Backend, way: Way) -> Held:
+    """Rows that are held out, on the device of the work; CSR stays where it is."""
+    _check_held_weight(weight, way)
+    move, ones = backend.asarray, np.ones(len(codes))
     return Held(
-        move(x, dtype=est._dtype),
+        x if is_sparse(x) else move(x, dtype=est._dtype),
         move(codes, dtype="int32"),
-        move(weight, dtype=est._dtype),
+        move(ones if weight is None else weight, dtype=est._dtype),
     )
 
 
@@ -140,13 +194,14 @@ def _split(est: Any, rows: Rows, random_state: Any) -> np.ndarray:
         )
         _, held = next(splitter.split(np.zeros((n, 1)), rows.codes))
         if rows.weight is not None:
-            _check_held_weight(to_numpy(rows.weight)[held])
+            _check_held_weight(to_numpy(rows.weight)[held], ALONE)
         learned[held] = False
     return learned
 
 
-def _check_held_weight(weight: np.ndarray) -> None:
-    if not weight.any():
+def _check_held_weight(weight: Any, way: Way) -> None:
+    some = weight is None or bool(to_numpy(weight).any())
+    if not (any(way.comm.gather(some)) if way.comm is not None else some):
         raise ValueError(
             "The sample weights for validation set are all zero, consider using a different "
             "random state."

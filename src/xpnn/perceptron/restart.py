@@ -112,7 +112,8 @@ def _check(fit: Any, record: Record) -> None:
         raise ValueError("its problems are not those of this training")
     k = len(active) or host["coef"].shape[0]
     at = check_count("row of the epoch", header["at"], high=max(0, fit.samples.n - 1))
-    if at % fit.rule.batch_size or (at and (not active or host["sums"].shape != (3, k))):
+    fit.samples.batches(at)  # of which it is the end
+    if at and (not active or host["sums"].shape != (3, k)):
         raise ValueError(f"its epoch is cut at row {at}, with other sums than of {k} problems")
     for name in _ARRAYS:
         wanted = tuple(getattr(fit.state, name).shape)

@@ -24,9 +24,30 @@ class Piece(NamedTuple):
     y: Array
     weight: Array
     visit: Array
+    steps: tuple[int, int] | None = None  # of several processes' own rows: the batches of these
 
 
-class Samples:
+class _Whole:
+    """Rows that are all here, cut into batches one behind the other."""
+
+    shares = None
+    n: int
+    batch: int
+
+    def batches(self, rows: int) -> int:
+        """How many batches the first rows of an epoch are.
+
+        Raises
+        ------
+        ValueError
+            Where a batch ends elsewhere.
+        """
+        if rows % self.batch and rows != self.n:
+            raise ValueError(f"no batch ends at row {rows}")
+        return -(-rows // self.batch)
+
+
+class Samples(_Whole):
     """Samples in memory; an epoch's order is the one before, permuted.
 
     Parameters
@@ -60,6 +81,7 @@ class Samples:
     ) -> None:
         self.rows, self.learned, self.backend = (x, y, weight), learned, backend
         self.n, self.size, self.sparse = int(learned.sum()), piece_rows(rule), rule.sparse
+        self.batch = rule.batch_size
         self.order = np.arange(len(learned))
         self.step = None if seed is None else permutation(len(learned), seed)
         self.visit: Any = None
@@ -91,7 +113,7 @@ class Samples:
         self.order, self.visit = order, None
 
 
-class BlockSamples:
+class BlockSamples(_Whole):
     """Samples of `Blocks`, what `Samples` is to those in memory.
 
     Parameters

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from xpnn.arrays.backend import backend_of
-from xpnn.arrays.typing import Array, Namespace
+from xpnn.arrays.typing import Array
 from xpnn.distributed.communicator import Communicator
-from xpnn.distributed.tree import bounds, tree_sum
+from xpnn.distributed.tree import tree_sum
+from xpnn.steps.cut import Cutter, Shares
+from xpnn.steps.rules import Batch, Rows
+
+_NO_ROWS = Batch(None, None, None)
 
 
 class SharedBatches:
@@ -21,47 +25,53 @@ class SharedBatches:
     comm : Communicator
     stop : callable () -> bool
         Whether this process asks to stop.
+    shares : Shares, default=None
+        Of rows of which each process has its own. None: all have all.
+    steps : tuple of int, default=None
+        The batches of the epoch: the first, and where they end. None is all of the order.
     """
 
-    def __init__(self, comm: Communicator, stop: Callable[[], bool]) -> None:
-        self.comm, self.stop, self._told = comm, stop, False
-        cuts = bounds(comm.shards, comm.size)
-        self.own = range(cuts[comm.rank], cuts[comm.rank + 1])
+    def __init__(
+        self,
+        comm: Communicator,
+        stop: Callable[[], bool],
+        shares: Shares | None = None,
+        steps: tuple[int, int] | None = None,
+    ) -> None:
+        self.comm, self.stop, self._told, self.steps = comm, stop, False, steps
+        self.cutter = Cutter(comm, shares)
 
     def told(self) -> bool:
         """Whether any process has asked to stop."""
         return self._told
 
-    def of_rows(
-        self,
-        of_rows: Callable[..., tuple[Array, ...]],
-        data: Any,
-        visit: Array,
-        rule: Any,
-        w: Array,
-        b: Array,
-        xp: Namespace,
-    ) -> list[Array]:
-        """What ``of_rows`` gives of a whole batch."""
-        backend, (k, d) = backend_of(w), w.shape
-        shapes = [(k, d), (k,), (k,), (k,), (k,), (d,)]
-        at = bounds(int(visit.shape[0]), self.comm.shards)
-        vectors = []
-        for s in self.own:
-            vector = np.zeros(1 + sum(int(np.prod(shape)) for shape in shapes), dtype=dtype_of(w))
-            if at[s + 1] > at[s]:
-                parts = of_rows(data, visit[at[s] : at[s + 1]], rule, w, b, xp)
-                flat = xp.concat([xp.reshape(part, (-1,)) for part in parts])
-                vector[1:] = backend.to_numpy(flat)
-            vectors.append(vector)
+    def cut(self, order: Array, size: int) -> Iterator[tuple[int, list[Array]]]:
+        """The rows of each batch in all processes, and which are those of each shard here."""
+        first, stop = self.steps or (0, -(-int(order.shape[0]) // size))
+        for step in range(first, stop):
+            cut = self.cutter.cut(Rows(_NO_ROWS, order, step * size, size))
+            if cut.n:  # few rows, in many shards, leave batches without any
+                yield cut.n, [order[p.start : p.start + p.size] for p in cut.pieces]
+
+    def spans(self, order: Array, size: int) -> list[Array]:
+        """Of each shard here the rows of all these batches."""
+        first, stop = self.steps or (0, -(-int(order.shape[0]) // size))
+        low, high = (
+            self.cutter.cut(Rows(_NO_ROWS, order, step * size, size)).pieces
+            for step in (first, stop - 1)
+        )
+        return [order[a.start : b.start + b.size] for a, b in zip(low, high, strict=True)]
+
+    def total(self, parts: Sequence[tuple[Array, ...]], like: Array) -> list[Array]:
+        """What a batch adds up to, of what each shard here does."""
+        backend, vectors = backend_of(like), []
+        for part in parts:
+            flat = backend.to_numpy(backend.xp.concat([backend.xp.reshape(a, (-1,)) for a in part]))
+            vectors.append(np.concatenate([np.zeros(1, dtype=flat.dtype), flat]))
         vectors[0][0] = self.stop()
         total = tree_sum(self.comm, vectors)
         self._told = self._told or bool(total[0] > 0)
+        shapes = [tuple(a.shape) for a in parts[0]]
         ends = np.cumsum([1, *(int(np.prod(shape)) for shape in shapes)])
-        pieces = np.split(total, ends[:-1])[1:]
+        pieces: list[Any] = np.split(total, ends[:-1])[1:]
         return [backend.asarray(p.reshape(s)) for p, s in zip(pieces, shapes, strict=True)]
-
-
-def dtype_of(a: Array) -> str:
-    """The name of a dtype that NumPy has too."""
-    return str(a.dtype).rpartition(".")[2]
