@@ -1,5 +1,8 @@
 """Compiled predictions against the network's own methods."""
 
+import ctypes
+import math
+
 import numpy as np
 import pytest
 from test_kernels import CUBE, network
@@ -9,7 +12,7 @@ from xpnn.losses import get_loss
 from xpnn.network import Dense, Network, PeriodicEmbedding, Scale
 from xpnn.parts.losses import SUMS
 from xpnn.steps import threads
-from xpnn.steps.compiled import library, outputs, sums
+from xpnn.steps.compiled import library, outputs, plan, steps, sums
 from xpnn.steps.compiled.outputs import compiled_outputs
 from xpnn.steps.compiled.steps import CompiledSteps
 from xpnn.steps.compiled.sums import CompiledSums
@@ -81,13 +84,48 @@ def test_an_embedding_of_large_numbers(turns):
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=min(1e-15 * turns, 1.0))
 
 
-@pytest.mark.parametrize(("rows", "expected"), [(1, 0), (10, 0), (600, 1)])
-def test_a_product_that_blas_would_share_stays_in_one_thread(monkeypatch, rows, expected):
-    """BLAS's threads would look for work beside the next fit's, which took twice as long."""
+@pytest.fixture
+def products(monkeypatch):
+    """The multiplications of each product that BLAS is given."""
+    seen, real = [], plan.product_address
+    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 13)
+
+    def watched(dtype):
+        def gemm(*arguments):
+            seen.append(math.prod(ctypes.c_int.from_address(a).value for a in arguments[2:5]))
+            kind(real(dtype))(*arguments)
+
+        kept.append(kind(gemm))
+        return ctypes.cast(kept[-1], ctypes.c_void_p).value
+
+    kept = []
+    for module in (outputs, steps):
+        monkeypatch.setattr(module, "product_address", watched)
+    return seen
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(1, 0), (10, 0), (600, 0), (5000, 1)])
+def test_a_product_that_blas_would_share_stays_in_one_thread(monkeypatch, products, rows, expected):
+    """BLAS's threads would look for work beside the next fit's, which took twice as long.
+
+    So short products are cut, which lets fits predict side by side; for long ones BLAS is limited.
+    """
     calls, limit = [], threads.one_blas_thread
     monkeypatch.setattr(threads, "one_blas_thread", lambda: calls.append(rows) or limit())
     check(network("tanh", sizes=(64, 64, 10)), rows)
     assert len(calls) == expected * 4  # two dtypes, with and without the link
+    assert rows == 1 or (max(products) <= 65_536 * 4) == (not expected)
+
+
+@pytest.mark.parametrize("blas", [1, 2])
+def test_a_step_in_one_thread_cuts_products_that_blas_would_share(monkeypatch, products, blas):
+    """Fits in threads of one process have a thread each, and no limit of BLAS's to wait for."""
+    monkeypatch.setattr(threads, "most_blas_threads", lambda: blas)
+    monkeypatch.setattr(CompiledSteps, "threads", lambda self, rows: 1)
+    check_sums(network("tanh", sizes=(90, 70, 10)), "softmax_cross_entropy", 200)
+    shares = max(products) > 65_536 * 4
+    assert shares == (blas == 1)
+    assert sum(products) == 2 * 2 * 200 * (90 * 70 * 2 + 70 * 10 * 3)  # two dtypes, twice
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
@@ -158,19 +196,24 @@ def test_sums_of_losses_and_gradients(name, parts, normalization, weighted, monk
     monkeypatch.setattr(sums, "_BLOCK", 30)
     monkeypatch.setattr(CompiledSteps, "threads", lambda self, rows: parts)
     net = Network((Dense(7, 33, "tanh", normalization=normalization), Dense(33, 5)))
+    check_sums(net, name, 100, weighted)
+
+
+def check_sums(net, name, n, weighted=False):
     loss, rng = get_loss(name), np.random.default_rng(0)
+    shape = n, net.layers[-1].n_out
     for dtype, tol in ((np.float32, 1e-4), (np.float64, 1e-11)):
         theta, buffers = parameters(net, dtype)
-        x, labels = rng.normal(size=(100, 7)).astype(dtype), rng.integers(0, 5, 100)
-        y = labels if name[:7] == "softmax" else rng.uniform(size=(100, 5)).astype(dtype)
-        weight = rng.uniform(size=100).astype(dtype) if weighted else None
+        x, labels = rng.normal(size=(n, net.n_in)).astype(dtype), rng.integers(0, shape[1], n)
+        y = labels if name[:7] == "softmax" else rng.uniform(size=shape).astype(dtype)
+        weight = rng.uniform(size=n).astype(dtype) if weighted else None
         compiled = CompiledSums(net, loss, None)
         for _ in range(2):
             vector, share, seen = compiled(theta, buffers, (x, y, weight))
             value, gradient, expected = net.loss_and_gradient(
                 theta, buffers, x, y, weight, loss, np
             )
-            total = 100 if weight is None else weight.sum()
+            total = n if weight is None else weight.sum()
             np.testing.assert_allclose(share, total, rtol=tol)
             rows = 1 if name in SUMS else total
             np.testing.assert_allclose(vector[0], value * rows, rtol=tol)

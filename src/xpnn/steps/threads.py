@@ -65,7 +65,20 @@ def blas_threads() -> int:
         libraries = _blas().info()
         if not libraries or not all(map(_of_the_process, libraries)):
             return 1
-        return min(int(cpu_count()), _before if _limit is not None else min(_numbers()))
+        most = most_blas_threads()
+    return 1 if most == 1 else min(int(cpu_count()), most)
+
+
+def most_blas_threads() -> int:
+    """How many threads a product may take where there is no limit of xpnn; 1 without a BLAS.
+
+    Examples
+    --------
+    >>> most_blas_threads() >= blas_threads()
+    True
+    """
+    with _state:
+        return _before if _limit is not None else min(_numbers(), default=1)
 
 
 @contextmanager

@@ -31,10 +31,10 @@ from xpnn.steps.compiled.pool import Pool
 
 _MOST = 64  # networks that are remembered
 _FEWEST_PRODUCTS = 20_000_000  # multiplications of a thread's share: starting it takes its time
-# Of more multiplications OpenBLAS shares a product among its threads, which look for more work for
-# milliseconds afterwards on the processors that the next fit's threads need. One row is none.
-_BLAS_ALONE = 4 * 65_536
 _APART = 1e9  # multiplications between two looks at Ctrl-C: a twentieth of a second
+_SHORT = 16_000_000  # multiplications of a call: for more, a limit of BLAS's threads is no delay
+# Products of more multiplications are cut in pieces of so many rows or more; see products.h.
+_BLAS_ALONE, _FEWEST_ROWS = 4 * 65_536 - 1, 16
 _KNOWN: dict[tuple[int, np.dtype], "_Known"] = {}
 
 
@@ -46,6 +46,7 @@ class _Known(NamedTuple):
     at: int  # where the plan is
     table: Any
     work: int  # multiplications of a row
+    most: int  # and of its largest product
     n_in: int
     n_out: int
     of_input: int  # multiplications of an input in the first layer
@@ -68,7 +69,7 @@ def compiled_outputs(
     if theta.dtype not in SUFFIXES or library() is None:
         return None
     known = _known(network, theta.dtype)
-    _, plan, at, _, work, n_in, n_out, *_ = known
+    _, plan, at, _, work, most, n_in, n_out, *_ = known
     if plan is None or x.ndim != 2 or x.shape[1] != n_in:
         return None
     code = ACTIVATION_CODES[network.link.name] if link else 0
@@ -78,7 +79,7 @@ def compiled_outputs(
     if not (dense or is_sound_csr(x, n_in)):
         return None
     out = np.empty((rows, n_out), dtype=theta.dtype)
-    if dense and (rows < 2 or work * rows <= _BLAS_ALONE):
+    if dense and (rows < 2 or _keeps_to_thread(work, most, rows)):
         x = rows_in_one_piece(x, theta.dtype)
         where = address(theta), address(buffers), address(x), x.strides[0] // x.itemsize
         done = function("outputs", theta.dtype)(at, *where, rows, code, address(out))
@@ -100,18 +101,20 @@ def _many(
     if not isinstance(held, np.ndarray):  # zeros are not multiplied
         work -= (known.n_in - x.nnz // max(rows, 1)) * known.of_input
     pieces = _Pieces(plan, theta, buffers, held, code, out, int(_APART // (work + known.passes)))
-    if work * rows <= _BLAS_ALONE:
+    if _keeps_to_thread(work, known.most, rows):
         return pieces.all_done()
     parts = work * rows // _FEWEST_PRODUCTS
     if parts > 1:
         parts = min(parts, threads.blas_threads())
-    if parts < 2:
-        with threads.one_blas_thread():
-            return pieces.all_done()
-    with threads.blas_turn() as alone:
+    with threads.blas_turn() if parts > 1 else threads.one_blas_thread() as alone:
         pool = Pool(library(), parts if alone else 1)
-        plan.pool, plan.parts = pool.handle, pool.parts
+        plan.pool, plan.parts, plan.alone = pool.handle, pool.parts, alone
         return pieces.all_done()
+
+
+def _keeps_to_thread(work: int, most: int, rows: int) -> bool:
+    """Whether BLAS needs no limit for a short call's products, cut as they are."""
+    return work * rows <= _SHORT and most * min(rows, _FEWEST_ROWS) <= _BLAS_ALONE
 
 
 class _Pieces(NamedTuple):
@@ -144,16 +147,16 @@ def _known(network: Any, dtype: np.dtype) -> _Known:
     known = _KNOWN.get(key)
     if known is not None and known.network() is network:
         return known
-    plan, at, table, work = None, 0, None, 0
+    plan, at, table, products = None, 0, None, [0]
     known_link = ACTIVATIONS.get(network.link.name) == network.link
     if network.members == 1 and known_link and known_network(network, training=False):
         plan = Plan(parts=1, product=product_address(dtype))
         at, table = ctypes.addressof(plan), fill_network(plan, network, {})
-        work = sum(d.n_in * d.n_out for d in network.layers)
+        products = [d.n_in * d.n_out for d in network.layers]
     if len(_KNOWN) >= _MOST:
         _KNOWN.clear()
-    about = plan, at, table, work, network.n_in, network.n_out, *_costs(network)
-    known = _KNOWN[key] = _Known(weakref.ref(network), *about)
+    costs = sum(products), max(products), network.n_in, network.n_out, *_costs(network)
+    known = _KNOWN[key] = _Known(weakref.ref(network), plan, at, table, *costs)
     return known
 
 

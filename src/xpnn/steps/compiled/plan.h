@@ -59,6 +59,7 @@ typedef struct {
     void *room;
     pool *pool;
     int64_t parts; /* threads that share a step */
+    int64_t alone; /* whether BLAS keeps to the thread that asks, however large a product is */
     /* of a call */
     const int64_t *order; /* or NULL: the rows as they lie */
     int64_t start, steps, coefficients_of_step;

@@ -90,7 +90,7 @@ class Plan(ctypes.Structure):
         ("x_stride", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("row_starts", "columns", "y", "weight")),
         *((name, ctypes.c_void_p) for name in ("room", "pool")),
-        ("parts", ctypes.c_int64),
+        *((name, ctypes.c_int64) for name in ("parts", "alone")),
         ("order", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("start", "steps", "coefficients_of_step")),
         ("first_row", ctypes.c_int64),

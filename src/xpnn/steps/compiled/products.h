@@ -6,12 +6,24 @@
 
 #include "plan.h"
 
-static void multiply_matrices(gemm *product, char of_a, char of_b, int64_t m, int64_t n, int64_t k,
+/* Of more multiplications OpenBLAS shares a product among its threads, which then look for more
+   work for milliseconds, on processors that other fits' threads need. Its number of threads is the
+   process's, so those fits would take turns to limit it: a product is cut instead. */
+#define BLAS_ALONE (4 * 65536 - 1)
+#define FEWEST_COLUMNS 16 /* of a piece: for each BLAS may copy the other matrix */
+
+static void multiply_matrices(const plan *p, char of_a, char of_b, int64_t m, int64_t n, int64_t k,
                               const real *a, int64_t lda, const real *b, int64_t ldb, real *c,
                               int64_t ldc) {
-    int im = (int)m, in = (int)n, ik = (int)k, ia = (int)lda, ib = (int)ldb, ic = (int)ldc;
+    int im = (int)m, ik = (int)k, ia = (int)lda, ib = (int)ldb, ic = (int)ldc;
     real one = 1, zero = 0;
-    product(&of_a, &of_b, &im, &in, &ik, &one, a, &ia, b, &ib, &zero, c, &ic);
+    int64_t most = BLAS_ALONE / larger(1, m * k);
+    if (p->alone || most < FEWEST_COLUMNS) most = n;
+    for (int64_t j = 0; j < n; j += most) {
+        int in = (int)smaller(most, n - j);
+        p->product(&of_a, &of_b, &im, &in, &ik, &one, a, &ia, b + j * (of_b == 'T' ? 1 : ldb), &ib,
+                   &zero, c + j * ldc, &ic);
+    }
 }
 
 WIDE static void add_scaled(real *restrict y, const real *restrict x, real factor, int64_t n) {
@@ -49,7 +61,7 @@ static void product(const plan *p, const real *x, int64_t ld, const real *w, rea
         memset(z, 0, (size_t)n_out * sizeof *z);
         for (int64_t i = 0; i < n_in; i++) add_scaled(z, w + i * n_out, x[i], n_out);
     } else if (rows > 0) {
-        multiply_matrices(p->product, 'N', 'N', n_out, rows, n_in, w, n_out, x, ld, z, n_out);
+        multiply_matrices(p, 'N', 'N', n_out, rows, n_in, w, n_out, x, ld, z, n_out);
     }
 }
 
@@ -59,7 +71,7 @@ static void product_with_transposed(const plan *p, const real *dz, const real *w
     if (n_out == 1)
         vector_times_vector(dz, w, dx, rows, n_in);
     else if (rows > 0)
-        multiply_matrices(p->product, 'T', 'N', n_in, rows, n_out, w, n_out, dz, n_out, dx, n_in);
+        multiply_matrices(p, 'T', 'N', n_in, rows, n_out, w, n_out, dz, n_out, dx, n_in);
 }
 
 /* DW = X[:, :count]^T DZ */
@@ -71,7 +83,7 @@ static void product_of_columns(const plan *p, const real *x, int64_t ld, const r
     } else if (rows == 1) {
         for (int64_t i = 0; i < count; i++) add_scaled(dw + i * n_out, dz, x[i], n_out);
     } else if (rows > 1) {
-        multiply_matrices(p->product, 'N', 'T', n_out, count, rows, dz, n_out, x, ld, dw, n_out);
+        multiply_matrices(p, 'N', 'T', n_out, count, rows, dz, n_out, x, ld, dw, n_out);
     }
 }
 

@@ -161,6 +161,7 @@ class CompiledSteps:
         if self.pool is None or not self.pool.alive or self.pool.parts != parts:
             self.pool = Pool(library(), parts)
         plan.pool, plan.parts = self.pool.handle, self.pool.parts
+        plan.alone = int(plan.parts > 1 or threads.most_blas_threads() == 1)
         self.steps, self.at = function("steps", dtype), ctypes.addressof(plan)
         held["room"] = np.empty(function("room", dtype)(self.at), dtype=np.uint8)
         plan.room = address(held["room"])
