@@ -328,30 +328,33 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
 
     # -- predicting -----------------------------------------------------------------------------
 
-    def _outputs(self, X: Any, method: str) -> tuple[Array, Backend]:
-        """What `_combined` gives of rows, on the device of the work, and where X is."""
-        state = self.__dict__.get("_state")
+    def _outputs(self, X: Any, method: str, output: str = "") -> tuple[Array, Backend]:
+        """What `_combined` gives of rows, on the device of the work, and where X is.
+
+        With `output="predict"` a single network's link of it.
+        """
+        state, output = self.__dict__.get("_state"), output or self._output
         if state is not None and self._backend is NUMPY and is_ready(self, X):
             self._check_place(NUMPY, method)  # all of the checks below, at a tenth of their time
-            link = self._output == "predict"
+            link = output == "predict"
             out = compiled_outputs(self.network_, state.theta, state.buffers, X, link)
             if out is None:
                 with np.errstate(all="ignore"):
-                    out = self._computed(state, X)
+                    out = self._computed(state, X, output)
             return out, NUMPY
         check_is_fitted(self)
         if isinstance(X, Blocks):
             self._check_place(NUMPY, method)
-            return self._backend.xp.concat(list(block_outputs(self, X, method))), NUMPY
+            return self._backend.xp.concat(list(block_outputs(self, X, method, output))), NUMPY
         x, source = read_features(self, X, reset=False)
         self._check_place(source, method)
         check_range(x, self._dtype)
         with self._backend.device_context(), np.errstate(all="ignore"):
-            return self._computed(self._state, x), source
+            return self._computed(self._state, x, output), source
 
-    def _computed(self, state: TrainingState, x: Any) -> Array:
+    def _computed(self, state: TrainingState, x: Any, output: str) -> Array:
         network, backend = self.network_, self._backend
-        out = predict_in_chunks(network, state.theta, state.buffers, x, backend, self._output)
+        out = predict_in_chunks(network, state.theta, state.buffers, x, backend, output)
         return out if out.ndim == 2 else self._combined(out, backend.xp)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:

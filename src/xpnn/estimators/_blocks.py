@@ -238,13 +238,13 @@ def room_for(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         return found
 
 
-def block_outputs(est: Any, blocks: Blocks, method: str) -> Iterator[Array]:
-    """What an estimator gives of each block."""
+def block_outputs(est: Any, blocks: Blocks, *how: str) -> Iterator[Array]:
+    """What an estimator gives of each block, asked as for rows."""
     check_features(est, blocks, reset=False)
     view = copy(est)
     view.__dict__.pop("feature_names_in_", None)  # compared already
     for start, stop in blocks.bounds():
-        yield view._outputs(blocks.read_features(start, stop), method)[0]
+        yield view._outputs(blocks.read_features(start, stop), *how)[0]
 
 
 def all_targets(blocks: Blocks) -> tuple[Any, Any]:

@@ -389,9 +389,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._probabilities(X, "predict_log_proba")
 
     def _probabilities(self, X: Any, method: str) -> Array:
+        log = method == "predict_log_proba"
+        network = self.__dict__.get("network_")
+        single = network is not None and network.members == 1
+        if single and not log and self._labels.kind != "binary":
+            probability, source = self._outputs(X, method, "predict")
+            return source.asarray(probability)
         z, source = self._outputs(X, method)
         with self._backend.device_context(), np.errstate(all="ignore"):
-            log = method == "predict_log_proba"
             return source.asarray(self._labels.probabilities(z, log, self._backend.xp))
 
     def __sklearn_tags__(self) -> Any:

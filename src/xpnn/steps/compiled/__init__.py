@@ -26,7 +26,8 @@ def library() -> ctypes.CDLL | None:
     -------
     ctypes.CDLL or None
         None where there is none, where it is of another version, or where the environment
-        variable `XPNN_COMPILED` is 0.
+        variable `XPNN_COMPILED` is 0. A fit asks when it begins; predictions ask when a network
+        first predicts.
 
     Examples
     --------

@@ -66,8 +66,6 @@ def compiled_outputs(
         Any floating dtype; computed in that of `theta`.
     link : bool
     """
-    if theta.dtype not in SUFFIXES or library() is None:
-        return None
     known = _known(network, theta.dtype)
     _, plan, at, _, work, most, n_in, n_out, *_ = known
     if plan is None or x.ndim != 2 or x.shape[1] != n_in:
@@ -149,7 +147,8 @@ def _known(network: Any, dtype: np.dtype) -> _Known:
         return known
     plan, at, table, products = None, 0, None, [0]
     known_link = ACTIVATIONS.get(network.link.name) == network.link
-    if network.members == 1 and known_link and known_network(network, training=False):
+    there = dtype in SUFFIXES and library() is not None
+    if there and network.members == 1 and known_link and known_network(network, training=False):
         plan = Plan(parts=1, product=product_address(dtype))
         at, table = ctypes.addressof(plan), fill_network(plan, network, {})
         products = [d.n_in * d.n_out for d in network.layers]

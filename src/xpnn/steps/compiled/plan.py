@@ -246,6 +246,8 @@ def is_sound_csr(x: Any, n_in: int) -> bool:
 
 def rows_in_one_piece(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Features whose rows are contiguous, wherever each of them begins; a copy if they are not."""
+    if x.dtype == dtype and x.flags.c_contiguous and x.shape[1]:
+        return x
     straight = x.shape[1] <= 1 or x.strides[1] == x.itemsize
     whole = x.shape[0] <= 1 or (x.strides[0] > 0 and x.strides[0] % x.itemsize == 0)
     apart = x.strides[0] >= x.shape[1] * x.itemsize
