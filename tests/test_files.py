@@ -462,7 +462,7 @@ def test_a_tabular_model_with_raw_outputs_still_opens():
     model = xpnn.load(Path(__file__).parent / "data" / "tabular_version_2.safetensors")
     found = model.predict([[1.0, 2.0], [6.0, 0.0]])
     np.testing.assert_allclose(found, [-2.90100767, 5.51944777], rtol=1e-5)
-    interval = model.predict_interval([[1.0, 2.0]])
+    interval = model.predict_interval([[1.0, 2.0]], method="plus")
     np.testing.assert_allclose(interval, [[-3.30464747, -2.50077826]], rtol=1e-5)
 
 

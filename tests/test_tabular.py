@@ -16,7 +16,12 @@ import xpnn
 from xpnn import TabularClassifier, TabularRegressor
 from xpnn.arrays.backend import to_numpy
 from xpnn.tabular.blend import blend_weights
-from xpnn.tabular.calibration import cross_conformal_interval, fit_temperature, tempered
+from xpnn.tabular.calibration import (
+    cross_conformal_interval,
+    fit_temperature,
+    median_interval,
+    tempered,
+)
 from xpnn.tabular.folds import make_folds, member_rows
 from xpnn.tabular.plan import Plan, valley_epochs
 from xpnn.tabular.quantiles import Pinballs
@@ -283,14 +288,22 @@ def test_importances_of_classes(classifier):
     assert next(iter(classifier.feature_importance(FRAME, CLASSES, n_repeats=2))) == "size"
 
 
+@pytest.fixture(scope="module")
+def of_many():
+    return TabularRegressor(**SMALL).fit(*table(400))
+
+
+@pytest.mark.parametrize("method", ["median", "plus"])
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9])
-def test_intervals_hold_what_they_promise(level):
-    frame, y = table(400)
+def test_intervals_hold_what_they_promise(of_many, level, method):
     new, truth = table(2000, seed=1)
-    model = TabularRegressor(**SMALL).fit(frame, y)
-    low, high = model.predict_interval(new, level).T
+    low, high = of_many.predict_interval(new, level, method=method).T
     held = float(((low <= truth) & (truth <= high)).mean())
     assert level - 0.05 < held < level + 0.5 * (1.0 - level)  # members predict worse than all
+    if method == "median":
+        assert (of_many.predict_interval(new, level) == np.stack([low, high], axis=1)).all()
+        plus = of_many.predict_interval(new, level, method="plus")
+        assert (high - low).mean() < np.ptp(plus, axis=1).mean()
 
 
 def test_probabilities_are_calibrated_out_of_fold(classifier):
@@ -322,6 +335,49 @@ def test_intervals_are_the_plus_form():
     found = cross_conformal_interval(residuals, predictions, level)
     assert np.allclose(found, np.stack([low, high], axis=1), atol=1e-12)
     assert np.isinf(cross_conformal_interval(residuals, predictions, 0.99)).all()
+
+
+def test_intervals_are_medians_of_the_bounds_of_members():
+    """Each by the residuals of its fold, in whose places a new row's is anywhere alike."""
+    rng = np.random.default_rng(0)
+    sizes, level = (10, 10, 10, 10, 9), 0.8
+    residuals = [np.abs(rng.normal(size=k)) for k in sizes]
+    predictions = [rng.normal(size=5) for _ in residuals]
+    found = median_interval(residuals, predictions, level)
+    ranks = [9, 9, 9, 8, 8]  # 9/11 three times, 8/11 and 8/10: a mean of 0.796; another is 0.815
+    widths = [np.sort(r)[k - 1] for r, k in zip(residuals, ranks, strict=True)]
+    pairs = list(zip(predictions, widths, strict=True))
+    expected = [np.median([p + sign * w for p, w in pairs], axis=0) for sign in (-1, 1)]
+    assert np.allclose(found, np.stack(expected, axis=1), atol=1e-12)
+    upper = [p + 2.0 for p in predictions]
+    quantiles = median_interval(residuals, predictions, level, upper)
+    assert np.allclose(quantiles - found, np.array([0.0, 2.0]))
+
+
+def test_intervals_grow_with_the_level_and_are_finite_as_long_as_all_rows_allow():
+    rng = np.random.default_rng(0)
+    residuals = [np.abs(rng.normal(size=k)) for k in (7, 7, 6, 6, 6)]
+    predictions = [rng.normal(size=50) for _ in residuals]
+    before = np.tile([np.inf, -np.inf], (50, 1))
+    for level in np.linspace(0.01, 0.99, 99):
+        found = median_interval(residuals, predictions, level)
+        assert (found[:, 0] <= before[:, 0]).all()
+        assert (found[:, 1] >= before[:, 1]).all()
+        assert np.isfinite(found).all() == (level * 33 <= 32)
+        before = found
+
+
+def test_medians_hold_what_is_guaranteed_whatever_the_members_predict():
+    """Of members that are wrong in their own ways alike: 1 - 5/3 (0.2 + 1/n) at least."""
+    rng, held = np.random.default_rng(0), []
+    for _ in range(300):
+        shift = rng.standard_cauchy(5)  # a member's own, for all rows: residuals know of it
+        truth = rng.normal(size=(5, 12))
+        residuals = list(np.abs(truth - shift[:, None]))
+        low, high = median_interval(residuals, [np.full(40, s) for s in shift], 0.8).T
+        new = rng.normal(size=40)
+        held.append(((low <= new) & (new <= high)).mean())
+    assert np.mean(held) > 1.0 - 5.0 / 3.0 * (0.2 + 1.0 / 60.0)
 
 
 @pytest.mark.parametrize("level", [0, 1, 1.5, "much", None])

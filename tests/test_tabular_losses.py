@@ -228,9 +228,9 @@ def test_intervals_around_the_mean_prediction():
     unclipped = (model.predict(X) > Y.min()) & (model.predict(X) < Y.max())
     assert np.allclose(((low + high) / 2)[unclipped], model.predict(X)[unclipped], atol=1e-4)
     assert np.allclose((high - low) / 2, residuals[rank - 1], rtol=0.1)  # clipped ones are less
-    plus = model.predict_interval(X, 0.8)
+    plus = model.predict_interval(X, 0.8, method="plus")
     assert (high - low).mean() < (plus[:, 1] - plus[:, 0]).mean()
-    with pytest.raises(ValueError, match="method is 'minmax', expected one of plus, base"):
+    with pytest.raises(ValueError, match="method is 'minmax', expected one of median, plus, base"):
         model.predict_interval(X, method="minmax")
     several = TabularRegressor(quantiles=(0.1, 0.5, 0.9), **SMALL).fit(X, Y)
     low, high = several.predict_interval(X, 0.8, method="base").T

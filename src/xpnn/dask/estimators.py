@@ -145,7 +145,7 @@ class TabularRegressor(OfTables, ordinary.TabularRegressor):
         return self._by_partition("predict_quantiles", X)
 
     def predict_interval(
-        self, X: Any, confidence_level: float = 0.9, *, method: str = "plus"
+        self, X: Any, confidence_level: float = 0.9, *, method: str = "median"
     ) -> Any:
         """Predict intervals, lazily and by partition where X is Dask's.
 
@@ -154,7 +154,7 @@ class TabularRegressor(OfTables, ordinary.TabularRegressor):
         X : Dask array or frame of shape (n_samples, n_features)
             Or what the ordinary estimator takes.
         confidence_level : float, default=0.9
-        method : {"plus", "base"}, default="plus"
+        method : {"median", "plus", "base"}, default="median"
 
         Returns
         -------

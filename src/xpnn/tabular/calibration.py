@@ -128,6 +128,73 @@ def cross_conformal_interval(
     return np.stack([low, high], axis=1)
 
 
+def median_interval(
+    residuals: list[np.ndarray],
+    predictions: list[np.ndarray],
+    level: float,
+    upper: list[np.ndarray] | None = None,
+) -> np.ndarray:
+    """The medians of the bounds that each member sets by the residuals of its own fold.
+
+    Parameters
+    ----------
+    residuals, predictions, level, upper
+        Of `cross_conformal_interval`.
+
+    Returns
+    -------
+    ndarray of shape (n, 2)
+        Where folds have too few rows for the level, the plus form if that is wider: infinite where
+        all rows are too few.
+
+    Notes
+    -----
+    A member with n rows in its fold has the r-th smallest residual there as half a width, which is
+    split conformal prediction at the level ``r / (n + 1)``. The ranks are the largest whose levels
+    are at most `level` in the mean over all members. A target outside of the medians is outside of
+    the bounds of half of the members at least, so of K members with N rows in all the coverage is
+    at least ``1 - K / ceil(K / 2) * (1 - level + 1 / N)`` for exchangeable rows, whatever the
+    model: 0.83 of five members at the level 0.9.
+
+    References
+    ----------
+    G. Cherubin (2019), "Majority vote ensembles of conformal predictors", Machine Learning 108.
+    M. Gasparin and A. Ramdas (2024), "Merging uncertainty sets via majority vote".
+
+    Examples
+    --------
+    >>> residuals = [np.arange(1.0, 10.0), np.arange(1.0, 10.0), np.arange(10.0, 19.0)]
+    >>> median_interval(residuals, [np.zeros(1), np.ones(1), np.ones(1)], 0.8)
+    array([[-8.,  9.]])
+    """
+    sizes = [len(r) for r in residuals]
+    ranks = [min(r, n) for r, n in zip(_ranks(sizes, level), sizes, strict=True)]
+    pairs = [(r, k) for r, k in zip(residuals, ranks, strict=True)]
+    widths = np.array([np.sort(r)[max(k, 1) - 1] for r, k in pairs])[:, None]
+    low = np.median(np.asarray(predictions) - widths, axis=0)
+    high = np.median(np.asarray(predictions if upper is None else upper) + widths, axis=0)
+    if ranks != _ranks(sizes, level):
+        plus = cross_conformal_interval(residuals, predictions, level, upper)
+        low, high = np.minimum(low, plus[:, 0]), np.maximum(high, plus[:, 1])
+    return np.stack([low, high], axis=1)
+
+
+def _ranks(sizes: list[int], level: float) -> list[int]:
+    """Of n + 1 places for the residual of a new row in each fold, those up to a bound.
+
+    All places of all folds are taken in turns, so that a higher level has no lower rank.
+    """
+    n = np.asarray(sizes)
+    fold = np.repeat(np.arange(len(n)), n + 1)
+    place = np.concatenate([np.arange(1, k + 2) for k in sizes])
+    share = 1.0 / (n + 1)[fold]
+    order = np.argsort(place * share, kind="stable")
+    told = np.cumsum(share[order])
+    count = int(np.searchsorted(told, len(n) * level + 1e-9, side="right"))
+    ranks: list[int] = np.bincount(fold[order][:count], minlength=len(n)).tolist()
+    return ranks
+
+
 def _smallest(
     spreads: list[np.ndarray], predictions: list[np.ndarray], rank: int, n: int
 ) -> np.ndarray:
