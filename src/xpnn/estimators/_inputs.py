@@ -365,7 +365,10 @@ def read_target(
                     f"could not convert string to float: y holds {y.ravel()[0].item()!r}, and a "
                     "regression needs numbers; make them of it, as by y.astype(float)."
                 )
+            gaps = y.dtype == object  # None is NaN as a number
             y = y.astype(np.float64)
+            if gaps:
+                check_array(y, ensure_2d=False, input_name="y", allow_nd=True, ensure_min_samples=0)
     if y.ndim not in (1, 2):
         raise ValueError(f"y should be a 1d or 2d array, got an array of shape {y.shape} instead.")
     check_consistent_length(x, y) if not is_foreign(x) else _check_length(x, y)

@@ -1,7 +1,8 @@
 """Any table that a user may have, as named columns on the host."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from os import PathLike
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -67,6 +68,7 @@ def read_frame(X: Any) -> Frame:
     >>> read_frame(np.array([[1.0, np.nan]])).columns
     {'x0': array([1.]), 'x1': array([nan])}
     """
+    X = as_table(X)
     if hasattr(X, "tocsr"):
         raise TypeError(
             "Sparse data was passed, but a tabular model takes dense tables alone: use "
@@ -75,7 +77,7 @@ def read_frame(X: Any) -> Frame:
     if isinstance(X, Frame):
         frame = X
     elif isinstance(X, Mapping):
-        frame = Frame({str(name): _column(values) for name, values in X.items()})
+        frame = Frame({str(name): _column(values, name) for name, values in X.items()})
         if len(frame.columns) < len(X):
             raise ValueError(f"Names of columns are the same as text: {list(X)}. Rename one.")
     elif hasattr(X, "columns") or hasattr(X, "column_names"):
@@ -85,6 +87,12 @@ def read_frame(X: Any) -> Frame:
     if len({len(column) for column in frame.columns.values()}) > 1:
         lengths = {name: len(column) for name, column in frame.columns.items()}
         raise ValueError(f"Columns have different lengths: {lengths}. Give each the same.")
+    for name, column in frame.columns.items():
+        if column.dtype.kind == "c":
+            raise ValueError(
+                f"Complex data not supported, got {column.dtype} in column {name!r}: pass its real "
+                "and imaginary parts as two columns."
+            )
     _check_some(frame.n_rows, len(frame.columns))
     return frame
 
@@ -102,6 +110,11 @@ def _check_some(rows: int, columns: int) -> None:
 def _of_rows(X: Any) -> Frame:
     if is_array_api_obj(X) and not is_numpy_array(X):
         X = to_numpy(X)
+    if isinstance(X, str | PathLike):
+        raise ValueError(
+            f"Expected 2D array, got {str(X)!r} instead: read the file first, as by "
+            "pandas.read_csv, or pass xpnn.data.Blocks of it."
+        )
     rows = X if isinstance(X, np.ndarray) else np.asarray(X)
     if rows.dtype.kind in "US" and not isinstance(X, np.ndarray):
         rows = np.asarray(X, dtype=object)  # numbers beside words: each as it was
@@ -120,7 +133,7 @@ def _of_rows(X: Any) -> Frame:
 def _of_frame(X: Any) -> Frame:
     import narwhals.stable.v1 as nw
 
-    frame = nw.from_native(with_distinct_names(X))
+    frame = nw.from_native(X)
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
     columns: Columns = {}
@@ -130,23 +143,55 @@ def _of_frame(X: Any) -> Frame:
         if series.dtype in (nw.Categorical, nw.Enum):
             categories.add(name)
             columns[name] = objects(series.to_list())  # pyarrow's to_numpy fills gaps with words
+        elif series.dtype in (nw.Int128, nw.UInt128):  # which NumPy has not
+            columns[name] = objects(series.to_list())
         else:
-            columns[name] = _column(series.to_numpy())
+            values = series.to_numpy()
+            columns[name] = _column(values if values.ndim == 1 else objects(list(values)))
     return Frame(columns, frozenset(categories))
 
 
-def with_distinct_names(X: Any) -> Any:
-    """A table of pandas, which may have columns of one name, with the second called x_2.
+def as_table(X: Any) -> Any:
+    """A table that `read_frame` and scikit-learn's check of names both know.
 
     Parameters
     ----------
     X : object
-        Others than tables of pandas are returned as they are.
+        Of pandas' columns of one name the second is called x_2; a lazy frame is collected, a
+        record batch becomes a table, a structured array a mapping of its fields, and masked values
+        are missing ones. Others are returned as they are.
+
+    Examples
+    --------
+    >>> as_table(np.array([(1.0, "a")], dtype=[("size", "f8"), ("kind", "U1")]))
+    {'size': array([1.]), 'kind': array(['a'], dtype='<U1')}
     """
+    if isinstance(X, np.ndarray):
+        if X.dtype.names is not None:
+            return {name: X[name] for name in X.dtype.names}
+        return _unmasked(X)
+    if type(X).__name__ == "RecordBatch" and hasattr(X, "schema"):
+        import pyarrow as pa
+
+        return pa.Table.from_batches([X])
+    if hasattr(X, "collect_schema") and not hasattr(X, "shape"):
+        return X.collect()
     if not (hasattr(X, "set_axis") and hasattr(X, "columns")):
         return X
     names = [str(name) for name in X.columns]
     return X if len(set(names)) == len(names) else X.set_axis(_distinct(names), axis=1)
+
+
+def _unmasked(values: np.ndarray) -> np.ndarray:
+    """Values of which those that are masked are missing."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    masked, found = np.ma.getmaskarray(values), np.array(values.data)
+    if masked.any():
+        kind = found.dtype.kind
+        found = found if kind in "Mm" else found.astype("f8" if kind in "biuf" else object)
+        found[masked] = None  # which is NaN, NaT or itself
+    return found
 
 
 def _distinct(names: list[str]) -> list[str]:
@@ -161,8 +206,14 @@ def _distinct(names: list[str]) -> list[str]:
     return found
 
 
-def _column(values: Any) -> np.ndarray:
+def _column(values: Any, name: object = None) -> np.ndarray:
     if is_array_api_obj(values) and not is_numpy_array(values):
         values = to_numpy(values)
-    column = values if isinstance(values, np.ndarray) else objects(list(values))
-    return column.astype(object) if column.dtype.kind in "USV" else column
+    no_column = isinstance(values, str | bytes) or not isinstance(values, Iterable)
+    if no_column or getattr(values, "ndim", 1) != 1:
+        raise ValueError(
+            f"Column {name!r} is {values!r}, and a column is a list or an array of values, one for "
+            "each row."
+        )
+    column = _unmasked(values) if isinstance(values, np.ndarray) else objects(list(values))
+    return column.astype(object) if column.dtype.kind in "USVT" else column

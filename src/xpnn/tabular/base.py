@@ -36,7 +36,7 @@ from xpnn.estimators._processes import agreed_seed, check_comm, check_same, toge
 from xpnn.estimators._settings import draw_seed, hidden_sizes
 from xpnn.model.network import Network
 from xpnn.tables.encoding import Encoding
-from xpnn.tables.frames import Frame, read_frame, with_distinct_names
+from xpnn.tables.frames import Frame, as_table, read_frame
 from xpnn.tables.thresholds import Classes
 from xpnn.tabular.blocks import BlockFrame, inputs_of, learned, with_targets
 from xpnn.tabular.folds import folds_of
@@ -372,7 +372,7 @@ class BaseTabular(Inspection, OnDevice):
         """A table with the columns of fit, whose names and number are set at first."""
         if isinstance(X, Blocks):
             return BlockFrame(self, X, first, comm=comm)
-        X = readable(with_distinct_names(X), "X")
+        X = readable(as_table(X), "X")
         frame = read_frame(X)
         named = isinstance(X, Mapping | Frame)
         if named and first:

@@ -1,5 +1,6 @@
 """`TabularClassifier`: classes of the rows of any table."""
 
+import datetime as dt
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -11,7 +12,8 @@ from xpnn.estimators._checks import NONE, Checks, among, instance, number
 from xpnn.estimators._inputs import on_host, read_target
 from xpnn.estimators._labels import Labels, weigh_classes
 from xpnn.parts.losses import Loss, get_loss, with_aliases
-from xpnn.tables.columns import is_missing
+from xpnn.tables.columns import is_missing, objects
+from xpnn.tables.frames import read_frame
 from xpnn.tabular.base import BaseTabular, as_shares
 from xpnn.tabular.calibration import fit_temperature, tempered
 from xpnn.tabular.training import Task, log_loss
@@ -21,17 +23,57 @@ LOSSES = ("log_loss", *with_aliases(["softmax_cross_entropy"]))
 
 
 def _plain(y: Any) -> Any:
-    """Labels of pandas' own types as NumPy's; a ValueError that names the first that is missing."""
-    kind = str(getattr(y, "dtype", ""))
-    if not (hasattr(y, "to_numpy") or kind == "object") or kind[:3] in ("int", "flo"):
+    """Labels of data frames' own types as NumPy's; a ValueError for what no label can be."""
+    if hasattr(y, "columns") or hasattr(y, "column_names"):
+        columns = list(read_frame(y).columns.values())
+        y = columns[0][:, None] if len(columns) == 1 else np.stack(columns, axis=1)
+    kind = getattr(y, "dtype", "")
+    if isinstance(kind, np.dtype) and kind.kind in "biufc":
         return y
-    values = np.asarray(y.tolist() if hasattr(y, "tolist") else y.to_list(), dtype=object)
-    missing = [i for i, v in enumerate(values.ravel()) if is_missing(v)]
-    if missing:
+    if isinstance(kind, np.dtype) and kind.kind in "Mm":
+        return _all_there(np.asarray(y), np.isnat(np.asarray(y)))
+    if not (hasattr(y, "to_numpy") or str(kind)[:3] in ("obj", "Str")):
+        return y
+    values = np.asarray(y) if isinstance(y, np.ndarray) else objects(list(_listed(y)))
+    _all_there(values, [is_missing(v) for v in values.ravel()])
+    kinds = {type(v) for v in values.ravel()}
+    if kinds <= {dt.date} or (kinds and all(issubclass(k, dt.datetime) for k in kinds)):
+        return _times(values)
+    text = [v for v in values.ravel() if isinstance(v, str)]
+    if text and len(text) < values.size:
+        other = next(v for v in values.ravel() if not isinstance(v, str))
         raise ValueError(
-            f"y has no label in row {missing[0]}: leave such rows out, or give them a label."
+            f"y holds text and other labels, such as {text[0]!r} and {other!r}: make them one "
+            "kind, as by y.astype(str)."
         )
-    return np.asarray(values.tolist()) if values.ndim == 1 else y
+    return np.asarray(values.tolist())
+
+
+def _listed(y: Any) -> Any:
+    """The values of a column: of pandas, polars, pyarrow or narwhals."""
+    for name in ("to_pylist", "tolist", "to_list"):
+        if hasattr(y, name):
+            return getattr(y, name)()
+    return y.to_numpy()
+
+
+def _all_there(values: np.ndarray, missing: Any) -> np.ndarray:
+    rows = np.flatnonzero(missing)
+    if len(rows):
+        raise ValueError(
+            f"y has no label in row {rows[0]}: leave such rows out, or give them a label."
+        )
+    return values
+
+
+def _times(values: np.ndarray) -> np.ndarray:
+    zones = {getattr(v, "tzinfo", None) for v in values.ravel()} - {None}
+    if zones:
+        raise ValueError(
+            f"y holds times of the zone {next(iter(zones))}, which labels do not keep: take it "
+            "off, as by y.dt.tz_localize(None)."
+        )
+    return values.astype("datetime64[us]" if isinstance(values.flat[0], dt.datetime) else "M8[D]")
 
 
 class TabularClassifier(ClassifierMixin, BaseTabular):
@@ -131,12 +173,12 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     def _read_task(self, y: Any, n: int, weight: np.ndarray | None) -> tuple[Any, ...]:
         y = read_target(self, _plain(y), np.empty((n, 0)), numeric=False)
-        labels = Labels.of(y)
-        if labels.kind == "multilabel":
+        if y.ndim == 2:
             raise ValueError(
-                "y has several labels a row, which a TabularClassifier does not predict: fit one "
-                "for each, with sklearn.multioutput.MultiOutputClassifier, or an MLPClassifier."
+                f"y has {y.shape[1]} labels a row, and a TabularClassifier predicts one: fit one "
+                "for each, with sklearn.multioutput.MultiOutputClassifier."
             )
+        labels = Labels.of(y)
         self._labels, self.classes_ = labels, labels.classes
         self._n_out = len(labels.classes)
         codes = labels.encode(y)
@@ -232,4 +274,5 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         from sklearn.metrics import accuracy_score
 
         y, weight = self._scored(X, y, sample_weight)
+        y = _plain(y)
         return float(accuracy_score(y, on_host(self.predict(X)), sample_weight=weight))

@@ -18,6 +18,11 @@ class NumPy(Library):
     distributions = ("numpy",)
     aliases: ClassVar[dict[str, str]] = {"cpu": "", "cpu:0": ""}
 
+    def unreadable(self, x: Array) -> str:
+        if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+            return "has masked values, which are no numbers: leave their rows out, or fill them."
+        return ""
+
 
 class Strict(Library):
     """array-api-strict: nothing but the standard, on pretended devices, for tests."""
