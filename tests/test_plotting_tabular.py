@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xpnn import TabularRegressor
+from xpnn import TabularClassifier, TabularRegressor
 from xpnn.plot import (
     plot_calibration,
     plot_embedding,
@@ -46,6 +46,31 @@ def test_an_embedding_has_a_line_a_function():
     ax = plot_embedding(model, "size")
     assert len(ax.lines) == 3
     assert np.array_equal(ax.lines[2].get_ydata(), model.embedded("size")[1][:, 2])
+
+
+def test_an_embedding_shows_the_steps_of_its_member(tmp_path):
+    """What the first layer sums up along the column, and a broken line for each step."""
+    x = np.random.default_rng(0).normal(size=(1200, 2))
+    kind = (x[:, 0] > 1.1).astype(int)
+    model = TabularClassifier(epochs=4, hidden=8, random_state=0).fit(x, kind)
+    steps = model.encoding_.columns[0].steps
+    for member in (0, 1):
+        own = [(s.low + s.high) / 2 for s in steps if member in s.members]
+        assert own
+        ax = plot_embedding(model, "x0", tmp_path / "e.png", member=member)
+        lines = {line.get_linestyle(): line for line in ax.lines}
+        assert len(ax.lines) == 3 + len(own)
+        assert lines["--"].get_xdata()[0] == own[-1]
+        grid, functions = model.embedded("x0", member)
+        assert functions.shape == (len(grid), 3)
+        assert abs(grid[np.abs(np.diff(functions[:, 0])).argmax()] - 1.1) < 0.05
+    x = model._read_inputs(np.stack([grid, np.zeros_like(grid)], axis=1))[0]
+    parts = model.network_.layout.by_layer(np.asarray(model._arrays["theta_0"]), np, 4)
+    sums = (x * parts[0]["scale"][1]) @ parts[1]["weight"][1]
+    sums = sums - sums.mean(axis=0)  # the other column adds the same everywhere
+    assert np.allclose(np.linalg.norm(functions[:, 0]), np.linalg.norm(sums, 2), rtol=1e-4)
+    with pytest.raises(ValueError, match="'x2' has no embedding: x0, x1 has"):
+        plot_embedding(model, "x2")
 
 
 def test_losses_out_of_fold_are_points_of_the_learning_curve():

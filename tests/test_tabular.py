@@ -782,7 +782,7 @@ def test_what_an_embedding_has_learned_can_be_seen():
     expected = np.cos(2 * np.pi * f * z[:, None] + c) @ v + b
     assert np.allclose(functions, expected)
     assert layer.kind == "periodic_embedding"
-    with pytest.raises(ValueError, match=r"'colour' has no periodic embedding: size, .* has. Num"):
+    with pytest.raises(ValueError, match=r"'colour' has no embedding: size, .* has. Num"):
         regressor.embedded("colour")
     with pytest.raises(ValueError, match="expected a number from 0 to 4"):
         regressor.embedded("size", member=5)

@@ -162,7 +162,10 @@ def plot_embedding(
     member: int = 0,
     ax: Any | None = None,
 ) -> Any:
-    """The functions that a member's periodic embedding has learned of a column of numbers.
+    """The functions that a member has learned of a column of numbers, and where it has steps.
+
+    What they are, the estimator's `embedded` says. A step, where the classes of the member's rows
+    change at once, is a broken line.
 
     Parameters
     ----------
@@ -189,7 +192,7 @@ def plot_embedding(
     >>> import numpy as np
     >>> from xpnn import TabularRegressor
     >>> x = np.linspace(0, 1, 50)
-    >>> model = TabularRegressor(embedding="both", epochs=2, random_state=0).fit({"size": x}, x)
+    >>> model = TabularRegressor(epochs=2, random_state=0).fit({"size": x}, x)
     >>> plot_embedding(model, "size").get_xlabel()
     'size'
     """
@@ -197,6 +200,11 @@ def plot_embedding(
     ax = ax or new_axes((6.4, 3.6), path)
     for i, values in enumerate(functions.T):
         ax.plot(grid, values, lw=1.6, label=f"function {i + 1}")
+    steps = next(c.steps for c in estimator.encoding_.columns if c.name == column)
+    told = [(low + high) / 2 for low, high, members in steps if member in members]
+    for i, place in enumerate(told):
+        label = f"step{'s' if len(told) > 1 else ''}" if i == 0 else None
+        ax.axvline(place, color=INK, lw=0.9, ls="--", label=label)
     ax.set_xlabel(column)
     ax.set_ylabel("embedding")
     ax.legend(frameon=False, fontsize=9, ncols=3)

@@ -8,17 +8,33 @@ from sklearn.utils.validation import check_is_fitted
 
 from xpnn.model.embedding import PeriodicEmbedding
 from xpnn.model.layer import EVALUATE
+from xpnn.tables.kinds import Numbers
 from xpnn.tabular.importance import permutation_importance
 from xpnn.tabular.report import summary
 from xpnn.tabular.training import Task, held_predictions, score_of
 
 _FEWEST_ROWS, _MOST_ROWS = 300, 2_000  # that importances are computed from
+_COMPONENTS = 3
 _ROWS_OF_ALL = 20_000  # over all columns, each of which is another prediction
 
 
 def _some_rows(n: int, columns: int) -> np.ndarray:
     most = min(_MOST_ROWS, max(_FEWEST_ROWS, _ROWS_OF_ALL // max(columns, 1)))
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
+
+
+def _pieces(
+    column: Numbers, places: list[int], scale: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first layer's sums along a column: its three first principal components."""
+    ends = [v for step in column.steps for v in step[:2]]
+    grid = np.unique([*np.linspace(column.edges[0], column.edges[-1], 200), *column.edges, *ends])
+    numbers, others = column.encode(grid)
+    sums = (np.stack([*numbers, *others], axis=1) * scale[places]) @ weight[places]
+    left, size, _ = np.linalg.svd(sums - sums.mean(axis=0), full_matrices=False)
+    functions = (left * size)[:, :_COMPONENTS]
+    rising = np.where(functions[-1] < functions[0], -1.0, 1.0)  # either sign is as good
+    return grid, functions * rising
 
 
 class Inspection:
@@ -96,7 +112,7 @@ class Inspection:
         return dict(self.importance_)
 
     def embedded(self, column: str, member: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """What a member's periodic embedding makes of a column of numbers.
+        """What a member has learned to make of a column of numbers, before its first layer.
 
         Parameters
         ----------
@@ -105,10 +121,11 @@ class Inspection:
 
         Returns
         -------
-        grid : ndarray of shape (200,)
+        grid : ndarray of shape (n,)
             Values of the column, over most of its range.
-        functions : ndarray of shape (200, size)
-            Of the valley that counts most.
+        functions : ndarray of shape (n, size)
+            Of the valley that counts most: those of a periodic embedding; of a piecewise linear
+            one the first layer's sums, in the three directions in which they differ most.
 
         Raises
         ------
@@ -116,27 +133,38 @@ class Inspection:
             For a column that is not embedded.
         """
         check_is_fitted(self)
-        layer, names = self.network_.layers[0], self.encoding_.names
-        at = names.index(column) if column in names else len(names)
-        if not isinstance(layer, PeriodicEmbedding) or at >= layer.embedded:
-            embedded = names[: getattr(layer, "embedded", 0)]
-            raise ValueError(
-                f"{column!r} has no periodic embedding: {', '.join(embedded) or 'no column'} has. "
-                "Numbers have one where embedding is 'both' or 'periodic'."
-            )
         if not 0 <= member < self.network_.members:
             raise ValueError(
                 f"member is {member!r}, expected a number from 0 to {self.network_.members - 1}."
             )
-        spread = next(c.spread for c in self.encoding_.columns if c.name == column)
+        given = next((c for c in self.encoding_.columns if c.name == column), None)
+        layer = self.network_.layers[0]
+        periodic = isinstance(layer, PeriodicEmbedding)
+        if not isinstance(given, Numbers) or not (periodic or given.edges):
+            names = [
+                c.name
+                for c in self.encoding_.columns
+                if isinstance(c, Numbers) and (periodic or c.edges)
+            ]
+            raise ValueError(
+                f"{column!r} has no embedding: {', '.join(names) or 'no column'} has. Numbers of "
+                "more than two values have one, of up to 40 columns, unless embedding is None."
+            )
+        heaviest = max(self._kept(), key=lambda kept: kept.weight)
+        theta = np.asarray(self._backend.to_numpy(heaviest.theta), np.float64)
+        parts = self.network_.layout.by_layer(theta, np, len(self.network_.layers))
+        own = [{name: a[member] for name, a in part.items()} for part in parts]
+        if periodic:
+            return self._waves(given, layer, own[0])
+        return _pieces(given, self.encoding_.places[column], own[0]["scale"], own[1]["weight"])
+
+    def _waves(self, column: Numbers, layer: Any, own: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The functions of a periodic embedding."""
+        at, spread = self.encoding_.names.index(column.name), column.spread
         z = np.linspace(-2.0, 2.0, 200)  # beyond, there are few rows
         grid = spread.center + z / (spread.factor or 1.0)
         x = np.zeros((200, layer.n_in))
         x[:, at] = spread(grid)
-        heaviest = max(self._kept(), key=lambda kept: kept.weight)
-        theta = np.asarray(self._backend.to_numpy(heaviest.theta), np.float64)
-        parts = self.network_.layout.by_layer(theta, np, len(self.network_.layers))[0]
-        own = {name: a[member] for name, a in parts.items()}
         out, *_ = layer.forward(own, {}, x, EVALUATE, np)
         width = 1 + layer.size
         return grid, np.asarray(out[:, at * width + 1 : (at + 1) * width])
