@@ -145,7 +145,7 @@ in_thread(lambda: [threadpool_limits(1, user_api="blas")])
     )
 
 
-def test_limits_that_overlap_end_with_the_first(run):
+def test_limits_that_overlap_end_with_the_last(run):
     run(
         """
 inside, leave = threading.Event(), threading.Event()
@@ -162,9 +162,13 @@ with threads.one_blas_thread() as alone:
     assert threads.blas_threads() == before
     leave.set()
     worker.join(60)
-    assert limits() == {2}
+    assert limits() == {1}
 assert limits() == {2}
 assert threads.blas_threads() == before
+with threadpool_limits(1, user_api="blas"):  # which any thread may set now
+    assert limits() == {1}
+in_thread(lambda: threadpool_limits(1, user_api="blas").__enter__().__exit__(None, None, None))
+assert limits() == {2}
 """
     )
 
@@ -202,6 +206,36 @@ train()
 in_thread(train)
 assert told == [({1}, 2)] * 4, told
 assert limits() == {2}
+"""
+    )
+
+
+@pytest.mark.slow
+def test_fits_in_joblibs_threads_share_the_processors(run):
+    """Each works in one thread of two, and BLAS has no threads from the first to the last fit."""
+    if library() is None:
+        pytest.skip("this installation has no compiled steps")
+    run(
+        """
+import joblib
+threads.blas_turn = watched
+joblib.cpu_count = lambda: 2
+told, parts, begin = [], [], CompiledSteps._prepare
+def prepare(self, *given):
+    begin(self, *given)
+    parts.append(self.plan.parts)
+CompiledSteps._prepare = prepare
+rows = rng.normal(size=(2048, 64)).astype("float32")
+def one(seed):
+    told.append(threads.blas_threads())
+    look = lambda end: told.append(limits())
+    MLPClassifier((256,), max_iter=2, batch_size=1024, callbacks=look).fit(rows, rows[:, 0] > 0)
+joblib.Parallel(2, backend="threading")(joblib.delayed(one)(seed) for seed in range(4))
+assert told.count(1) == 4 and told.count({1}) == 8, told
+assert parts == [1] * 4 and not seen
+assert limits() == {2}
+in_thread(lambda: one(4))  # not joblib's
+assert parts[-1] == 2 and seen and told[-3] == 2
 """
     )
 

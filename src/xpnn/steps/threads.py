@@ -4,9 +4,9 @@ Such a kernel asks `blas_threads` how many threads it may use, and makes each ca
 `blas_turn`; where that says False it works in one thread. What is held does not outlive the call.
 
 BLAS's number of threads is the process's. threadpoolctl (from 3.8 on) lets one thread at a time
-change it, and others' limits do nothing, silently. So there is one limit of ours at a time; the
-thread that has set it takes it back and gives up control; and who needs it looks whether it is
-there. A child process begins without any.
+change it, and others' limits do nothing, silently. So there is one limit of ours at a time, which
+the last one that wants it takes back and gives up control of; and who needs it looks whether it
+is there. A child process begins without any.
 """
 
 import os
@@ -16,13 +16,24 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-# Guards the three below and each use of threadpoolctl: a process that is forked while another
+# Guards the five below and each use of threadpoolctl: a process that is forked while another
 # thread looks for libraries, or calls one by ctypes, may not get as far as that itself.
 _state = threading.RLock()
 _limit: Any = None  # ours, where one is in force
 _owner = 0  # the thread that has set it
 _before = 0  # how many threads there were
+_inside = 0  # threads that want it
+_of_all = True  # whether it holds in all threads, so that any may take it back
 _queue, _turn = threading.RLock(), threading.RLock()
+
+
+class _Wanted(threading.local):
+    """How many blocks of `one_blas_thread` this thread is in."""
+
+    depth = 0
+
+
+_wanted = _Wanted()
 
 
 @cache
@@ -51,8 +62,9 @@ def blas_threads() -> int:
     Returns
     -------
     int
-        The least of the BLAS libraries' threads, and of the processors. A limit of xpnn does not
-        count. 1 where there is no BLAS whose products can be kept to the thread that asks.
+        The least of the BLAS libraries' threads, and of the processors; in one of joblib's threads
+        a share of these. A limit of xpnn does not count. 1 where there is no BLAS whose products
+        can be kept to the thread that asks.
 
     Examples
     --------
@@ -66,7 +78,18 @@ def blas_threads() -> int:
         if not libraries or not all(map(_of_the_process, libraries)):
             return 1
         most = most_blas_threads()
+        if beside_others():
+            most = max(1, min(int(cpu_count()), most) // max(2, _inside))
     return 1 if most == 1 else min(int(cpu_count()), most)
+
+
+def beside_others() -> bool:
+    """Whether this is one of several threads that joblib has put to work, each on a call."""
+    if threading.current_thread() is threading.main_thread():
+        return False
+    from joblib.parallel import get_active_backend  # type: ignore[import-untyped]
+
+    return bool(get_active_backend()[0].nesting_level)
 
 
 def most_blas_threads() -> int:
@@ -93,7 +116,7 @@ def one_blas_thread() -> Iterator[bool]:
 
     Notes
     -----
-    Of several at a time the first sets the limit, and takes it back when it ends.
+    Of several at a time the first sets the limit, and the last takes it back.
 
     Examples
     --------
@@ -102,12 +125,11 @@ def one_blas_thread() -> Iterator[bool]:
     ...     blas_threads() == before
     True
     """
-    mine, alone = _set()
+    alone = _enter()
     try:
         yield alone
     finally:
-        if mine:
-            _take_back()
+        _leave()
 
 
 @contextmanager
@@ -136,37 +158,65 @@ def blas_turn() -> Iterator[bool]:
         turn.release()
 
 
-def _set() -> tuple[bool, bool]:
-    """Set a limit, unless there is one or no need of one; whether it is ours, and in force."""
-    global _limit, _owner, _before
+def _enter() -> bool:
+    """Set a limit, unless there is one or no need of one; whether one is in force."""
+    global _inside
     with _state:
-        numbers = _numbers()
-        alone = max(numbers, default=1) == 1
-        if alone or _limit is not None:
-            return False, alone
-        limit = _blas().limit(limits=1, user_api="blas")
-        limit.__enter__()
-        if max(_numbers()) != 1:  # another thread's limit is in force
-            limit.__exit__(None, None, None)
-            return False, False
-        _limit, _owner, _before = limit, threading.get_ident(), min(numbers)
-        return True, True
+        alone = max(_numbers(), default=1) == 1 or (_limit is None and _set())
+        _inside += not _wanted.depth
+        _wanted.depth += 1
+        return alone
+
+
+def _set() -> bool:
+    """Set a limit; whether it is in force."""
+    global _limit, _owner, _before, _of_all
+    numbers = _numbers()
+    limit = _blas().limit(limits=1, user_api="blas")
+    if max(_numbers()) != 1:  # another thread's limit is in force
+        _restore(limit, force=False)
+        return False
+    _limit, _owner, _before = limit, threading.get_ident(), min(numbers)
+    _of_all = all(map(_of_the_process, _blas().info()))
+    return True
+
+
+def _leave() -> None:
+    """Take the limit back, where nobody else wants it."""
+    global _inside
+    with _state:
+        _wanted.depth -= 1
+        if _wanted.depth:
+            return
+        _inside -= 1
+        if not _inside if _of_all else _owner == threading.get_ident():
+            _take_back()
 
 
 def _take_back() -> None:
-    global _limit
-    with _state:
-        limit, _limit = _limit, None
-        if limit is not None:
-            limit.__exit__(None, None, None)
+    global _limit, _owner
+    limit, _limit, _owner = _limit, None, 0
+    if limit is not None:
+        _restore(limit, force=True)
+
+
+def _restore(limit: Any, *, force: bool) -> None:
+    """Undo a limit in whichever thread, and let others have theirs."""
+    libraries = _blas().lib_controllers
+    clear = [c for c in (getattr(a, "clear_controlling_thread", None) for a in libraries) if c]
+    for give_up in clear if force else ():
+        give_up(force=True)
+    limit.restore_original_limits()
+    for give_up in clear:
+        give_up()
 
 
 def _after_fork() -> None:
     """In the child there are no other fits, whatever was going on in the parent."""
-    global _state, _queue, _turn
+    global _state, _queue, _turn, _inside
     _state, _queue, _turn = threading.RLock(), threading.RLock(), threading.RLock()
-    if _limit is not None and _owner != threading.get_ident():
-        _limit.__enter__()  # its thread is gone: this one takes control, and gives it up
+    _inside = int(_wanted.depth > 0)
+    if not _inside:
         _take_back()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from xpnn.arrays.backend import Backend
 from xpnn.distributed.communicator import Communicator
-from xpnn.steps.threads import one_blas_thread
+from xpnn.steps.threads import beside_others, one_blas_thread
 
 Measure = Callable[..., dict[str, float]]
 
@@ -41,7 +41,11 @@ def asked_by_any(steps: Any, ended: Callable[[], bool], comm: Any) -> Callable[[
 def one_thread_a_product(
     comm: Communicator | None, backend: Backend
 ) -> AbstractContextManager[Any]:
-    """Products whose bits don't depend on how many threads a process has."""
-    if comm is None or backend.name != "numpy":
+    """Products in the thread that asks for them, where several processes or threads work.
+
+    Of processes because the bits would follow from how many threads each has, of joblib's threads
+    because BLAS lets one product at a time have its own.
+    """
+    if backend.name != "numpy" or not (comm is not None or beside_others()):
         return nullcontext()
     return one_blas_thread()
