@@ -13,11 +13,13 @@ from xpnn.cli.shared import about, parameters
 @reads_tables
 def compare(
     source: opt.Source,
-    target: opt.Target = None,
+    target: opt.OneTarget = None,
     task: opt.Task = None,
     drop: opt.Drop = None,
     device: opt.Device = None,
-    folds: Annotated[int, typer.Option(min=2, help="Parts of the cross-validation.")] = 5,
+    folds: Annotated[
+        int, typer.Option(min=2, metavar="N", help="Parts of the cross-validation.")
+    ] = 5,
     time_limit: opt.TimeLimit = None,
     seed: opt.Seed = 0,
     how: Reading = UNSAID,
@@ -30,6 +32,8 @@ def compare(
         from xpnn.command.compare import compare as compared
         from xpnn.tables.problem import make_problem
 
+        if target is not None and len(target) > 1:
+            raise opt.UsageError("compare takes one --target: ask for each in turn.")
         if task is not None:
             opt.one_of("--task", task, ("classification", "regression"))
         params = parameters(None, None, "auto", None, time_limit, seed, "float32")

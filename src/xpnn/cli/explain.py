@@ -16,7 +16,9 @@ def explain(
     file: Annotated[
         str | None, typer.Argument(help="A table with the target; default: the training rows.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Picture to draw, as importance.png.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Picture to draw, as importance.png.")
+    ] = None,
     how: Reading = UNSAID,
 ) -> None:
     """Say what a model does with each column, and what each is worth: how much worse without it."""

@@ -10,12 +10,17 @@ MODELS = ("auto", "both", "periodic", "piecewise", "none")
 CLASS_WEIGHTS = ("none", "balanced")
 
 # How a table is read, the same for every command.
-Sep = Annotated[str | None, typer.Option(help="Between values: a character, tab or space.")]
-Encoding = Annotated[str | None, typer.Option(help="Of the text, such as cp1252.")]
-Decimal = Annotated[str | None, typer.Option(help="Mark of decimals, . or ,")]
-Thousands = Annotated[str | None, typer.Option(help="Mark of thousands: . , ' or space.")]
+Sep = Annotated[
+    str | None, typer.Option(metavar="MARK", help="Between values: a character, tab or space.")
+]
+Encoding = Annotated[str | None, typer.Option(metavar="NAME", help="Of the text, such as cp1252.")]
+Decimal = Annotated[str | None, typer.Option(metavar="MARK", help="Mark of decimals, . or ,")]
+Thousands = Annotated[
+    str | None, typer.Option(metavar="MARK", help="Mark of thousands: . , ' or space.")
+]
 Na = Annotated[
-    list[str] | None, typer.Option(help="A text that means missing; may be given again.")
+    list[str] | None,
+    typer.Option(metavar="TEXT", help="A text that means missing; may be given again."),
 ]
 Header = Annotated[
     bool | None, typer.Option("--header/--no-header", help="Whether line 1 names the columns.")
@@ -30,72 +35,103 @@ Source = Annotated[
     ),
 ]
 More = Annotated[list[str] | None, typer.Argument(help="More files of the same table.")]
-Target = Annotated[
-    str | None,
-    typer.Option(help="Column to predict; default: target, label, class or y, else the last one."),
+OneTarget = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="COLUMN",
+        help="Column to predict; default: target, label, class or y, else the last one.",
+    ),
 ]
 Targets = Annotated[
     list[str] | None,
     typer.Option(
         "--target",
+        metavar="COLUMN",
         help="Column to predict; default: target, label, class or y, else the last one. Numbers "
         "may be several: give it again.",
     ),
 ]
 Task = Annotated[
-    str | None, typer.Option(help="classification or regression; default: told by the target.")
+    str | None,
+    typer.Option(metavar="TASK", help="classification or regression; default: told by the target."),
 ]
-Drop = Annotated[list[str] | None, typer.Option(help="Column to leave out; may be given again.")]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="Column to leave out; may be given again."),
+]
 Device = Annotated[
-    str | None, typer.Option(help="See `xpnn devices`; default: XPNN_DEVICE, else the best.")
+    str | None,
+    typer.Option(metavar="DEVICE", help="See `xpnn devices`; default: XPNN_DEVICE, else the best."),
 ]
 
 # How it is learned.
 Hidden = Annotated[
-    str | None, typer.Option(help="Neurons in each hidden layer, as 128,64; default: by the rows.")
+    str | None,
+    typer.Option(
+        metavar="SIZES", help="Neurons in each hidden layer, as 128,64; default: by the rows."
+    ),
 ]
 Members = Annotated[
-    int | None, typer.Option(min=2, help="Networks that are trained as one; default: 5.")
+    int | None,
+    typer.Option(min=2, metavar="N", help="Networks that are trained as one; default: 5."),
 ]
-Embedding = Annotated[str, typer.Option(help=f"Of numbers: {', '.join(MODELS)}.")]
+Embedding = Annotated[str, typer.Option(metavar="KIND", help=f"Of numbers: {', '.join(MODELS)}.")]
 Loss = Annotated[
     str | None,
     typer.Option(
+        metavar="LOSS",
         help="squared_error, absolute_error, huber, log_cosh or poisson, of a regression; "
-        "of classes it is log_loss."
+        "of classes it is log_loss.",
     ),
 ]
 Quantiles = Annotated[
-    str | None, typer.Option(help="Quantiles to learn, of a regression, as 0.05,0.5,0.95.")
+    str | None,
+    typer.Option(metavar="LEVELS", help="Quantiles to learn, of a regression, as 0.05,0.5,0.95."),
 ]
-ClassWeight = Annotated[str, typer.Option(help="none, or balanced: rare classes count more.")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Default: by the rows.")]
-TimeLimit = Annotated[float | None, typer.Option(help="Seconds of training at most.")]
+ClassWeight = Annotated[
+    str, typer.Option(metavar="KIND", help="none, or balanced: rare classes count more.")
+]
+Epochs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Default: by the rows.")]
+TimeLimit = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Seconds of training at most.")
+]
 Seed = Annotated[
     int,
-    typer.Option(min=0, max=2**32 - 1, help="Of weights, folds and dropout; the split stays."),
+    typer.Option(
+        min=0, max=2**32 - 1, metavar="N", help="Of weights, folds and dropout; the split stays."
+    ),
 ]
-DType = Annotated[str, typer.Option("--dtype", help="float32 or float64.")]
+DType = Annotated[str, typer.Option("--dtype", metavar="DTYPE", help="float32 or float64.")]
 
 # What it is tested on, and where it goes.
-TestSize = Annotated[float, typer.Option(help="Part of the rows kept for the test.")]
+TestSize = Annotated[
+    float, typer.Option(metavar="PART", help="Part of the rows kept for the test.")
+]
 TestFile = Annotated[
-    str | None, typer.Option("--test", help="A table of its own for the test instead.")
+    str | None,
+    typer.Option("--test", metavar="FILE", help="A table of its own for the test instead."),
 ]
 GroupColumn = Annotated[
-    str | None, typer.Option("--group", help="Column: rows of one value stay together.")
+    str | None,
+    typer.Option("--group", metavar="COLUMN", help="Column: rows of one value stay together."),
 ]
 TimeColumn = Annotated[
-    str | None, typer.Option("--time", help="Column: the test rows are the latest.")
+    str | None,
+    typer.Option("--time", metavar="COLUMN", help="Column: the test rows are the latest."),
 ]
 Refit = Annotated[
     bool, typer.Option("--refit", help="After the test, train once more on all rows.")
 ]
 CheckpointDir = Annotated[
-    Path | None, typer.Option("--checkpoint", help="Folder for checkpoints of this training.")
+    Path | None,
+    typer.Option("--checkpoint", metavar="DIR", help="Folder for checkpoints of this training."),
 ]
 Every = Annotated[
-    str, typer.Option(help="Between checkpoints, as 30s, 5min, '10 epochs', '1000 steps'.")
+    str,
+    typer.Option(
+        metavar="TIME", help="Between checkpoints, as 30s, 5min, '10 epochs', '1000 steps'."
+    ),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on from the checkpoint there, if there is one.")
@@ -104,7 +140,10 @@ Mpi = Annotated[
     bool,
     typer.Option("--mpi", help="Under mpiexec: all processes train one network; one speaks."),
 ]
-Out = Annotated[Path | None, typer.Option(help="Folder for the results; default: xpnn-out/SOURCE.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder for the results; default: xpnn-out/SOURCE."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 
 

@@ -20,14 +20,17 @@ def predict(
         str, typer.Argument(help="A table like the one trained on, or a folder of such.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="CSV file to write; default: standard output.")
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV file to write; default: standard output."),
     ] = None,
     proba: Annotated[bool, typer.Option("--proba", help="Each class's probability, too.")] = False,
     interval: Annotated[
-        float | None, typer.Option(help="Bounds that hold with this probability, as 0.9.")
+        float | None,
+        typer.Option(metavar="LEVEL", help="Bounds that hold with this probability, as 0.9."),
     ] = None,
     keep: Annotated[
-        list[str] | None, typer.Option(help="Column to write, too; may be given again.")
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column to write, too; may be given again."),
     ] = None,
     device: opt.Device = None,
     how: Reading = UNSAID,

@@ -142,7 +142,8 @@ def predict_csv(
     interval : float, default=None
         Whether to add the bounds of an interval with this probability.
     keep : sequence of str
-        Columns of the table to write before the predictions.
+        Columns of the table to write before the predictions, which have another name where the
+        target is among them.
 
     Returns
     -------
@@ -166,7 +167,8 @@ def predict_csv(
         probability = np.asarray(est.predict_proba(inputs))
     y = model.predictions(inputs, probability)
     columns: list[tuple[str, Any]] = [(name, table.text(name)) for name in keep]
-    columns += zip(model.targets, y.reshape(len(y), -1).T, strict=True)
+    names = [f"{name} predicted" if name in keep else name for name in model.targets]
+    columns += zip(names, y.reshape(len(y), -1).T, strict=True)
     if proba and probability is not None:
         named = zip(est.classes_, probability.T, strict=True)
         columns += [(f"p({c})", column) for c, column in named]

@@ -123,5 +123,5 @@ def confusion(y: np.ndarray, labels: np.ndarray, classes: np.ndarray) -> list[li
 
 
 def shown(name: str, value: float) -> str:
-    """A score as people read it."""
-    return f"{100 * value:.2f} %" if name in PERCENT else f"{value:.4g}"
+    """A score as people read it; a negative zero is a zero."""
+    return f"{100 * value:.2f} %" if name in PERCENT else f"{value + 0.0:.4g}"

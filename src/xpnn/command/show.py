@@ -42,18 +42,36 @@ def confusion(report: Report) -> Iterator[str]:
     """True classes as rows, predicted ones as columns, where these are few."""
     if report.confusion is None or report.classes is None or len(report.classes) > _MOST_CLASSES:
         return
-    names = [str(c) for c in report.classes]
+    names = [in_a_line(str(c)) for c in report.classes]
     rows = [("true / predicted", *names)]
     for name, counts in zip(names, report.confusion, strict=True):
         rows.append((name, *(str(n) if n else "." for n in counts)))
     yield table(rows, ruled=True)
 
 
+def in_a_line(text: str, most: int = 30) -> str:
+    """A label without line breaks and their like, and cut where it is long.
+
+    Examples
+    --------
+    >>> in_a_line("first" + chr(9) + "second") == "first" + chr(92) + "tsecond"
+    True
+    >>> in_a_line("a" * 99, 8)
+    'aaaaaaa…'
+    """
+    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return plain if len(plain) <= most else plain[: most - 1] + "…"
+
+
 def importances(found: Mapping[str, tuple[float, float]]) -> str:
-    """Columns with what the loss rises by without them."""
+    """Columns with what the loss rises by without them, and what that is."""
     rows = [("column", "importance", "spread")]
-    rows += [(name, f"{mean:.4f}", f"{spread:.4f}") for name, (mean, spread) in found.items()]
-    return table(rows, ruled=True)
+    for name, (mean, spread) in found.items():
+        rows.append(
+            (name, *(f"{number:.4f}".replace("-0.0000", "0.0000") for number in (mean, spread)))
+        )
+    told = "importance: how much the loss rises when a column's values are mixed among the rows"
+    return f"{table(rows, ruled=True)}\n\n{told}"
 
 
 def comparison(results: Mapping[str, tuple[Mapping[str, float], float]]) -> str:

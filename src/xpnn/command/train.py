@@ -38,6 +38,8 @@ class Report:
     parameters: int
     confusion: list[list[int]] | None = None
     classes: list[Any] | None = None
+    tested: list[int] = field(default_factory=list)
+    """The test rows, counted from 1 below the names; of the test's own file if there is one."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -151,6 +153,7 @@ def _report(est: Any, problem: Problem, y: np.ndarray, held: Problem, test: np.n
         parameters=est.network_.layout.size,
         confusion=table,
         classes=classes.tolist() or None,
+        tested=(np.flatnonzero(held.present)[test] + 1).tolist(),
         notes=_given_away(validation[MAIN[task]], importance),
     )
 

@@ -36,6 +36,7 @@ _FORMS = {
         "short month": r"(?P<word>[^\W\d_]{3})[-'](?P<y>\d{2})",
         "month number": rf"{_MONTH}[-/]{_YEAR}",
         "year first": rf"{_YEAR}{_SEP}+{_WORD}(?:{_SEP}+{_DAY})?{_TIME}",
+        "week": r"(?P<y>\d{4})-?[Ww](?P<w>\d{2})(?:-?(?P<d>[1-7]))?",
         "quarter": rf"{_YEAR}{_SEP}?[Qq](?P<q>[1-4])|[Qq](?P<q2>[1-4]){_SEP}?(?P<y2>\d{{4}})",
     }.items()
 }
@@ -186,6 +187,8 @@ def _moment(part: dict[str, str | None], form: str, order: str) -> dt.datetime:
             month, day = day, month
     elif form == "quarter":
         month = str(3 * int(part["q"] or part["q2"] or "1") - 2)
+    elif form == "week":
+        return dt.datetime.fromisocalendar(int(year), int(part["w"] or 1), int(day or 1))
     elif "word" in part:
         month = str(_MONTHS[(part["word"] or "").lower()])
     full = int(year) if len(year) == 4 else 1900 + int(year) + 100 * (int(year) < 70)

@@ -28,6 +28,8 @@ _NUMBER = re.compile(
     re.ASCII,
 )
 _PLAIN = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
+_THOUSANDS = {1e3: ("k",), 1e6: ("m", "mn", "mio"), 1e9: ("b", "bn", "g", "mrd"), 1e12: ("t", "tn")}
+_MULTIPLES = {word: times for times, words in _THOUSANDS.items() for word in words}
 _TRUTH = {"true": 1.0, "false": 0.0}
 _GROUPED = {  # digits in groups: 1,234,567 or India's 12,34,567; a group is never 0 alone
     mark: re.compile(
@@ -51,12 +53,15 @@ class NumberStyle:
         A word that stands behind every number, such as kg; empty for none.
     grouped : bool
         Whether a mark of thousands was seen.
+    multiples : bool
+        Whether K, M and their like behind a number mean thousands and millions.
     """
 
     decimal: str = "."
     marks: tuple[str, ...] = ()
     unit: str = ""
     grouped: bool = False
+    multiples: bool = False
 
 
 def find_style(texts: Sequence[str], decimal: str | None = None) -> NumberStyle:
@@ -76,18 +81,30 @@ def find_style(texts: Sequence[str], decimal: str | None = None) -> NumberStyle:
     Examples
     --------
     >>> find_style(["€ 1.234,5", "€ 7"])
-    NumberStyle(decimal=',', marks=('€',), unit='', grouped=True)
+    NumberStyle(decimal=',', marks=('€',), unit='', grouped=True, multiples=False)
     """
     parts = [m for m in map(_NUMBER.fullmatch, texts) if m]
     marks = sorted({m[k] for m in parts for k in ("pre", "suf") if m[k]})
     money = any(mark not in ("%", "‰") for mark in marks)
     marks += ["()"] if any(m["open"] for m in parts) else []
     units = {m["unit"] or "" for m in parts}
+    multiples = _are_multiples(units)
     unit = units.pop() if len(units) == 1 else ""
-    cores = [m["core"] for m in parts]
+    cores = [m["core"] for m in parts if not m["exp"]]
+    cores += [m["core"] + "0" * 4 for m in parts if m["exp"]]  # 1,234e5 has no thousands
     decimal = decimal or _decimal_mark(cores, money)
     grouped = any(not c.partition(decimal)[0].isdigit() for c in cores if _digits(c, decimal))
-    return NumberStyle(decimal, tuple(marks), unit, grouped)
+    return NumberStyle(decimal, tuple(marks), unit, grouped, multiples)
+
+
+def _are_multiples(units: set[str]) -> bool:
+    """Whether words behind numbers are thousands and millions: several of them, or some K.
+
+    12 m beside 13 may be metres, and 12B beside 13 a building.
+    """
+    if len(units) < 2 or not {u.lower() for u in units - {""}} <= set(_MULTIPLES):
+        return False
+    return len(units - {""}) > 1 or bool(units & {"k", "K", "M", "bn", "Bn", "mn", "Mio", "Mrd"})
 
 
 def _decimal_mark(cores: Sequence[str], money: bool) -> str:
@@ -145,16 +162,20 @@ def _read(text: str, style: NumberStyle) -> float:
     match = _NUMBER.fullmatch(text)
     if match is None:
         return _TRUTH.get(text.lower(), math.nan)
-    if (match["unit"] or style.unit) != style.unit or bool(match["open"]) != bool(match["close"]):
+    unit, times = match["unit"] or style.unit, 1.0
+    if style.multiples and unit:
+        unit, times = style.unit, _MULTIPLES.get(unit.lower(), math.nan)
+    if unit != style.unit or bool(match["open"]) != bool(match["close"]):
         return math.nan
     if (match["a"] and match["b"]) or (match["pre"] and match["suf"] not in (None, "%")):
         return math.nan
-    digits = _digits(match["core"], style.decimal)
+    core, comma = match["core"], bool(match["exp"]) and "," in match["core"]
+    digits = _digits(core, "," if comma else style.decimal)
     if digits is None:
         digits = _digits(match["core"], "," if style.decimal == "." else ".")
     if digits is None:
         return math.nan
-    value = _finite(digits + (match["exp"] or ""))
+    value = times * _finite(digits + (match["exp"] or ""))
     sign = match["a"] or match["b"] or "+"
     return -value if bool(match["open"]) != (sign != "+") else value
 

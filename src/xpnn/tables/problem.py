@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from xpnn.tables.columns import Columns, TableError, hint
+from xpnn.tables.columns import Columns, TableError, hint, objects
 from xpnn.tables.frames import Frame
 from xpnn.tables.ids import is_row_name, numbers_the_rows
 from xpnn.tables.preprocessing import Preprocessing, Target, fit_preprocessing
@@ -210,15 +210,17 @@ def default_target(table: Table, drop: Sequence[str]) -> str:
 
 
 def _parse_all(table: Table, columns: Columns) -> dict[str, Parsed]:
-    """Columns as read; where some have a decimal comma, 1.234 in the others is 1234."""
+    """Columns as read; beside a decimal comma, 1.234 is 1234, and 1,234 is little more than 1."""
     parsed = {n: parse_column(c, decimal=table.decimal, name=n) for n, c in columns.items()}
     styles = [p.style.get("decimal") for p in parsed.values()]
     if table.decimal is None and "," in styles:
         for name, found in parsed.items():
             if found.kind == "numeric" and "decimal" not in found.style and name in table.texts:
                 again = parse_column(table.text(name), decimal=",")
-                points = any("." in (v or "") for v in table.text(name))
-                if points and again.style.get("grouped"):
+                texts = [v or "" for v in table.text(name)]
+                points, several = any("." in v for v in texts), any(v.count(",") > 1 for v in texts)
+                commas = found.style.get("grouped") and not (points or several)
+                if commas or (points and again.style.get("grouped")):
                     parsed[name] = again
     return parsed
 
@@ -235,7 +237,7 @@ def _useful(parsed: Mapping[str, Parsed], notices: list[str]) -> dict[str, Parse
                 notices.append(f"left out {name!r}: it is empty")
                 continue
             if different > max(10, len(known) / 2):
-                notices.append(f"left out {name!r}: {different:,} different texts (an id?)")
+                notices.append(f"left out {name!r}: {_too_many(known, different)}")
                 continue
         elif np.isnan(values).all():
             notices.append(f"left out {name!r}: it is empty")
@@ -246,6 +248,18 @@ def _useful(parsed: Mapping[str, Parsed], notices: list[str]) -> dict[str, Parse
         notices += [f"{name!r}: {note}" for note in column.notes]
         kept[name] = column
     return kept
+
+
+def _too_many(known: Sequence[str], different: int) -> str:
+    """Why words are left out; of what are numbers in the main, what is none."""
+    some = known[:: max(1, len(known) // 1000)]
+    strays = [v for v in some if parse_column(objects([v])).kind != "numeric"]
+    if not strays or 2 * len(strays) > len(some):
+        return f"{different:,} different texts (an id?)"
+    return (
+        f"it holds numbers, and texts such as {strays[0]!r}: write these as numbers, or say that "
+        "they are gaps with --na"
+    )
 
 
 def split_rows(

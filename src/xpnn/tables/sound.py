@@ -13,6 +13,7 @@ _STYLE: dict[str, Callable[[Any], bool]] = {
     "marks": lambda v: _all_are(str, v),
     "unit": lambda v: isinstance(v, str),
     "grouped": lambda v: isinstance(v, bool),
+    "multiples": lambda v: isinstance(v, bool),
     "gaps": lambda v: _all_are(str, v),
     "sentinels": lambda v: _all_are(float, v),
     "form": lambda v: v == "time",

@@ -75,6 +75,11 @@ def read_target(
         present = ~np.isnan(parsed.values)
         if not present.any():
             raise TableError(f"The target {name!r} has no values; name another --target.")
+        known = parsed.values[present]
+        if len(known) > 1 and (known == known[0]).all():
+            raise TableError(
+                f"The target {name!r} is always {known[0]:.7g}; there is nothing to learn."
+            )
         return parsed.values, present, task, notes
     y, present, more = _labels(table, name, parsed)
     return y, present, task, notes + more
@@ -107,7 +112,7 @@ def _tell_task(parsed: Parsed, name: str) -> tuple[str, str]:
     whole = bool((values == np.round(values)).all())
     different = np.unique(values)
     n = len(different)
-    if not whole or n > 20 or {"marks", "grouped", "unit", "form"} & set(parsed.style):
+    if not whole or n > 20 or {"marks", "grouped", "unit", "multiples", "form"} & set(parsed.style):
         return "regression", ""
     if n <= 2:
         return "classification", ""

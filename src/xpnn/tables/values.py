@@ -315,6 +315,7 @@ def _style_notes(style: NumberStyle) -> list[str]:
     how = [f"{', '.join(marks)}"] if marks else []
     how += ["a decimal comma"] if style.decimal == "," else []
     how += ["thousands separators"] if style.grouped else []
+    how += ["K, M or the like for thousands and millions"] if style.multiples else []
     return [f"numbers written with {' and '.join(how)}"] if how else []
 
 
@@ -335,8 +336,8 @@ def _read_styled(texts: Sequence[str], kind: str, style: Mapping[str, Any]) -> n
     if style.get("form") == "time":
         spans = read_spans(texts)
         return np.where(np.isnan(spans), read_numbers(texts, NumberStyle()), spans)
-    unit = style.get("unit", "")
-    return read_numbers(texts, NumberStyle(style.get("decimal", "."), unit=unit))
+    how = {name: style[name] for name in ("unit", "multiples") if name in style}
+    return read_numbers(texts, NumberStyle(style.get("decimal", "."), **how))
 
 
 def _unlike(name: str, kind: str, column: Iterable[Any], stray: np.ndarray) -> TableError:

@@ -1,0 +1,144 @@
+"""What the command tells: names, units, rows, and what it made of a column."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from xpnn import cli
+from xpnn.cli import app
+from xpnn.command.scores import shown
+from xpnn.tables.columns import TableError, objects
+from xpnn.tables.problem import make_problem
+from xpnn.tables.read import Table, read_table
+from xpnn.tables.values import parse_as, parse_column
+
+RUNNER = CliRunner()
+QUICK = ("--hidden", "8", "--epochs", "2", "--out", "o")
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli.train, "_draw", lambda path, *about: f"wrote   {path}")
+
+
+def call(*args, code=0):
+    result = RUNNER.invoke(app, list(args))
+    assert result.exit_code == code, result.output
+    return result
+
+
+def write(name, header, rows):
+    with open(name, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def test_labels_with_line_breaks_stay_in_their_row():
+    write("t.csv", ["x", "what"], [[i, ["a\nb", "c" * 99][i % 2]] for i in range(20)])
+    out = call("train", "t.csv", *QUICK).stdout
+    rows = out.partition("true / predicted")[2].splitlines()
+    assert [row.split("  ")[0] for row in rows[2:4]] == [r"a\nb", "c" * 29 + "…"]
+
+
+def test_a_negative_zero_is_a_zero():
+    assert shown("log-loss", -0.0) == "0"
+
+
+def test_the_history_says_which_rows_were_tested():
+    write("t.csv", ["x", "y"], [[i, "" if i == 0 else i % 7 + 0.5] for i in range(30)])
+    call("train", "t.csv", *QUICK)
+    result = json.loads(Path("o/history.json").read_text("utf-8"))["result"]
+    assert len(result["tested"]) == result["rows"]["test"] == 6
+    write("rest.csv", ["x", "y"], [[i - 1, (i - 1) % 7 + 0.5] for i in result["tested"]])
+    scores = call("predict", "o", "rest.csv").stderr
+    assert f"RMSE {shown('RMSE', result['test']['RMSE'])}," in scores
+    call("train", "t.csv", "--test", "rest.csv", *QUICK)
+    history = json.loads(Path("o/history.json").read_text("utf-8"))
+    assert history["result"]["tested"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_target_that_is_kept_and_its_prediction_have_two_names():
+    write("t.csv", ["x", "y"], [[i, i + 0.5] for i in range(30)])
+    call("train", "t.csv", *QUICK)
+    out = call("predict", "o", "t.csv", "--keep", "y").stdout.splitlines()
+    assert out[0] == "y,y predicted"
+    assert [line.split(",")[0] for line in out[1:3]] == ["0.5", "1.5"]
+
+
+def test_what_an_importance_is_stands_below():
+    write("t.csv", ["x", "y"], [[i, i + 0.5] for i in range(30)])
+    call("train", "t.csv", *QUICK)
+    for args in ((), ("t.csv",)):
+        told = call("explain", "o", *args).stdout.splitlines()[-1]
+        assert told.startswith("importance: how much the loss rises when a column's values")
+
+
+def test_compare_takes_one_target():
+    write("t.csv", ["x", "y", "z"], [[i, i + 0.5, i + 1.5] for i in range(30)])
+    error = call("compare", "t.csv", "--target", "y", "--target", "z", code=2).stderr
+    assert error == "xpnn: error: compare takes one --target: ask for each in turn.\n"
+
+
+def test_numbers_among_texts_are_no_ids():
+    columns = {
+        "lab": objects(["<0.5" if i % 5 == 0 else f"{i / 7:.3f}" for i in range(50)]),
+        "name": objects([f"n{i}" for i in range(50)]),
+        "x": np.arange(50.0) % 7,
+        "y": np.arange(50.0) % 5 + 0.5,
+    }
+    columns["lab"][:10] = [f"<{i / 9:.3f}" for i in range(10)]
+    notices = make_problem(Table("t", columns)).notices
+    assert any(
+        n.startswith("left out 'lab': it holds numbers, and texts such as '<0") for n in notices
+    )
+    assert "left out 'name': 50 different texts (an id?)" in notices
+
+
+def test_a_target_of_one_number_is_told():
+    table = Table("t", {"x": np.arange(9.0), "y": np.full(9, 3.5)})
+    with pytest.raises(TableError, match=r"The target 'y' is always 3\.5; there is nothing to"):
+        make_problem(table)
+
+
+@pytest.mark.parametrize(
+    ("texts", "values", "style"),
+    [
+        (["34.6K", "1.2M", "900"], [34600, 1.2e6, 900], {"multiples": True}),
+        (["$1.2 bn", "$300 mn"], [1.2e9, 3e8], {"marks": ["$"], "multiples": True}),
+        (["12B", "13B"], [12, 13], {"unit": "B"}),
+        (["1,234e2", "3,456e-01"], [123.4, 0.3456], {"decimal": ","}),
+        (["1,234e2", "1234.5"], [123.4, 1234.5], {}),
+    ],
+    ids=["K and M", "money", "one unit", "exponents", "one exponent"],
+)
+def test_thousands_as_words_and_exponents_with_a_comma(texts, values, style):
+    found = parse_column(objects(texts))
+    assert found.kind == "numeric"
+    assert found.values.tolist() == pytest.approx(values)
+    assert found.style == style
+    assert parse_as(objects(texts), "numeric", style, "x").tolist() == pytest.approx(values)
+
+
+def test_metres_and_kilograms_are_no_multiples():
+    for texts in (["12 m", "13"], ["12 kg", "13 g"], ["12B", "13"]):
+        assert parse_column(objects(texts)).kind == "words"
+
+
+def test_weeks_are_dates():
+    found = parse_column(objects(["2020-W53", "2021W011", "2021-W02-7", None]))
+    expected = ["2020-12-28", "2021-01-04", "2021-01-17", "NaT"]
+    assert np.array_equal(found.values, np.array(expected, "M8[us]"), equal_nan=True)
+    assert parse_column(objects(["2021-W53", "2021-W99"])).kind == "words"  # 2021 has 52
+
+
+def test_beside_a_decimal_comma_a_comma_is_one():
+    rows = [[f"1,{i:03d}", f"{i},5", f"1,{i:03d},000", "ab"[i % 2]] for i in range(100, 120)]
+    Path("t.csv").write_text("a;b;c;y\n" + "\n".join(";".join(row) for row in rows))
+    columns = make_problem(read_table("t.csv")).columns
+    assert columns["a"][:2].tolist() == [1.1, 1.101]
+    assert columns["b"][0] == 100.5
+    assert columns["c"][0] == 1_100_000
