@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from xpnn import cli
 from xpnn.cli import app
 from xpnn.command.scores import shown
+from xpnn.command.show import importances
 from xpnn.tables.columns import TableError, objects
 from xpnn.tables.problem import make_problem
 from xpnn.tables.read import Table, read_table
@@ -142,3 +143,20 @@ def test_beside_a_decimal_comma_a_comma_is_one():
     assert columns["a"][:2].tolist() == [1.1, 1.101]
     assert columns["b"][0] == 100.5
     assert columns["c"][0] == 1_100_000
+
+
+def test_importances_of_a_refit_are_in_the_file_and_many_columns_have_none(monkeypatch):
+    write("t.csv", ["x", "y"], [[i, i + 0.5] for i in range(30)])
+    call("train", "t.csv", "--refit", *QUICK)
+    assert "x       " in call("explain", "o").stdout
+    monkeypatch.setattr("xpnn.command.train._MOST_WORK", 0)
+    assert "take minutes: xpnn explain MODEL FILE" in call("train", "t.csv", *QUICK).stdout
+    told = call("explain", "o", code=1)
+    assert "x  numbers" in told.stdout
+    assert "as in xpnn explain o FILE." in told.stderr
+    assert "x       " in call("explain", "o", "t.csv").stdout
+
+
+def test_a_long_list_of_importances_is_cut():
+    text = importances({f"c{i}": (1.0, -0.00001) for i in range(70)})
+    assert "c59     1.0000      0.0000\nand 10 more" in text

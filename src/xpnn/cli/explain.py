@@ -33,9 +33,14 @@ def explain(
         table = None
         if file is not None:
             table = read_as_asked(file, how, expected=known.expected)
-        found = importance_of(known, table)
         if file is None:
             typer.echo(f"{known.estimator.summary()}\n")
+            if not hasattr(known.estimator, "importance_"):
+                raise ValueError(
+                    f"{model} has no importances: name a table with the target to compute them, as "
+                    f"in xpnn explain {model} FILE."
+                )
+        found = importance_of(known, table)
         typer.echo(show.importances(found))
         if out is not None:
             plot_importance(found, out)

@@ -63,15 +63,15 @@ def in_a_line(text: str, most: int = 30) -> str:
     return plain if len(plain) <= most else plain[: most - 1] + "…"
 
 
-def importances(found: Mapping[str, tuple[float, float]]) -> str:
+def importances(found: Mapping[str, tuple[float, float]], most: int = 60) -> str:
     """Columns with what the loss rises by without them, and what that is."""
     rows = [("column", "importance", "spread")]
-    for name, (mean, spread) in found.items():
-        rows.append(
-            (name, *(f"{number:.4f}".replace("-0.0000", "0.0000") for number in (mean, spread)))
-        )
+    for name, pair in list(found.items())[:most]:
+        mean, spread = (f"{v:.4f}".replace("-0.0000", "0.0000") for v in pair)
+        rows.append((name, mean, spread))
+    more = f"\nand {len(found) - most:,} more" if len(found) > most else ""
     told = "importance: how much the loss rises when a column's values are mixed among the rows"
-    return f"{table(rows, ruled=True)}\n\n{told}"
+    return f"{table(rows, ruled=True)}{more}\n\n{told}"
 
 
 def comparison(results: Mapping[str, tuple[Mapping[str, float], float]]) -> str:

@@ -23,6 +23,7 @@ MAIN = {"classification": "accuracy", "regression": "R2"}
 
 _GIVEN_AWAY = 0.98
 _FEW_COLUMNS = 30  # whose importances are repeated
+_MOST_WORK = 1_000_000  # columns times inputs: their importances take some seconds
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ def train_on(
             checkpoint = replace(checkpoint, path=Path(checkpoint.path, "refit"))
         X = problem.frame(np.arange(len(problem.y)))
         estimator.fit(X, problem.y, checkpoint=checkpoint, **how)
+        _importance(estimator)
     estimator.target_name_ = list(problem.targets) or problem.target.name
     return estimator.set_params(callbacks=None, device=None, verbose=False), report
 
@@ -141,8 +143,7 @@ def _report(est: Any, problem: Problem, y: np.ndarray, held: Problem, test: np.n
         labels = classes[probability.argmax(axis=1)]
         scores = class_scores(truth, labels, probability, classes)
         table = confusion(truth, labels, classes)
-    few = len(est.encoding_.columns) <= _FEW_COLUMNS
-    importance = est.feature_importance(n_repeats=3 if few else 1)
+    importance = _importance(est)
     return Report(
         test=scores,
         validation=validation,
@@ -158,8 +159,21 @@ def _report(est: Any, problem: Problem, y: np.ndarray, held: Problem, test: np.n
     )
 
 
-def _given_away(score: float, importance: Mapping[str, tuple[float, float]]) -> list[str]:
+def _importance(est: Any) -> dict[str, tuple[float, float]] | None:
+    """What each column is worth; None where that takes minutes."""
+    n = len(est.encoding_.columns)
+    if n * est.network_.n_in > _MOST_WORK:
+        return None
+    found: dict[str, tuple[float, float]] = est.feature_importance(
+        n_repeats=3 if n <= _FEW_COLUMNS else 1
+    )
+    return found
+
+
+def _given_away(score: float, importance: Mapping[str, tuple[float, float]] | None) -> list[str]:
     """A note where one column tells nearly all: it may be known only after the target."""
+    if importance is None:
+        return ["importances of so many columns take minutes: xpnn explain MODEL FILE has them"]
     if not importance:
         return ["no column says anything of the target: all were left out"]
     (name, (first, _)), *rest = importance.items()
