@@ -14,7 +14,7 @@ from xpnn.tabular.report import summary
 from xpnn.tabular.training import Task, held_predictions, score_of
 
 _FEWEST_ROWS, _MOST_ROWS = 300, 2_000  # that importances are computed from
-_COMPONENTS = 3
+_COMPONENTS, _REACH = 3, 4.0  # of a picture; the latter in widths between quartiles
 _ROWS_OF_ALL = 20_000  # over all columns, each of which is another prediction
 
 
@@ -27,8 +27,13 @@ def _pieces(
     column: Numbers, places: list[int], scale: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first layer's sums along a column: its three first principal components."""
-    ends = [v for step in column.steps for v in step[:2]]
-    grid = np.unique([*np.linspace(column.edges[0], column.edges[-1], 200), *column.edges, *ends])
+    ends = np.array([v for step in column.steps for v in step[:2]])
+    reach = _REACH / (column.spread.factor or np.inf)  # beyond, there are few rows
+    near = column.spread.center + np.array([-reach, reach, *(1.2 * (ends - column.spread.center))])
+    low, high = np.clip([near.min(), near.max()], column.edges[0], column.edges[-1])
+    bends = np.array([*column.edges, *ends])
+    inside = bends[(low <= bends) & (bends <= high)]
+    grid = np.unique([*np.linspace(low, high, 200), *inside])
     numbers, others = column.encode(grid)
     sums = (np.stack([*numbers, *others], axis=1) * scale[places]) @ weight[places]
     left, size, _ = np.linalg.svd(sums - sums.mean(axis=0), full_matrices=False)
