@@ -257,5 +257,5 @@ def test_the_summary_names_steps():
     assert "classes change at once from " in model.summary()
     model.encoding_ = Encoding((column,))
     line = model.summary().splitlines()[0]
-    expected = "numbers, steps, gaps  classes change at once from 6 to 6.2 (3), 9 to 9.5 (1)"
-    assert line == f"TSH  {expected}"
+    where = "6 to 6.2 (3 of 5 members), 9 to 9.5 (1 of 5 members)"
+    assert line == f"TSH  numbers, steps, gaps  classes change at once from {where}"

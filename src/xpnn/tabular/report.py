@@ -22,12 +22,13 @@ def summary(estimator: Any) -> str:
     -------
     str
     """
-    return "\n".join([*_columns(estimator.encoding_), "", *_training(estimator)])
+    return "\n".join([*_columns(estimator), "", *_training(estimator)])
 
 
-def _columns(encoding: Any) -> Iterator[str]:
+def _columns(est: Any) -> Iterator[str]:
+    encoding, members = est.encoding_, est.network_.members
     named = [
-        (c.name, _what(c), "; ".join([*encoding.notes.get(c.name, ()), *_steps(c)]))
+        (c.name, _what(c), "; ".join([*encoding.notes.get(c.name, ()), *_steps(c, members)]))
         for c in encoding.columns
     ]
     named += [(name, "left out", why) for name, why in encoding.left_out.items()]
@@ -52,7 +53,7 @@ def _what(column: Column) -> str:
     return what + (", gaps" if column.flag else "")
 
 
-def _steps(column: Column) -> Iterator[str]:
+def _steps(column: Column, of_all: int) -> Iterator[str]:
     """Where the classes change at once; what members find in their own rows overlaps."""
     places = list[tuple[float, float, set[int]]]()
     for low, high, members in getattr(column, "steps", ()):
@@ -62,7 +63,7 @@ def _steps(column: Column) -> Iterator[str]:
         else:
             places.append((low, high, set(members)))
     if places:
-        told = (f"{a:.6g} to {b:.6g} ({len(who)})" for a, b, who in places)
+        told = (f"{a:.6g} to {b:.6g} ({len(who)} of {of_all} members)" for a, b, who in places)
         yield f"classes change at once from {', '.join(told)}"
 
 
