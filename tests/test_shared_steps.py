@@ -134,6 +134,30 @@ def test_number_of_threads(monkeypatch, sizes, rows, threads_of_blas, expected):
     assert compiled(rules).threads(rows) == expected
 
 
+@pytest.mark.parametrize(
+    ("sizes", "rows", "limited"),
+    [
+        ((784, 256, 10), 32, True),
+        ((784, 256, 10), 8, True),
+        ((784, 256, 10), 1, False),  # all of it fewer than BLAS would share
+        ((64, 100, 10), 50, False),  # cut
+        ((64, 100, 10), 20, False),
+    ],
+)
+def test_a_step_of_one_thread_keeps_blas_to_it(monkeypatch, sizes, rows, limited):
+    """BLAS's threads wait for each other: beside other work a step took four times as long."""
+    monkeypatch.setattr(threads, "most_blas_threads", lambda: 2)
+    calls, limit = [], threads.one_blas_thread
+    monkeypatch.setattr(threads, "one_blas_thread", lambda: calls.append(rows) or limit())
+    steps = compiled(Rules(network(sizes=sizes), LOSS, get_optimizer("sgd")))
+    rng, theta = np.random.default_rng(0), steps.rules.network.init(0)[0]
+    data = Batch(rng.normal(size=(64, sizes[0])), rng.integers(0, 10, 64), None)
+    carry = Carry(theta, np.zeros(0), (), np.float64(0))
+    steps.on_rows(carry, Rows(data, None, 0, rows), None, [(0.1,)])
+    assert steps.plan.parts == 1
+    assert bool(calls) == limited
+
+
 def test_fits_in_several_threads_at_a_time_do_not_meet(monkeypatch):
     monkeypatch.setenv("XPNN_COMPILED", "1")
     monkeypatch.setattr(CompiledSteps, "threads", lambda self, rows: 2)

@@ -16,6 +16,8 @@ from xpnn.steps import threads
 from xpnn.steps.compiled import library
 from xpnn.steps.compiled.plan import (
     ACTIVATION_CODES,
+    BLAS_ALONE,
+    FEWEST_COLUMNS,
     SUFFIXES,
     Plan,
     address,
@@ -33,8 +35,6 @@ _MOST = 64  # networks that are remembered
 _FEWEST_PRODUCTS = 20_000_000  # multiplications of a thread's share: starting it takes its time
 _APART = 1e9  # multiplications between two looks at Ctrl-C: a twentieth of a second
 _SHORT = 16_000_000  # multiplications of a call: for more, a limit of BLAS's threads is no delay
-# Products of more multiplications are cut in pieces of so many rows or more; see products.h.
-_BLAS_ALONE, _FEWEST_ROWS = 4 * 65_536 - 1, 16
 _KNOWN: dict[tuple[int, np.dtype], "_Known"] = {}
 
 
@@ -112,7 +112,7 @@ def _many(
 
 def _keeps_to_thread(work: int, most: int, rows: int) -> bool:
     """Whether BLAS needs no limit for a short call's products, cut as they are."""
-    return work * rows <= _SHORT and most * min(rows, _FEWEST_ROWS) <= _BLAS_ALONE
+    return work * rows <= _SHORT and most * min(rows, FEWEST_COLUMNS) <= BLAS_ALONE
 
 
 class _Pieces(NamedTuple):

@@ -68,6 +68,8 @@ OPTIMIZER_CODES = {
 }
 _KINDS = (Dense, Scale, PeriodicEmbedding)  # in the order of plan.h
 _NORMALIZATIONS = {None: 0, "batch": 1, "layer": 2}
+# Products of more multiplications are cut in pieces of so many columns or more; see products.h.
+BLAS_ALONE, FEWEST_COLUMNS = 4 * 65_536 - 1, 16
 SUFFIXES = {np.dtype(np.float32): "f32", np.dtype(np.float64): "f64"}
 
 

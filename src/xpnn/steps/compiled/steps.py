@@ -7,6 +7,7 @@ the words for it.
 import ctypes
 import operator
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from xpnn.arrays.typing import Array
 from xpnn.steps import threads
 from xpnn.steps.compiled import library
 from xpnn.steps.compiled.plan import (
+    BLAS_ALONE,
+    FEWEST_COLUMNS,
     SUFFIXES,
     Plan,
     address,
@@ -59,6 +62,7 @@ class CompiledSteps:
         self.plan = Plan()
         self.held: dict[str, Any] = {}  # what the plan's addresses point to
         self.pool: Pool | None = None
+        self.limits_blas = False  # whether one thread's products are too large to be cut
         self.most_threads = 1 << 30
         self.gradient: np.ndarray | None = None  # takes the sum of gradients; nothing is learned
 
@@ -110,7 +114,9 @@ class CompiledSteps:
     def _call(self) -> bool:
         """The plan's steps, in as many threads as it says; False if several cannot be had now."""
         if self.plan.parts == 1:
-            self.steps(self.at)
+            # BLAS's threads wait for each other: on a busy machine several times as long
+            with threads.one_blas_thread() if self.limits_blas else nullcontext():
+                self.steps(self.at)
             return True
         with threads.blas_turn() as alone:
             if alone:
@@ -162,6 +168,7 @@ class CompiledSteps:
             self.pool = Pool(library(), parts)
         plan.pool, plan.parts = self.pool.handle, self.pool.parts
         plan.alone = int(plan.parts > 1 or threads.most_blas_threads() == 1)
+        self.limits_blas = not plan.alone and not self._keeps_to_thread(plan.batch)
         self.steps, self.at = function("steps", dtype), ctypes.addressof(plan)
         held["room"] = np.empty(function("room", dtype)(self.at), dtype=np.uint8)
         plan.room = address(held["room"])
@@ -180,6 +187,15 @@ class CompiledSteps:
         plan.theta, plan.buffers = address(carry.theta), address(carry.buffers)
         plan.gradient, plan.over = address(self.gradient), 1.0
         plan.moments[:] = [address(m) for m in (*carry.moments, None, None)[:2]]
+
+    def _keeps_to_thread(self, rows: int) -> bool:
+        """Whether BLAS shares none of the products among its threads, cut as they are."""
+        layers = self.rules.network.layers
+        if self.takes_sparse:
+            layers = layers[1:]
+        wide = max((d.n_in * d.n_out for d in layers), default=0)
+        back = rows * max((d.n_out for d in layers), default=0)
+        return wide * rows <= BLAS_ALONE or max(wide, back) * FEWEST_COLUMNS <= BLAS_ALONE
 
     def threads(self, rows: int) -> int:
         """How many threads share a step of so many rows."""
