@@ -75,6 +75,7 @@ stage "the same bits for 1, 2, 3 and 4 processes" same_bits
 stage "a folder of files, read by two processes" folder_of_files
 stage "a rank fails" ends raise "rank 2 failed: RuntimeError: a callback that fails"
 stage "and another fit goes on from its checkpoint" goes_on raise
+stage "a rank fails before its fit" ends before "rank 2 failed: RuntimeError: no rows to be read"
 stage "a rank is killed" ends kill "Killed|signal 9|KILLED"
 stage "and another fit goes on from its checkpoint" goes_on kill
 current_stage="end"

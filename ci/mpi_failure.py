@@ -2,10 +2,12 @@
 
     mpiexec -n 3 python ci/mpi_failure.py raise FOLDER
     mpiexec -n 3 python ci/mpi_failure.py kill FOLDER
+    mpiexec -n 3 python ci/mpi_failure.py before FOLDER
     mpiexec -n 2 python ci/mpi_failure.py resume FOLDER
 
-`raise` and `kill` have to end all processes, with an error that names the rank. `resume` prints the
-SHA-256 of a fit that goes on from the checkpoint, and of one that was never broken off.
+`raise`, `kill` and `before`, which fails before its fit, have to end all processes,
+with an error that names the rank. `resume` prints the SHA-256 of a fit that goes on from the
+checkpoint, and of one that was never broken off.
 """
 
 import hashlib
@@ -57,7 +59,9 @@ def main():
         if comm.rank == 0:
             print(*found)
         return
-    fit(comm, folder, {"raise": breaks, "kill": dies}[how])
+    if how == "before" and comm.rank == comm.size - 1:
+        raise RuntimeError("no rows to be read")
+    fit(comm, folder, {"before": None, "raise": breaks, "kill": dies}[how])
 
 
 if __name__ == "__main__":

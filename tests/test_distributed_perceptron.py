@@ -179,3 +179,29 @@ def test_what_does_not_go_together_is_refused():
         for kind, what in words.items():
             with pytest.raises(ValueError, match=f"rank 1 has other .*{what} than rank 0"):
                 in_threads(lambda c, k=kind, m=make: other(c, k, m), 2, rows="own")
+
+
+@pytest.mark.parametrize("make", [rule, lambda: xpnn.MLPClassifier(4, max_iter=1)])
+def test_a_process_without_rows_or_with_other_labels_is_named(make):
+    def few(comm):
+        rows = slice(0 if comm.rank == 2 else None)
+        make().fit(own(comm, X)[rows], own(comm, NAMES)[rows], comm=comm)
+
+    def numbers(comm):
+        names = own(comm, NAMES)
+        make().fit(own(comm, X), np.arange(len(names)) if comm.rank else names, comm=comm)
+
+    with pytest.raises(ValueError, match=r"rank 2 has no rows\. Give each process"):
+        in_threads(few, 3, rows="own")
+    with pytest.raises(ValueError, match="labels of rank 1 are numbers, and those of rank 0 are"):
+        in_threads(numbers, 2, rows="own")
+
+
+def test_other_parameters_are_named_before_what_follows_from_them():
+    def work(comm):
+        weight = "balanced" if comm.rank else None
+        model = xpnn.MLPClassifier(4, max_iter=1, class_weight=weight)
+        model.fit(own(comm, X), own(comm, NAMES), comm=comm)
+
+    with pytest.raises(ValueError, match="rank 1 has other parameters"):
+        in_threads(work, 2, rows="own")

@@ -13,6 +13,7 @@ def one_line_errors() -> Iterator[None]:
     """Exit with 2 for a wrong option, with 1 for wrong data; the message is one line."""
     from xpnn.arrays.backend import DeviceError
     from xpnn.distributed.communicator import RemoteError
+    from xpnn.distributed.mpi import leave
 
     try:
         yield
@@ -23,4 +24,5 @@ def one_line_errors() -> Iterator[None]:
         if isinstance(error, OSError) and error.filename is not None:
             text = f"{error.filename}: {error.strerror}"
         typer.echo(f"xpnn: error: {' '.join(text.split())}", err=True)
+        leave(error)
         raise typer.Exit(2 if isinstance(error, UsageError | DeviceError) else 1) from error

@@ -5,7 +5,9 @@ failed end with its error.
 """
 
 import atexit
+import sys
 import time
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +17,7 @@ from xpnn.distributed.communicator import Communicator, RemoteError, told
 
 _FAILED = 7001  # the tag of a failure's message
 _LOOKS = 64  # at the request between two looks for a failure
+_ANY_TURN = -1  # of a failure outside of all fits
 _GRACE = 1.0  # seconds in which the others can tell of it before MPI ends them
 
 
@@ -72,14 +75,17 @@ class MpiCommunicator(Communicator):
         status = self._mpi.Status()
         while self._world.Iprobe(self._mpi.ANY_SOURCE, _FAILED, status):
             turn, text = self._world.recv(source=status.Get_source(), tag=_FAILED).split(" ", 1)
-            if int(turn) == self.turn:
+            if int(turn) in (self.turn, _ANY_TURN):
                 self._broken = RemoteError(status.Get_source(), text)
                 self._end_all()
                 raise self._broken
 
     def fail(self, error: BaseException) -> None:
         """Send word to all; MPI itself ends them when this process ends."""
-        text = f"{self.turn} {told(error)[:2000]}"
+        self._tell(self.turn, error)
+
+    def _tell(self, turn: int, error: BaseException) -> None:
+        text = f"{turn} {told(error)[:2000]}"
         for rank in range(self.size):
             if rank != self.rank:
                 self._world.isend(text, rank, _FAILED)
@@ -119,4 +125,32 @@ def mpi(world: Any = None, **about: Any) -> MpiCommunicator:
                 f"mpich. ({error})"
             ) from error
         world = MPI.COMM_WORLD
-    return MpiCommunicator(world, **about)
+    comm = MpiCommunicator(world, **about)
+    if not _known:
+        before = sys.excepthook
+
+        def hook(kind: Any, error: BaseException, where: Any) -> None:
+            before(kind, error, where)
+            leave(error)
+
+        sys.excepthook = hook
+    _known.add(comm)
+    return comm
+
+
+_known: weakref.WeakSet[MpiCommunicator] = weakref.WeakSet()
+
+
+def leave(error: BaseException) -> None:
+    """Tell the others that this process ends, wherever they wait for it: in no fit of its own.
+
+    What nobody catches, as an error of reading rows, does this by itself.
+
+    Parameters
+    ----------
+    error : BaseException
+        Why; nothing is told of another process's failure, which they know.
+    """
+    if not isinstance(error, RemoteError):
+        for comm in _known:
+            comm._tell(_ANY_TURN, error)

@@ -95,6 +95,12 @@ def as_a_part(way: Way, est: Any, y: Any, classes: Any) -> Iterator[Any]:
     if not way.own_rows:
         yield classes
         return
+    assert way.comm is not None
+    if None not in (size := way.comm.gather(_length(y))) and 0 in size:
+        raise ValueError(
+            f"Found array with 0 sample(s): rank {size.index(0)} has no rows. Give each process "
+            "some, or start fewer processes."
+        )
     total = None
     if y is not None and classes is None and hasattr(est, "class_weight"):
         total = _counts_of_all(way, y)
@@ -106,6 +112,13 @@ def as_a_part(way: Way, est: Any, y: Any, classes: Any) -> Iterator[Any]:
         A_PART.reset(token)
 
 
+def _length(y: Any) -> int | None:
+    """How many rows a target has; None where that is told elsewhere."""
+    if isinstance(y, list | tuple):
+        return len(y)
+    return int(y.shape[0]) if getattr(y, "shape", ()) else None
+
+
 def _counts_of_all(way: Way, y: Any) -> dict[Any, int] | None:
     """How often each label occurs in all processes; None for several labels a row."""
     host = np.asarray(y) if not hasattr(y, "__dlpack__") else to_numpy(y)
@@ -114,7 +127,16 @@ def _counts_of_all(way: Way, y: Any) -> dict[Any, int] | None:
         return None
     assert way.comm is not None
     total: dict[Any, int] = {}
-    for labels, counts in way.comm.gather([a.tolist() for a in np.unique_counts(host)]):
+    told = way.comm.gather([a.tolist() for a in np.unique_counts(host)])
+    kinds = [isinstance(labels[0], str) for labels, _ in told]
+    if True in kinds and False in kinds:
+        names = {True: "words", False: "numbers"}
+        rank = kinds.index(not kinds[0])
+        raise ValueError(
+            f"the labels of rank {rank} are {names[kinds[rank]]}, and those of rank 0 are "
+            f"{names[kinds[0]]}: make them one kind, as by y.astype(str), in each process."
+        )
+    for labels, counts in told:
         for label, count in zip(labels, counts, strict=True):
             total[label] = total.get(label, 0) + count
     return total
@@ -159,6 +181,7 @@ def check_own_rows(way: Way, est: Any, rows: Any) -> None:
     _compare(
         way.comm,
         {
+            "parameters": _parameters(est),
             "number of features": int(rows.x.shape[1]),
             "feature names": None if names is None else [str(name) for name in names],
             "dtype": est._dtype,
