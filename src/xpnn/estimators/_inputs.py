@@ -25,6 +25,7 @@ from xpnn.arrays.libraries.foreign import by_dlpack
 from xpnn.arrays.numeric import FEW
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
+from xpnn.steps.compiled.finite import all_finite
 from xpnn.training.data import is_sparse
 
 NUMPY = get_backend("numpy")
@@ -183,9 +184,12 @@ def _is_matrix(x: Any) -> bool:
 
 
 def _adds_up(x: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether all entries are known to be finite in `dtype`, as a sum of theirs is."""
+    """Whether all entries are known to be finite in `dtype`: at once, or as a sum of theirs is."""
     if x.size <= FEW and x.dtype == dtype:  # of squares, which warns of nothing and is had sooner
         return math.isfinite(np.vdot(x, x))
+    found = all_finite(x) if x.dtype == dtype else None
+    if found is not None:
+        return found
     with np.errstate(all="ignore"):
         return math.isfinite(np.add.reduce(x, axis=None, dtype=dtype))
 

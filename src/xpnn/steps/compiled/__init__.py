@@ -14,7 +14,7 @@ from pathlib import Path
 
 from xpnn._warnings import warn_user
 
-ABI = 6  # XPNN_ABI in xpnn.h
+ABI = 7  # XPNN_ABI in xpnn.h
 _FILE = Path(__file__).with_name(f"_xpnn.lib.{'dll' if sys.platform == 'win32' else 'so'}")
 _INSTALL = "install a C compiler and run pip install --force-reinstall xpnn"
 

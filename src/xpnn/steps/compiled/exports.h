@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "finite.h"
 #include "outputs.h"
 #include "steps.h"
 
@@ -37,6 +38,11 @@ XPNN_EXPORT int64_t EXPORTED(outputs)(const plan *p, const real *theta, const re
     pool_run(p->pool, outputs_of_part, &q);
     if (q.room != (char *)nearby) free(q.room);
     return 1;
+}
+
+/* Whether n numbers are finite, looked at by the threads of a pool. */
+XPNN_EXPORT int64_t EXPORTED(finite)(pool *p, const real *x, int64_t n, int64_t parts) {
+    return all_finite(p, x, n, parts);
 }
 
 /* One of the elementary functions, for the tests. */

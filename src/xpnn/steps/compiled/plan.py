@@ -213,6 +213,7 @@ _ARGUMENTS = {
     "room": "p",
     "outputs": "ppppiiip",
     "function": "ipi",
+    "finite": "ppii",
 }
 
 
