@@ -7,6 +7,7 @@ import pytest
 
 from xpnn import MLPRegressor, TabularClassifier, TabularRegressor
 from xpnn.tables.frames import as_table, read_frame
+from xpnn.tabular.calibration import tempered
 
 X = np.arange(24.0).reshape(12, 2)
 NAMES = ["a", "b", "c"] * 4
@@ -135,3 +136,15 @@ def test_other_tables_stay_as_they_are():
     table = {"a": [1.0]}
     assert as_table(table) is table
     assert as_table(X) is X
+
+
+def test_the_mean_of_all_members_is_tempered_less_than_each(monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        "xpnn.tabular.classifier.fit_temperature", lambda p, *about: given.append(p) or 4.0
+    )
+    model = fitted(NAMES)
+    assert model.temperature_ == 4.0**0.75
+    assert np.allclose(model.oof_prediction_, tempered(given[0], 4.0))
+    plain, _ = model._mean_prediction(X)
+    assert np.allclose(model.predict_proba(X), tempered(plain, 4.0**0.75))

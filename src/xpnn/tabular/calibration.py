@@ -5,6 +5,8 @@ import math
 import numpy as np
 
 _HALVINGS = 60
+OF_THE_MEAN = 0.75
+"""The power of the members' temperature that the mean of all members gets, which is less sure."""
 
 
 def fit_temperature(

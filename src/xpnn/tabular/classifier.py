@@ -15,7 +15,7 @@ from xpnn.parts.losses import Loss, get_loss, with_aliases
 from xpnn.tables.columns import is_missing, objects
 from xpnn.tables.frames import read_frame
 from xpnn.tabular.base import BaseTabular, as_shares
-from xpnn.tabular.calibration import fit_temperature, tempered
+from xpnn.tabular.calibration import OF_THE_MEAN, fit_temperature, tempered
 from xpnn.tabular.training import Task, log_loss
 
 LOSSES = ("log_loss", *with_aliases(["softmax_cross_entropy"]))
@@ -118,7 +118,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     validation_score_ : float
         Accuracy out of fold.
     temperature_ : float
-        What calibrates probabilities; fitted out of fold.
+        What calibrates probabilities: of the mean of all members, the power 0.75 of what is fitted
+        out of fold, where one member predicts.
     encoding_ : Encoding
         What was done with each column.
     network_ : Network
@@ -196,8 +197,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     def _adopt_outputs(self, probability: np.ndarray, task: Task) -> None:
         codes, weight = task.target, task.weight
-        self.temperature_ = fit_temperature(probability, codes, weight)
-        self.oof_prediction_ = self._in_words(probability)
+        of_members = fit_temperature(probability, codes, weight)
+        self.temperature_ = of_members**OF_THE_MEAN
+        self.oof_prediction_ = tempered(probability, of_members)
         right = self.oof_prediction_.argmax(axis=1) == codes
         self.validation_score_ = float(np.average(right, weights=weight))
         self.validation_log_loss_ = log_loss(self.oof_prediction_, codes, weight)
