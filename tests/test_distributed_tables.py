@@ -224,8 +224,9 @@ def test_any_number_goes_on_from_the_first_one_s_checkpoint(tmp_path):
         (lambda t, y, w: (t, y[1:], w), "y has 99 rows, and X has 100 in this process"),
         (lambda t, y, w: (t, np.stack([y, y], axis=1), w), "y has rows of the shape"),
         (lambda t, y, w: (t, [1j] * len(y), w), "tell one another numbers and text alone"),
+        (lambda t, y, w: (t, np.arange(len(y)) % 2, w), "y holds text and other labels"),
     ],
-    ids=["columns", "weights", "length", "shape", "labels"],
+    ids=["columns", "weights", "length", "shape", "labels", "numbers"],
 )
 def test_rows_that_do_not_go_together_are_refused(change, words):
     def work(comm):

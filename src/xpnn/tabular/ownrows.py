@@ -163,7 +163,8 @@ def _gathered(comm: Communicator, host: np.ndarray, name: str) -> np.ndarray:
         return comm.gather_rows(host.astype(dtype, copy=False))
     labels = [_label(v, name) for v in host.ravel().tolist()]
     whole = [v for part in comm.gather(labels) for v in part]
-    kind = object if any(d.kind == "O" for d in dtypes) else None
+    mixed = len({d.kind in "US" for d in dtypes}) > 1  # numbers are no words because others are
+    kind = object if mixed or any(d.kind == "O" for d in dtypes) else None
     return np.asarray(whole, dtype=kind).reshape(-1, *host.shape[1:])
 
 
