@@ -393,8 +393,8 @@ def test_what_training_read_prediction_reads_in_the_same_way():
     Path("new.csv").write_text(new.format("-") + new.splitlines()[1].format("dear"))
     error = refused("predict", "o", "new.csv", code=1)
     assert error == (
-        "Column 'price' should be numbers, got 'dear' in row 2; correct it, leave it empty, or "
-        "name it as a gap with --na."
+        "Column 'price' should be numbers, got 'dear' in row 2; correct it, or leave it empty; "
+        "the command takes it for a gap with --na."
     )
     call("predict", "o", "new.csv", "--na", "dear")
 
@@ -628,7 +628,7 @@ def test_a_bad_model_is_refused_in_one_line():
     call("train", "iris", *QUICK, "-q", "--out", "o")
     whole = Path("o", run.MODEL).read_bytes()
     assert "No such file" in refused("predict", "none", "iris", code=1)
-    assert "lacks the column" in refused("predict", "o", "wine", code=1)
+    assert "wine lacks the column" in refused("predict", "o", "wine", code=1)
     assert "did you mean 'iris'" in refused("predict", "o", "irish", code=1)
     assert "unknown device" in refused("predict", "o", "iris", "--device", "abacus", code=2)
     Path("m").write_bytes(whole[:-9])

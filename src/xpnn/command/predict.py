@@ -47,6 +47,11 @@ class Model(NamedTuple):
         if hasattr(self.estimator, "encoding_"):
             # as text, where its spelling counts: 1.234 may be a word, or 1234
             columns = self.estimator.encoding_.columns
+            for name in (c.name for c in columns if c.name not in table.columns):
+                near = hint(name, table.columns)
+                raise TableError(
+                    f"{table.name} lacks the column {name!r}, known in training{near}."
+                )
             spelled = [c.name for c in columns if isinstance(c, Words) or c.style]
             return Frame(table.with_text(spelled))
         preprocessing = self.estimator.preprocessing_  # of the MLP estimators: older files

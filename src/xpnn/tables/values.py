@@ -345,8 +345,8 @@ def _unlike(name: str, kind: str, column: Iterable[Any], stray: np.ndarray) -> T
     value = list(column)[row]
     what = "dates" if kind == "datetime" else "numbers"
     return TableError(
-        f"Column {name!r} should be {what}, got {value!r} in row {row + 1:,}; correct it, leave it "
-        f"empty, or name it as a gap with --na."
+        f"Column {name!r} should be {what}, got {value!r} in row {row + 1:,}; correct it, or leave "
+        f"it empty; the command takes it for a gap with --na."
     )
 
 
