@@ -228,15 +228,22 @@ MUTANTS = (
     Mutant(
         "a thread's limit on BLAS is not taken back",
         "steps/threads.py",
-        "limit, _limit = _limit, None\n        if limit is not None:",
-        "limit, _limit = _limit, None\n        if limit is None:",
+        "    if limit is not None:\n        _restore(limit, force=True)",
+        "    if limit is None:\n        _restore(limit, force=True)",
         "threads",
     ),
     Mutant(
         "a forked child keeps the limit of a thread that it has not",
         "steps/threads.py",
-        "if _limit is not None and _owner != threading.get_ident():",
-        "if _limit is not None and _owner == threading.get_ident():",
+        "    if not _inside:\n        _take_back()\n\n\nif hasattr",
+        "    if _inside:\n        _take_back()\n\n\nif hasattr",
+        "threads",
+    ),
+    Mutant(
+        "BLAS has its threads back while others still work without",
+        "steps/threads.py",
+        "if not _inside if _of_all else",
+        "if True if _of_all else",
         "threads",
     ),
     # -- training

@@ -4,6 +4,20 @@ from planted import Mutant
 
 PROCESSES = (
     Mutant(
+        "a process's classes alone say what is balanced",
+        "perceptron/reading.py",
+        "spec = weights_of_all(est.class_weight)",
+        "spec = est.class_weight",
+        "distributed_perceptron",
+    ),
+    Mutant(
+        "a pocket counts the mistakes in its own rows",
+        "perceptron/ownrows.py",
+        "backend.asarray(tree_sum(comm, host))",
+        "backend.asarray(sum(host))",
+        "distributed_perceptron",
+    ),
+    Mutant(
         "the sum of two nodes goes to the wrong half of a pair",
         "distributed/tree.py",
         "xp.concat([found, piece] if comm.rank >> level & 1 else [piece, found])",
