@@ -87,6 +87,7 @@ def test_an_embedding_of_large_numbers(turns):
 @pytest.fixture
 def products(monkeypatch):
     """The multiplications of each product that BLAS is given."""
+    monkeypatch.setenv("XPNN_PRODUCTS", "blas")
     seen, real = [], plan.product_address
     kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 13)
 

@@ -2,6 +2,9 @@
 
 It is called by ctypes with raw addresses. Where it is not there, or `XPNN_COMPILED=0` turns it
 off, the same work is done by NumPy. `hatch_build.py` builds it.
+
+Large matrix products are its own where the processor has AVX2 or AVX-512, and BLAS's elsewhere;
+`XPNN_PRODUCTS` may name less than the processor has.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ from pathlib import Path
 
 from xpnn._warnings import warn_user
 
-ABI = 7  # XPNN_ABI in xpnn.h
+ABI = 8  # XPNN_ABI in xpnn.h
+PRODUCTS = ("BLAS", "AVX2", "AVX512")  # in the order of xpnn_tiles in abi.c
 _FILE = Path(__file__).with_name(f"_xpnn.lib.{'dll' if sys.platform == 'win32' else 'so'}")
 _INSTALL = "install a C compiler and run pip install --force-reinstall xpnn"
 
@@ -55,7 +59,36 @@ def state() -> str:
     found, problem = _load(_FILE)
     if found is None:
         return f"NumPy alone, for {problem}; for the compiled steps, {_INSTALL}."
-    return "compiled; XPNN_COMPILED=0 turns to NumPy alone."
+    products = PRODUCTS[tiles()]
+    return f"compiled; large products by {products}; XPNN_COMPILED=0 turns to NumPy alone."
+
+
+def tiles() -> int:
+    """Return what the compiled steps do large matrix products with.
+
+    Returns
+    -------
+    int
+        The index in `PRODUCTS` of what the environment variable `XPNN_PRODUCTS` names, or of the
+        best that this processor has.
+
+    Raises
+    ------
+    ValueError
+        Where `XPNN_PRODUCTS` names none of them.
+
+    Examples
+    --------
+    >>> library() is None or PRODUCTS[tiles()] in ("BLAS", "AVX2", "AVX512")
+    True
+    """
+    found, asked = _load(_FILE)[0], os.environ.get("XPNN_PRODUCTS")
+    best = 0 if found is None else int(found.xpnn_tiles())
+    if not asked:
+        return best
+    if asked.upper() not in PRODUCTS:
+        raise ValueError(f"XPNN_PRODUCTS is {asked!r}: it may be one of {', '.join(PRODUCTS)}.")
+    return min(best, PRODUCTS.index(asked.upper()))
 
 
 def _turned_off() -> bool:

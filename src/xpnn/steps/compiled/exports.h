@@ -33,10 +33,24 @@ XPNN_EXPORT int64_t EXPORTED(outputs)(const plan *p, const real *theta, const re
     request q = {p, theta, buffers, x, x_stride, rows, outputs, link, block, p->parts, NULL};
     double nearby[1024]; /* enough for a row of a small network */
     const size_t needed = (size_t)(numbers_of_part(p, block) * p->parts) * sizeof(real);
-    q.room = needed <= sizeof nearby ? (char *)nearby : malloc(needed);
-    if (!q.room) return 0;
+    char *room = needed <= sizeof nearby ? (char *)nearby : malloc(needed + 63);
+    if (!room) return 0;
+    q.room = room + (needed <= sizeof nearby ? 0 : (64 - (uintptr_t)room % 64) % 64);
     pool_run(p->pool, outputs_of_part, &q);
-    if (q.room != (char *)nearby) free(q.room);
+    if (room != (char *)nearby) free(room);
+    return 1;
+}
+
+/* C = A B of (m, depth) and (depth, n), each transposed where it says so; by tiles, for the tests.
+   0 if there is not enough memory. */
+XPNN_EXPORT int64_t EXPORTED(product)(int64_t tiles, int64_t m, int64_t n, int64_t depth,
+                                      int64_t transposed, const real *a, int64_t lda, const real *b,
+                                      int64_t ldb, real *c, int64_t ldc) {
+    real *panels = malloc((size_t)panel_numbers(tiles, m, n, depth) * sizeof *panels);
+    if (!panels) return 0;
+    multiply_panels(tiles, (matrix){a, lda, transposed & 1}, (matrix){b, ldb, transposed >> 1}, c,
+                    ldc, m, n, depth, panels);
+    free(panels);
     return 1;
 }
 

@@ -3,6 +3,7 @@
 #define XPNN_OUTPUTS_H
 
 #include "activations.h"
+#include "caches.h"
 #include "embedding.h"
 #include "normalization.h"
 #include "products.h"
@@ -23,13 +24,14 @@ typedef struct {
 INLINE int64_t block_of_rows(int64_t width) { return smaller(1024, larger(64, 65536 / width)); }
 
 /* Numbers that a part works in: two blocks of outputs, and one for what `activate` saves or for
-   the waves of a row. */
+   the waves of a row; and before them those that products pack. */
 static int64_t numbers_of_part(const plan *p, int64_t block) {
     const int64_t wide = widest(p);
     int64_t spare = larger(BLOCK, wide);
     for (int64_t k = 0; k < p->layers; k++)
         spare = larger(spare, 2 * weighted_inputs(&p->layer[k]) * p->layer[k].frequencies);
-    return 2 * block * wide + spare;
+    const int64_t all = numbers_of_panels(p, block) + 2 * block * wide + spare;
+    return (all + LINE - 1) / LINE * LINE;
 }
 
 static void activate_block(int64_t code, real *y, const real *b, real *spare, int64_t rows,
@@ -44,8 +46,8 @@ static void activate_block(int64_t code, real *y, const real *b, real *spare, in
 
 static const drop NOTHING_DROPPED = {KEEP_ALL, {0, 0}, 0};
 
-static void outputs_of_layer(const request *q, const layer *l, const real *x, int64_t ld, real *y,
-                             real *spare, int64_t first, int64_t rows) {
+static void outputs_of_layer(const request *q, const multiplier *by, const layer *l, const real *x,
+                             int64_t ld, real *y, real *spare, int64_t first, int64_t rows) {
     const int64_t units = l->n_out;
     if (l->kind == SCALE) {
         scale_rows(x, ld, q->theta + l->scale, y, rows, units);
@@ -56,7 +58,7 @@ static void outputs_of_layer(const request *q, const layer *l, const real *x, in
         return;
     }
     if (x)
-        product(q->p, x, ld, q->theta + l->weight, y, rows, l->n_in, units);
+        product(by, x, ld, q->theta + l->weight, y, rows, l->n_in, units);
     else
         sparse_product(q->p, first, rows, &NOTHING_DROPPED, q->theta + l->weight, y, units);
     if (l->normalization == OF_BATCH)
@@ -68,8 +70,8 @@ static void outputs_of_layer(const request *q, const layer *l, const real *x, in
 }
 
 /* One block: the layers' outputs take turns in two places, the last one's lie where they stay. */
-static void outputs_of_block(const request *q, int64_t first, int64_t rows, real *places[2],
-                             real *spare) {
+static void outputs_of_block(const request *q, const multiplier *by, int64_t first, int64_t rows,
+                             real *places[2], real *spare) {
     const plan *p = q->p;
     const real *x = p->row_starts ? NULL : q->x + first * q->x_stride;
     int64_t ld = q->x_stride;
@@ -81,7 +83,7 @@ static void outputs_of_block(const request *q, int64_t first, int64_t rows, real
     for (int64_t k = 0; k < p->layers; k++) {
         const layer *l = &p->layer[k];
         real *y = k + 1 < p->layers ? places[k % 2] : q->outputs + first * l->n_out;
-        outputs_of_layer(q, l, x, ld, y, spare, first, rows);
+        outputs_of_layer(q, by, l, x, ld, y, spare, first, rows);
         x = y;
         ld = l->n_out;
     }
@@ -92,10 +94,12 @@ static void outputs_of_part(void *argument, int64_t part) {
     const request *q = argument;
     const int64_t wide = widest(q->p);
     real *mine = (real *)q->room + part * numbers_of_part(q->p, q->block);
+    const multiplier by = {q->p->product, q->p->alone, tiles_for(q->p, q->block), mine};
+    mine += numbers_of_panels(q->p, q->block);
     real *places[2] = {mine, mine + q->block * wide}, *spare = mine + 2 * q->block * wide;
     const int64_t stop = q->rows * (part + 1) / q->parts;
     for (int64_t i = q->rows * part / q->parts; i < stop; i += q->block)
-        outputs_of_block(q, i, smaller(q->block, stop - i), places, spare);
+        outputs_of_block(q, &by, i, smaller(q->block, stop - i), places, spare);
 }
 
 #endif

@@ -13,7 +13,7 @@ import numpy as np
 from xpnn.model.dense import Dense
 from xpnn.parts.activations import ACTIVATIONS
 from xpnn.steps import threads
-from xpnn.steps.compiled import library
+from xpnn.steps.compiled import library, tiles
 from xpnn.steps.compiled.plan import (
     ACTIVATION_CODES,
     BLAS_ALONE,
@@ -149,7 +149,7 @@ def _known(network: Any, dtype: np.dtype) -> _Known:
     known_link = ACTIVATIONS.get(network.link.name) == network.link
     there = dtype in SUFFIXES and library() is not None
     if there and network.members == 1 and known_link and known_network(network, training=False):
-        plan = Plan(parts=1, product=product_address(dtype))
+        plan = Plan(parts=1, product=product_address(dtype), tiles=tiles())
         at, table = ctypes.addressof(plan), fill_network(plan, network, {})
         products = [d.n_in * d.n_out for d in network.layers]
     if len(_KNOWN) >= _MOST:

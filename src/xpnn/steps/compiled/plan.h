@@ -48,6 +48,7 @@ typedef struct {
     int64_t segments;
     const segment *segment;
     gemm *product;
+    int64_t tiles; /* of our own products, tiles.h; 0: none */
     real *theta, *buffers, *moments[2];
     int64_t rows, batch; /* of the data; of a step */
     const real *x;

@@ -85,7 +85,9 @@ class Plan(ctypes.Structure):
         *((name, ctypes.c_double) for name in ("beta_1", "beta_2", "epsilon")),
         *((name, ctypes.c_double) for name in ("l1", "l2", "clip")),
         *((name, ctypes.c_int64) for name in ("limits", "segments")),
-        *((name, ctypes.c_void_p) for name in ("segment", "product", "theta", "buffers")),
+        *((name, ctypes.c_void_p) for name in ("segment", "product")),
+        ("tiles", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("theta", "buffers")),
         ("moments", ctypes.c_void_p * 2),
         *((name, ctypes.c_int64) for name in ("rows", "batch")),
         ("x", ctypes.c_void_p),
@@ -214,6 +216,7 @@ _ARGUMENTS = {
     "outputs": "ppppiiip",
     "function": "ipi",
     "finite": "ppii",
+    "product": "iiiiipipipi",  # of the tests
 }
 
 

@@ -1,9 +1,10 @@
-/* Matrix products of row-major matrices, by BLAS: it reads them as their column-major transposes.
-
-   Where a matrix is a vector, a loop is faster. */
+/* Matrix products of row-major matrices: large ones by panels.h where the processor has tiles, the
+   others by BLAS, which reads matrices as their column-major transposes. Where a matrix is a
+   vector, a loop is faster. */
 #ifndef XPNN_PRODUCTS_H
 #define XPNN_PRODUCTS_H
 
+#include "panels.h"
 #include "plan.h"
 
 /* Of more multiplications OpenBLAS shares a product among its threads, which then look for more
@@ -12,18 +13,60 @@
 #define BLAS_ALONE (4 * 65536 - 1)
 #define FEWEST_COLUMNS 16 /* of a piece: for each BLAS may copy the other matrix */
 
-static void multiply_matrices(const plan *p, char of_a, char of_b, int64_t m, int64_t n, int64_t k,
-                              const real *a, int64_t lda, const real *b, int64_t ldb, real *c,
-                              int64_t ldc) {
-    int im = (int)m, ik = (int)k, ia = (int)lda, ib = (int)ldb, ic = (int)ldc;
-    real one = 1, zero = 0;
-    int64_t most = BLAS_ALONE / larger(1, m * k);
-    if (p->alone || most < FEWEST_COLUMNS) most = n;
-    for (int64_t j = 0; j < n; j += most) {
-        int in = (int)smaller(most, n - j);
-        p->product(&of_a, &of_b, &im, &in, &ik, &one, a, &ia, b + j * (of_b == 'T' ? 1 : ldb), &ib,
-                   &zero, c + j * ldc, &ic);
+/* From so many multiplications and columns on tiles pay: OpenBLAS packs nothing of less. */
+#define FEWEST_TILED 1000000
+#define FEWEST_TILED_COLUMNS 32
+
+/* What products are done with; a thread's own. */
+typedef struct {
+    gemm *blas;
+    int64_t alone; /* whether BLAS keeps to the thread that asks */
+    int64_t tiles; /* 0: none */
+    real *panels;  /* numbers_of_panels of them */
+} multiplier;
+
+/* The tiles for products of so many rows by a network's layers: 0 where all of them are small. */
+static int64_t tiles_for(const plan *p, int64_t rows) {
+    for (int64_t k = 0; k < p->layers; k++)
+        if (p->layer[k].n_in * p->layer[k].n_out * rows >= FEWEST_TILED) return p->tiles;
+    return 0;
+}
+
+/* Numbers that such products pack into: forward, back, and of the weights' gradient. */
+static int64_t numbers_of_panels(const plan *p, int64_t rows) {
+    const int64_t tiles = tiles_for(p, rows);
+    int64_t most = 0;
+    for (int64_t k = 0; tiles && k < p->layers; k++) {
+        const int64_t n_in = p->layer[k].n_in, n_out = p->layer[k].n_out;
+        most = larger(most, panel_numbers(tiles, rows, n_out, n_in));
+        most = larger(most, panel_numbers(tiles, rows, n_in, n_out));
+        most = larger(most, panel_numbers(tiles, n_in, n_out, rows));
     }
+    return most;
+}
+
+/* C = A B of (m, depth) and (depth, n), by BLAS. */
+static void multiply_by_blas(const multiplier *by, matrix a, matrix b, real *c, int64_t m,
+                             int64_t n, int64_t depth) {
+    char of_a = a.transposed ? 'T' : 'N', of_b = b.transposed ? 'T' : 'N';
+    int in = (int)n, id = (int)depth, ia = (int)a.ld, ib = (int)b.ld;
+    real one = 1, zero = 0;
+    int64_t most = BLAS_ALONE / larger(1, n * depth);
+    if (by->alone || most < FEWEST_COLUMNS) most = m;
+    for (int64_t i = 0; i < m; i += most) {
+        int im = (int)smaller(most, m - i);
+        by->blas(&of_b, &of_a, &in, &im, &id, &one, b.at, &ib, a.at + i * (a.transposed ? 1 : a.ld),
+                 &ia, &zero, c + i * n, &in);
+    }
+}
+
+/* The same by what is faster; rows of C are n apart. */
+static void multiply_matrices(const multiplier *by, matrix a, matrix b, real *c, int64_t m,
+                              int64_t n, int64_t depth) {
+    if (by->tiles && n >= FEWEST_TILED_COLUMNS && m * n * depth >= FEWEST_TILED)
+        multiply_panels(by->tiles, a, b, c, n, m, n, depth, by->panels);
+    else
+        multiply_by_blas(by, a, b, c, m, n, depth);
 }
 
 WIDE static void add_scaled(real *restrict y, const real *restrict x, real factor, int64_t n) {
@@ -67,36 +110,36 @@ WIDE static void vector_times_vector(const real *restrict z, const real *restric
 }
 
 /* Z = X W of (rows, n_in) and (n_in, n_out) */
-static void product(const plan *p, const real *x, int64_t ld, const real *w, real *z, int64_t rows,
-                    int64_t n_in, int64_t n_out) {
+static void product(const multiplier *by, const real *x, int64_t ld, const real *w, real *z,
+                    int64_t rows, int64_t n_in, int64_t n_out) {
     if (n_out == 1) {
         matrix_times_vector(x, ld, w, z, rows, n_in);
     } else if (rows == 1) {
         row_times_matrix(x, w, z, n_in, n_out);
     } else if (rows > 0) {
-        multiply_matrices(p, 'N', 'N', n_out, rows, n_in, w, n_out, x, ld, z, n_out);
+        multiply_matrices(by, (matrix){x, ld, 0}, (matrix){w, n_out, 0}, z, rows, n_out, n_in);
     }
 }
 
 /* DX = DZ W^T */
-static void product_with_transposed(const plan *p, const real *dz, const real *w, real *dx,
+static void product_with_transposed(const multiplier *by, const real *dz, const real *w, real *dx,
                                     int64_t rows, int64_t n_in, int64_t n_out) {
     if (n_out == 1)
         vector_times_vector(dz, w, dx, rows, n_in);
     else if (rows > 0)
-        multiply_matrices(p, 'T', 'N', n_in, rows, n_out, w, n_out, dz, n_out, dx, n_in);
+        multiply_matrices(by, (matrix){dz, n_out, 0}, (matrix){w, n_out, 1}, dx, rows, n_in, n_out);
 }
 
 /* DW = X[:, :count]^T DZ */
-static void product_of_columns(const plan *p, const real *x, int64_t ld, const real *dz, real *dw,
-                               int64_t rows, int64_t count, int64_t n_out) {
+static void product_of_columns(const multiplier *by, const real *x, int64_t ld, const real *dz,
+                               real *dw, int64_t rows, int64_t count, int64_t n_out) {
     if (rows <= 1 || n_out == 1) memset(dw, 0, (size_t)(count * n_out) * sizeof *dw);
     if (n_out == 1) {
         for (int64_t i = 0; i < rows; i++) add_scaled(dw, x + i * ld, dz[i], count);
     } else if (rows == 1) {
         for (int64_t i = 0; i < count; i++) add_scaled(dw + i * n_out, dz, x[i], n_out);
     } else if (rows > 1) {
-        multiply_matrices(p, 'N', 'T', n_out, count, rows, dz, n_out, x, ld, dw, n_out);
+        multiply_matrices(by, (matrix){x, ld, 1}, (matrix){dz, n_out, 0}, dw, count, n_out, rows);
     }
 }
 

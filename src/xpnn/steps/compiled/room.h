@@ -5,6 +5,7 @@
 #include "losses.h"
 #include "normalization.h"
 #include "plan.h"
+#include "products.h"
 #include "threefry.h"
 
 #define LEARNED_AT_ONCE ((int64_t)1 << 19) /* weights whose gradient stays in the cache */
@@ -30,6 +31,7 @@ typedef struct {
     double value;      /* its share of the loss */
     uint64_t *draws;
     void *scratch; /* for the loss */
+    multiplier by;
 } thread_room;
 
 typedef struct {
@@ -99,6 +101,8 @@ static void take_thread(const plan *p, const room *r, thread_room *t, dispenser 
     t->totals = take(d, 2 * wide, sizeof(double));
     t->draws = take(d, draw_room(wide), sizeof(uint64_t));
     t->scratch = take(d, (int64_t)loss_room(outputs), 1);
+    t->by = (multiplier){p->product, p->alone, tiles_for(p, r->largest),
+                         take(d, numbers_of_panels(p, r->largest), sizeof(real))};
 }
 
 /* Lay everything out for a plan; the number of bytes that it takes. */

@@ -171,7 +171,7 @@ static void dense_forward(const task *t, int64_t k, const real *x, int64_t ld) {
     const real *b = l->bias >= 0 ? p->theta + l->bias : NULL;
     if (stores_past_caches(p)) bring_near(p->theta + l->weight, l->n_in * units);
     if (x)
-        product(p, x, ld, p->theta + l->weight, u, t->count, l->n_in, units);
+        product(&t->mine->by, x, ld, p->theta + l->weight, u, t->count, l->n_in, units);
     else
         sparse_forward(t, p->theta + l->weight, u, units);
     if (l->normalization == OF_BATCH)
@@ -238,7 +238,9 @@ static void dense_backward(const task *t, int64_t k, real *dx) {
         normalized_batch_back(t, l, g, unit, scale, r->inverse + t->part * units);
     else if (l->normalization == OF_LAYER)
         normalized_rows_back(g, unit, scale, r->inverse + t->first, t->count, units);
-    if (dx) product_with_transposed(p, g, p->theta + l->weight, dx, t->count, l->n_in, units);
+    if (dx)
+        product_with_transposed(&t->mine->by, g, p->theta + l->weight, dx, t->count, l->n_in,
+                                units);
 }
 
 /* All of layer k's gradients but its weights'. */

@@ -31,7 +31,7 @@ static void weight_gradient(const task *t, int64_t k, int64_t first, int64_t row
     else if (l->row && !x)
         sparse_backward(t, first, rows, dz, dw, from, inputs, l->n_out);
     else if (l->row)
-        product_of_columns(r->p, x + from, ld, dz, dw, rows, inputs, l->n_out);
+        product_of_columns(&t->mine->by, x + from, ld, dz, dw, rows, inputs, l->n_out);
 }
 
 /* What a step multiplies each thing by. */

@@ -14,7 +14,7 @@ import numpy as np
 
 from xpnn.arrays.typing import Array
 from xpnn.steps import threads
-from xpnn.steps.compiled import library
+from xpnn.steps.compiled import library, tiles
 from xpnn.steps.compiled.plan import (
     BLAS_ALONE,
     FEWEST_COLUMNS,
@@ -183,7 +183,7 @@ class CompiledSteps:
         plan.clip = rules.clip_norm or 0.0
         held["segments"] = np.asarray(rules.segments, dtype=np.float64)
         plan.segments, plan.segment = len(held["segments"]), address(held["segments"])
-        plan.product = product_address(carry.theta.dtype)
+        plan.product, plan.tiles = product_address(carry.theta.dtype), tiles()
         plan.theta, plan.buffers = address(carry.theta), address(carry.buffers)
         plan.gradient, plan.over = address(self.gradient), 1.0
         plan.moments[:] = [address(m) for m in (*carry.moments, None, None)[:2]]

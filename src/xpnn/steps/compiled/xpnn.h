@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* One more whenever a function's arguments change; __init__.py compares. */
-#define XPNN_ABI 7
+#define XPNN_ABI 8
 
 #if defined(_WIN32)
 #define XPNN_EXPORT __declspec(dllexport)
@@ -21,6 +21,13 @@
 #define XPNN_CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
 #else
 #define XPNN_CLONES
+#endif
+
+/* Whether there are matrix products of our own (tiles.h). On Windows gcc aligns no stack for them. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(_WIN32)
+#define XPNN_HAS_TILES 1
+#else
+#define XPNN_HAS_TILES 0
 #endif
 
 #if defined(_MSC_VER)
