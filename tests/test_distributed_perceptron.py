@@ -83,6 +83,11 @@ def test_all_rows_in_each_process_and_in_one():
     assert in_threads(work, 3) == [work(one())] * 3
 
 
+def test_a_pocket_counts_the_mistakes_in_all_rows():
+    work = lambda comm: fitted(comm, rule(pocket=True), weight=WEIGHT)  # noqa: E731
+    assert in_threads(work, 3, rows="own") == [work(one(rows="own"))] * 3
+
+
 @pytest.mark.slow
 @pytest.mark.dtypes("float32")
 def test_own_rows_on_any_library(target):
