@@ -162,6 +162,8 @@ def read(path: Path, task: str | None) -> tuple[pd.DataFrame, np.ndarray, str]:
     if task is None:
         few = y.nunique() <= 10 or not pd.api.types.is_numeric_dtype(y)
         task = "classification" if few else "regression"
+    flags = table.columns[[pd.api.types.is_bool_dtype(d) for d in table.dtypes]]
+    table = table.astype(dict.fromkeys(flags, int))  # scikit-learn's imputer refuses booleans
     for column in table.columns[[not pd.api.types.is_numeric_dtype(d) for d in table.dtypes]]:
         table[column] = table[column].fillna("missing").astype(str).astype("category")
     return table, y.astype(str if task == "classification" else float).to_numpy(), task

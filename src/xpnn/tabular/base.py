@@ -41,6 +41,7 @@ from xpnn.tables.thresholds import Classes
 from xpnn.tabular.blocks import BlockFrame, inputs_of, learned, with_targets
 from xpnn.tabular.folds import folds_of
 from xpnn.tabular.inspection import Inspection
+from xpnn.tabular.linear import lines_of
 from xpnn.tabular.ownrows import Part, Shards
 from xpnn.tabular.recipe import EMBEDDINGS, Recipe, embedded_by, make_network, make_recipe
 from xpnn.tabular.record import from_record, to_record
@@ -269,6 +270,7 @@ class BaseTabular(Inspection, OnDevice):
             time_limit=self.time_limit,
             spent=time.perf_counter() - began,
             keeper=keeper,
+            lines=None if getattr(self, "label_smoothing", 0) else lines_of(self.encoding_),
         )
 
     def _place(self, X: Any, x: np.ndarray) -> None:

@@ -76,7 +76,8 @@ def _training(est: Any) -> Iterator[str]:
     epochs = len(est.history_.get("loss", ()))
     yield f"training  {epochs} epochs, batches of {recipe.batch_size}, {est.fit_time_:.1f} s"
     for epoch, (score, weight) in est.valleys_.items():
-        yield f"valley    epoch {epoch}: loss {score:.4f} out of fold, weight {weight:.2f}"
+        where = f"epoch {epoch}" if epoch else "linear model"
+        yield f"valley    {where}: loss {score:.4f} out of fold, weight {weight:.2f}"
     if hasattr(est, "temperature_"):
         yield f"accuracy  {100 * est.validation_score_:.2f} % out of fold"
         loss, temperature = est.validation_log_loss_, est.temperature_

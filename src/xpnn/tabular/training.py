@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +15,9 @@ from xpnn.model.network import Network
 from xpnn.parts.losses import Loss
 from xpnn.parts.schedules import Schedule
 from xpnn.steps.threads import one_blas_thread
-from xpnn.tabular.blend import blend_weights
+from xpnn.tabular.blend import blend_weights, last_by_half
 from xpnn.tabular.folds import member_rows
+from xpnn.tabular.linear import linear_parameters, takes_lines
 from xpnn.tabular.ownrows import Shards
 from xpnn.tabular.plan import ENOUGH, LITTLE, Plan, Valley
 from xpnn.tabular.recipe import Recipe, groups_of, initial_parameters, make_optimizer
@@ -85,6 +87,7 @@ def fit_members(
     spent: float = 0.0,
     keeper: Keeper | None = None,
     shards: Shards | None = None,
+    lines: np.ndarray | None = None,
 ) -> Fitted:
     """Train all members at once, and blend the valleys by their predictions out of fold.
 
@@ -111,6 +114,8 @@ def fit_members(
         Gets checkpoints, and may have one to go on from; `seed` has to be that one's then.
     shards : Shards, default=None
         Of the processes that train these members together.
+    lines : ndarray of shape (n_in, n_lines), default=None
+        What a linear model sees of the inputs, which is then one more candidate of the blend.
 
     Returns
     -------
@@ -159,7 +164,31 @@ def fit_members(
             raise error from None
         warn_user(f"{error} What was best before is kept.")
         end = error.state
-    return _blended(task, plan.finish(end), folds, end)
+    valleys = plan.finish(end)
+    straight = [] if lines is None or not plan.done else _straight(held, lines, end)
+    return _blended(task, valleys, straight, folds, end)
+
+
+def _straight(held: "Held", lines: np.ndarray, end: TrainingState) -> list[Valley]:
+    """Linear models of the members' rows as a valley before the first epoch, if they are any."""
+    task, folds, shards = held.task, held.folds, held.shards
+    n = folds.shape[1]
+    plain = task.classes or task.loss.name == "squared_error"
+    if not plain or not takes_lines(held.network, n, lines, task.classes):
+        return []
+    apart = shards is not None and shards.apart
+    x = shards.comm.gather_rows(task.x) if shards is not None and apart else task.x
+    theta = linear_parameters(held.network, x, task.target, task.weight, folds, lines)
+    if theta is None:
+        return []
+    if shards is not None:  # another machine's may differ in the last bits
+        theta = shards.comm.gather_rows(theta[None])[0]
+    backend = held.data.backend
+    with backend.device_context():
+        dtype = backend.to_numpy(end.theta[:1]).dtype.name
+        state = TrainingState(backend.asarray(theta, dtype=dtype), end.buffers, (), 0)
+    score, out = held.look(state)
+    return [Valley(0, score, state, out)] if math.isfinite(score) else []
 
 
 def _to_learn(
@@ -191,16 +220,26 @@ def _few_threads(backend: Backend) -> AbstractContextManager[Any]:
     return one_blas_thread() if backend.name == "numpy" else nullcontext()
 
 
-def _blended(task: Task, valleys: list[Valley], folds: np.ndarray, end: TrainingState) -> Fitted:
-    predictions = [v.held.mean(axis=0) for v in valleys]
-    weights = blend_weights(predictions, lambda p: score_of(p, task)).tolist()
-    found = list(zip(valleys, weights, strict=True))
+def _blended(
+    task: Task,
+    valleys: list[Valley],
+    straight: list[Valley],
+    folds: np.ndarray,
+    end: TrainingState,
+) -> Fitted:
+    predictions = [v.held.mean(axis=0) for v in (*valleys, *straight)]
+    scores = partial(score_of, task=task)
+    weights = blend_weights(predictions, scores)
+    if straight:
+        alone = blend_weights(predictions[:-1], scores)
+        weights = last_by_half(weights, alone)
+    found = list(zip((*valleys, *straight), weights.tolist(), strict=True))
     kept = [Kept(v.state.theta, v.state.buffers, w) for v, w in found if w]
     held = np.asarray(sum(w * v.held for v, w in found))
     prediction = np.asarray(sum(w * p for p, w in zip(predictions, weights, strict=True)))
-    scores = {v.epoch: (v.score, w) for v, w in found}
+    told = {v.epoch: (v.score, w) for v, w in found if w or v.epoch or v is valleys[0]}
     history = {name: list(curve) for name, curve in end.history.items()}
-    return Fitted(kept, folds, held, prediction, scores, history, end.outcome)
+    return Fitted(kept, folds, held, prediction, told, history, end.outcome)
 
 
 class Held:
