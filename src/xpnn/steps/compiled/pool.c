@@ -1,7 +1,8 @@
 /* Threads that wait for each other by looking for some microseconds, and then by sleeping.
 
    A step of a small network takes less time than the system needs to wake a thread, so whoever
-   waits looks first; but an idle pool takes no processor. Everything waits for one number to
+   waits looks first, and now and then lets another thread have the processor, which may be the one
+   that is waited for; but an idle pool takes no processor. Everything waits for one number to
    change: that of the work given, or that of the barriers passed. */
 #include "pool.h"
 
@@ -11,6 +12,7 @@
 #include "xpnn.h"
 
 #define LOOKS 2000 /* before sleeping: 20 to 100 microseconds */
+#define LOOKS_IN_A_ROW 100
 
 struct pool {
     shared_number given, passed, arrived, sleepers;
@@ -26,7 +28,10 @@ struct pool {
 static void wait_for_change(pool *p, shared_number *number, int64_t old) {
     for (int i = 0; i < LOOKS; i++) {
         if (look(number) != old) return;
-        pause_between_looks();
+        if (i % LOOKS_IN_A_ROW < LOOKS_IN_A_ROW - 1)
+            pause_between_looks();
+        else
+            let_others_run();
     }
     lock_mutex(&p->lock);
     add_to(&p->sleepers, 1); /* before the last look: who changes the number looks afterwards */

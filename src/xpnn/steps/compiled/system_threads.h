@@ -25,9 +25,11 @@ static int start_thread(thread *t, thread_result(THREAD_CALL *f)(void *), void *
     *t = (HANDLE)_beginthreadex(NULL, 0, f, argument, 0, NULL);
     return *t != 0;
 }
+static void let_others_run(void) { SwitchToThread(); }
 static void join_thread(thread t) { WaitForSingleObject(t, INFINITE); CloseHandle(t); }
 #else
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #define THREAD_CALL
 typedef void *thread_result;
@@ -50,6 +52,7 @@ static int start_thread(thread *t, thread_result (*f)(void *), void *argument) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return !failed;
 }
+static void let_others_run(void) { sched_yield(); }
 static void join_thread(thread t) { pthread_join(t, NULL); }
 #endif
 
