@@ -101,7 +101,7 @@ def _weights(state: State, sums: Array | None) -> dict[str, Array]:
     found = {name: np.array(getattr(state, name), t, order="C") for name, t in dtypes.items()}
     k, d = found["coef"].shape
     found |= {"sums": np.zeros((3, k)) if sums is None else np.array(sums), "update": np.empty(k)}
-    return found | {"products": np.zeros((_KEPT, d), real)}
+    return found | {"products": np.zeros((_KEPT, d))}
 
 
 def _rows(data: Data, real: Any) -> dict[str, Array]:

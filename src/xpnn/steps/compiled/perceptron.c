@@ -31,7 +31,7 @@ typedef struct {
     double *sums;   /* (3, K): loss, loss plus penalty, mistakes */
     double *update; /* (K,), of one sample */
     /* mistakes that are not in the sums yet */
-    void *products; /* REAL (KEPT, features) */
+    double *products; /* (KEPT, features), each rounded to REAL */
     int64_t kept, of_problem[KEPT];
     double with_sign[KEPT], with_intercept[KEPT];
     /* the mean of the weights is (mean + drift coef) / share (Bottou 2012, 5.1) */

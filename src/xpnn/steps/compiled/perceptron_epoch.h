@@ -52,7 +52,7 @@ XPNN_INLINE int NAME(sure)(const REAL *w, const REAL *x, const REAL *next, int64
 /* Count the mistakes kept, in order. Each sum waits for its last addition: several at once. */
 XPNN_INLINE void NAME(count)(xpnn_perceptron *p)
 {
-    const REAL *products = p->products;
+    const double *products = p->products;
     double sums[KEPT] = {0};
     for (int64_t j = 0; p->kept && j < p->features; j++)
         for (int i = 0; i < KEPT; i++)
@@ -71,9 +71,11 @@ XPNN_INLINE void NAME(keep)(xpnn_perceptron *p, const REAL *x, int64_t k, double
 {
     int64_t d = p->features;
     const REAL *w = (const REAL *)p->coef + k * d;
-    REAL *products = (REAL *)p->products + p->kept * d;
-    for (int64_t j = 0; j < d; j++)
-        products[j] = w[j] * x[j];
+    double *products = p->products + p->kept * d;
+    for (int64_t j = 0; j < d; j++) {
+        REAL product = w[j] * x[j];
+        products[j] = product;
+    }
     p->of_problem[p->kept] = k;
     p->with_sign[p->kept] = sign;
     p->with_intercept[p->kept] = p->intercept[k];
