@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 import xpnn
 from xpnn import TabularClassifier, TabularRegressor
 from xpnn.network import Dense, Network, Scale
+from xpnn.parts.losses import get_loss
 from xpnn.tables.encoding import fit_encoding
 from xpnn.tables.frames import read_frame
 from xpnn.tabular import training
@@ -105,6 +106,21 @@ def test_a_line_of_classes(monkeypatch: pytest.MonkeyPatch):
     found = loss()
     monkeypatch.setattr(training, "takes_lines", lambda *given: False)
     assert found < loss() - 0.01
+
+
+def test_a_line_of_classes_counts_only_if_it_is_surely_better():
+    """A hundredth of the log-loss is within chance of 40 rows, and is not of 4,000."""
+    for n, surely in ((40, False), (4000, True)):
+        rng = np.random.default_rng(0)
+        codes = rng.integers(0, 2, n)
+        true = np.clip(rng.normal(0.7, 0.1, n), 0.05, 0.95)
+        valley, line = (
+            np.where(np.eye(2)[codes] > 0, p[:, None], 1 - p[:, None])
+            for p in (true, true + rng.normal(0.01, 0.1, n).clip(-0.04, 0.04))
+        )
+        task = training.Task(np.zeros((n, 1)), codes, None, get_loss("softmax_cross_entropy"), True)
+        weights = np.array([0.5, 0.5]), np.array([1.0, 0.0])
+        assert training._surely_better([valley, line], *weights, task) is surely
 
 
 def test_lines_are_columns_without_their_bends():

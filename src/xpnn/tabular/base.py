@@ -30,7 +30,7 @@ from xpnn.estimators._checks import (
     number,
 )
 from xpnn.estimators._device import OnDevice
-from xpnn.estimators._inputs import NUMPY, is_foreign, on_host, read_weight, readable
+from xpnn.estimators._inputs import NUMPY, is_foreign, read_weight, readable
 from xpnn.estimators._plain import KINDS, Kind
 from xpnn.estimators._processes import agreed_seed, check_comm, check_same, together
 from xpnn.estimators._settings import draw_seed, hidden_sizes
@@ -331,17 +331,6 @@ class BaseTabular(Inspection, OnDevice):
             return np.concatenate(list(parts)), NUMPY
         x, source = self._read_inputs(X)
         return self._predict_inputs(x), source
-
-    def _scored(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
-        """Targets and weights to score by, on the host; they may lie inside blocks."""
-        y, sample_weight = with_targets(X, y, sample_weight)
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
-                "is None."
-            )
-        y, sample_weight = readable(y, "y"), readable(sample_weight, "sample_weight")
-        return on_host(y), on_host(sample_weight)
 
     def _read_inputs(self, X: Any) -> tuple[np.ndarray, Backend]:
         """The network's inputs of a table, on the host; and where X is."""

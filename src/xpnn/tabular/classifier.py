@@ -15,6 +15,7 @@ from xpnn.parts.losses import Loss, get_loss, with_aliases
 from xpnn.tables.columns import is_missing, objects
 from xpnn.tables.frames import read_frame
 from xpnn.tabular.base import BaseTabular, as_shares
+from xpnn.tabular.blocks import to_score_by
 from xpnn.tabular.calibration import OF_THE_MEAN, fit_temperature, tempered
 from xpnn.tabular.training import Task, log_loss
 
@@ -275,6 +276,6 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         """
         from sklearn.metrics import accuracy_score
 
-        y, weight = self._scored(X, y, sample_weight)
+        y, weight = to_score_by(X, y, sample_weight, type(self).__name__)
         y = _plain(y)
         return float(accuracy_score(y, on_host(self.predict(X)), sample_weight=weight))

@@ -13,6 +13,7 @@ from xpnn.estimators._checks import ARRAY_LIKE, NONE, Checks, among
 from xpnn.estimators._inputs import on_host, read_target
 from xpnn.parts.losses import Loss, get_loss, with_aliases
 from xpnn.tabular.base import BaseTabular
+from xpnn.tabular.blocks import to_score_by
 from xpnn.tabular.calibration import cross_conformal_interval, median_interval
 from xpnn.tabular.quantiles import check_levels, quantile_loss
 from xpnn.tabular.targets import MOST_ROWS, is_skewed, share_of_logarithm
@@ -361,5 +362,5 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         """
         from sklearn.metrics import r2_score
 
-        y, weight = self._scored(X, y, sample_weight)
+        y, weight = to_score_by(X, y, sample_weight, type(self).__name__)
         return float(r2_score(y, on_host(self.predict(X)), sample_weight=weight))

@@ -34,6 +34,7 @@ _CURE = (  # numbers and targets are scaled already, and the recipe is not the u
 
 
 _LEAST = 1e-30  # of a rate, before its logarithm
+_SURE = 2.0  # standard errors of what a linear model of classes gains
 _ROWS = 1 << 18  # of a look at the rows that a member has not seen
 
 
@@ -233,6 +234,8 @@ def _blended(
     if straight:
         alone = blend_weights(predictions[:-1], scores)
         weights = last_by_half(weights, alone)
+        if task.classes and not _surely_better(predictions, weights, np.append(alone, 0.0), task):
+            weights = np.append(alone, 0.0)
     found = list(zip((*valleys, *straight), weights.tolist(), strict=True))
     kept = [Kept(v.state.theta, v.state.buffers, w) for v, w in found if w]
     held = np.asarray(sum(w * v.held for v, w in found))
@@ -240,6 +243,19 @@ def _blended(
     told = {v.epoch: (v.score, w) for v, w in found if w or v.epoch or v is valleys[0]}
     history = {name: list(curve) for name, curve in end.history.items()}
     return Fitted(kept, folds, held, prediction, told, history, end.outcome)
+
+
+def _surely_better(
+    predictions: list[np.ndarray], weights: np.ndarray, others: np.ndarray, task: Task
+) -> bool:
+    """Whether classes' log-loss is lower by more than twice the standard error of that."""
+    whole = np.asarray(predictions)
+    losses = (_log_losses(np.tensordot(w, whole, 1), task.target) for w in (others, weights))
+    gain = np.subtract(*losses)
+    shares = np.ones(len(gain)) if task.weight is None else task.weight
+    shares = shares / shares.sum()
+    mean = float(shares @ gain)
+    return mean > _SURE * float(np.sqrt(shares**2 @ (gain - mean) ** 2))
 
 
 class Held:
@@ -352,8 +368,12 @@ def log_loss(probability: np.ndarray, codes: np.ndarray, weight: np.ndarray | No
     >>> round(log_loss(np.array([[0.5, 0.5]]), np.array([1]), None), 4)
     0.6931
     """
-    true = probability[np.arange(len(codes)), codes]
-    return float(np.average(-np.log(np.maximum(true, 1e-15)), weights=weight))
+    return float(np.average(_log_losses(probability, codes), weights=weight))
+
+
+def _log_losses(probability: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    losses: np.ndarray = -np.log(np.maximum(probability[np.arange(len(codes)), codes], 1e-15))
+    return losses
 
 
 def _taken(x: Array, at: np.ndarray, backend: Backend) -> Array:
