@@ -90,6 +90,7 @@ once()
     )
 
 
+@pytest.mark.slow
 def test_ones_own_limit_works_in_another_thread_after_a_fit(run_fits):
     run_fits(
         """
