@@ -1,5 +1,6 @@
 """A linear model of each member's rows is one more candidate of a tabular estimator's blend."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,20 @@ def test_lines_are_columns_without_their_bends():
     seen = inputs @ lines
     ranks = np.linspace(0.0, 1.0, 200)
     assert any(np.allclose(c / np.ptp(c), ranks, atol=1e-5) for c in seen.T if np.ptp(c) > 0)
+
+
+def test_lines_of_a_wide_table_take_no_square_of_its_columns():
+    """3,000 columns squared are 72 MB, and were filled once for each column."""
+    encoding = fit_encoding(read_frame(np.random.default_rng(0).normal(size=(20, 3000))))
+    tracemalloc.start()
+    try:
+        lines = lines_of(encoding)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert lines.shape == (3000, 3000)
+    assert most < 10_000_000
+    np.testing.assert_array_equal(lines @ np.arange(3000.0), np.arange(3000.0))
 
 
 def test_who_cannot_be_a_line_is_none():

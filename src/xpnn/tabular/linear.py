@@ -7,6 +7,7 @@ parameters of the same network, so that whatever predicts, keeps or explains a v
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from xpnn.model.network import Dense, Network, Scale
 from xpnn.steps.threads import one_blas_thread
@@ -24,7 +25,7 @@ _INVERSE = (10.0, 1.0, 0.1, 0.01)  # of that penalty, for classes
 _STEPS = 100  # of L-BFGS
 
 
-def lines_of(encoding: Encoding) -> np.ndarray:
+def lines_of(encoding: Encoding) -> csr_array:
     """What a linear model sees of a network's inputs: each column once, without its bends.
 
     Parameters
@@ -33,27 +34,31 @@ def lines_of(encoding: Encoding) -> np.ndarray:
 
     Returns
     -------
-    ndarray of float64, shape (n_inputs, n_lines)
+    scipy.sparse.csr_array of float64, shape (n_inputs, n_lines)
         The pieces of a number added up to the number, and every input that is no piece.
 
     Examples
     --------
     >>> from xpnn.tables.encoding import fit_encoding
     >>> from xpnn.tables.frames import read_frame
-    >>> lines_of(fit_encoding(read_frame({"x": [0.0, 1.0, 3.0]}), bins=8)).T.tolist()
+    >>> lines_of(fit_encoding(read_frame({"x": [0.0, 1.0, 3.0]}), bins=8)).toarray().T.tolist()
     [[0.0, 0.5, 1.0]]
     """
-    rows, n = list[np.ndarray](), len(encoding.names)
-    for name, at in encoding.places.items():
-        column = next(c for c in encoding.columns if c.name == name)
-        widths = np.diff(np.asarray(getattr(column, "edges", ()), dtype=np.float64))
-        rest = at
+    inputs, lines, shares, n = list[int](), list[int](), list[float](), 0  # of what is not 0
+    for column, at in zip(encoding.columns, encoding.places.values(), strict=True):
+        widths, rest = np.diff(getattr(column, "edges", ())), at
         if len(widths):
-            row, rest = np.zeros(n), at[1 + len(widths) :]
-            row[at[1 : 1 + len(widths)]] = widths / widths.max()
-            rows.append(row)
-        rows += list(np.eye(n)[rest])
-    return np.asarray(rows).reshape(len(rows), n).T
+            pieces, rest = at[1 : 1 + len(widths)], at[1 + len(widths) :]
+            inputs += pieces
+            lines += [n] * len(pieces)
+            shares += (widths / widths.max()).tolist()
+            n += 1
+        inputs += rest
+        lines += range(n, n + len(rest))
+        shares += [1.0] * len(rest)
+        n += len(rest)
+    places = np.asarray(inputs, dtype=np.intp), np.asarray(lines, dtype=np.intp)
+    return csr_array((np.asarray(shares), places), shape=(len(encoding.names), n))
 
 
 def takes_lines(network: Network, n: int, lines: np.ndarray, classes: bool) -> bool:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend
@@ -88,7 +89,7 @@ def fit_members(
     spent: float = 0.0,
     keeper: Keeper | None = None,
     shards: Shards | None = None,
-    lines: np.ndarray | None = None,
+    lines: csr_array | None = None,
 ) -> Fitted:
     """Train all members at once, and blend the valleys by their predictions out of fold.
 
@@ -115,7 +116,7 @@ def fit_members(
         Gets checkpoints, and may have one to go on from; `seed` has to be that one's then.
     shards : Shards, default=None
         Of the processes that train these members together.
-    lines : ndarray of shape (n_in, n_lines), default=None
+    lines : scipy.sparse.csr_array of shape (n_in, n_lines), default=None
         What a linear model sees of the inputs, which is then one more candidate of the blend.
 
     Returns
@@ -170,16 +171,18 @@ def fit_members(
     return _blended(task, valleys, straight, folds, end)
 
 
-def _straight(held: "Held", lines: np.ndarray, end: TrainingState) -> list[Valley]:
+def _straight(held: "Held", lines: csr_array, end: TrainingState) -> list[Valley]:
     """Linear models of the members' rows as a valley before the first epoch, if they are any."""
     task, folds, shards = held.task, held.folds, held.shards
     n = folds.shape[1]
     plain = task.classes or task.loss.name == "squared_error"
     if not plain or not takes_lines(held.network, n, lines, task.classes):
         return []
-    apart = shards is not None and shards.apart
-    x = shards.comm.gather_rows(task.x) if shards is not None and apart else task.x
-    theta = linear_parameters(held.network, x, task.target, task.weight, folds, lines)
+    x = task.x
+    if shards is not None and shards.apart:
+        x = shards.comm.gather_rows(x)
+    seen = lines.toarray(order="F")
+    theta = linear_parameters(held.network, x, task.target, task.weight, folds, seen)
     if theta is None:
         return []
     if shards is not None:  # another machine's may differ in the last bits
@@ -233,9 +236,9 @@ def _blended(
     weights = blend_weights(predictions, scores)
     if straight:
         alone = blend_weights(predictions[:-1], scores)
-        weights = last_by_half(weights, alone)
-        if task.classes and not _surely_better(predictions, weights, np.append(alone, 0.0), task):
-            weights = np.append(alone, 0.0)
+        weights, without = last_by_half(weights, alone), np.append(alone, 0.0)
+        if task.classes and not _surely_better(predictions, weights, without, task):
+            weights = without
     found = list(zip((*valleys, *straight), weights.tolist(), strict=True))
     kept = [Kept(v.state.theta, v.state.buffers, w) for v, w in found if w]
     held = np.asarray(sum(w * v.held for v, w in found))
