@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from shares import own
 
 import xpnn
 from xpnn.data import Dataset
@@ -30,14 +31,6 @@ NAMES = np.asarray(["a", "b", "c"])[CLASSES]
 VALUES = np.sin(X[:, :2])
 WEIGHT = RNG.uniform(size=N)
 SIZES = (2, 3, 8)
-
-
-def own(comm, a):
-    """The rows of a process's shards, where each has its own."""
-    if comm is None or comm.rows == "all" or a is None:
-        return a
-    ends, cuts = bounds(len(a), comm.shards), bounds(comm.shards, comm.size)
-    return a[ends[cuts[comm.rank]] : ends[cuts[comm.rank + 1]]]
 
 
 # -- sums and messages ----------------------------------------------------------------------------

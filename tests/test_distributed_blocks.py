@@ -9,6 +9,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
+from shares import own
 from typer.testing import CliRunner
 
 import xpnn
@@ -34,17 +35,9 @@ VALUES = np.sin(X[:, :2])
 WEIGHT = RNG.uniform(size=N)
 
 
-def cut(comm, a):
-    """What a process passes, where each has its own rows."""
-    if comm.rows == "all" or a is None:
-        return a
-    ends, cuts = bounds(N, comm.shards), bounds(comm.shards, comm.size)
-    return a[ends[cuts[comm.rank]] : ends[cuts[comm.rank + 1]]]
-
-
 def blocks(comm, x, *beside, packed=False, **options):
     """Small blocks; packed ones have to be unpacked, and nothing of them may stay."""
-    given = [cut(comm, a) for a in (x, *beside)]
+    given = [own(comm, a) for a in (x, *beside)]
     found = Blocks(*given, **{"block_rows": 50, "window": 2, **options})
     return found.map(lambda rows: rows * 1.0) if packed else found
 

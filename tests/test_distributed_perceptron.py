@@ -6,11 +6,11 @@ The processes are threads here; `ci/mpi.sh` does the same by MPI.
 import numpy as np
 import pytest
 import scipy.sparse
+from shares import own
 
 import xpnn
 from xpnn.data import Blocks
 from xpnn.distributed import in_threads, one
-from xpnn.distributed.tree import bounds
 from xpnn.estimators._labels import weights_of_all
 from xpnn.estimators._processes import Way, as_a_part
 
@@ -23,14 +23,6 @@ N = 203
 X = RNG.normal(size=(N, 6)) * (RNG.uniform(size=(N, 6)) > 0.4)
 NAMES = np.asarray(["a", "b", "c"])[(X[:, 0] + X[:, 1] > 0).astype(int) + (X[:, 2] > 0.7)]
 WEIGHT = RNG.uniform(size=N)
-
-
-def own(comm, a):
-    """What a process passes: its shards where each has its own rows."""
-    if comm.rows == "all" or a is None:
-        return a
-    ends, cuts = bounds(N, comm.shards), bounds(comm.shards, comm.size)
-    return a[ends[cuts[comm.rank]] : ends[cuts[comm.rank + 1]]]
 
 
 def rule(**options):

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from shares import own
 
 import xpnn
 from xpnn.data import Blocks
@@ -35,16 +36,6 @@ WEIGHT = np.where(
     np.arange(N) < 70, 0.0, RNG.uniform(size=N)
 )  # of a first of three, nothing counts
 ABOUT = {"n_members": 2, "epochs": 2, "hidden": 6, "random_state": 0}
-
-
-def own(comm, a):
-    """What a process passes, where each has its own rows."""
-    if isinstance(a, dict):
-        return {name: own(comm, column) for name, column in a.items()}
-    if comm is None or comm.rows == "all" or a is None:
-        return a
-    ends, cuts = bounds(N, comm.shards), bounds(comm.shards, comm.size)
-    return a[ends[cuts[comm.rank]] : ends[cuts[comm.rank + 1]]]
 
 
 def fitted(comm, model, *given, **how):

@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from shares import own
 
 import xpnn
 from xpnn import TabularClassifier, TabularRegressor
 from xpnn.arrays.backend import to_numpy
 from xpnn.blocks import Blocks
 from xpnn.distributed import in_threads
-from xpnn.distributed.tree import bounds
 from xpnn.tables.encoding import Encoding, fit_encoding
 from xpnn.tables.frames import read_frame
 from xpnn.tables.kinds import Numbers, Spread, Step
@@ -195,13 +195,11 @@ def test_blocks_and_processes_know_the_same_steps():
 def test_processes_with_rows_of_their_own_come_to_one_model():
     """Folds are of all rows: whose steps a member has does not depend on how many they are."""
 
-    def own(comm):
-        ends, cuts = bounds(N, comm.shards), bounds(comm.shards, comm.size)
-        here = slice(ends[cuts[comm.rank]], ends[cuts[comm.rank + 1]])
+    def fitted(comm):
         model = TabularClassifier(epochs=1, hidden=4, random_state=0)
-        return model.fit(X[here], CODES[here], comm=comm)
+        return model.fit(own(comm, X), own(comm, CODES), comm=comm)
 
-    one, *others = (m for p in (1, 3) for m in in_threads(own, p, rows="own"))
+    one, *others = (m for p in (1, 3) for m in in_threads(fitted, p, rows="own"))
     assert one.encoding_.columns[0].steps
     for other in others:
         assert other.encoding_ == one.encoding_

@@ -35,21 +35,14 @@ Source = Annotated[
     ),
 ]
 More = Annotated[list[str] | None, typer.Argument(help="More files of the same table.")]
-OneTarget = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--target",
-        metavar="COLUMN",
-        help="Column to predict; default: target, label, class or y, else the last one.",
-    ),
-]
+_TARGET = "Column to predict; default: target, label, class or y, else the last one."
+OneTarget = Annotated[list[str] | None, typer.Option("--target", metavar="COLUMN", help=_TARGET)]
 Targets = Annotated[
     list[str] | None,
     typer.Option(
         "--target",
         metavar="COLUMN",
-        help="Column to predict; default: target, label, class or y, else the last one. Numbers "
-        "may be several: give it again.",
+        help=f"{_TARGET} Numbers may be several: give it again.",
     ),
 ]
 Task = Annotated[

@@ -11,7 +11,7 @@ from xpnn.arrays.backend import backend_of
 from xpnn.arrays.typing import Array
 from xpnn.distributed.communicator import Communicator
 from xpnn.distributed.tree import tree_sum
-from xpnn.steps.cut import Cutter, Shares
+from xpnn.steps.cut import Cut, Cutter, Shares
 from xpnn.steps.rules import Batch, Rows
 
 _NO_ROWS = Batch(None, None, None)
@@ -47,20 +47,22 @@ class SharedBatches:
 
     def cut(self, order: Array, size: int) -> Iterator[tuple[int, list[Array]]]:
         """The rows of each batch in all processes, and which are those of each shard here."""
-        first, stop = self.steps or (0, -(-int(order.shape[0]) // size))
-        for step in range(first, stop):
-            cut = self.cutter.cut(Rows(_NO_ROWS, order, step * size, size))
+        for step in self._steps(order, size):
+            cut = self._batch(order, size, step)
             if cut.n:  # few rows, in many shards, leave batches without any
                 yield cut.n, [order[p.start : p.start + p.size] for p in cut.pieces]
 
     def spans(self, order: Array, size: int) -> list[Array]:
         """Of each shard here the rows of all these batches."""
-        first, stop = self.steps or (0, -(-int(order.shape[0]) // size))
-        low, high = (
-            self.cutter.cut(Rows(_NO_ROWS, order, step * size, size)).pieces
-            for step in (first, stop - 1)
-        )
+        steps = self._steps(order, size)
+        low, high = (self._batch(order, size, step).pieces for step in (steps[0], steps[-1]))
         return [order[a.start : b.start + b.size] for a, b in zip(low, high, strict=True)]
+
+    def _steps(self, order: Array, size: int) -> range:
+        return range(*(self.steps or (0, -(-int(order.shape[0]) // size))))
+
+    def _batch(self, order: Array, size: int, step: int) -> Cut:
+        return self.cutter.cut(Rows(_NO_ROWS, order, step * size, size))
 
     def total(self, parts: Sequence[tuple[Array, ...]], like: Array) -> list[Array]:
         """What a batch adds up to, of what each shard here does."""

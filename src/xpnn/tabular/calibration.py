@@ -170,12 +170,13 @@ def median_interval(
     array([[-8.,  9.]])
     """
     sizes = [len(r) for r in residuals]
-    ranks = [min(r, n) for r, n in zip(_ranks(sizes, level), sizes, strict=True)]
-    pairs = [(r, k) for r, k in zip(residuals, ranks, strict=True)]
+    wanted = _ranks(sizes, level)
+    ranks = [min(k, n) for k, n in zip(wanted, sizes, strict=True)]
+    pairs = zip(residuals, ranks, strict=True)
     widths = np.array([np.sort(r)[max(k, 1) - 1] for r, k in pairs])[:, None]
     low = np.median(np.asarray(predictions) - widths, axis=0)
     high = np.median(np.asarray(predictions if upper is None else upper) + widths, axis=0)
-    if ranks != _ranks(sizes, level):
+    if ranks != wanted:
         plus = cross_conformal_interval(residuals, predictions, level, upper)
         low, high = np.minimum(low, plus[:, 0]), np.maximum(high, plus[:, 1])
     return np.stack([low, high], axis=1)

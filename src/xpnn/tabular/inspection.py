@@ -142,18 +142,16 @@ class Inspection:
             raise ValueError(
                 f"member is {member!r}, expected a number from 0 to {self.network_.members - 1}."
             )
-        given = next((c for c in self.encoding_.columns if c.name == column), None)
         layer = self.network_.layers[0]
         periodic = isinstance(layer, PeriodicEmbedding)
-        if not isinstance(given, Numbers) or not (periodic or given.edges):
-            names = [
-                c.name
-                for c in self.encoding_.columns
-                if isinstance(c, Numbers) and (periodic or c.edges)
-            ]
+        numbers = [c for c in self.encoding_.columns if isinstance(c, Numbers)]
+        embedded = {c.name: c for c in numbers if periodic or c.edges}
+        given = embedded.get(column)
+        if given is None:
+            names = ", ".join(embedded) or "no column"
             raise ValueError(
-                f"{column!r} has no embedding: {', '.join(names) or 'no column'} has. Numbers of "
-                "more than two values have one, of up to 40 columns, unless embedding is None."
+                f"{column!r} has no embedding: {names} has. Numbers of more than two values have "
+                "one, of up to 40 columns, unless embedding is None."
             )
         heaviest = max(self._kept(), key=lambda kept: kept.weight)
         theta = np.asarray(self._backend.to_numpy(heaviest.theta), np.float64)
@@ -161,7 +159,9 @@ class Inspection:
         own = [{name: a[member] for name, a in part.items()} for part in parts]
         if periodic:
             return self._waves(given, layer, own[0])
-        return _pieces(given, self.encoding_.places[column], own[0]["scale"], own[1]["weight"])
+        return _pieces(
+            embedded[column], self.encoding_.places[column], own[0]["scale"], own[1]["weight"]
+        )
 
     def _waves(self, column: Numbers, layer: Any, own: Any) -> tuple[np.ndarray, np.ndarray]:
         """The functions of a periodic embedding."""

@@ -1,6 +1,5 @@
 """Training steps of several networks of one shape, each compiled as a single network's are."""
 
-import operator
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ import numpy as np
 from xpnn.arrays.typing import Array
 from xpnn.model.layout import Layout
 from xpnn.steps import threads
-from xpnn.steps.compiled.steps import CompiledSteps, by_others
+from xpnn.steps.compiled.steps import CompiledSteps, are_same, by_others
 from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
 
 _FEWEST_PRODUCTS = 1_000_000  # multiplications of a member's call: starting a thread takes its time
@@ -121,7 +120,7 @@ class CompiledMembers:
 
     def _suitable(self, theta: Array, data: Batch) -> bool:
         """Whether compiled steps can work on these arrays; they are looked at once."""
-        if len(self.known) == 3 and all(map(operator.is_, data, self.known)):
+        if are_same(data, self.known):
             return self.suits
         self.known, (x, y, weight) = tuple(data), data
         one = weight if weight is None or weight.ndim == 1 else weight[:, 0]

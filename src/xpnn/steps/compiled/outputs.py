@@ -16,14 +16,13 @@ from xpnn.steps import threads
 from xpnn.steps.compiled import library, tiles
 from xpnn.steps.compiled.plan import (
     ACTIVATION_CODES,
-    BLAS_ALONE,
-    FEWEST_COLUMNS,
     SUFFIXES,
     Plan,
     address,
     fill_network,
     function,
     is_sound_csr,
+    keeps_to_thread,
     known_network,
     place_rows,
     product_address,
@@ -77,7 +76,7 @@ def compiled_outputs(
     if not (dense or is_sound_csr(x, n_in)):
         return None
     out = np.empty((rows, n_out), dtype=theta.dtype)
-    if dense and (rows < 2 or _keeps_to_thread(work, most, rows)):
+    if dense and (rows < 2 or _is_short(work, most, rows)):
         x = rows_in_one_piece(x, theta.dtype)
         where = address(theta), address(buffers), address(x), x.strides[0] // x.itemsize
         done = function("outputs", theta.dtype)(at, *where, rows, code, address(out))
@@ -99,7 +98,7 @@ def _many(
     if not isinstance(held, np.ndarray):  # zeros are not multiplied
         work -= (known.n_in - x.nnz // max(rows, 1)) * known.of_input
     pieces = _Pieces(plan, theta, buffers, held, code, out, int(_APART // (work + known.passes)))
-    if _keeps_to_thread(work, known.most, rows):
+    if _is_short(work, known.most, rows):
         return pieces.all_done()
     parts = work * rows // _FEWEST_PRODUCTS
     if parts > 1:
@@ -110,9 +109,9 @@ def _many(
         return pieces.all_done()
 
 
-def _keeps_to_thread(work: int, most: int, rows: int) -> bool:
-    """Whether BLAS needs no limit for a short call's products, cut as they are."""
-    return work * rows <= _SHORT and most * min(rows, FEWEST_COLUMNS) <= BLAS_ALONE
+def _is_short(work: int, most: int, rows: int) -> bool:
+    """Whether a call is short, and BLAS needs no limit for its products."""
+    return work * rows <= _SHORT and keeps_to_thread(most, rows)
 
 
 class _Pieces(NamedTuple):

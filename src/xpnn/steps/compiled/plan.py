@@ -69,7 +69,7 @@ OPTIMIZER_CODES = {
 _KINDS = (Dense, Scale, PeriodicEmbedding)  # in the order of plan.h
 _NORMALIZATIONS = {None: 0, "batch": 1, "layer": 2}
 # Products of more multiplications are cut in pieces of so many columns or more; see products.h.
-BLAS_ALONE, FEWEST_COLUMNS = 4 * 65_536 - 1, 16
+_BLAS_ALONE, _FEWEST_COLUMNS = 4 * 65_536 - 1, 16
 SUFFIXES = {np.dtype(np.float32): "f32", np.dtype(np.float64): "f64"}
 
 
@@ -227,6 +227,20 @@ def function(name: str, dtype: np.dtype) -> Any:
     kinds = {"p": ctypes.c_void_p, "i": ctypes.c_int64}
     found.argtypes, found.restype = [kinds[k] for k in _ARGUMENTS[name]], ctypes.c_int64
     return found
+
+
+def keeps_to_thread(wide: int, rows: int, back: int = 0) -> bool:
+    """Whether BLAS shares no product of so many rows among its threads, cut as they are.
+
+    Parameters
+    ----------
+    wide : int
+        Multiplications of a row in the largest product.
+    rows : int
+    back : int, default=0
+        Those of an input in the largest product of a gradient of weights.
+    """
+    return wide * rows <= _BLAS_ALONE or max(wide, back) * _FEWEST_COLUMNS <= _BLAS_ALONE
 
 
 def place_rows(plan: Plan, x: Any, dtype: np.dtype) -> Any:

@@ -16,8 +16,6 @@ from xpnn.arrays.typing import Array
 from xpnn.steps import threads
 from xpnn.steps.compiled import library, tiles
 from xpnn.steps.compiled.plan import (
-    BLAS_ALONE,
-    FEWEST_COLUMNS,
     SUFFIXES,
     Plan,
     address,
@@ -26,6 +24,7 @@ from xpnn.steps.compiled.plan import (
     fill_optimizer,
     function,
     is_sound_csr,
+    keeps_to_thread,
     place_rows,
     product_address,
 )
@@ -126,8 +125,7 @@ class CompiledSteps:
     def _knows(self, carry: Carry, rows: Rows) -> bool:
         """Whether compiled steps can work on these arrays; the plan is made anew for new ones."""
         known = (carry.theta, carry.buffers, *carry.moments, *rows.data, rows.size)
-        same = len(known) == len(self.known) and all(map(operator.is_, known, self.known))
-        if same and (self.pool is None or self.pool.alive):
+        if are_same(known, self.known) and (self.pool is None or self.pool.alive):
             return self.suits
         self.known, self.suits = known, self.suitable(carry.theta, *rows.data)
         if self.suits:
@@ -189,18 +187,22 @@ class CompiledSteps:
         plan.moments[:] = [address(m) for m in (*carry.moments, None, None)[:2]]
 
     def _keeps_to_thread(self, rows: int) -> bool:
-        """Whether BLAS shares none of the products among its threads, cut as they are."""
+        """Whether BLAS shares none of the products of a step among its threads."""
         layers = self.rules.network.layers
         if self.takes_sparse:
             layers = layers[1:]
         wide = max((d.n_in * d.n_out for d in layers), default=0)
-        back = rows * max((d.n_out for d in layers), default=0)
-        return wide * rows <= BLAS_ALONE or max(wide, back) * FEWEST_COLUMNS <= BLAS_ALONE
+        return keeps_to_thread(wide, rows, rows * max((d.n_out for d in layers), default=0))
 
     def threads(self, rows: int) -> int:
         """How many threads share a step of so many rows."""
         most = min(rows // _FEWEST_ROWS, self.per_row * rows // _FEWEST_PRODUCTS)
         return 1 if most < 2 else max(1, min(threads.blas_threads(), most))
+
+
+def are_same(arrays: Sequence[Any], known: Sequence[Any]) -> bool:
+    """Whether these are the arrays, each the very same, that were looked at before."""
+    return len(arrays) == len(known) and all(map(operator.is_, arrays, known))
 
 
 def by_others(

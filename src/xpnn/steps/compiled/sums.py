@@ -1,6 +1,5 @@
 """The loss and the gradient alone, compiled from C: what L-BFGS asks for."""
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ from xpnn.arrays.typing import Array
 from xpnn.parts.optimizers import SGD
 from xpnn.steps.compiled import library
 from xpnn.steps.compiled.plan import SUFFIXES, known_rules
-from xpnn.steps.compiled.steps import CompiledSteps
+from xpnn.steps.compiled.steps import CompiledSteps, are_same
 from xpnn.steps.rules import Batch, Carry, Rows, Rules
 
 _BLOCK = 2048  # rows whose layers stay in the cache
@@ -71,7 +70,7 @@ class CompiledSums:
 
     def _suitable(self, theta: Array, data: Batch) -> bool:
         """Whether compiled steps can work on these arrays; they are looked at once."""
-        if len(self.given) == 3 and all(map(operator.is_, data, self.given)):
+        if are_same(data, self.given):
             return self.suits
         self.given, sparse = tuple(data), not isinstance(data.x, np.ndarray)
         if self.steps.takes_sparse != sparse:
