@@ -390,13 +390,13 @@ MUTANTS = (
         "tabular/folds.py",
         "own = [np.flatnonzero(repeat != f)",
         "own = [np.flatnonzero(repeat == f)",
-        "tabular",
+        "tabular_plan",
     ),
     Mutant(
         "probabilities out of fold are not calibrated",
         "tabular/classifier.py",
         "return tempered(prediction, self.temperature_)",
         "return prediction",
-        "tabular",
+        "tabular_intervals",
     ),
 )
