@@ -160,6 +160,17 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
     made.close()
 
 
+@pytest.fixture
+def in_an_empty_folder(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the command: its files go there; it draws, which takes long, where `draws` says so."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XPNN_DEVICE", raising=False)
+    if request.node.get_closest_marker("draws") is None:
+        monkeypatch.setattr("xpnn.cli.train._draw", lambda path, *about: f"wrote   {path}")
+
+
 @pytest.fixture(autouse=True)
 def closed_figures() -> Iterator[None]:
     """No picture stays open: pyplot keeps them, and warns of many."""

@@ -9,25 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from commands import call
 
 import xpnn
-from xpnn import cli
 from xpnn.training import checkpoint as checkpoints
 
 OPTIONS = ("iris", "--epochs", "12", "--hidden", "8", "--device", "numpy", "--refit", "-q")
 
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli.train, "_draw", lambda path, *about: f"wrote   {path}")
+pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
 
 
 def train(*options, code=0):
-    result = CliRunner().invoke(cli.app, ["train", *OPTIONS, *options])
-    assert result.exit_code == code, result.output
-    return result
+    return call("train", *OPTIONS, *options, code=code)
 
 
 def predictions(folder):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cli import call, refused
+from commands import call, refused
 
 import xpnn
 from xpnn.tables import read_table
@@ -14,10 +14,8 @@ from xpnn.tables.problem import make_problem, read_alike
 
 
 @pytest.fixture(autouse=True)
-def _a_table_in_a_folder(tmp_path, monkeypatch):
+def _a_table(in_an_empty_folder):
     """Height and weight follow from age; a weight is missing in every twentieth row."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("XPNN_DEVICE", raising=False)
     rng = np.random.default_rng(0)
     age = rng.uniform(0, 10, 100)
     lines = ["age,height,weight"]
@@ -27,17 +25,11 @@ def _a_table_in_a_folder(tmp_path, monkeypatch):
     Path("t.csv").write_text("\n".join(lines) + "\n")
 
 
-@pytest.fixture
-def _undrawn(monkeypatch):
-    monkeypatch.setattr("xpnn.cli.train._draw", lambda path, *about: f"wrote   {path}")
-
-
 def rows_of(result):
     lines = [line.split(",") for line in result.stdout.splitlines()]
     return lines[0], np.array(lines[1:], dtype=float)
 
 
-@pytest.mark.usefixtures("_undrawn")
 def test_several_targets_are_learned_by_one_network():
     two = ("--target", "height", "--target", "weight")
     told = call("train", "t.csv", *two, "--out", "o", "--epochs", 60, "--hidden", 16).stdout
@@ -79,7 +71,6 @@ def test_targets_are_numbers_and_rows_have_all_of_them():
         make_problem(table, ["weight", "height"], drop=["height"])
 
 
-@pytest.mark.usefixtures("_undrawn")
 def test_quantiles_are_learned_and_predicted():
     few = ("--target", "height", "--epochs", 40, "--hidden", 16, "--drop", "weight")
     call("train", "t.csv", *few, "--quantiles", "0.1,0.5,0.9", "--out", "o", "-q")
@@ -97,7 +88,6 @@ def test_quantiles_are_learned_and_predicted():
     assert error == "--quantiles 0.5 is for a regression; the target holds classes."
 
 
-@pytest.mark.usefixtures("_undrawn")
 def test_what_was_decided_in_reading_is_told_in_prediction():
     call("train", "t.csv", "--target", "height", "--epochs", 4, "--out", "o", "-q")
     lines = Path("t.csv").read_text().splitlines()
@@ -106,7 +96,6 @@ def test_what_was_decided_in_reading_is_told_in_prediction():
     assert told.startswith("note    left out 1 line above the table\n")
 
 
-@pytest.mark.usefixtures("_undrawn")
 def test_of_several_processes_one_speaks_and_writes(monkeypatch):
     from xpnn.distributed import one
 

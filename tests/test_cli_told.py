@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from commands import call
 
-from xpnn import cli
-from xpnn.cli import app
 from xpnn.command.scores import shown
 from xpnn.command.show import importances
 from xpnn.tables.columns import TableError, objects
@@ -17,20 +15,9 @@ from xpnn.tables.problem import make_problem
 from xpnn.tables.read import Table, read_table
 from xpnn.tables.values import parse_as, parse_column
 
-RUNNER = CliRunner()
 QUICK = ("--hidden", "8", "--epochs", "2", "--out", "o")
 
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli.train, "_draw", lambda path, *about: f"wrote   {path}")
-
-
-def call(*args, code=0):
-    result = RUNNER.invoke(app, list(args))
-    assert result.exit_code == code, result.output
-    return result
+pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
 
 
 def write(name, header, rows):
