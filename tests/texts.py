@@ -1,0 +1,23 @@
+"""A small table as text, and what is read of it."""
+
+from xpnn.tables import read_table
+from xpnn.tables.read import ReadOptions
+
+PLAIN = "size,town\n1.5,Ulm\n2,Bonn\n2.5,Ulm\n"
+
+
+def write(tmp_path, content, name="t.csv"):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def columns(table):
+    return {name: column.tolist() for name, column in table.columns.items()}
+
+
+def read(tmp_path, content, name="t.csv", **options):
+    return read_table(write(tmp_path, content, name), ReadOptions(**options))
+
+
+EXPECTED = {"size": [1.5, 2, 2.5], "town": ["Ulm", "Bonn", "Ulm"]}
