@@ -27,8 +27,7 @@ tested=(keras tensorboard tensorboardX mlflow wandb optuna skops ipython openpyx
     polars skl2onnx hummingbird-ml)
 files=(tests/test_trackers.py tests/test_exchange_torch.py tests/test_plain.py tests/test_converters.py tests/test_onnx.py
     tests/test_sklearn_callbacks.py tests/test_sklearn_ecosystem.py tests/test_block_sources.py tests/test_reading.py
-    tests/test_reading_files.py
-    tests/test_docs_examples.py)
+    tests/test_reading_files.py tests/test_docs_examples.py)
 
 run_tests() {
     local venv=$where/tests log=$scratch/tests.log

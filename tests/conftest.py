@@ -32,6 +32,7 @@ import pytest
 from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
+pytest.register_assert_rewrite("commands", "mistakes")  # their assertions say what differs, too
 # JAX would take most of a GPU's memory from the libraries tested beside it.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 os.environ["MPLBACKEND"] = "agg"  # pictures are drawn and not shown
