@@ -32,7 +32,6 @@ import pytest
 from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
-pytest.register_assert_rewrite("commands", "mistakes")  # their assertions say what differs, too
 # JAX would take most of a GPU's memory from the libraries tested beside it.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 os.environ["MPLBACKEND"] = "agg"  # pictures are drawn and not shown
@@ -61,6 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    pytest.register_assert_rewrite("commands", "mistakes", "steps_alike")
     # A shell's background job ignores Ctrl-C; here it is tested.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from test_kernels import CUBE, network
+from steps_alike import CUBE, network
 
 from xpnn.activations import ACTIVATIONS
 from xpnn.losses import get_loss

@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from steps_alike import network
 from test_compiled_outputs import parameters
 from test_compiled_steps import LOSS, TABULAR, TOLERANCE, WEIGHT, taken
-from test_kernels import network
 
 from xpnn import MLPClassifier, MLPRegressor
 from xpnn.losses import get_loss

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from options import OPTIONS
-from test_kernels import LOSS, network
+from steps_alike import LOSS, network
 
 from xpnn import get_backend
 from xpnn.activations import ACTIVATIONS

@@ -8,64 +8,29 @@ import weakref
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
+from steps_alike import CUBE, LOSS, assert_alike, network, overrides, own_loss, train_steps
 
 from xpnn import MLPClassifier, get_backend
-from xpnn.activations import ACTIVATIONS, Activation
+from xpnn.activations import ACTIVATIONS
 from xpnn.losses import get_loss
 from xpnn.model.layer import Drop
-from xpnn.network import Dense, Network, multilayer_perceptron
+from xpnn.network import Dense, Network
 from xpnn.optimizers import OPTIMIZERS, get_optimizer
 from xpnn.random import dropout_mask, step_keys
 from xpnn.steps.choice import Fit, training_steps
 from xpnn.steps.compiled import library
-from xpnn.steps.compiled.plan import known_rules
 from xpnn.steps.compiled.steps import CompiledSteps
 from xpnn.steps.inplace import InPlaceSteps
 from xpnn.steps.numpy import NumpyOps
 from xpnn.steps.operations import Ops
 from xpnn.steps.reference import ReferenceSteps
-from xpnn.steps.rules import Batch, Carry, Factors, Rows, Rules, Steps
+from xpnn.steps.rules import Batch, Carry, Rows, Rules, Steps
 
 KEY = (0x9E3779B9, 0x243F6A88)
-CUBE = Activation("cube", lambda z, xp: 0.1 * z * z * z, lambda z, a, xp: 0.3 * z * z)
+
 NAMES = [name for name, activation in sorted(ACTIVATIONS.items()) if activation.differentiable]
+
 ON_HOST = ("numpy", "cupy:0", "torch:cpu", "torch:cuda")
-
-
-def overrides(target):
-    """The in-place operations there are for a target, the general ones first."""
-    kinds = [Ops]
-    if target.name == "numpy":
-        kinds.append(NumpyOps)
-    if target.name.startswith("cupy"):
-        from xpnn.steps.cupy import CupyOps
-
-        kinds.append(CupyOps)
-    if target.name.startswith("torch"):
-        from xpnn.steps.torch import TorchOps
-
-        kinds.append(TorchOps)
-    return kinds
-
-
-def steps_of(target, rules):
-    """Each override of a whole step."""
-    steps = [
-        InPlaceSteps(rules, kind(target.xp), target.backend, target.dtype)
-        for kind in overrides(target)
-    ]
-    if target.name == "numpy" and library() is not None and known_rules(rules):
-        steps.append(CompiledSteps(rules, lambda: steps[0]))
-    if target.name.startswith("cupy"):
-        from xpnn.steps.cuda.steps import CupySteps
-        from xpnn.steps.cupy import CupyOps
-
-        steps.append(CupySteps(rules, CupyOps(target.xp), target.backend, target.dtype))
-    if target.name.startswith("torch"):
-        from xpnn.steps.torch import TorchOps, TorchSteps
-
-        steps.append(TorchSteps(rules, TorchOps(target.xp), target.backend, target.dtype))
-    return steps
 
 
 def test_signatures_are_those_of_the_reference(chosen):
@@ -88,13 +53,6 @@ def test_signatures_are_those_of_the_reference(chosen):
         wanted = list(inspect.signature(getattr(Steps, name)).parameters)
         for kind in (InPlaceSteps, ReferenceSteps, CompiledSteps):
             assert list(inspect.signature(getattr(kind, name)).parameters) == wanted, name
-
-
-LOSS = get_loss("softmax_cross_entropy")
-
-
-def network(activation="relu", dropout=0.0, input_dropout=0.0, sizes=(7, 13, 33, 5)):
-    return multilayer_perceptron(sizes, activation, dropout=dropout, input_dropout=input_dropout)
 
 
 @pytest.mark.sampled(3)
@@ -150,47 +108,6 @@ def test_cross_entropy(target, shape, bias, weighted):
             np.testing.assert_allclose(a, e, rtol=10 * target.tol, atol=10 * target.tol)
 
 
-def train_steps(target, steps, rules, rows=50, batch=16, count=4, layout="C", weight=None):
-    """A few steps from the same start; theta, the total and the moments on the host."""
-    rng = np.random.default_rng(4)  # no unit at its kink
-    net, t = rules.network, target
-    x = rng.normal(size=(rows, net.layers[0].n_in))
-    y = rng.integers(0, net.layers[-1].n_out, rows)
-    if rules.loss.name not in ("softmax_cross_entropy", own_loss.__name__):
-        y = rng.uniform(size=(rows, net.layers[-1].n_out))
-    data = [t.asarray(x), t.asarray(y), None if weight is None else t.asarray(weight)]
-    if layout == "F":
-        data[0] = t.asarray(np.ascontiguousarray(x.T)).T
-    elif layout == "strided":
-        data[0] = t.asarray(np.repeat(x, 2, axis=0))[::2, ...]
-    if layout == "readonly":
-        for a in data[:2]:
-            a.flags.writeable = False
-    before = [t.to_numpy(a).copy() for a in data[:2]]
-    theta, order = t.asarray(net.init(1)[0]), t.asarray(rng.permutation(rows))
-    moments = rules.optimizer.init(theta, t.xp)
-    total = t.xp.zeros((), dtype=t.dtype, device=t.device)
-    keys = steps.words(step_keys(5, 0, count, len(net.layers) + 1)) if net.draws else None
-    rates = [rules.optimizer.coefficients(0.01, k + 1) for k in range(count)]
-    carry = Carry(theta, t.asarray(net.init(1)[1]), moments, total)
-    carry = steps.on_rows(carry, Rows(Batch(*data), order, 0, batch), keys, rates)
-    for a, b in zip(data[:2], before, strict=True):
-        np.testing.assert_array_equal(t.to_numpy(a), b)
-    return [t.to_numpy(t.xp.asarray(a)) for a in (carry[0], carry[3], *carry[2])]
-
-
-def assert_alike(target, rules, **options):
-    expected = train_steps(
-        target, ReferenceSteps(rules, target.backend, target.dtype), rules, **options
-    )
-    for steps in steps_of(target, rules):
-        found = train_steps(target, steps, rules, **options)
-        for a, e in zip(found, expected, strict=True):
-            # Adam amplifies rounding, so float32 has the tolerance of weights after a few steps
-            tol = max(target.tol, 1e-4 if target.dtype_name == "float32" else 0.0)
-            np.testing.assert_allclose(a, e, rtol=tol, atol=tol * max(np.abs(e).max(), 1e-30))
-
-
 @pytest.mark.sampled(3)
 @pytest.mark.targets(*ON_HOST)
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
@@ -232,11 +149,6 @@ def test_steps_with_every_rule_and_without_biases(target):
     assert_alike(target, Rules(network(), get_loss(own_loss), adam), count=1)
 
 
-def own_loss(output, target, weight, xp):
-    """A user's own loss, which no kernel knows."""
-    return 0.5 * xp.sum(output * output), output
-
-
 @pytest.mark.targets("cupy:0")
 @pytest.mark.dtypes("float32")
 @pytest.mark.parametrize(("l2", "most"), [(0.0, 7), (0.1, 8)])
@@ -260,126 +172,6 @@ def test_launches_on_cupy(target, l2, most):
     last = carry[-1]  # of three steps
     assert (last["gemms"], last["launches"]) == (3 * 8, 3 * most), last["kernels"]
     assert last["synchronisations"] == last["d2h"] == last["h2d"] == 0
-
-
-@pytest.mark.targets("torch:cpu", "torch:cuda")
-@pytest.mark.parametrize("most", [1 << 16, 40, 0])
-@pytest.mark.parametrize(("shape", "rate"), [((9, 13), 0.5), ((1, 1), 0.1), ((5, 64), 1e-6)])
-def test_torch_draws_masks_of_many_keys_to_the_bit(target, monkeypatch, shape, rate, most):
-    """In one piece, in several, and on a device whose int32 is not known to wrap."""
-    from xpnn.steps import torch as torch_ops
-
-    kind = target.device.type
-    monkeypatch.setattr(torch_ops, "_COUNTERS", {kind: most} if most else {})
-    keys = step_keys(3, 0, 6, 1)[:, 0]
-    out = target.xp.empty((6, *shape), dtype=target.dtype, device=target.device)
-    found = torch_ops.TorchOps(target.xp).draw(keys, 7, shape, rate, out)
-    dtype = np.dtype(target.dtype_name)
-    host = [dropout_mask(key, 7, shape, rate, dtype, np, None) for key in keys.tolist()]
-    np.testing.assert_array_equal(target.to_numpy(found), np.stack(host))
-
-
-@pytest.mark.targets("torch:cpu", "torch:cuda")
-@pytest.mark.parametrize("l2", [0.0, 0.1])
-@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
-def test_fused_adam_of_torch_is_the_rule(target, monkeypatch, optimizer, l2):
-    """Many parameters take torch's fused kernel, few take single operations; the same numbers."""
-    from xpnn.steps import torch as torch_ops
-
-    rules = Rules(network(), LOSS, get_optimizer(optimizer, beta_1=0.8, epsilon=1e-3), 0.0, l2)
-    for least in (0, 1 << 30):
-        calls, fused = [], torch_ops.fused_adam
-        monkeypatch.setattr(torch_ops, "_FUSED", least)
-        monkeypatch.setattr(
-            torch_ops, "fused_adam", lambda *a, f=fused, c=calls, **k: c.append(f(*a, **k))
-        )
-        assert_alike(target, rules)
-        assert bool(calls) == (least == 0)
-
-
-@pytest.mark.targets("torch:cpu", "torch:cuda")
-@pytest.mark.dtypes("float32")
-@pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_torch_draws_ahead_for_as_many_steps_as_there_is_room(target, dropout):
-    from xpnn.steps.torch import TorchSteps
-
-    fit = Fit(5000, 16, 1, True, False, target.dtype)
-    for width, most in ((8, 256), (256, 64), (1 << 20, 1)):
-        net = network(dropout=dropout, sizes=(7, width, 5))
-        steps = training_steps(Rules(net, LOSS, get_optimizer("adam")), fit, target.backend)
-        assert isinstance(steps, TorchSteps)
-        assert steps.stride(16) == (most if dropout else 1)
-
-
-@pytest.mark.targets("torch:cpu")
-@pytest.mark.dtypes("float32")
-@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("ordered", [False, True])
-def test_a_step_in_place_reads_no_value_on_torch_meta(
-    target, monkeypatch, optimizer, weighted, ordered
-):
-    """Tensors of the `meta` device have no values: a step that looks at one raises."""
-    import torch
-
-    from xpnn.steps import torch as torch_ops
-
-    monkeypatch.setitem(torch_ops._COUNTERS, "meta", 1 << 16)
-    rule = get_optimizer(optimizer)
-    for activation in ("relu", "leaky_relu", "tanh", "sigmoid", "identity"):
-        net = network(activation, dropout=0.5, input_dropout=0.2)
-        rules = Rules(net, LOSS, rule, 0.0, 0.1)
-        steps = torch_ops.TorchSteps(
-            rules, torch_ops.TorchOps(target.xp), target.backend, target.dtype
-        )
-        theta, x, total = (
-            torch.empty(shape, device="meta") for shape in (net.layout.size, (50, 7), ())
-        )
-        ones = torch.empty(net.layout.size, device="meta")
-        known = Factors(None, ones, ones)
-        monkeypatch.setattr(Rules, "factors", lambda *given, known=known: known)
-        y, order = (torch.empty(50, dtype=torch.int64, device="meta") for _ in range(2))
-        data = x, y, torch.empty(50, device="meta") if weighted else None
-        carry = Carry(theta, torch.empty(0), rule.init(theta, target.xp), total)
-        keys, rates = steps.words(step_keys(5, 0, 4, 4)), [rule.coefficients(0.1, 1)] * 4
-        rows = Rows(Batch(*data), order if ordered else None, 0, 16)
-        assert steps.on_rows(carry, rows, keys, rates).theta is theta
-
-
-@pytest.mark.targets("torch:cpu")
-@pytest.mark.dtypes("float32")
-def test_a_step_on_torch_allocates_no_layer(target):
-    """No temporary is as large as a layer's output, a mask or the parameters."""
-    import torch
-
-    sizes, batch, shapes = (64, 96, 80, 3), 200, []
-
-    class Watch(torch.overrides.TorchFunctionMode):
-        def __torch_function__(self, function, types, args=(), kwargs=None):
-            seen = {a.data_ptr() for a in args if isinstance(a, torch.Tensor)}
-            result = function(*args, **(kwargs or {}))
-            into = (kwargs or {}).get("out")
-            if isinstance(result, torch.Tensor) and result is not into:
-                known = result._base is not None or result.data_ptr() in seen
-                if not known:
-                    shapes.append((function.__name__, result.numel()))
-            return result
-
-    net = network(dropout=0.5, sizes=sizes)
-    rules = Rules(net, LOSS, get_optimizer("adam"), 0.0, 0.1)
-    steps = training_steps(rules, Fit(1000, batch, 1, True, False, target.dtype), target.backend)
-    original = steps.on_rows
-
-    def watched(*args):
-        original(*args)
-        with Watch():
-            return original(*args)
-
-    steps.on_rows = watched
-    train_steps(target, steps, rules, rows=1000, batch=batch, count=5)
-    assert shapes
-    large = [(name, size) for name, size in shapes if size > batch * sizes[-1]]
-    assert not large
 
 
 def test_kernel_follows_from_shapes_and_settings_alone(monkeypatch, caplog):

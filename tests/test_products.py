@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from steps_alike import LOSS, network, train_steps
 from test_compiled_outputs import check
-from test_kernels import LOSS, network, train_steps
 
 from xpnn.optimizers import get_optimizer
 from xpnn.steps import compiled

@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
-from test_kernels import LOSS, network, train_steps
+from steps_alike import LOSS, network, train_steps
 
 from xpnn import MLPClassifier, MLPRegressor, get_backend
 from xpnn.losses import get_loss
