@@ -368,7 +368,7 @@ MUTANTS = (
         "perceptron/fit.py",
         "better = badness < self.badness",
         "better = badness <= self.badness",
-        "perceptron",
+        "perceptron_own",
     ),
     Mutant(
         "NumPy's blocks of the perceptron decide ties by any order of summing",
