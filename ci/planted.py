@@ -259,7 +259,7 @@ MUTANTS = (
         "training/loop.py",
         "if s.stale > c.patience:",
         "if s.stale >= c.patience:",
-        "training",
+        "stopping",
     ),
     Mutant(
         "each epoch has the first one's order",

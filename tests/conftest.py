@@ -162,12 +162,19 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
 
 
 @pytest.fixture
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XPNN_DEVICE", raising=False)
+
+
+@pytest.fixture
 def in_an_empty_folder(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    no_environment: None,
 ) -> None:
     """For the command: its files go there; it draws, which takes long, where `draws` says so."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("XPNN_DEVICE", raising=False)
     if request.node.get_closest_marker("draws") is None:
         monkeypatch.setattr("xpnn.cli.train._draw", lambda path, *about: f"wrote   {path}")
 
