@@ -38,7 +38,7 @@ borrowing() { # borrowing DIRECTORY   an environment that has all that $venv has
 
 quick_tests() { # quick_tests PYTHON   what trains, on NumPy
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 "$1" -m pytest -q --device=numpy \
-        tests/test_compiled.py tests/test_training.py tests/test_stopping.py tests/test_trajectories.py
+        tests/test_compiled.py tests/test_training.py tests/test_stopping.py tests/test_trajectories.py \
         tests/test_perceptron_kernels.py
 }
 
