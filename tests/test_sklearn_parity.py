@@ -1,16 +1,11 @@
-"""scikit-learn's networks and ours side by side: the same curves, words, attributes and errors."""
-
-import contextlib
-import io
-import re
-import warnings
+"""scikit-learn's networks and ours side by side: the same curves, weights and attributes."""
 
 import numpy as np
 import pytest
-import sklearn.neural_network as sk
 from scipy import sparse
+from side_by_side import PAIRS, TABLES, of_both
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes, load_digits, make_multilabel_classification
+from sklearn.datasets import make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
@@ -20,21 +15,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning"  # 20 epochs are too few, on purpose
 )
 TOLERANCE = 1e-8
-PAIRS = {"classifier": (sk.MLPClassifier, xpnn.MLPClassifier)}
-PAIRS["regressor"] = (sk.MLPRegressor, xpnn.MLPRegressor)
-
-
-@pytest.fixture(scope="module")
-def tables():
-    x, y = load_digits(return_X_y=True)
-    d, t = load_diabetes(return_X_y=True)
-    return {"digits": (x / 16.0, y), "diabetes": (d * 10.0, (t - t.mean()) / t.std())}
-
-
-@pytest.fixture(params=[sk, xpnn], ids=["sklearn", "xpnn"])
-def library(request):
-    """Tests that take it hold for scikit-learn and for us."""
-    return request.param
 
 
 def pair(kind, x, y, sample_weight=None, **params):
@@ -76,8 +56,8 @@ SOLVERS = {
 @pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "identity"])
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("data", ["digits", "diabetes"])
-def test_loss_curve(tables, data, solver, activation):
-    x, y = tables[data]
+def test_loss_curve(data, solver, activation):
+    x, y = TABLES[data]
     kind = "classifier" if data == "digits" else "regressor"
     theirs, ours = pair(kind, x, y, activation=activation, max_iter=20, **SOLVERS[solver])
     assert len(theirs.loss_curve_) == 20
@@ -93,8 +73,8 @@ def test_loss_curve(tables, data, solver, activation):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("data", ["digits", "diabetes"])
-def test_lbfgs(tables, data, weighted):
-    x, y = tables[data]
+def test_lbfgs(data, weighted):
+    x, y = TABLES[data]
     weight = np.random.default_rng(0).uniform(0.5, 2, len(x)) if weighted else None
     kind = "classifier" if data == "digits" else "regressor"
     theirs, ours = pair(kind, x, y, weight, solver="lbfgs", activation="tanh", max_iter=20)
@@ -104,8 +84,8 @@ def test_lbfgs(tables, data, weighted):
 
 
 @pytest.mark.parametrize("rate", ["invscaling", "adaptive"])
-def test_learning_rates(tables, rate):
-    x, y = tables["diabetes"]
+def test_learning_rates(rate):
+    x, y = TABLES["diabetes"]
     about = {"learning_rate": rate, "n_iter_no_change": 2, "tol": 0.05, "learning_rate_init": 0.2}
     theirs, ours = pair("regressor", x, y, solver="sgd", max_iter=200, **about)
     np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-6)
@@ -114,16 +94,16 @@ def test_learning_rates(tables, rate):
     np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-6)
 
 
-def test_sample_weight_and_penalty(tables):
-    x, y = tables["digits"]
+def test_sample_weight_and_penalty():
+    x, y = TABLES["digits"]
     weight = np.random.default_rng(0).uniform(0, 2, len(x))
     theirs, ours = pair("classifier", x, y, weight, alpha=0.5, max_iter=10, batch_size=100)
     np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=TOLERANCE)
     assert_same_weights(theirs, ours)
 
 
-def test_binary_and_multilabel(tables):
-    x, y = tables["digits"]
+def test_binary_and_multilabel():
+    x, y = TABLES["digits"]
     labels = make_multilabel_classification(300, 12, n_classes=4, random_state=0)
     for a, b in ((x, y > 4), (labels[0] / 10, labels[1])):
         theirs, ours = pair("classifier", a, b, max_iter=10)
@@ -134,17 +114,17 @@ def test_binary_and_multilabel(tables):
         assert ours.out_activation_ == theirs.out_activation_
 
 
-def test_poisson(tables):
-    x, _ = tables["diabetes"]
+def test_poisson():
+    x, _ = TABLES["diabetes"]
     y = np.random.default_rng(0).poisson(np.exp(x[:, 2]))
     theirs, ours = pair("regressor", x, y, loss="poisson", max_iter=20)
     np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=TOLERANCE)
     np.testing.assert_allclose(ours.predict(x), theirs.predict(x), rtol=1e-6)
 
 
-def test_several_outputs(tables):
+def test_several_outputs():
     """scikit-learn shows the mean over outputs and follows the gradient of their sum."""
-    x, y = tables["diabetes"]
+    x, y = TABLES["diabetes"]
     y = np.column_stack([y, x[:, 0], -y])
     theirs, ours = pair("regressor", x, y, max_iter=20, tol=0)
     np.testing.assert_allclose(ours.predict(x), theirs.predict(x), rtol=1e-6, atol=1e-8)
@@ -152,8 +132,8 @@ def test_several_outputs(tables):
     assert (np.abs(penalty) < 1e-3).all()  # the penalty is counted once
 
 
-def test_sparse(tables):
-    x, y = tables["digits"]
+def test_sparse():
+    x, y = TABLES["digits"]
     x = np.where(x > 0.5, x, 0)
     dense = pair("classifier", x, y, max_iter=5)
     for kind in (sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array):
@@ -163,171 +143,29 @@ def test_sparse(tables):
         np.testing.assert_array_equal(ours.predict(kind(x)), theirs.predict(kind(x)))
 
 
-def test_float32_stays_float32(library, tables):
-    x, y = tables["diabetes"]
+@of_both
+def test_float32_stays_float32(library):
+    x, y = TABLES["diabetes"]
     est = library.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2).fit(x.astype(np.float32), y)
     assert {a.dtype for a in (*est.coefs_, *est.intercepts_)} == {np.dtype("float32")}
     assert est.predict(x.astype(np.float32)).dtype == np.float32
 
 
+@of_both
 @pytest.mark.parametrize("sizes", [(), [], 5, [5, 4], np.array([5, 4])], ids=str)
-def test_hidden_layers_may_be_written_in_many_ways(library, tables, sizes):
-    x, y = tables["diabetes"]
+def test_hidden_layers_may_be_written_in_many_ways(library, sizes):
+    x, y = TABLES["diabetes"]
     est = library.MLPRegressor(hidden_layer_sizes=sizes, max_iter=2).fit(x, y)
     assert est.n_layers_ == 2 + np.size(sizes)
     assert [len(b) for b in est.intercepts_] == [*np.ravel(sizes).astype(int), 1]
 
 
-# -- words and warnings ----------------------------------------------------------------------
-
-
-def caught(call):
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
-        call()
-    return [(w.category, str(w.message)) for w in seen]
-
-
-@pytest.mark.parametrize(
-    "params",
-    [
-        {"max_iter": 3},
-        {"max_iter": 2, "batch_size": 10_000},
-        {"solver": "lbfgs", "max_iter": 3},
-        {"solver": "lbfgs", "max_iter": 300, "max_fun": 5},
-    ],
-)
-def test_warnings_say_the_same(tables, params):
-    x, y = tables["diabetes"]
-    theirs, ours = (
-        cls(hidden_layer_sizes=(4,), random_state=0, **params) for cls in PAIRS["regressor"]
-    )
-    expected = caught(lambda: theirs.fit(x, y))
-    found = caught(lambda: ours.fit(x, y))
-    assert expected
-    # the same but for how many iterations max_fun allows from other initial weights
-    digits = re.compile(r"after \d+ iter")
-    assert [(c, digits.sub("", m)) for c, m in found] == [
-        (c, digits.sub("", m)) for c, m in expected
-    ]
-
-
-@pytest.mark.parametrize(
-    "params",
-    [
-        {"tol": 10.0, "n_iter_no_change": 2},
-        {"tol": 10.0, "n_iter_no_change": 1, "solver": "sgd", "learning_rate": "adaptive"},
-        {"tol": 10.0, "n_iter_no_change": 1, "early_stopping": True},
-        {"max_iter": 2},
-    ],
-)
-def test_verbose_prints_the_same(tables, params):
-    x, y = tables["diabetes"]
-    words = []
-    for cls in PAIRS["regressor"]:
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            cls(hidden_layer_sizes=(4,), random_state=0, verbose=True, **params).fit(x, y)
-        words.append(re.sub(r"(loss =|score:) -?\d+\.\d+", r"\1", out.getvalue()))
-    assert words[0] == words[1]
-    assert "Iteration 1, loss =" in words[0]
-
-
-def test_patience_may_be_infinite(library, tables):
-    x, y = tables["diabetes"]
-    est = library.MLPRegressor(
-        hidden_layer_sizes=(4,), max_iter=60, tol=1e9, n_iter_no_change=np.inf
-    )
-    assert est.fit(x, y).n_iter_ == 60
-
-
-BAD = [
-    {"hidden_layer_sizes": -1},
-    {"hidden_layer_sizes": (4, 0)},
-    {"activation": "ghost"},
-    {"solver": "ghost"},
-    {"learning_rate": "ghost"},
-    {"learning_rate_init": 0},
-    {"alpha": -1},
-    {"batch_size": 0},
-    {"max_iter": 0},
-    {"tol": -1},
-    {"momentum": 1.5},
-    {"validation_fraction": 1.0},
-    {"beta_1": 1.0},
-    {"epsilon": 0},
-    {"n_iter_no_change": 0},
-    {"n_iter_no_change": 1.5},
-    {"max_fun": 0},
-    {"power_t": -1},
-    {"shuffle": "yes"},
-]
-
-
-@pytest.mark.parametrize("params", BAD, ids=str)
-def test_parameters_are_checked_alike(tables, params):
-    x, y = tables["diabetes"]
-    words = []
-    for cls in PAIRS["regressor"]:
-        with pytest.raises(ValueError, match="must be") as error:
-            cls(**params).fit(x, y)
-        words.append(str(error.value))
-    theirs, ours = (w.partition(" must be ")[0] for w in words)
-    assert ours == theirs  # which parameter, of which estimator
-
-
-ERRORS = {
-    "classes": lambda e, x, y: e.partial_fit(x, y),
-    "other classes": lambda e, x, y: e.partial_fit(x, y, classes=[0, 1]).partial_fit(
-        x, y, classes=[0, 1, 2]
-    ),
-    "unseen label": lambda e, x, y: e.partial_fit(x, y, classes=[0, 1]).partial_fit(x, y + 1),
-    "early stopping": lambda e, x, y: e.set_params(early_stopping=True).partial_fit(
-        x, y, classes=[0, 1]
-    ),
-    "warm start": lambda e, x, y: e.set_params(warm_start=True).fit(x, y).fit(x, y + 1),
-    "not fitted": lambda e, x, y: e.predict(x),
-    "features": lambda e, x, y: e.fit(x, y).predict(x[:, :2]),
-    "small validation": lambda e, x, y: e.set_params(
-        early_stopping=True, validation_fraction=0.001
-    ).fit(x, y.astype(float)),
-    "lbfgs": lambda e, x, y: e.set_params(solver="lbfgs").partial_fit(x, y),
-}
-
-
-@pytest.mark.parametrize("case", ERRORS)
-def test_errors_say_the_same(case):
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(30, 3)), np.arange(30) % 2
-    words = []
-    for cls in PAIRS["classifier"]:
-        with pytest.raises((ValueError, AttributeError)) as error:
-            ERRORS[case](cls((3,), max_iter=2, random_state=0), x, y)
-        words.append((type(error.value), str(error.value)))
-    (theirs, expected), (ours, found) = words
-    assert ours is theirs
-    if case == "early stopping":  # ours can, with validation_data
-        assert found.startswith(expected)
-        found = expected
-    assert found == expected
-
-
-def test_divergence_begins_with_the_same_sentence(library):
-    x = np.full((20, 2), 1e200)
-    x[::2] *= -1
-    est = library.MLPRegressor(
-        hidden_layer_sizes=(4,), solver="sgd", learning_rate_init=1e5, max_iter=5
-    )
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with pytest.raises(ValueError, match=r"Solver produced non-finite parameter weights\. The"):
-            est.fit(x, np.arange(20.0))
-
-
 # -- going on --------------------------------------------------------------------------------
 
 
-def test_warm_start_counts_alike(library, tables):
-    x, y = tables["digits"]
+@of_both
+def test_warm_start_counts_alike(library):
+    x, y = TABLES["digits"]
     est = library.MLPClassifier((8,), max_iter=4, warm_start=True, random_state=0)
     assert [est.fit(x, y).n_iter_ for _ in range(3)] == [4, 4, 4]
     assert len(est.loss_curve_) == 12
@@ -336,8 +174,9 @@ def test_warm_start_counts_alike(library, tables):
     assert est.loss_ == est.loss_curve_[-1] < est.loss_curve_[0]
 
 
-def test_partial_fit_counts_alike(library, tables):
-    x, y = tables["digits"]
+@of_both
+def test_partial_fit_counts_alike(library):
+    x, y = TABLES["digits"]
     est = library.MLPClassifier((8,), random_state=0)
     for _ in range(5):
         est.partial_fit(x, y, classes=np.arange(10))
@@ -347,8 +186,9 @@ def test_partial_fit_counts_alike(library, tables):
     assert est.fit(x, y).n_iter_ > 1  # begins anew
 
 
-def test_early_stopping_keeps_the_best_weights(library, tables):
-    x, y = tables["digits"]
+@of_both
+def test_early_stopping_keeps_the_best_weights(library):
+    x, y = TABLES["digits"]
     est = library.MLPClassifier((8,), early_stopping=True, max_iter=30, random_state=0).fit(x, y)
     assert est.best_validation_score_ == max(est.validation_scores_)
     assert est.best_loss_ is None
@@ -357,9 +197,9 @@ def test_early_stopping_keeps_the_best_weights(library, tables):
     assert len(again.validation_scores_) == len(again.loss_curve_)
 
 
-def test_stratified_split(tables):
+def test_stratified_split():
     """A tenth of every class; scikit-learn stratifies two classes only."""
-    x, y = tables["digits"]
+    x, y = TABLES["digits"]
     est = xpnn.MLPClassifier((4,), early_stopping=True, max_iter=1, random_state=0)
     from xpnn.estimators._heldout import Rows, split_rows
 
@@ -373,6 +213,7 @@ def test_stratified_split(tables):
     assert est.validation_scores_ is not None
 
 
+@of_both
 def test_feature_names(library):
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 0, 1, 0]})
@@ -386,9 +227,9 @@ def test_feature_names(library):
         est.predict(table[["b", "a"]])
 
 
-def test_lbfgs_warm_start_goes_on(tables):
+def test_lbfgs_warm_start_goes_on():
     """scikit-learn #13656: from the weights it has, and never to a worse end."""
-    x, y = tables["digits"]
+    x, y = TABLES["digits"]
     est = xpnn.MLPClassifier(
         (8,), solver="lbfgs", warm_start=True, max_iter=5, random_state=0, tol=0
     )
@@ -412,8 +253,8 @@ def test_signatures_begin_with_scikit_learns():
         assert all(p.kind is p.KEYWORD_ONLY for p in b[len(a) :])
 
 
-def test_fitted_attributes_are_there(tables):
-    x, y = tables["diabetes"]
+def test_fitted_attributes_are_there():
+    x, y = TABLES["diabetes"]
     for solver in ("adam", "lbfgs"):
         theirs, ours = (
             cls(hidden_layer_sizes=(4,), solver=solver, max_iter=5, random_state=0).fit(x, y)
@@ -423,14 +264,15 @@ def test_fitted_attributes_are_there(tables):
         assert {k for k in public if not hasattr(ours, k)} == set()
 
 
-def test_convergence_warning_is_scikit_learns(tables):
-    x, y = tables["diabetes"]
+def test_convergence_warning_is_scikit_learns():
+    x, y = TABLES["diabetes"]
     with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(2\) reached"):
         xpnn.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2).fit(x, y)
 
 
-def test_pipeline_of_scaled_rows_learns_as_well(library, tables):
-    x, y = tables["digits"]
+@of_both
+def test_pipeline_of_scaled_rows_learns_as_well(library):
+    x, y = TABLES["digits"]
     x = StandardScaler().fit_transform(x)
     est = library.MLPClassifier((32,), max_iter=60, random_state=0).fit(x[::2], y[::2])
     assert est.score(x[1::2], y[1::2]) > 0.9

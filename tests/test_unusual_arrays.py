@@ -5,7 +5,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from test_foreign import FITS, NETWORK, RNG, Coo, X, Y, on
+from foreign import FITS, NETWORK, RNG, Coo, X, Y, on
 
 from xpnn import MLPClassifier, TabularClassifier, TabularRegressor
 from xpnn.backends import to_numpy
