@@ -57,6 +57,8 @@ def taken(kind, rules, dtype, data, order, batch, count):
     if kind not in ("reference", 0):
         for each in single:
             each.threads = lambda rows: kind
+        if net.members > 1:
+            steps.threads = lambda: kind
     keys = steps.words(step_keys(5, 0, count, len(net.layers) + 1)) if net.draws else None
     rates = [rules.optimizer.coefficients(0.01, k + 1) for k in range(count)]
     carry = Carry(theta, buffers, rules.optimizer.init(theta, np), dtype(0))
@@ -64,7 +66,11 @@ def taken(kind, rules, dtype, data, order, batch, count):
         carry = steps.on_rows(carry, Rows(data, order, 0, batch), keys, rates)
     if kind != "reference":
         assert steps.others is None
-        assert all(s.suits and s.plan.parts == max(kind, 1) for s in single)
+        if net.members > 1 and kind:
+            assert steps.crew.parts == min(kind, net.members)
+            kind = kind // net.members
+        assert steps.suits
+        assert all(s.plan.parts == max(kind, 1) for s in single)
     return [carry.theta, carry.buffers, carry.total, *carry.moments]
 
 
@@ -236,11 +242,12 @@ def test_an_embedding_with_more_weights_than_numbers_of_a_batch():
 
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("rule", RULES)
-def test_members(rule, own):
+def test_members(rule, own, monkeypatch):
+    monkeypatch.setattr("xpnn.steps.compiled.members._FEWEST_PRODUCTS", 0)
     layers = (Dense(7, 13, "tanh", 0.2, normalization="batch"), Dense(13, 5))
     net = Network(layers, 0.1, members=3)
     weight = np.random.default_rng(0).uniform(size=(50, 3)) if own else WEIGHT
-    check(Rules(net, LOSS, get_optimizer("adam"), *rule), weight=weight, parts=(0, 2), own=own)
+    check(Rules(net, LOSS, get_optimizer("adam"), *rule), weight=weight, parts=(0, 2, 6), own=own)
 
 
 def test_layers_without_biases_and_a_last_one_that_is_not_linear():

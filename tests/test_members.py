@@ -249,13 +249,13 @@ def test_an_error_in_a_thread_is_told_and_ends_the_others(monkeypatch):
     import contextlib
     import time
 
-    from xpnn.steps.compiled import members
+    from xpnn.steps.compiled import shards
 
     @contextlib.contextmanager
     def turn():
         yield True
 
-    monkeypatch.setattr(members.threads, "blas_turn", turn)
+    monkeypatch.setattr(shards.threads, "blas_turn", turn)
     begun = []
 
     def work(i):
@@ -266,6 +266,6 @@ def test_an_error_in_a_thread_is_told_and_ends_the_others(monkeypatch):
         return 1.0
 
     with pytest.raises(MemoryError, match="no room"):
-        members.in_threads(work, 50, 2)
+        shards.in_threads(work, 50, 2)
     assert len(begun) < 10
-    assert members.in_threads(lambda i: float(i), 5, 2) == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert shards.in_threads(lambda i: float(i), 5, 2) == [0.0, 1.0, 2.0, 3.0, 4.0]

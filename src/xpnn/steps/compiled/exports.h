@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "crew.h"
 #include "finite.h"
 #include "outputs.h"
 #include "steps.h"
@@ -18,10 +19,16 @@ XPNN_EXPORT int64_t EXPORTED(room)(const plan *p) {
 /* As many steps as the plan says, from its row `start` on; the sum of their losses into `total`. */
 XPNN_EXPORT int64_t EXPORTED(steps)(plan *p) {
     room r;
+    p->total = 0;
     lay_out(p, &r);
     pool_run(p->pool, take_part, &r);
-    p->total = 0;
     for (int64_t i = 0; i < p->parts; i++) p->total += r.thread[i].value;
+    return 1;
+}
+
+/* The same of several members. */
+XPNN_EXPORT int64_t EXPORTED(members)(crew *c) {
+    work_of_crew(c);
     return 1;
 }
 

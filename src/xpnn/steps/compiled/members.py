@@ -1,7 +1,8 @@
-"""Training steps of several networks of one shape, each compiled as a single network's are."""
+"""Training steps of several networks of one shape, compiled: one call takes many steps of all."""
 
-import threading
-from collections.abc import Callable, Sequence
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +11,27 @@ import numpy as np
 from xpnn.arrays.typing import Array
 from xpnn.model.layout import Layout
 from xpnn.steps import threads
+from xpnn.steps.compiled import library
+from xpnn.steps.compiled.plan import address, function
+from xpnn.steps.compiled.pool import Pool
 from xpnn.steps.compiled.steps import CompiledSteps, are_same, by_others
 from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
 
-_FEWEST_PRODUCTS = 1_000_000  # multiplications of a member's call: starting a thread takes its time
+_FEWEST_PRODUCTS = 1_000_000  # multiplications of a member's call: waking a thread takes its time
+
+
+class Crew(ctypes.Structure):
+    """The `crew` of crew.h; all of it numbers of 64 bits and addresses."""
+
+    _fields_ = [  # ctypes wants a list
+        *((name, ctypes.c_int64) for name in ("members", "pieces")),
+        *((name, ctypes.c_void_p) for name in ("plan", "piece", "done", "taken", "pool")),
+        ("parts", ctypes.c_int64),
+        ("order", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("columns", "start", "steps", "coefficients_of_step")),
+        *((name, ctypes.c_void_p) for name in ("coefficients", "keys")),
+        ("total", ctypes.c_double),
+    ]
 
 
 class CompiledMembers:
@@ -36,16 +54,17 @@ class CompiledMembers:
         self.takes_sparse = sparse
         self.rules, self.make_others = rules, otherwise
         self.others: Steps | None = None
-        self.single = one_member(rules)
         self.members = [
-            CompiledSteps(self.single, _no_others, sparse) for _ in range(rules.network.members)
+            CompiledSteps(one_member(rules), _no_others, sparse)
+            for _ in range(rules.network.members)
         ]
-        self.apart: list[np.ndarray] = []  # theta, moments and buffers: (members, size) each
-        self.own: list[Carry] = []  # each member's, views of these
-        self.known: tuple[Any, ...] = ()  # data that were looked at
+        self.looked_at: tuple[Any, ...] = ()  # data, and whether they fit
         self.suits = False
-        self.weights: np.ndarray | None = None  # (n, members), and its columns
-        self.columns: list[np.ndarray] = []
+        self.known: tuple[Any, ...] = ()  # the arrays that the crew has the addresses of
+        self.crew = Crew(members=len(self.members))
+        self.held: dict[str, Any] = {}  # what its addresses point to
+        self.pool: Pool | None = None
+        self.most_threads = 1 << 30
 
     def stride(self, batch: int) -> int:
         """How many steps one call takes, so that Ctrl-C is seen soon."""
@@ -71,93 +90,93 @@ class CompiledMembers:
         if not self._suitable(carry.theta, rows.data):
             others = self.others = self.others or self.make_others()
             return by_others(others, self.takes_sparse, carry, rows, keys, coefficients)
-        layout, statistics = self.rules.network.layout, self.rules.network.buffer_layout
-        together = [(layout, v) for v in (carry.theta, *carry.moments)]
-        together.append((statistics, carry.buffers))
-        self._make_room(together)
-        for (where, v), own in zip(together, self.apart, strict=True):
-            _apart(where, v, own)
+        factors = np.array(coefficients, dtype=np.float64)
+        self._prepare(carry, rows)
+        self._aim(rows, keys, factors)
+        if not self._call(rows, len(factors), carry.theta.dtype):  # not in several threads now
+            self.most_threads, self.known = 1, ()
+            self._prepare(carry, rows)
+            self._call(rows, len(factors), carry.theta.dtype)
+        return carry._replace(total=carry.total + carry.theta.dtype.type(self.crew.total))
 
-        def train(m: int) -> float:
-            about = self._rows_of(rows, m), _keys_of(keys, m), coefficients
-            return float(self.members[m].on_rows(self.own[m], *about).total)
+    def threads(self) -> int:
+        """How many threads learn at a time."""
+        return min(self.most_threads, threads.blas_threads())
 
-        found = sum(in_threads(train, len(self.members), self._workers(rows, len(coefficients))))
-        for (where, v), own in zip(together, self.apart, strict=True):
-            _together(where, v, own)
-        total = carry.total + carry.theta.dtype.type(found / len(self.members))
-        return carry._replace(total=total)
+    def _aim(self, rows: Rows, keys: Any, factors: np.ndarray) -> None:
+        """Say which steps the next call does."""
+        crew, order = self.crew, rows.order
+        self.held["call"] = factors, keys, order
+        crew.coefficients, crew.coefficients_of_step = address(factors), factors.shape[1]
+        crew.start, crew.steps, crew.keys = rows.start, len(factors), address(keys)
+        crew.order, crew.columns = address(order), 1 if order is None else order[:1].size
 
-    def _make_room(self, together: Sequence[tuple[Layout, np.ndarray]]) -> None:
-        """Vectors of each member's own, the same in every call, so that its plan stays."""
-        kinds = [(v.size, v.dtype) for _, v in together]
-        if kinds == [(a.size, a.dtype) for a in self.apart]:
+    def _call(self, rows: Rows, steps: int, dtype: np.dtype) -> bool:
+        """The crew's steps, in as many threads as pay; False if several cannot be had now."""
+        crew, one = self.crew, self.members[0]
+        run, at = function("members", dtype), ctypes.addressof(crew)
+        work = one.per_row * min(rows.size, max(rows.of_epoch, 1)) * steps
+        few = self.pool is None or work < _FEWEST_PRODUCTS
+        crew.pool, crew.parts = (
+            (None, 1) if few or self.pool is None else (self.pool.handle, self.pool.parts)
+        )
+        if crew.parts == one.plan.parts == 1:
+            with threads.one_blas_thread() if one.limits_blas else nullcontext():
+                run(at)
+            return True
+        with threads.blas_turn() as alone:
+            if alone:
+                run(at)
+        return alone
+
+    def _prepare(self, carry: Carry, rows: Rows) -> None:
+        """Fill the plans and the crew in, once for all calls with the same arrays."""
+        known = (carry.theta, carry.buffers, *carry.moments, *rows.data, rows.size)
+        alive = self.pool is None or self.pool.alive
+        if are_same(known, self.known) and alive:
             return
-        k = len(self.members)
-        self.apart = [np.empty((k, size // k), dtype=dtype) for size, dtype in kinds]
-        self.own = []
-        for m in range(k):
-            theta, *moments, buffers = (a[m] for a in self.apart)
-            self.own.append(Carry(theta, buffers, tuple(moments), np.zeros((), theta.dtype)))
+        self.known, crew, k = known, self.crew, len(self.members)
+        most = self.threads()
+        layout, statistics = self.rules.network.layout, self.rules.network.buffer_layout
+        shared = [(layout, v) for v in (carry.theta, *carry.moments)]
+        shared.append((statistics, carry.buffers))
+        apart = self.held["apart"] = [np.empty((k, v.size // k), dtype=v.dtype) for _, v in shared]
+        pieces = [p for (e, v), own in zip(shared, apart, strict=True) for p in _pieces(e, v, own)]
+        for m, (member, data) in enumerate(
+            zip(self.members, self._data_of(rows.data), strict=True)
+        ):
+            theta, *moments, buffers = (a[m] for a in apart)
+            own = Carry(theta, buffers, tuple(moments), np.zeros((), theta.dtype))
+            member.most_threads = max(1, most // k)
+            member.prepare(own, rows._replace(data=data))
+        if self.pool is None or not self.pool.alive or self.pool.parts != min(most, k):
+            self.pool = Pool(library(), min(most, k))
+        for member in self.members if self.pool.parts > 1 else ():
+            member.plan.alone = 1  # a call takes a turn
+        table = self.held["table"] = np.asarray(pieces, dtype=np.int64)
+        plans = [ctypes.addressof(member.plan) for member in self.members]
+        turns = self.held["turns"] = np.asarray(plans, dtype=np.int64), np.zeros((2, k), np.int64)
+        crew.plan, crew.done, crew.taken = (address(a) for a in (turns[0], *turns[1]))
+        crew.pieces, crew.piece = len(table), address(table)
 
-    def _rows_of(self, rows: Rows, m: int) -> Rows:
-        """A member's own rows and weights."""
-        (x, y, weight), order = rows.data, rows.order
-        if weight is not None and weight.ndim > 1:
-            if self.weights is not weight:
-                self.weights, self.columns = weight, list(np.ascontiguousarray(weight.T))
-            weight = self.columns[m]
-        if order is not None and order.ndim > 1:
-            order = np.ascontiguousarray(order[:, m])
-        return rows._replace(data=Batch(x, y, weight), order=order)
-
-    def _workers(self, rows: Rows, steps: int) -> int:
-        """How many members learn at a time: one where its steps are shared by threads already."""
-        one, batch = self.members[0], min(rows.size, len(rows.data.y))
-        if one.threads(batch) > 1 or one.per_row * batch * steps < _FEWEST_PRODUCTS:
-            return 1
-        return min(threads.blas_threads(), len(self.members))
+    def _data_of(self, data: Batch) -> Iterator[Batch]:
+        """Of each member, the rows and its own weights."""
+        x, y, weight = data
+        for m in range(len(self.members)):
+            one = weight
+            if weight is not None and weight.ndim > 1:
+                one = np.ascontiguousarray(weight[:, m])
+            yield Batch(x, y, one)
 
     def _suitable(self, theta: Array, data: Batch) -> bool:
         """Whether compiled steps can work on these arrays; they are looked at once."""
-        if are_same(data, self.known):
+        if are_same(data, self.looked_at):
             return self.suits
-        self.known, (x, y, weight) = tuple(data), data
+        self.looked_at, (x, y, weight) = tuple(data), data
         one = weight if weight is None or weight.ndim == 1 else weight[:, 0]
         # each member's own rows, gathered by others, have one dimension more
         self.suits = x.ndim == 2 and self.members[0].suitable(theta, x, y, one)
         return self.suits
-
-
-def in_threads(work: Callable[[int], float], count: int, workers: int) -> list[float]:
-    """The results of work(0), work(1), ..., by some threads that take turns.
-
-    Each has its products to itself; where that cannot be had now, one thread does all.
-    """
-    found: list[Any] = [None] * count
-    left, errors = iter(range(count)), list[BaseException]()
-
-    def take() -> None:
-        try:
-            for i in left:
-                if errors:
-                    return
-                found[i] = work(i)
-        except BaseException as error:  # told where all of it is waited for
-            errors.append(error)
-
-    if workers < 2:
-        return [work(i) for i in range(count)]
-    with threads.blas_turn() as alone:
-        others = [threading.Thread(target=take) for _ in range((workers - 1) * alone)]
-        for t in others:
-            t.start()
-        take()
-        for t in others:
-            t.join()
-    if errors:
-        raise errors[0]
-    return found
 
 
 def one_member(rules: Rules) -> Rules:
@@ -165,28 +184,15 @@ def one_member(rules: Rules) -> Rules:
     return replace(rules, network=rules.network.one_member)
 
 
-def _keys_of(keys: np.ndarray | None, m: int) -> np.ndarray | None:
-    """A member's keys: its number is added to the low word, see `member_key`."""
-    return None if keys is None else keys + np.asarray([0, m], dtype=np.uint32)
-
-
-def _apart(layout: Layout, v: np.ndarray, own: np.ndarray) -> None:
-    """A row a member, into `own`, of what lies together by its entries."""
-    for at, piece, e in _pieces(layout, len(own)):
-        own[:, at:piece] = v[e.offset : e.offset + e.size].reshape(len(own), -1)
-
-
-def _together(layout: Layout, v: np.ndarray, own: np.ndarray) -> None:
-    """The inverse of `_apart`, in place."""
-    for at, piece, e in _pieces(layout, len(own)):
-        v[e.offset : e.offset + e.size].reshape(len(own), -1)[...] = own[:, at:piece]
-
-
-def _pieces(layout: Layout, members: int) -> Any:
-    at = 0
+def _pieces(layout: Layout, shared: np.ndarray, own: np.ndarray) -> Iterator[tuple[int, ...]]:
+    """Each entry of a vector as crew.h has it."""
+    at, (members, stride), item = 0, own.shape, shared.itemsize
     for e in layout.entries:
-        yield at, at + e.size // members, e
-        at += e.size // members
+        size = e.size // members
+        if size:
+            here = own.ctypes.data + at * item
+            yield shared.ctypes.data + e.offset * item, here, size, stride
+        at += size
 
 
 def _no_others() -> Any:

@@ -63,8 +63,10 @@ typedef struct {
     int64_t alone; /* whether BLAS keeps to the thread that asks, however large a product is */
     /* of a call */
     const int64_t *order; /* or NULL: the rows as they lie */
+    int64_t order_stride; /* from one of its numbers to the next */
     int64_t start, steps, coefficients_of_step;
     int64_t first_row; /* of each step's rows in its batch, of which they may be a part */
+    int64_t member;    /* is added to the keys' second words */
     const double *coefficients;
     const uint32_t *keys; /* two words a layer and step, the input's first; or NULL */
     real *gradient;       /* has the gradients added, and nothing is learned; or NULL */
@@ -73,7 +75,7 @@ typedef struct {
 } plan;
 
 INLINE int64_t row_of(const plan *p, int64_t i) {
-    return p->order ? p->order[p->start + i] : p->start + i;
+    return p->order ? p->order[(p->start + i) * p->order_stride] : p->start + i;
 }
 
 #endif

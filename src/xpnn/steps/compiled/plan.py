@@ -96,8 +96,8 @@ class Plan(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("room", "pool")),
         *((name, ctypes.c_int64) for name in ("parts", "alone")),
         ("order", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("start", "steps", "coefficients_of_step")),
-        ("first_row", ctypes.c_int64),
+        *((n, ctypes.c_int64) for n in ("order_stride", "start", "steps", "coefficients_of_step")),
+        *((name, ctypes.c_int64) for name in ("first_row", "member")),
         *((name, ctypes.c_void_p) for name in ("coefficients", "keys", "gradient")),
         *((name, ctypes.c_double) for name in ("over", "total")),
     ]
@@ -212,6 +212,7 @@ def address(a: np.ndarray | None) -> int | None:
 
 _ARGUMENTS = {
     "steps": "p",
+    "members": "p",
     "room": "p",
     "outputs": "ppppiiip",
     "function": "ipi",

@@ -59,6 +59,14 @@ void pool_barrier(pool *p) {
     }
 }
 
+void pool_lock(pool *p) {
+    if (p) lock_mutex(&p->lock);
+}
+
+void pool_unlock(pool *p) {
+    if (p) unlock_mutex(&p->lock);
+}
+
 static thread_result THREAD_CALL help(void *argument) {
     struct worker *me = argument;
     pool *p = me->of;

@@ -14,4 +14,8 @@ void pool_run(pool *p, pool_work *work, void *argument);
 /* Within pool_run: wait until all threads have come here. */
 void pool_barrier(pool *p);
 
+/* Within pool_run: one thread at a time from here to there. */
+void pool_lock(pool *p);
+void pool_unlock(pool *p);
+
 #endif

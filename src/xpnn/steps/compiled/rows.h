@@ -25,6 +25,7 @@ typedef struct {
 static drop drop_at(const task *t, int64_t index, int64_t kept, int64_t row) {
     drop d = {kept, {0, 0}, t->r->p->first_row + row};
     if (t->keys) memcpy(d.key, t->keys + 2 * index, sizeof d.key);
+    d.key[1] += (uint32_t)t->r->p->member;
     return d;
 }
 

@@ -1,17 +1,18 @@
 """The sums of a process's shards of a batch, compiled from C, each in one thread."""
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from xpnn.arrays.typing import Array
 from xpnn.parts.optimizers import SGD
-from xpnn.steps.compiled.members import in_threads
+from xpnn.steps import threads
 from xpnn.steps.compiled.plan import rows_in_one_piece
 from xpnn.steps.compiled.steps import CompiledSteps
 from xpnn.steps.cut import Cut, Piece, Shapes
 from xpnn.steps.rules import Batch, Carry, Rows, Rules
-from xpnn.steps.threads import blas_threads
 
 _FEWEST_PRODUCTS = 1_000_000  # multiplications of a shard: starting a thread takes its time
 _NOTHING = np.empty(0)
@@ -71,7 +72,7 @@ class CompiledShards:
         one = next(iter(self.steps.values()), None)
         size = max(p.size for p in cut.pieces)
         large = one is not None and one.per_row * size >= _FEWEST_PRODUCTS
-        in_threads(work, len(tasks), min(blas_threads(), len(tasks)) if large else 1)
+        in_threads(work, len(tasks), min(threads.blas_threads(), len(tasks)) if large else 1)
         return self.vectors
 
     def _one(
@@ -123,6 +124,37 @@ class CompiledShards:
         if known is None or known[0] is not a:
             known = self.columns[kind, m] = a, np.ascontiguousarray(a[:, m])
         return known[1]
+
+
+def in_threads(work: Callable[[int], float], count: int, workers: int) -> list[float]:
+    """The results of work(0), work(1), ..., by some threads that take turns.
+
+    Each has its products to itself; where that cannot be had now, one thread does all.
+    """
+    found: list[Any] = [None] * count
+    left, errors = iter(range(count)), list[BaseException]()
+
+    def take() -> None:
+        try:
+            for i in left:
+                if errors:
+                    return
+                found[i] = work(i)
+        except BaseException as error:  # told where all of it is waited for
+            errors.append(error)
+
+    if workers < 2:
+        return [work(i) for i in range(count)]
+    with threads.blas_turn() as alone:
+        others = [threading.Thread(target=take) for _ in range((workers - 1) * alone)]
+        for t in others:
+            t.start()
+        take()
+        for t in others:
+            t.join()
+    if errors:
+        raise errors[0]
+    return found
 
 
 def _share(weight: np.ndarray, order: np.ndarray | None, piece: Piece) -> float:

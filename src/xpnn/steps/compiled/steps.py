@@ -108,7 +108,7 @@ class CompiledSteps:
         plan.coefficients, plan.coefficients_of_step = address(factors), factors.shape[1]
         plan.start, plan.steps = rows.start, len(factors)
         plan.rows = rows.of_epoch
-        plan.order, plan.keys = address(rows.order), address(keys)
+        plan.order, plan.order_stride, plan.keys = address(rows.order), 1, address(keys)
 
     def _call(self) -> bool:
         """The plan's steps, in as many threads as it says; False if several cannot be had now."""
@@ -129,7 +129,7 @@ class CompiledSteps:
             return self.suits
         self.known, self.suits = known, self.suitable(carry.theta, *rows.data)
         if self.suits:
-            self._prepare(carry, rows)
+            self.prepare(carry, rows)
         return self.suits
 
     def suitable(self, theta: Array, x: Array, y: Array, weight: Array | None) -> bool:
@@ -147,7 +147,7 @@ class CompiledSteps:
             return False
         return n == 0 or bool(y.min() >= 0 and y.max() < self.n_out)
 
-    def _prepare(self, carry: Carry, rows: Rows) -> None:
+    def prepare(self, carry: Carry, rows: Rows) -> None:
         """Fill the plan in, once for all calls with the same arrays."""
         plan, held, dtype = self.plan, self.held, carry.theta.dtype
         self._describe(carry)
