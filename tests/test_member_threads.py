@@ -36,7 +36,8 @@ def learned(workers, calls=(4, 3), dtype=np.float32):
         rates = [RULES.optimizer.coefficients(0.01, at + k + 1) for k in range(count)]
         rows = Rows(data, order, at * BATCH, BATCH)
         carry, at = steps.on_rows(carry, rows, keys[at : at + count], rates), at + count
-    assert steps.others is None and steps.suits
+    assert steps.others is None
+    assert steps.suits
     return [carry.theta, carry.buffers, carry.total, *carry.moments], steps.crew.parts
 
 
