@@ -25,7 +25,14 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from xpnn import MLPClassifier, MLPRegressor, Perceptron, get_backend
+from xpnn import (
+    MLPClassifier,
+    MLPRegressor,
+    Perceptron,
+    TabularClassifier,
+    TabularRegressor,
+    get_backend,
+)
 from xpnn.estimators import _heldout
 
 pytestmark = [
@@ -148,6 +155,29 @@ def test_whole_numbers_are_weights_too():
     x, y = features(), values()
     expected = regressor().fit(x, y, 3).predict(x)
     np.testing.assert_array_equal(regressor().fit(x, y, np.int64(3)).predict(x), expected)
+
+
+def test_class_weights_in_a_list():
+    model = classifier(class_weight=[1.0, 2.0, 3.0])
+    match = r"class_weight=\[1.0, 2.0, 3.0\] is a list, .* pass \{label: weight\}"
+    assert_as_before(model, lambda: model.fit(features(), labels()), match=match)
+
+
+def test_rows_that_come_one_after_the_other():
+    for model in (classifier(), Perceptron(), TabularClassifier()):
+        for rows, y, match in (
+            (iter(features()), labels(), "X is a .*iterator, which gives rows or batches"),
+            (features(), iter(labels()), "y is a .*iterator, which gives rows or batches"),
+        ):
+            assert_as_before(model, lambda m=model, r=rows, y=y: m.fit(r, y), match=match)
+
+
+def test_datasets_of_torch(torch):
+    data = torch.utils.data.TensorDataset(torch.zeros(9, 2), torch.zeros(9))
+    for model in (classifier(), regressor(), Perceptron(), TabularRegressor()):
+        for rows in (data, torch.utils.data.DataLoader(data)):
+            match = f"X is a {type(rows).__name__}, .* the tensors of a TensorDataset, or .*Blocks"
+            assert_as_before(model, lambda m=model, r=rows: m.fit(r, data[:][1]), match=match)
 
 
 def test_negative_class_weights():

@@ -7,7 +7,7 @@ import pytest
 import sklearn
 from mistakes import N, assert_as_before, classifier, features, labels, regressor, values
 
-from xpnn import Activation, Perceptron
+from xpnn import Activation, Perceptron, ProgressBar
 from xpnn.estimators._labels import CLASS_LOSSES
 from xpnn.losses import LOSSES, REGRESSION_LOSSES, get_loss
 from xpnn.schedules import get_schedule
@@ -16,6 +16,17 @@ pytestmark = [
     pytest.mark.own_context,
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
 ]
+
+
+class Module:
+    """As PyTorch's: called with anything, which `forward` does not take."""
+
+    def __call__(self, *args, **options):
+        return self.forward(*args, **options)
+
+    def forward(self, given):
+        return given
+
 
 BAD_PARAMETERS = [
     ("hidden_layer_sizes", (0,), "hidden_layer_sizes must be > 0, got"),
@@ -35,7 +46,10 @@ BAD_PARAMETERS = [
     ("input_dropout", 1.5, "'input_dropout'"),
     ("learning_rate_init", 0.0, "'learning_rate_init'"),
     ("alpha", -1.0, "'alpha'"),
+    ("learning_rate", 0.01, "'learning_rate' .* the rate itself is learning_rate_init=0.01"),
     ("callbacks", [3], "callable with an EpochEnd, got 3"),
+    ("callbacks", [lambda: None], r"callback '<lambda>' cannot be called with \(end\)"),
+    ("callbacks", ProgressBar, r"the class ProgressBar: pass an object of it, as ProgressBar\("),
     ("device", "tpu9", "unknown device 'tpu9'.*torch"),
     ("dtype", "float16", "'float32'"),
 ]
@@ -137,6 +151,7 @@ def test_activation_that_cannot_be_trained():
         (np.tanh, lambda z, a, xp: 1 - a * a),
         (lambda z: z, lambda z, a, xp: 1 - a * a),
         (lambda z, xp: z, lambda z, xp: 1),
+        Module(),
     ],
 )
 def test_activation_that_takes_other_arguments(spec):
@@ -148,7 +163,7 @@ def test_activation_that_takes_other_arguments(spec):
 WRONG_ARGUMENTS = {
     "loss": (
         r"loss '.*' cannot be called with \(output, target, weight, xp\): pass",
-        [lambda output, target: 0.0, lambda *, output: 0.0, np.tanh],
+        [lambda output, target: 0.0, lambda *, output: 0.0, np.tanh, Module()],
     ),
     "learning_rate": (
         r"schedule '.*' cannot be called with \(base_lr, progress\): pass",

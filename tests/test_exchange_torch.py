@@ -167,7 +167,10 @@ def test_layers_of_keras(keras):
 def test_what_our_networks_have_not_is_refused(torch):
     nn = torch.nn
     for modules, message in [
-        ([nn.Linear(4, 3), nn.GELU(), nn.Linear(3, 1)], r"GELU\(approximate='none'\) behind"),
+        (
+            [nn.Linear(4, 3), nn.GELU(), nn.Linear(3, 1)],
+            r"'none'\) behind.* GELU\(approximate='tanh'\)",
+        ),
         ([nn.Conv1d(4, 3, 1), nn.Linear(3, 1)], "at the beginning is not in xpnn"),
         ([nn.Linear(4, 3), nn.LayerNorm(3), nn.ReLU(), nn.Linear(3, 1)], "map without a bias"),
         ([nn.Linear(4, 3), nn.Dropout(0.1), nn.Tanh(), nn.Linear(3, 1)], "behind the activation"),

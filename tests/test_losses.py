@@ -376,6 +376,10 @@ def test_an_unknown_parameter_or_name_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"did you mean 'huber'\?") as error:
         get_loss("hubert")
     assert all(name in str(error.value) for name in NAMES)
+    with pytest.raises(
+        ValueError, match=r"'log_loss' is an estimator's .* 'softmax_cross_entropy'"
+    ):
+        get_loss("log_loss")
     with pytest.raises(ValueError, match="expected a name"):
         get_loss(3)
     with pytest.raises(ValueError, match="expected a function"):

@@ -89,6 +89,8 @@ def test_errors_of_validation_data_say_so():
     for held in ((X * np.nan, Y), (X[:, :2], Y), (X, Y[:3]), (X, Y, -Y)):
         with pytest.raises(ValueError, match=r"^validation_data: "):
             model.fit(X, Y, validation_data=held)
+    with pytest.raises(ValueError, match=r"must be a tuple \(X, y\) .*, got tuple of 1\.$"):
+        model.fit(X, Y, validation_data=(X,))
     with pytest.raises(ValueError, match=r"without validation_data=\(X, y\)"):
         MLPRegressor(early_stopping=True).partial_fit(X, Y)
     with pytest.raises(ValueError, match=r"there are none: pass validation_data=\(X, y\)\.$"):

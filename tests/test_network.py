@@ -359,6 +359,13 @@ def test_activation_without_derivative_cannot_be_trained():
     assert net.forward(parameters(net), np.zeros(0), x, np).shape == (N, N_OUT)
 
 
+def test_the_vector_of_another_network_is_refused():
+    net, theta = network(bias=False), parameters(network())  # longer: its beginning would do
+    match = rf"has shape \({len(theta)},\), and this network's has \({net.layout.size},\)"
+    with pytest.raises(ValueError, match=match):
+        net.forward(theta, np.zeros(0), np.zeros((2, net.n_in)), np)
+
+
 def test_dropout_needs_keys():
     net, loss = network(dropout=0.5), get_loss("half_squared_error")
     x, y, _ = problem(loss)

@@ -38,6 +38,20 @@ def test_structured_and_masked_arrays_are_tables():
     assert model.predict(rows).shape == (2,)
 
 
+def test_records_are_rows_of_a_table():
+    rows = [{"size": float(i), "word": "uv"[i % 2]} for i in range(12)]
+    columns = {name: [row[name] for row in rows] for name in ("size", "word")}
+    model = fitted(NAMES, table=rows)
+    assert model.feature_names_in_.tolist() == ["size", "word"]
+    expected = fitted(NAMES, table=columns).predict_proba(columns)
+    assert np.array_equal(model.predict_proba(rows), expected)
+    assert np.array_equal(model.predict_proba([dict(reversed(rows[0].items()))]), expected[:1])
+    gap = [*rows[:1], {"size": 1.0}]  # what a row does not say is missing
+    assert read_frame(gap).columns["word"].tolist() == ["u", None]
+    with pytest.raises(ValueError, match=r"Column 'size' is 0\.0, .* single row goes into a list"):
+        model.predict(rows[0])
+
+
 def test_lazy_frames_and_record_batches_are_tables():
     pl, pa = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
     columns = {"n": [float(i) for i in range(12)], "w": NAMES}

@@ -107,8 +107,9 @@ def test_unknown_device_changes_nothing():
     model.predict(X)
     with pytest.raises(NotFittedError):
         MLPRegressor().to_device("numpy")
-    with pytest.raises(ValueError, match="Only estimators of xpnn can be moved"):
-        xpnn.to_device(object(), "numpy")
+    for other in (object(), X):  # NumPy's arrays have a method to_device
+        with pytest.raises(ValueError, match="Only estimators of xpnn can be moved"):
+            xpnn.to_device(other, "numpy")
 
 
 def test_device_without_float64():

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnn.estimators._sklearn import begin_tasks, has_callbacks
+from xpnn.parts.entries import check_arguments, name_of
 from xpnn.training.callbacks import EpochEnd
 
 
@@ -25,6 +26,13 @@ def given_callbacks(est: Any) -> list[Callable[[EpochEnd], Any]]:
     """The functions of the parameter `callbacks`, which are told whom they watch."""
     chosen = listed(est.callbacks)
     for callback in chosen:
+        if isinstance(callback, type):
+            raise ValueError(
+                f"callbacks holds the class {callback.__name__}: pass an object of it, as "
+                f"{callback.__name__}(...)."
+            )
+        if callable(callback):
+            check_arguments(callback, ("end",), f"callback {name_of(callback)!r}")
         if hasattr(callback, "on_fit_task_end"):
             raise ValueError(
                 f"callbacks holds {callback!r}, a callback of sklearn.callback: attach it with "

@@ -120,7 +120,12 @@ def check_parameters(estimator: Any) -> None:
         else:
             *others, last = (check.words for check in checks)
             words = f"{', '.join(others)} or {last}" if others else last
+            meant = ""
+            if name == "learning_rate" and isinstance(value, Real):
+                meant = (
+                    f" It says how the rate moves; the rate itself is learning_rate_init={value}."
+                )
             raise InvalidParameterError(
                 f"The {name!r} parameter of {type(estimator).__name__} must be {words}. "
-                f"Got {value!r} instead."
+                f"Got {value!r} instead.{meant}"
             )

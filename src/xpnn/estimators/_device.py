@@ -209,8 +209,11 @@ def to_device(estimator: Any, device: str | Backend) -> Any:
     >>> xpnn.to_device(model, "numpy").predict(np.eye(3)).shape
     (3,)
     """
-    if not hasattr(estimator, "to_device"):
-        raise ValueError(f"Only estimators of xpnn can be moved, got {estimator!r}.")
+    if not isinstance(estimator, OnDevice):  # arrays have a method of this name, too
+        raise ValueError(
+            f"Only estimators of xpnn can be moved, got {type(estimator).__name__}; of arrays "
+            "xpnn.get_backend(device).asarray makes those of a device."
+        )
     return estimator.to_device(device)
 
 

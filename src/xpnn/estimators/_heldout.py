@@ -157,10 +157,12 @@ def read_validation(
     """Check ``(X, y)`` or ``(X, y, sample_weight)``; X has to be where the training X is."""
     if isinstance(validation_data, Blocks):
         validation_data = validation_data, None
-    if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
+    several = isinstance(validation_data, tuple | list)
+    if not several or len(validation_data) not in (2, 3):
+        of = f" of {len(validation_data)}" if several else ""
         raise ValueError(
             "validation_data must be a tuple (X, y) or (X, y, sample_weight), got "
-            f"{type(validation_data).__name__}."
+            f"{type(validation_data).__name__}{of}."
         )
     try:
         return _read_rows(est, *validation_data, source=source, comm=comm)

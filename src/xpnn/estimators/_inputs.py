@@ -20,7 +20,7 @@ from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend, to_numpy
 from xpnn.arrays.libraries import NUMPY as LIBRARY_OF_NUMPY
 from xpnn.arrays.libraries import TRACED, Foreign, library_of
-from xpnn.arrays.libraries.base import widened
+from xpnn.arrays.libraries.base import check_whole, widened
 from xpnn.arrays.libraries.foreign import by_dlpack
 from xpnn.arrays.numeric import FEW
 from xpnn.arrays.typing import Array
@@ -94,6 +94,7 @@ def readable(x: Any, name: str) -> Any:
         )
     if hasattr(x, "__dlpack__") and not (is_array_api_obj(x) or hasattr(x, "__array__")):
         return by_dlpack(x)
+    check_whole(x, name)
     if why := library_of(x).unreadable(x):
         raise ValueError(f"{name} {why}")
     return x

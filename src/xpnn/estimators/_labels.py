@@ -267,6 +267,11 @@ def weigh_classes(class_weight: Any, y: np.ndarray, weight: Any) -> Any:
     ValueError
         For a class's weight that is negative or not finite, or when no row has any weight left.
     """
+    if isinstance(class_weight, list) and not all(isinstance(w, dict | str) for w in class_weight):
+        raise ValueError(
+            f"class_weight={class_weight!r} is a list, which has a dict for each column of y: pass "
+            "{label: weight}, as dict(zip(classes, weights))."
+        )
     of_class = compute_sample_weight(weights_of_all(class_weight), y)
     if not (np.isfinite(of_class).all() and of_class.min() >= 0):
         raise ValueError(f"class_weight must be finite and at least 0, got {class_weight!r}.")

@@ -26,10 +26,11 @@ _ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "softmax": ("Softmax", {"dim": -1}),
     "log_softmax": ("LogSoftmax", {"dim": -1}),
 }
-_KINDS = (
-    "Linear, BatchNorm1d or LayerNorm, an activation "
-    f"({', '.join(module for module, _ in _ACTIVATIONS.values())}), Dropout"
+_AS_CALLED = (
+    f"{module}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})".removesuffix("()")
+    for module, arguments in _ACTIVATIONS.values()
 )
+_KINDS = f"Linear, BatchNorm1d or LayerNorm, an activation ({', '.join(_AS_CALLED)}), Dropout"
 
 
 def from_torch(model: Any, classes: Any = None) -> Any:
@@ -65,7 +66,10 @@ def from_torch(model: Any, classes: Any = None) -> Any:
     """
     torch = needed("torch", "Reading and writing PyTorch models")
     if not isinstance(model, torch.nn.Sequential):
-        raise TypeError(f"from_torch takes a torch.nn.Sequential, got {type(model).__name__}.")
+        raise TypeError(
+            f"from_torch takes a torch.nn.Sequential, got {type(model).__name__}: pass one of its "
+            "layers in their order."
+        )
     layers = ((module, _piece(module, torch)) for module in _modules(model, torch))
     stack = stack_from(layers, _KINDS)
     like = next(model.parameters())

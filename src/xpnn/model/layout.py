@@ -162,14 +162,24 @@ class Layout:
         """Length of the flat vector."""
         return sum(e.size for e in self.entries)
 
+    def _check(self, theta: Array) -> None:
+        """Refuse the vector of another network, of which a part would be taken."""
+        if theta.shape != (self.size,):
+            raise ValueError(
+                f"theta or buffers has shape {tuple(theta.shape)}, and this network's has "
+                f"({self.size},): pass what its init has drawn or its training has made."
+            )
+
     def split(self, theta: Array, xp: Namespace) -> dict[str, Array]:
         """Reshaped parts of the flat vector by name; views where the library has views."""
+        self._check(theta)
         return {
             e.name: xp.reshape(theta[e.offset : e.offset + e.size], e.shape) for e in self.entries
         }
 
     def by_layer(self, theta: Array, xp: Namespace, n_layers: int) -> list[dict[str, Array]]:
         """The same for each layer, by the names that the layer gave."""
+        self._check(theta)
         parts: list[dict[str, Array]] = [{} for _ in range(n_layers)]
         for e in self.entries:
             parts[e.layer][e.part] = xp.reshape(theta[e.offset : e.offset + e.size], e.shape)

@@ -155,7 +155,7 @@ def check_arguments(
         return
     takes_others = type(function).__name__ == "ufunc"  # NumPy's second argument is its result
     try:
-        inspect.signature(function).bind(*arguments, **dict.fromkeys(named))
+        _signature(function).bind(*arguments, **dict.fromkeys(named))
     except TypeError:
         takes_others = True
     except ValueError:
@@ -166,6 +166,15 @@ def check_arguments(
             f"{role} cannot be called with ({', '.join(arguments)}): pass a function that takes "
             f"these{where}"
         )
+
+
+def _signature(function: Any) -> inspect.Signature:
+    """What a function takes; of a module of PyTorch, what its forward does."""
+    told = inspect.signature(function)
+    anything = any(p.kind is p.VAR_POSITIONAL for p in told.parameters.values())
+    return (
+        inspect.signature(function.forward) if anything and hasattr(function, "forward") else told
+    )
 
 
 @dataclass(frozen=True)

@@ -331,5 +331,10 @@ def get_loss(spec: Any, **params: float) -> Loss:
     (('quantile', 0.9),)
     """
     if isinstance(spec, str) and spec not in LOSSES:
+        if spec == "log_loss":
+            raise ValueError(
+                "'log_loss' is an estimator's choice by its labels: take 'softmax_cross_entropy' "
+                "for one class a row, 'binary_cross_entropy' for two classes or several labels"
+            )
         spec = lookup({**dict.fromkeys(LOSSES), **ALIASES}, spec, "loss")
     return Loss.resolve(LOSSES, spec, params)

@@ -1,6 +1,6 @@
 """Any table that a user may have, as named columns on the host."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from types import MappingProxyType
@@ -10,6 +10,7 @@ import numpy as np
 from array_api_compat import is_array_api_obj, is_numpy_array
 
 from xpnn.arrays.backend import to_numpy
+from xpnn.arrays.libraries.base import check_whole
 from xpnn.tables.columns import Columns, objects
 from xpnn.tables.values import Parsed
 
@@ -49,7 +50,7 @@ def read_frame(X: Any) -> Frame:
     X : table of shape (n_samples, n_features)
         A pandas, polars or pyarrow table or any other that narwhals knows; a mapping of names to
         columns; a NumPy array, of objects too; an array of another library on any device; or
-        rows in a list.
+        rows in a list, each a list or a mapping of names to values, as of JSON.
 
     Returns
     -------
@@ -115,6 +116,7 @@ def _of_rows(X: Any) -> Frame:
             f"Expected 2D array, got {str(X)!r} instead: read the file first, as by "
             "pandas.read_csv, or pass xpnn.data.Blocks of it."
         )
+    check_whole(X, "X")
     rows = X if isinstance(X, np.ndarray) else np.asarray(X)
     if rows.dtype.kind in "US" and not isinstance(X, np.ndarray):
         rows = np.asarray(X, dtype=object)  # numbers beside words: each as it was
@@ -124,7 +126,7 @@ def _of_rows(X: Any) -> Frame:
         raise ValueError(
             f"Expected 2D array, got {rows.ndim}D array instead: a table has a row for each "
             "sample. Reshape your data using X.reshape(-1, 1) if it has a single feature or "
-            "X.reshape(1, -1) if it contains a single sample."
+            "X.reshape(1, -1) if it contains a single sample; of a frame, X.iloc[[i]] is a row."
         )
     _check_some(*rows.shape)
     return Frame({f"x{i}": _column(rows[:, i]) for i in range(rows.shape[1])})
@@ -158,8 +160,8 @@ def as_table(X: Any) -> Any:
     ----------
     X : object
         Of pandas' columns of one name the second is called x_2; a lazy frame is collected, a
-        record batch becomes a table, a structured array a mapping of its fields, and masked values
-        are missing ones. Others are returned as they are.
+        record batch becomes a table, a structured array and a list of mappings become a mapping of
+        their fields, and masked values are missing ones. Others are returned as they are.
 
     Examples
     --------
@@ -170,6 +172,8 @@ def as_table(X: Any) -> Any:
         if X.dtype.names is not None:
             return {name: X[name] for name in X.dtype.names}
         return _unmasked(X)
+    if isinstance(X, list | tuple):
+        return _by_column(X) if X and all(isinstance(row, Mapping) for row in X) else X
     if type(X).__name__ == "RecordBatch" and hasattr(X, "schema"):
         import pyarrow as pa
 
@@ -180,6 +184,12 @@ def as_table(X: Any) -> Any:
         return X
     names = [str(name) for name in X.columns]
     return X if len(set(names)) == len(names) else X.set_axis(_distinct(names), axis=1)
+
+
+def _by_column(records: Sequence[Mapping[Any, Any]]) -> dict[Any, list[Any]]:
+    """Rows that name their values as columns; what a row has not is missing."""
+    names = dict.fromkeys(name for row in records for name in row)
+    return {name: [row.get(name) for row in records] for name in names}
 
 
 def _unmasked(values: np.ndarray) -> np.ndarray:
@@ -213,7 +223,7 @@ def _column(values: Any, name: object = None) -> np.ndarray:
     if no_column or getattr(values, "ndim", 1) != 1:
         raise ValueError(
             f"Column {name!r} is {values!r}, and a column is a list or an array of values, one for "
-            "each row."
+            "each row; a single row goes into a list."
         )
     column = _unmasked(values) if isinstance(values, np.ndarray) else objects(list(values))
     return column.astype(object) if column.dtype.kind in "USVT" else column

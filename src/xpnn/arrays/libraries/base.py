@@ -115,6 +115,23 @@ def widened(host: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return host.astype(whole or np.float32)
 
 
+def check_whole(x: Any, name: str) -> None:
+    """Refuse what gives its rows one after the other or in batches, which is no array.
+
+    Raises
+    ------
+    ValueError
+        For iterators, and datasets and loaders of PyTorch, with the cure.
+    """
+    of_torch = any(c.__module__.startswith("torch.utils.data") for c in type(x).__mro__)
+    if of_torch or hasattr(x, "__next__"):
+        cure = ", such as the tensors of a TensorDataset" if of_torch else ""
+        raise ValueError(
+            f"{name} is a {type(x).__name__}, which gives rows or batches: pass an array of all "
+            f"rows{cure}, or xpnn.data.Blocks of the files, where memory does not hold them."
+        )
+
+
 class Library:
     """The adapter of one library; the methods below hold for a library that lives on the host."""
 
