@@ -10,14 +10,18 @@ import hashlib
 import json
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from shares import own
 
 import xpnn
 from xpnn.backends import to_numpy
 from xpnn.data import Blocks
 from xpnn.distributed import mpi, nccl
-from xpnn.distributed.tree import bounds
 
 ROWS, FEATURES = 1201, 12
 RNG = np.random.default_rng(0)
@@ -31,13 +35,6 @@ TABLE = {
     "word": RNG.choice(np.asarray(["p", "q", "r", None]), ROWS),
     "day": np.datetime64("2024-01-01") + RNG.integers(0, 400, ROWS).astype("timedelta64[D]"),
 }
-
-
-def own(comm, a):
-    """The rows that only this process has: those of its shards."""
-    ends = np.cumsum([0, *map(len, np.array_split(np.arange(ROWS), comm.shards))])
-    cuts = bounds(comm.shards, comm.size)
-    return a[ends[cuts[comm.rank]] : ends[cuts[comm.rank + 1]]]
 
 
 def fits(every, apart):

@@ -321,11 +321,11 @@ MUTANTS = (
     ),
     # -- tables, files
     Mutant(
-        "a column is scaled by the sample's deviation, n - 1",
-        "tables/preprocessing.py",
-        "scale = float(values.std())",
-        "scale = float(values.std(ddof=1))",
-        "tables",
+        "a linear model's coefficients are of columns as they are scaled",
+        "tabular/linear.py",
+        "coefficients = best[0] / spread[:, None]",
+        "coefficients = best[0]",
+        "tabular_linear",
     ),
     Mutant(
         "a category that training has not seen counts as the first",

@@ -1,4 +1,4 @@
-"""Tables, the problem in them, preprocessing and the split, against scikit-learn."""
+"""Tables, the problem in them, preprocessing of older model files, and the split."""
 
 import json
 import math
@@ -9,19 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.compose import make_column_transformer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from xpnn.tables import BUNDLED, Table, TableError, read_table
 from xpnn.tables.preprocessing import (
-    MAX_CATEGORIES,
     Categorical,
     Numeric,
     Preprocessing,
     Target,
-    fit_preprocessing,
 )
 from xpnn.tables.problem import make_problem, split_rows
 
@@ -220,8 +214,6 @@ def test_dates_train(date):
     moments = problem.columns["when"]
     assert moments.dtype == "datetime64[us]"
     assert moments.astype("M8[D]").astype(str).tolist() == ["2024-05-01"] * 2 + ["NaT"]
-    x = problem.fit_preprocessing(np.arange(3)).transform({"when": words("2024-05-02")})
-    assert x.tolist() == [[pytest.approx(1 if "10" not in date else 14 / 24)]]
 
 
 def test_parquet_dates_train(tmp_path):
@@ -257,93 +249,15 @@ def test_too_many_classes_are_refused():
         make_problem(table(x=np.ones(30) / 2, z=words(*(f"n{i}" for i in range(30)))))
 
 
-# -- preprocessing ------------------------------------------------------------------------------
+# -- preprocessing of older model files --------------------------------------------------------
 
 
-def oracle(problem, rows):
-    """The same with scikit-learn."""
-    numeric = [n for n, c in problem.columns.items() if c.dtype != object]
-    category = [n for n, c in problem.columns.items() if c.dtype == object]
-    import pandas as pd
-
-    frame = pd.DataFrame(problem.columns)
-    frame[category] = frame[category].fillna("~missing")
-    transformer = make_column_transformer(
-        (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numeric),
-        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), category),
-    )
-    transformer.fit(frame.iloc[rows])
-    return transformer.transform(frame)
-
-
-def test_preprocessing_is_that_of_scikit_learn():
-    pytest.importorskip("pandas")
-    rng = np.random.default_rng(0)
-    n = 200
-    a = rng.normal(50, 9, n)
-    a[rng.random(n) < 0.2] = np.nan
-    columns = {
-        "a": a,
-        "b": rng.exponential(size=n),
-        "constant": np.full(n, 0.1),
-        "town": words(*rng.choice(["Ulm", "Bonn", "Köln", None], n)),
-        "rare": words(*(["odd"] * 3 + ["even"] * (n - 3))),
-        "y": rng.normal(3, 2, n),
-    }
-    problem = make_problem(table(**columns))
-    rows = np.arange(3, n)  # "odd" is never seen
-    preprocessing = problem.fit_preprocessing(rows)
-    x = preprocessing.transform(problem.columns)
-    np.testing.assert_allclose(x, oracle(problem, rows), rtol=1e-12, atol=1e-12)
-    assert preprocessing.n_features == x.shape[1] == 3 + 4 + 1
-    assert (x[:3, -1] == 0).all()
-    y = preprocessing.scaled_target(problem.y)
-    assert abs(y[rows].mean()) < 1e-12
-    assert y[rows].std() == pytest.approx(1)
-    np.testing.assert_allclose(preprocessing.inverse_target(y), problem.y, rtol=1e-14)
-
-
-def test_pixels_share_a_mean_and_a_scale():
-    problem = make_problem(read_table("digits"))
-    x = problem.fit_preprocessing(np.arange(1000)).transform(problem.columns)
-    pixels = np.stack(list(problem.columns.values()), axis=1)
-    known = pixels[:1000]
-    np.testing.assert_allclose(x, (pixels - known.mean()) / known.std(), rtol=1e-12)
-
-
-def test_missing_is_a_category_only_if_it_was_seen():
-    target = Target("y", "regression")
-    y = np.array([1.0, 2.0])
-    seen = fit_preprocessing({"c": words("b", None)}, y, target)
-    assert seen.features == (Categorical("c", ("b", None)),)
-    assert seen.transform({"c": words(None, "b", "z")}).tolist() == [[0, 1], [1, 0], [0, 0]]
-    unseen = fit_preprocessing({"c": words("b", "a")}, y, target)
-    assert unseen.transform({"c": words(None, "b")}).tolist() == [[0, 0], [0, 1]]
-
-
-def test_the_most_frequent_categories_are_kept():
-    column = words(*(f"c{i:03}" for i in range(MAX_CATEGORIES + 5) for _ in range(1 + i % 3 + i)))
-    features = fit_preprocessing({"c": column}, np.zeros(1), Target("y", "regression")).features
-    assert len(features[0].categories) == MAX_CATEGORIES
-    assert "c000" not in features[0].categories
-
-
-def test_a_table_read_later_is_treated_the_same(tmp_path):
-    problem = make_problem(read_table(csv(tmp_path, MIXED)))
-    preprocessing = problem.fit_preprocessing(np.arange(5))
-    whole = preprocessing.transform(problem.columns)
-    # One row alone: its columns look like numbers, or like nothing at all.
-    for i, line in enumerate(MIXED.splitlines()[1:]):
-        alone = read_table(csv(tmp_path, MIXED.splitlines()[0] + "\n" + line + "\n"))
-        np.testing.assert_array_equal(preprocessing.transform(alone.columns)[0], whole[i])
-
-
-def test_numbers_as_categories_keep_their_text(tmp_path):
-    problem = make_problem(read_table(csv(tmp_path, "c,y\n1.0,a\nx,b\n2,a\n")))
-    preprocessing = problem.fit_preprocessing(np.arange(3))
-    alone = read_table(csv(tmp_path, "c\n1.0\n2\n"))
-    as_words = alone.with_text(["c"])
-    assert preprocessing.transform(as_words).tolist() == [[1, 0, 0], [0, 1, 0]]
+def test_a_column_is_what_the_file_says():
+    when = Numeric("when", 1.0, 2.0, 4.0, "datetime", {})
+    p = Preprocessing((when, Categorical("c", ("b", None))), Target("y", "regression", 1.0, 2.0))
+    found = p.transform({"when": words("1970-01-11", None), "c": words("z", None)})
+    assert found.tolist() == [[2.0, 0, 0], [-0.25, 0, 1]]
+    assert p.inverse_target(np.array([0.0, 1.0])).tolist() == [1.0, 3.0]
 
 
 def test_transform_says_what_it_cannot_use():

@@ -99,6 +99,8 @@ DEVICE = (
     NONE,
 )
 DTYPE = (among({"float32", "float64"}), Check("a dtype of that name", _names_dtype))
+CLASS_WEIGHT = (among({"balanced"}), instance(dict), NONE)
+LABEL_WEIGHT = (*CLASS_WEIGHT[:-1], instance(list), NONE)
 VERBOSE = (number(Integral, 0, closed="low"), BOOL)
 
 Checks = dict[str, tuple[Check, ...]]

@@ -155,13 +155,12 @@ def check_alike(way: Way, est: Any, rows: Any) -> None:
         return
     own: dict[str, Any] = {
         "network": repr(est.network_.layout.entries),
-        "dtype": est._dtype,
-        "parameters": _parameters(est),
-        "outputs": [est.n_outputs_, np.asarray(getattr(est, "_labels", None) is None).tolist()],
+        "outputs": [est.n_outputs_, getattr(est, "_labels", None) is None],
         "initial weights": fingerprint(est._state.theta),
     }
     if not way.own_rows:
-        own["X"], own["y"] = fingerprint(rows.x), fingerprint(rows.target)
+        own |= {"parameters": _parameters(est), "dtype": est._dtype}
+        own |= {"X": fingerprint(rows.x), "y": fingerprint(rows.target)}
         own["sample_weight"] = fingerprint(rows.weight)
     check_own_rows(way, est, rows)
     _compare(comm, own)

@@ -152,12 +152,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     _checks: ClassVar[checks.Checks] = {
         **NetworkParameters._checks,
         "loss": (checks.among(with_aliases(CLASS_LOSSES)), checks.instance(Loss), checks.CALLABLE),
-        "class_weight": (
-            checks.among({"balanced"}),
-            checks.instance(dict),
-            checks.instance(list),
-            checks.NONE,
-        ),
+        "class_weight": checks.LABEL_WEIGHT,
         "label_smoothing": (checks.number(Real, 0, 1, closed="low"),),
     }
 
@@ -314,11 +309,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         checks.check_parameters(self)
         labels = self._labels if hasattr(self, "network_") else None
         check_incremental(labels, self.class_weight, y, classes)
-        return self._commit(
-            lambda new: new._fit(
-                X, y, sample_weight, validation_data, incremental=True, classes=classes
-            )
-        )
+        how = {"incremental": True, "classes": classes}
+        return self._commit(lambda new: new._fit(X, y, sample_weight, validation_data, **how))
 
     score = BaseMLP.score  # before the mixin's, which needs the host
 

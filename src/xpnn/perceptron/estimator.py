@@ -17,6 +17,7 @@ from xpnn.estimators._blocks import all_targets
 from xpnn.estimators._checkpoint import checkpoints
 from xpnn.estimators._checks import (
     BOOL,
+    CLASS_WEIGHT,
     DEVICE,
     DTYPE,
     INTEGER,
@@ -26,7 +27,6 @@ from xpnn.estimators._checks import (
     Checks,
     among,
     check_parameters,
-    instance,
     number,
 )
 from xpnn.estimators._inputs import read_target, read_weight
@@ -134,7 +134,7 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         "early_stopping": (BOOL,),
         "validation_fraction": (number(Real, 0, 1),),
         "n_iter_no_change": (number(Integral, 1, closed="low"),),
-        "class_weight": (among({"balanced"}), instance(dict), NONE),
+        "class_weight": CLASS_WEIGHT,
         "warm_start": (BOOL,),
         "average": (BOOL,),
         "pocket": (BOOL,),

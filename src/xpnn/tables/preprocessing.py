@@ -1,9 +1,8 @@
-"""How a table's columns become a network's input and target, kept as plain data."""
+"""How a table's columns become a network's input and target in model files of older kinds."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,6 @@ from xpnn.tables.sound import check_style
 from xpnn.tables.values import KINDS, parse_as
 
 TASKS = ("classification", "regression")
-
-MAX_CATEGORIES = 100
-"""A column with more keeps this many, the most frequent; the rest count as unknown."""
 
 
 @dataclass(frozen=True)
@@ -150,14 +146,6 @@ class Preprocessing:
             raise TableError(f"The table lacks {_listed(missing)}, known in training{near}.")
         return np.concatenate([f.transform(columns[f.name]) for f in self.features], axis=1)
 
-    def scaled_target(self, y: np.ndarray) -> np.ndarray:
-        """What a regressor is trained on; classes as they are. Shape (n,)."""
-        return (
-            y
-            if self.target.task == "classification"
-            else (y - self.target.mean) / self.target.scale
-        )
-
     def inverse_target(self, y: np.ndarray) -> np.ndarray:
         """A regressor's predictions in the target's unit; classes as they are. Shape (n,)."""
         return (
@@ -182,77 +170,6 @@ class Preprocessing:
                 features.append(Categorical(values.pop("name"), tuple(values.pop("categories"))))
         _check(len(features) > 0, "features")
         return cls(tuple(features), Target(**data["target"]))
-
-
-def fit_preprocessing(
-    columns: Columns,
-    y: np.ndarray,
-    target: Target,
-    *,
-    one_unit: bool = False,
-    scale_target: bool = True,
-    styles: Mapping[str, dict[str, Any]] | None = None,
-) -> Preprocessing:
-    """Learn medians, means, scales and categories from training rows.
-
-    Parameters
-    ----------
-    columns : dict of str to ndarray of shape (n,)
-    y : ndarray of shape (n,)
-    target : Target
-    one_unit : bool, default=False
-        Whether all columns share a mean and a scale.
-    scale_target : bool, default=True
-        Whether a regression's target gets mean 0 and variance 1; not for rates.
-    styles : mapping of str to dict, default=None
-        How columns were read, see `xpnn.tables.values`.
-
-    Returns
-    -------
-    Preprocessing
-
-    Examples
-    --------
-    >>> ages = {"age": np.array([20.0, 40.0, np.nan])}
-    >>> fitted = fit_preprocessing(ages, np.array([0, 1, 1]), Target("ill", "classification"))
-    >>> age = fitted.features[0]
-    >>> age.median, age.mean, age.scale
-    (30.0, 30.0, 8.16496580927726)
-    """
-    features: list[Numeric | Categorical] = []
-    for name, column in columns.items():
-        if column.dtype == object:
-            features.append(Categorical(name, _categories(column)))
-            continue
-        kind, style = (
-            "datetime" if column.dtype.kind == "M" else "numeric",
-            (styles or {}).get(name, {}),
-        )
-        values = _days(column)
-        known = values[~np.isnan(values)]
-        median = float(np.median(known)) if len(known) else 0.0
-        filled = np.where(np.isnan(values), median, values)
-        features.append(Numeric(name, median, float(filled.mean()), _scale(filled), kind, style))
-    if one_unit:
-        pooled = np.stack(list(columns.values()))
-        mean, scale = float(pooled.mean()), _scale(pooled)
-        features = [Numeric(f.name, mean, mean, scale) for f in features]
-    if target.task == "regression" and scale_target:
-        target = replace(target, mean=float(y.mean()), scale=_scale(y))
-    return Preprocessing(tuple(features), target)
-
-
-def _categories(column: np.ndarray) -> tuple[str | None, ...]:
-    """The most frequent values in alphabetical order, missing last."""
-    count = Counter(column.tolist())
-    frequent = sorted(count, key=lambda c: (-count[c], c or ""))[:MAX_CATEGORIES]
-    return tuple(sorted(frequent, key=lambda c: (c is None, c or "")))
-
-
-def _scale(values: np.ndarray) -> float:
-    """The standard deviation, or 1 where it is nothing but rounding."""
-    scale = float(values.std())
-    return scale if scale > 1e-12 * (1 + float(np.abs(values).max())) else 1.0
 
 
 def _days(values: np.ndarray) -> np.ndarray:

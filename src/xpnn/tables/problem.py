@@ -8,7 +8,7 @@ import numpy as np
 from xpnn.tables.columns import Columns, TableError, hint, objects
 from xpnn.tables.frames import Frame
 from xpnn.tables.ids import is_row_name, numbers_the_rows
-from xpnn.tables.preprocessing import Preprocessing, Target, fit_preprocessing
+from xpnn.tables.preprocessing import Target
 from xpnn.tables.read import Table
 from xpnn.tables.targets import read_target
 from xpnn.tables.values import Parsed, parse_as, parse_column
@@ -29,8 +29,6 @@ class Problem:
         float64; for classification the labels as written: str, or int64 where that is the same.
     target : Target
         Its name is that of the first of several.
-    one_unit : bool
-        Whether all columns share a mean and a scale.
     notices : tuple of str
         What was decided, to be shown.
     present : ndarray of bool
@@ -40,7 +38,6 @@ class Problem:
     parsed: Mapping[str, Parsed]
     y: np.ndarray
     target: Target
-    one_unit: bool
     notices: tuple[str, ...]
     present: np.ndarray = field(default_factory=lambda: np.ones(0, dtype=bool), repr=False)
     targets: tuple[str, ...] = ()
@@ -60,13 +57,6 @@ class Problem:
         """Some rows of the features, for a tabular estimator."""
         parsed = {n: replace(p, values=p.values[rows]) for n, p in self.parsed.items()}
         return Frame({n: p.values for n, p in parsed.items()}, parsed=parsed)
-
-    def fit_preprocessing(self, rows: np.ndarray, *, scale_target: bool = True) -> Preprocessing:
-        """What `xpnn.preprocessing.fit_preprocessing` learns from some rows."""
-        columns = {name: column[rows] for name, column in self.columns.items()}
-        styles = {name: parsed.style for name, parsed in self.parsed.items()}
-        options = {"one_unit": self.one_unit, "scale_target": scale_target}
-        return fit_preprocessing(columns, self.y[rows], self.target, styles=styles, **options)
 
 
 def make_problem(
@@ -132,7 +122,7 @@ def make_problem(
         )
     if not present.all():
         parsed = {n: Parsed(p.values[present], p.kind, p.style, p.notes) for n, p in parsed.items()}
-    about = Target(target, task), table.one_unit, tuple(notices), present
+    about = Target(target, task), tuple(notices), present
     return Problem(parsed, y[present], *about, tuple(targets) if len(targets) > 1 else ())
 
 

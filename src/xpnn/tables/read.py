@@ -95,8 +95,6 @@ class Table:
         None where it is empty, for `xpnn.tables.values.parse_column`.
     target, task : str or None
         Known for bundled data.
-    one_unit : bool
-        Whether all features share a unit (the digits' pixels), and so a mean and a scale.
     notes : tuple of str
         What was decided in reading, to be shown.
     decimal : str or None
@@ -115,7 +113,6 @@ class Table:
     columns: Columns
     target: str | None = None
     task: str | None = None
-    one_unit: bool = False
     notes: tuple[str, ...] = ()
     decimal: str | None = None
     texts: Mapping[str, Source] = field(default_factory=dict, repr=False, compare=False)
@@ -291,4 +288,4 @@ def _bundled(name: str) -> Table:
     if task == "classification" and name != "digits":
         target = np.array([str(n) for n in bunch.target_names], dtype=object)[bunch.target]
     columns = {n: np.array(x, dtype=np.float64) for n, x in columns.items()}
-    return Table(name, {**columns, "target": target}, "target", task, one_unit=name == "digits")
+    return Table(name, {**columns, "target": target}, "target", task)

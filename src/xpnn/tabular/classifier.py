@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 
 from xpnn.arrays.typing import Array
-from xpnn.estimators._checks import NONE, Checks, among, instance, number
+from xpnn.estimators._checks import CLASS_WEIGHT, Checks, among, number
 from xpnn.estimators._inputs import on_host, read_target
 from xpnn.estimators._labels import Labels, weigh_classes
 from xpnn.parts.losses import Loss, get_loss, with_aliases
@@ -151,7 +151,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         **BaseTabular._checks,
         "loss": (among(LOSSES),),
         "label_smoothing": (number(Real, 0, 1, closed="low"),),
-        "class_weight": (among({"balanced"}), instance(dict), NONE),
+        "class_weight": CLASS_WEIGHT,
     }
 
     def __init__(
