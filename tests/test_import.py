@@ -1,11 +1,14 @@
 """`import xpnn` is light: nothing heavy before its first use."""
 
+import gc
 import json
 import subprocess
 import sys
 from collections.abc import Iterable
 
 import pytest
+
+from xpnn._imports import import_many
 
 HEAVY = ("cupy", "torch", "jax", "matplotlib", "pandas", "polars", "pyarrow", "onnx")
 HEAVY += ("array_api_strict",)  # for tests only
@@ -48,6 +51,34 @@ def test_a_fit_imports_no_package_that_scikit_learn_does_not() -> None:
         found[library] = {name.partition(".")[0] for name in modules}
     packages = found["xpnn"] - found["sklearn.neural_network"] - set(sys.stdlib_module_names)
     assert packages == {"xpnn", "array_api_compat"}  # scikit-learn has a copy of the latter
+
+
+@pytest.mark.parametrize("collects", [True, False])
+@pytest.mark.parametrize("module", ["json", "no.such.module"])
+def test_an_import_of_many_modules_leaves_the_collector_as_it_was(
+    module: str, collects: bool
+) -> None:
+    (gc.enable if collects else gc.disable)()
+    try:
+        if module == "json":
+            assert import_many(module) is json
+        else:
+            with pytest.raises(ModuleNotFoundError, match="No module named 'no'"):
+                import_many(module)
+        assert gc.isenabled() is collects
+    finally:
+        gc.enable()
+    assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.slow  # a cold process
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="of CPython's collector")
+def test_garbage_is_not_looked_for_while_scikit_learn_is_imported() -> None:
+    code = "import gc, xpnn; seen = []; gc.callbacks.append(lambda *a: seen.append(a))\n"
+    code += "from xpnn import MLPClassifier; assert not seen, len(seen); assert gc.isenabled()\n"
+    code += "class A: pass\nimport weakref; a = A(); a.a = a; r = weakref.ref(a); del a\n"
+    code += "gc.collect(); assert r() is None"
+    assert "sklearn" in modules_after(code)
 
 
 def test_choosing_numpy_loads_no_other_library() -> None:

@@ -19,7 +19,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 PUBLIC = ("activations", "backends", "callbacks", "data", "initializers", "layers", "losses")
 PUBLIC += ("metrics", "network", "optimizers", "plot", "random", "schedules", "state")
 FLOORS = (
-    ("_optional", "_text", "_version", "_warnings", "arrays"),
+    ("_imports", "_optional", "_text", "_version", "_warnings", "arrays"),
     ("distributed",),
     ("parts",),
     ("model",),

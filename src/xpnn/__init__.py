@@ -4,9 +4,9 @@ The arrays decide where it runs: NumPy on a laptop, CuPy on a CUDA GPU, PyTorch,
 library that array-api-compat knows.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from xpnn._imports import import_many
 from xpnn._version import __version__
 from xpnn.arrays.backend import (
     Backend,
@@ -127,10 +127,10 @@ _EXCHANGE = frozenset((
 def __getattr__(name: str) -> Any:
     """Import an estimator when it is asked for: scikit-learn brings pandas along; and modules."""
     if name in MODULES:
-        return import_module(f"xpnn.{name}")
+        return import_many(f"xpnn.{name}")
     if name in __all__:
         where = "exchange" if name in _EXCHANGE else "estimators"
-        value = globals()[name] = getattr(import_module(f"xpnn.{where}"), name)
+        value = globals()[name] = getattr(import_many(f"xpnn.{where}"), name)
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
