@@ -12,7 +12,7 @@ from xpnn.cli.shared import about, parameters
 
 @reads_tables
 def compare(
-    source: opt.Source,
+    source: opt.OneTable,
     target: opt.OneTarget = None,
     task: opt.Task = None,
     drop: opt.Drop = None,
@@ -28,7 +28,7 @@ def compare(
     with one_line_errors():
         from xpnn.arrays.backend import get_backend
         from xpnn.command import show
-        from xpnn.command.compare import best_first
+        from xpnn.command.compare import Results, best_first
         from xpnn.command.compare import compare as compared
         from xpnn.tables.problem import make_problem
 
@@ -42,8 +42,11 @@ def compare(
         problem = make_problem(table, target, task, drop or [])
         for line in about(source, table.n_rows, problem):
             typer.echo(line)
-        results = {}
-        for name, scores, seconds in compared(problem, params, folds, seed):
-            results[name] = scores, seconds
-            typer.echo(f"done    {name}, {seconds:.1f} s", err=True)
-        typer.echo(f"\n{show.comparison(best_first(problem.target.task, results))}")
+        results: Results = {}
+        try:
+            for name, scores, seconds in compared(problem, params, folds, seed):
+                results[name] = scores, seconds
+                typer.echo(f"done    {name}, {seconds:.1f} s", err=True)
+        finally:  # after Ctrl-C, those that were done
+            if results:
+                typer.echo(f"\n{show.comparison(best_first(problem.target.task, results))}")

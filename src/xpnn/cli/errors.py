@@ -1,5 +1,6 @@
 """Errors of the command: one line, and an exit status."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,12 @@ def one_line_errors() -> Iterator[None]:
         raise  # the reader of our output has gone; typer ends quietly
     except (ValueError, ImportError, OSError, MemoryError, RemoteError) as error:
         text = str(error) or "There is not enough memory; take smaller --hidden or fewer rows."
+        if isinstance(error, UnicodeEncodeError):
+            text = (
+                f"standard output is in {sys.stdout.encoding}, which has no "
+                f"{error.object[error.start : error.end][:5]!r}; set PYTHONIOENCODING=utf-8, or "
+                "write a file with --out."
+            )
         if isinstance(error, OSError) and error.filename is not None:
             text = f"{error.filename}: {error.strerror}"
         typer.echo(f"xpnn: error: {' '.join(text.split())}", err=True)

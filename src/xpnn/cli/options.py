@@ -8,6 +8,10 @@ import typer
 
 MODELS = ("auto", "both", "periodic", "piecewise", "none")
 CLASS_WEIGHTS = ("none", "balanced")
+_OTHER_KINDS = frozenset((
+    *(".parquet", ".pq", ".feather", ".arrow", ".orc", ".xlsx", ".xls", ".ods", ".json", ".jsonl"),
+    *(".gz", ".zip", ".xz", ".bz2", ".zst", ".npy", ".npz", ".h5", ".hdf5", ".zarr", ".html"),
+))  # fmt: skip
 
 # How a table is read, the same for every command.
 Sep = Annotated[
@@ -32,6 +36,12 @@ Source = Annotated[
     typer.Argument(
         help="digits, iris, wine, breast_cancer, diabetes; a file of text, Parquet or Excel; -; "
         "to train, also a folder or several files, which need not fit in memory."
+    ),
+]
+OneTable = Annotated[
+    str,
+    typer.Argument(
+        help="digits, iris, wine, breast_cancer, diabetes; a file of text, Parquet or Excel; -."
     ),
 ]
 More = Annotated[list[str] | None, typer.Argument(help="More files of the same table.")]
@@ -142,6 +152,20 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")
 
 class UsageError(ValueError):
     """An option with a value that makes no sense, whatever the data."""
+
+
+def mark_of(out: Path | None) -> str:
+    r"""What stands between the values of a file to write; UsageError for what is no text.
+
+    Examples
+    --------
+    >>> mark_of(Path("p.csv")), mark_of(Path("p.tsv"))
+    (',', '\t')
+    """
+    suffix = "" if out is None else out.suffix.lower()
+    if suffix in _OTHER_KINDS:
+        raise UsageError(f"--out writes CSV, and {out} is no name for it; end it in .csv or .tsv.")
+    return "\t" if suffix in (".tsv", ".tab") else ","
 
 
 def sizes(text: str | None) -> tuple[int, ...] | None:

@@ -21,7 +21,7 @@ def predict(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="CSV file to write; default: standard output."),
+        typer.Option(metavar="FILE", help="CSV or TSV file to write; default: standard output."),
     ] = None,
     proba: Annotated[bool, typer.Option("--proba", help="Each class's probability, too.")] = False,
     interval: Annotated[
@@ -46,6 +46,8 @@ def predict(
         from xpnn.command.predict import files_to_predict, predict_csv, with_folders
         from xpnn.files.atomic import atomic_file
 
+        out = None if out == Path("-") else out
+        mark = opt.mark_of(out)
         backend = get_backend(device)
         opt.within("--interval", interval, 0, 1, True)
         known = load_model(model)
@@ -62,7 +64,7 @@ def predict(
         with nullcontext() if out is None else atomic_file(out) as writing:
             for i, path in enumerate(files):
                 table = with_folders(read_as_asked(path, how, expected=known.expected), path)
-                wanted: dict[str, Any] = {"interval": interval, "keep": keep or []}
+                wanted: dict[str, Any] = {"interval": interval, "keep": keep or [], "mark": mark}
                 text, lines = predict_csv(known, table, proba=proba, **wanted)
                 text = text.partition("\n")[2] if i else text
                 if writing is None:

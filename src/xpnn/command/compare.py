@@ -86,6 +86,8 @@ def contestants(task: str, params: Mapping[str, Any], seed: int) -> dict[str, Co
 def _ours(task: str, params: Mapping[str, Any]) -> Contestant:
     def predict(problem: Problem, train: Any, test: Any, classes: np.ndarray) -> np.ndarray:
         estimator = make_estimator(task, params).fit(problem.frame(train), problem.y[train])
+        if estimator.outcome_ == "interrupted":  # by Ctrl-C, after which a fit alone goes on
+            raise KeyboardInterrupt
         return _of_classes(estimator, problem.frame(test), classes)
 
     return predict

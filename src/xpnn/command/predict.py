@@ -135,6 +135,7 @@ def predict_csv(
     proba: bool = False,
     interval: float | None = None,
     keep: Sequence[str] = (),
+    mark: str = ",",
 ) -> tuple[str, list[str]]:
     """Predict a table's target.
 
@@ -149,6 +150,8 @@ def predict_csv(
     keep : sequence of str
         Columns of the table to write before the predictions, which have another name where the
         target is among them.
+    mark : str, default=","
+        What stands between values.
 
     Returns
     -------
@@ -179,7 +182,7 @@ def predict_csv(
         columns += [(f"p({c})", column) for c, column in named]
     columns += _bounds(model, inputs, interval)
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, delimiter=mark, lineterminator="\n")
     writer.writerow([name for name, _ in columns])
     writer.writerows(zip(*(_cells(column) for _, column in columns), strict=True))
     told = [f"note    {note}" for note in table.notes]
@@ -252,4 +255,5 @@ def _score_of(
         if np.isnan(scores[MAIN["regression"]]):
             return
     text = ", ".join(f"{k} {shown(k, v)}" for k, v in scores.items())
-    yield f"{text} on {int(known.sum()):,} rows with {name!r}"
+    count = int(known.sum())
+    yield f"{text} on {count:,} {'row' if count == 1 else 'rows'} with {name!r}"

@@ -14,7 +14,8 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     Parameters
     ----------
     path : path-like
-        Its folder must exist. A symbolic link stays one; what it points to is replaced.
+        Its folder must exist. A symbolic link stays one; what it points to is replaced. Devices and
+        pipes are written into.
     data : bytes
 
     Raises
@@ -60,7 +61,11 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     ...     Path(folder, "note.txt").read_text()
     'all of it'
     """
-    target = Path(path).resolve()
+    if (given := Path(path)).exists() and not (given.is_file() or given.is_dir()):
+        with _named(path), given.open("wb") as file:  # /dev/null is to stay what it is
+            yield file
+        return
+    target = given.resolve()
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -72,13 +77,22 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        ours = isinstance(error, OSError) and error.filename in (None, str(temporary))
-        if isinstance(error, OSError) and ours and error.errno is not None:
-            folder, why = Path(path).parent, error.strerror
-            if isinstance(error, FileNotFoundError):
-                why = f"the folder {str(folder)!r} does not exist: make it first"
-            raise OSError(error.errno, why, os.fspath(path)) from None
-        raise
+        with _named(path, temporary):
+            raise error
+
+
+@contextlib.contextmanager
+def _named(path: str | os.PathLike[str], temporary: Path | None = None) -> Iterator[None]:
+    """Errors of the system name the file that was asked for."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise
+        why = error.strerror
+        if isinstance(error, FileNotFoundError):
+            why = f"the folder {str(Path(path).parent)!r} does not exist: make it first"
+        raise OSError(error.errno, why, os.fspath(path)) from None
 
 
 def _flush_folder(folder: Path) -> None:

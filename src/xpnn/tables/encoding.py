@@ -318,8 +318,8 @@ def unknown_words(encoding: Encoding, frame: Frame) -> dict[str, tuple[int, str,
     Returns
     -------
     dict of str to (count, word, near)
-        In how many rows, the first of them, and the word of training that differs from it in
-        capitals or spaces alone, or an empty text.
+        In how many rows, one of them, and the word of training that differs from it in capitals
+        or spaces alone, or an empty text.
 
     Examples
     --------
@@ -337,6 +337,7 @@ def unknown_words(encoding: Encoding, frame: Frame) -> dict[str, tuple[int, str,
         read = parse_as(frame.columns[column.name], "words", column.style, column.name)
         other = [v for v in read.tolist() if v is not None and v not in known]
         if other and not (column.counts and len(other) < len(read)):
-            near = plain.get(other[0].casefold().strip(), "")
-            found[column.name] = len(other), other[0], near
+            nearest = ((v, plain.get(v.casefold().strip(), "")) for v in dict.fromkeys(other))
+            word, near = next((pair for pair in nearest if pair[1]), (other[0], ""))
+            found[column.name] = len(other), word, near
     return found

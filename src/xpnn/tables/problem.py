@@ -120,6 +120,7 @@ def make_problem(
             f"{table.name} has no columns to predict {target!r} from"
             + (f": {why}." if why else ".")
         )
+    notices += [] if table.one_unit else _always_the_same(parsed)
     if not present.all():
         parsed = {n: Parsed(p.values[present], p.kind, p.style, p.notes) for n, p in parsed.items()}
     about = Target(target, task), tuple(notices), present
@@ -177,7 +178,7 @@ def _read_targets(
         return read_target(table, names[0], task or known)
     if task == "classification":
         raise TableError("Several targets are learned as numbers; name one --target for classes.")
-    read = [read_target(table, name, "regression") for name in names]
+    read = [read_target(table, name, "regression", alone=False) for name in names]
     y = np.stack([values for values, *_ in read], axis=1)
     present = np.logical_and.reduce([there for _, there, *_ in read])
     if not present.any():
@@ -238,6 +239,19 @@ def _useful(parsed: Mapping[str, Parsed], notices: list[str]) -> dict[str, Parse
         notices += [f"{name!r}: {note}" for note in column.notes]
         kept[name] = column
     return kept
+
+
+def _always_the_same(parsed: Mapping[str, Parsed]) -> list[str]:
+    """A note on columns of one value, which an estimator leaves out."""
+    names = [name for name, p in parsed.items() if len(p.values) > 1 and _is_one(p.values)]
+    if not names:
+        return []
+    shown = ", ".join(map(repr, names[:5])) + (" and others" if len(names) > 5 else "")
+    return [f"left out {shown}: always the same"]
+
+
+def _is_one(values: np.ndarray) -> bool:
+    return values[0] is not None and bool((values == values[0]).all())
 
 
 def _too_many(known: Sequence[str], different: int) -> str:

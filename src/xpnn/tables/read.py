@@ -187,6 +187,8 @@ def read_table(
     if path.is_dir():
         raise TableError(f"{source} is a folder; give a CSV or Parquet file in it.")
     if str(source) != "-" and not path.exists():
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(source)):
+            raise TableError(f"{source} is an address, not a file: download it, and name the file.")
         near = "" if path.suffix else hint(str(source), BUNDLED)
         raise TableError(f"There is no file {source}{near}.")
     if path.suffix.lower() in _PACKINGS:

@@ -23,7 +23,7 @@ _LABELS = frozenset((
 
 
 def read_target(
-    table: Table, name: str, task: str | None = None
+    table: Table, name: str, task: str | None = None, *, alone: bool = True
 ) -> tuple[np.ndarray, np.ndarray, str, list[str]]:
     """Read a table's target.
 
@@ -33,6 +33,8 @@ def read_target(
     name : str
     task : {"classification", "regression"}, default=None
         None tells it by the values.
+    alone : bool, default=True
+        Whether it is the only target; several are numbers.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def read_target(
         )
     numeric = parsed.kind == "numeric" and not _is_truth(table, name)
     if task == "regression" and not numeric and parsed.kind != "numeric":
-        raise TableError(_no_numbers(table, name))
+        raise TableError(_no_numbers(table, name, alone))
     if numeric and task is None:
         task, why = _tell_task(parsed, name)
         notes = [why] if why else []
@@ -95,13 +97,15 @@ def _is_truth(table: Table, name: str) -> bool:
     return bool(known) and known <= {"true", "false"}
 
 
-def _no_numbers(table: Table, name: str) -> str:
+def _no_numbers(table: Table, name: str, alone: bool) -> str:
     texts, codes = different_texts(table.text(name))
     numbers = parse_column(np.array(texts, dtype=object))
     words = [t for t in texts if parse_column(np.array([t], dtype=object)).kind != "numeric"]
     row = int(np.flatnonzero(codes == texts.index(words[0]))[0]) + 1 if words else 1
     few = len(texts) <= max(10, len(codes) / 2) and numbers.kind == "words"
     cure = "Try --task classification or another --target" if few else "Name another --target"
+    if not alone:
+        cure = "Several targets are numbers; name another --target" + (", or this alone" * few)
     shown = f"({words[0]!r} in row {row:,})" if words else ""
     return f"The target {name!r} is not numeric {shown}; regression needs numbers. {cure}."
 
