@@ -120,7 +120,7 @@ def make_problem(
             f"{table.name} has no columns to predict {target!r} from"
             + (f": {why}." if why else ".")
         )
-    notices += [] if table.one_unit else _always_the_same(parsed)
+    notices += [] if table.target else _always_the_same(parsed)  # of bundled data none
     if not present.all():
         parsed = {n: Parsed(p.values[present], p.kind, p.style, p.notes) for n, p in parsed.items()}
     about = Target(target, task), tuple(notices), present
