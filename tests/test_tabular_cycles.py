@@ -1,11 +1,12 @@
-"""Longer cycles of classes of little noise: when they come, what they do, and what counts."""
+"""Where there is little noise: longer cycles of classes, numbers without dropout."""
 
 import itertools
 
 import numpy as np
 import pytest
 
-from xpnn import TabularClassifier
+from xpnn import TabularClassifier, TabularRegressor
+from xpnn.tabular import training
 from xpnn.tabular.plan import Plan, longer_cycles
 from xpnn.training.callbacks import EpochEnd
 
@@ -73,6 +74,32 @@ def test_a_checkpoint_knows_of_longer_cycles():
     later.load_state(*plan.save_state())
     assert later.strong
     assert (later.longer, later.ends, later.done) == (plan.longer, plan.ends, 124)
+
+
+def test_where_numbers_have_little_noise_dropout_ends_at_a_valley():
+    found = iter([0.3, 0.09, 0.12, 0.1])
+    plan = Plan(60, lambda state: (next(found), np.zeros((1, 1, 1))), calm=0.1)
+    dropout = []
+    for epoch in range(1, 29):
+        dropout.append(plan.dropout(1.0, None))
+        plan(EpochEnd(epoch, plan.most, {}, state=lambda: None))
+    assert dropout == [1.0] * 12 + [0.0] * 16
+
+
+def test_a_smooth_function_of_few_rows_is_learned_without_dropout(monkeypatch):
+    def truth(x):
+        return np.sin(2 * x[:, 0]) + x[:, 1] * x[:, 2]
+
+    def error():
+        model = TabularRegressor(n_members=2, epochs=150, random_state=0).fit(x, truth(x))
+        return np.sqrt(np.mean((model.predict(new) - truth(new)) ** 2) / truth(new).var())
+
+    rng = np.random.default_rng(0)
+    x, new = rng.uniform(-2, 2, (300, 3)), rng.uniform(-2, 2, (500, 3))
+    found = error()
+    assert found < 0.115
+    monkeypatch.setattr(training, "CALM", 0.0)
+    assert error() > 1.2 * found
 
 
 def boards():

@@ -19,6 +19,9 @@ ENOUGH = 1e-4
 LITTLE = 0.25
 """Of the log-loss of who knows nothing but shares: below it, classes have little noise."""
 
+CALM = 0.1
+"""Of the variance of numbers, the squared error out of fold below which they have little noise."""
+
 _WORSE = 1.1  # times the best score: a valley that ends training, as a later one would be no better
 _LONGER = 2  # cycles more, where there is little noise
 _BETTER = 0.8  # times the best score: a valley of these that counts, and lets the next one come
@@ -98,6 +101,8 @@ class Plan:
     little : float, default=0.0
         Where the best score is below it, longer cycles with a strong weight decay follow: a
         network that has little noise to learn finds simpler rules when it has to be small.
+    calm : float, default=0.0
+        Once the best score is below it, training goes on without dropout.
     agreed : callable, default=identity
         Of the seconds spent here those that all processes go by.
     """
@@ -111,10 +116,11 @@ class Plan:
         move: Callable[[np.ndarray], Array] = np.asarray,
         enough: float = 0.0,
         little: float = 0.0,
+        calm: float = 0.0,
         agreed: Callable[[float], float] = lambda spent: spent,
     ) -> None:
         self.look, self.limit, self.clock, self.move = look, limit, clock, move
-        self.enough, self.little, self.agreed = enough, little, agreed
+        self.enough, self.little, self.calm, self.agreed = enough, little, calm, agreed
         self.began = clock()
         self.ends = valley_epochs(epochs)
         self.longer = longer_cycles(epochs) if little > 0 else []  # that may come
@@ -135,6 +141,10 @@ class Plan:
     def decay(self, base: float, progress: Progress) -> float:
         """The weight decay: strong in the longer cycles."""
         return _STRONG * base if self.strong else base
+
+    def dropout(self, base: float, progress: Progress) -> float:
+        """Whether there is dropout: the base, or 0 once there is little noise."""
+        return 0.0 if min((v.score for v in self.valleys), default=math.inf) < self.calm else base
 
     def expected(self) -> int:
         """At which epoch training ends, as far as it is known."""

@@ -20,7 +20,7 @@ from xpnn.tabular.blend import blend_weights, last_by_half
 from xpnn.tabular.folds import member_rows
 from xpnn.tabular.linear import linear_parameters, takes_lines
 from xpnn.tabular.ownrows import Shards
-from xpnn.tabular.plan import ENOUGH, LITTLE, Plan, Valley
+from xpnn.tabular.plan import CALM, ENOUGH, LITTLE, Plan, Valley
 from xpnn.tabular.recipe import Recipe, groups_of, initial_parameters, make_optimizer
 from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import Dataset, predict_in_chunks
@@ -134,6 +134,8 @@ def fit_members(
     of_plan: dict[str, Any] = {"move": backend.asarray}
     if task.classes:
         of_plan |= {"enough": ENOUGH, "little": LITTLE * _loss_of_shares(task) * recipe.longer}
+    elif task.loss.name == "squared_error":
+        of_plan["calm"] = CALM
     if comm is not None:
         of_plan["agreed"] = comm.broadcast
     plan = Plan(recipe.epochs, held.look, time_limit, **of_plan)
@@ -144,6 +146,7 @@ def fit_members(
         learning_rate=recipe.learning_rate,
         schedule=Schedule("cycles", plan.rate),
         decay=Schedule("cycles", plan.decay, per="epoch"),
+        dropout=Schedule("cycles", plan.dropout, per="epoch"),
         epochs=plan.most,
         batch_size=recipe.batch_size,
         groups=groups_of(network),

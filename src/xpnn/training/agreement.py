@@ -30,12 +30,12 @@ def first_says(comm: Communicator | None, measure: Measure) -> Measure:
     return lambda *weights: comm.broadcast(measure(*weights))
 
 
-def asked_by_any(steps: Any, ended: Callable[[], bool], comm: Any) -> Callable[[], bool]:
-    """`ended` of every process, as the steps tell it: each message of theirs carries it."""
+def asked_by_any(run: Any, ended: Callable[[], bool], comm: Any) -> Callable[[], bool]:
+    """`ended` of every process, as a run's steps tell it: each message of theirs carries it."""
     if comm is None:
         return ended
-    steps.asks = ended
-    return lambda: bool(steps.told)
+    run.steps.asks = ended
+    return lambda: bool(run.steps.told)
 
 
 def one_thread_a_product(

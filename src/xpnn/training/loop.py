@@ -6,7 +6,7 @@ caller has no more use for it.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -18,10 +18,9 @@ from xpnn.arrays.numeric import zero_beside
 from xpnn.arrays.random import step_keys
 from xpnn.arrays.typing import Array
 from xpnn.distributed.communicator import Communicator
-from xpnn.model.network import Network, make_groups
+from xpnn.model.network import Network
 from xpnn.parts.schedules import Progress, constant
-from xpnn.steps.choice import Fit, training_steps
-from xpnn.steps.rules import Carry, Rows, Rules, Steps
+from xpnn.steps.rules import Carry, Rows
 from xpnn.steps.scores import loss_and_finite
 from xpnn.training.agreement import agree, asked_by_any, first_says, one_thread_a_product
 from xpnn.training.callbacks import Callback, Callbacks, EpochEnd
@@ -39,6 +38,7 @@ from xpnn.training.state import (
     apart,
     copied,
 )
+from xpnn.training.stepping import calls_of, check_single_rows, steps_of, without_dropout
 from xpnn.training.windows import Windows
 from xpnn.training.work import Work
 
@@ -112,7 +112,7 @@ def train(
             interrupted = any_of(interrupted, lambda: keeper.terminated)
         snapshot = work.inside()(run.snapshot)
         ended = interrupted if stop is None else any_of(interrupted, stop)
-        ended = asked_by_any(run.steps, ended, comm)
+        ended = asked_by_any(run, ended, comm)
         epochs = expected or (lambda: config.epochs)
         with calls.during(epochs()):
             for epoch in range(run.done + 1, config.epochs + 1):
@@ -146,12 +146,13 @@ class _Run:
         comm: Communicator | None = None,
     ) -> None:
         self.network, self.state, self.data, self.config = network, state, data, config
-        self.validation, self.xp = validation, data.backend.xp
+        self.validation, self.comm, self.xp = validation, comm, data.backend.xp
+        self.whole = network  # with dropout
         network.check_activations(state.theta, self.xp)
         data.check_labels(config.loss, network.n_out)
         self.batch_statistics = bool(network.buffer_layout.size)
         if self.batch_statistics and min(config.batch_size, data.n) == 1:
-            _check_single_rows(state)
+            check_single_rows(state)
         self.outcome: Outcome = "finished"
         self.settled: Outcome = "finished"  # the outcome, but for an interruption
         self.at = 0  # steps of the epoch that are done
@@ -169,13 +170,7 @@ class _Run:
         self.drawn: tuple[int, np.ndarray] = (0, np.empty((0, 0, 2), dtype=np.uint32))
         self.first = state.step, state.epoch
         state.moments = apart(state.theta, state.moments, self.xp)
-        c = config
-        groups = make_groups(c.groups, network.layout)
-        rules = Rules(network, c.loss, c.optimizer, c.l1, c.l2, c.clip_norm, c.max_norm, groups)
-        fit = Fit(data.n, c.batch_size, c.epochs, data.resident, data.sparse, state.theta.dtype)
-        self.steps: Steps = training_steps(rules, fit, data.backend, comm, data.shares)
-        self.resident = data.resident or bool(getattr(self.steps, "takes_sparse", False))
-        self.stride = self.steps.stride(c.batch_size) if self.resident else 1
+        self._take(network)
 
     @property
     def done(self) -> int:
@@ -221,6 +216,8 @@ class _Run:
         """All batches once; False when Ctrl-C ended it between two steps."""
         s, c, data = self.state, self.config, self.data
         n_steps, begun = -(-data.n // c.batch_size), self.at
+        if c.dropout is not None:
+            self._drop(c.dropout(1.0, self.progress()) > 0)
         keys = self._keys(n_steps - begun)
         if not begun:
             self.total = zero_beside(s.theta, self.xp)
@@ -234,7 +231,7 @@ class _Run:
         i = 0
         with closing(data.portions(draw, c.batch_size, whole=self.resident)) as portions:
             for portion in portions:
-                for k, count in _calls(portion.steps, self.stride, self.batch_statistics):
+                for k, count in calls_of(portion.steps, self.stride, self.batch_statistics):
                     done = min(count, max(0, begun - i))  # before a checkpoint
                     i, k, count = i + done, k + done, count - done
                     if not count:
@@ -249,6 +246,22 @@ class _Run:
                     i += count
         s.epoch, s.samples, self.at = s.epoch + 1, s.samples + data.n, 0
         return True
+
+    def _drop(self, some: bool) -> None:
+        """From now on train with dropout, or without."""
+        if not self.whole.draws or some == (self.network is self.whole):
+            return
+        before = self.steps
+        self._take(self.whole if some else without_dropout(self.whole))
+        if self.comm is not None:
+            self.steps.asks = before.asks
+
+    def _take(self, network: Network) -> None:
+        """From now on the steps of this network."""
+        self.network, data, size = network, self.data, self.config.batch_size
+        self.steps: Any = steps_of(network, self.state.theta, data, self.config, self.comm)
+        self.resident = data.resident or bool(getattr(self.steps, "takes_sparse", False))
+        self.stride = self.steps.stride(size) if self.resident else 1
 
     def _advance(self, portion: Portion, k: int, words: Any, i: int, count: int) -> None:
         """`count` steps of the portion from its `k`-th on, the epoch's `i`-th; one for each key."""
@@ -380,21 +393,3 @@ class _Run:
             theta, buffers, _ = self.best  # the optimizer's moments are the last, as scikit-learn's
             s = s.with_weights((theta, buffers, s.moments), best_weights=None)
         return s
-
-
-def _calls(n_steps: int, stride: int, last_apart: bool) -> Iterator[tuple[int, int]]:
-    """First step and number of steps of each call; the last step alone where that is asked for."""
-    together = n_steps - last_apart
-    for i in range(0, together, stride):
-        yield i, min(stride, together - i)
-    if last_apart:
-        yield together, 1
-
-
-def _check_single_rows(state: TrainingState) -> None:
-    """Batches of one row move no running statistics: warn, or refuse where nothing has yet."""
-    what = "A batch of one row has no variance for normalization='batch'"
-    cure = "take batch_size=2 or more (and more rows a call), or normalization='layer'"
-    if state.step == 0:
-        raise ValueError(f"{what}: {cure}.")
-    warn_user(f"{what}, and goes by the running statistics, which stay as they are: {cure}.")

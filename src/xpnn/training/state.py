@@ -76,6 +76,8 @@ class TrainingConfig:
     schedule : Schedule
     decay : Schedule or None
         Of the optimizer's weight decay, asked for once an epoch; None is without.
+    dropout : Schedule or None
+        Whether the network's dropout is on, 1 or 0, asked for once an epoch; None is 1.
     epochs, batch_size : int
     shuffle : bool
     l1, l2 : float
@@ -113,6 +115,7 @@ class TrainingConfig:
     learning_rate: float = 0.001
     schedule: Schedule = field(default_factory=lambda: get_schedule("constant"))
     decay: Schedule | None = None
+    dropout: Schedule | None = None
     epochs: int = 200
     batch_size: int = 200
     shuffle: bool = True
