@@ -64,10 +64,6 @@ def read_as_asked(
     expected : sequence of str
         Names known from training, the target's last.
 
-    Returns
-    -------
-    Table
-
     Raises
     ------
     UsageError

@@ -15,10 +15,6 @@ _SHOWN = 12  # columns, classes and parameters
 def describe(path: Path) -> str:
     """Lines on a model file or a checkpoint, whose arrays are not read.
 
-    Parameters
-    ----------
-    path : Path
-
     Raises
     ------
     ModelFileError

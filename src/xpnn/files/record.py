@@ -122,10 +122,6 @@ def decode(value: Any) -> Any:
     ----------
     value : JSON data
 
-    Returns
-    -------
-    object
-
     Raises
     ------
     ValueError, TypeError or another error of malformed data
@@ -271,10 +267,6 @@ class Contents(NamedTuple):
 
 def read_contents(path: str | os.PathLike[str]) -> Contents:
     """Read a file's header and nothing behind it, so that its checksum is not looked at.
-
-    Parameters
-    ----------
-    path : path-like
 
     Raises
     ------

@@ -76,11 +76,6 @@ def permutation(n: int, seed: int) -> np.ndarray:
     A Fisher-Yates shuffle by a 32-bit xorshift generator that begins anew in each epoch, so the
     reordering is the same each time and the orders are its powers.
 
-    Parameters
-    ----------
-    n : int
-    seed : int
-
     Returns
     -------
     ndarray of int64, shape (n,)

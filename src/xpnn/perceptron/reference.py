@@ -177,10 +177,6 @@ class Walk:
     def visit(self, row: int) -> Array:
         """Score one sample and learn it.
 
-        Parameters
-        ----------
-        row : int
-
         Returns
         -------
         array of shape (K,)

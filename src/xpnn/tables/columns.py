@@ -21,11 +21,6 @@ class TableError(ValueError):
 def hint(word: str, known: Iterable[str]) -> str:
     """Suggest the nearest of some names.
 
-    Parameters
-    ----------
-    word : str
-    known : iterable of str
-
     Returns
     -------
     str
@@ -43,10 +38,6 @@ def hint(word: str, known: Iterable[str]) -> str:
 
 def is_missing(value: Any) -> bool:
     """Whether a value is None, NaN, NaT or pandas' NA.
-
-    Parameters
-    ----------
-    value : object
 
     Examples
     --------

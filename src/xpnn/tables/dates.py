@@ -215,10 +215,6 @@ def _seconds(part: dict[str, str | None], hours: int) -> float:
 def read_spans(texts: Sequence[str]) -> np.ndarray:
     """Read times of day and durations as seconds.
 
-    Parameters
-    ----------
-    texts : sequence of str
-
     Returns
     -------
     ndarray of float64, shape (n,)

@@ -59,10 +59,6 @@ def read_delimited(
     arrow : bool, default=True
         Whether pyarrow may be used.
 
-    Returns
-    -------
-    Split
-
     Raises
     ------
     TableError

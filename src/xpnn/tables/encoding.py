@@ -80,10 +80,6 @@ class Encoding:
     def unseen(self, members: int) -> np.ndarray:
         """Which inputs are steps that a member has not found in its own rows.
 
-        Parameters
-        ----------
-        members : int
-
         Returns
         -------
         ndarray of bool, shape (members, n_inputs)
@@ -184,10 +180,6 @@ def fit_encoding(
     classes : Classes, default=None
         Of the rows. The outermost bins are then halved as long as they keep enough rows, and
         where the classes of a member's rows change at once, it has a step.
-
-    Returns
-    -------
-    Encoding
     """
     read = {name: read_column(frame, name) for name in frame.columns}
     if most_numbers is not None:
@@ -309,11 +301,6 @@ def at_least_one(x: np.ndarray) -> np.ndarray:
 
 def unknown_words(encoding: Encoding, frame: Frame) -> dict[str, tuple[int, str, str]]:
     """Columns with words that training had not.
-
-    Parameters
-    ----------
-    encoding : Encoding
-    frame : Frame
 
     Returns
     -------

@@ -15,14 +15,6 @@ _NUMBER = frozenset((
 def is_row_name(name: str) -> bool:
     """Whether a name is one of a row number: its last word is id, index or row.
 
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    bool
-
     Examples
     --------
     >>> [n for n in ("PassengerId", "customer_id", "Unnamed: 0", "paid") if is_row_name(n)]
@@ -47,10 +39,6 @@ def numbers_the_rows(values: np.ndarray, name: str) -> bool:
     ----------
     values : ndarray of float64, shape (n,)
     name : str
-
-    Returns
-    -------
-    bool
 
     Examples
     --------

@@ -74,10 +74,6 @@ def find_style(texts: Sequence[str], decimal: str | None = None) -> NumberStyle:
     decimal : {".", ","}, default=None
         The decimal mark where it is known; None tells it by the texts.
 
-    Returns
-    -------
-    NumberStyle
-
     Examples
     --------
     >>> find_style(["€ 1.234,5", "€ 7"])
@@ -138,11 +134,6 @@ def _vote(core: str) -> str | None:
 def read_numbers(texts: Sequence[str], style: NumberStyle) -> np.ndarray:
     """Read numbers in a style; what is unmistakable in another style is read too.
 
-    Parameters
-    ----------
-    texts : sequence of str
-    style : NumberStyle
-
     Returns
     -------
     ndarray of float64, shape (n,)
@@ -200,14 +191,6 @@ def _finite(digits: str) -> float:
 
 def all_plain(texts: Sequence[str]) -> bool:
     """Whether each text is a number in a programming language's own form, or empty.
-
-    Parameters
-    ----------
-    texts : sequence of str
-
-    Returns
-    -------
-    bool
 
     Examples
     --------

@@ -106,10 +106,6 @@ def _columns_of_all(
 def common_dtype(dtypes: Sequence[np.dtype]) -> np.dtype | None:
     """The dtype of some arrays of numbers or of times, one behind the other; else None.
 
-    Parameters
-    ----------
-    dtypes : sequence of dtype
-
     Examples
     --------
     >>> common_dtype([np.dtype("int64"), np.dtype("float32")])

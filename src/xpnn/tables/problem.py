@@ -80,10 +80,6 @@ def make_problem(
     drop : sequence of str
         Columns to leave out.
 
-    Returns
-    -------
-    Problem
-
     Raises
     ------
     TableError

@@ -162,10 +162,6 @@ def read_table(
     expected : sequence of str
         Names known from training, the target's last: they tell whether names stand in the file.
 
-    Returns
-    -------
-    Table
-
     Raises
     ------
     TableError

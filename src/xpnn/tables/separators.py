@@ -42,10 +42,6 @@ class Separator:
 def known_separator(text: str) -> str:
     r"""What the option ``--sep`` means.
 
-    Parameters
-    ----------
-    text : str
-
     Returns
     -------
     str
@@ -79,10 +75,6 @@ def find_separator(lines: Sequence[str], suffix: str = "") -> Separator:
     suffix : str
         The file's, such as ``.tsv``.
 
-    Returns
-    -------
-    Separator
-
     Examples
     --------
     >>> find_separator(["a;b\n", "1,5;2\n", "2,5;3\n"]).mark
@@ -115,10 +107,6 @@ def best_fit(lines: Sequence[str]) -> float:
     ----------
     lines : sequence of str
         With their ends.
-
-    Returns
-    -------
-    float
 
     Examples
     --------

@@ -55,10 +55,6 @@ def find_shape(
     above : sequence of str
         Values of a comment right above, which may be the names.
 
-    Returns
-    -------
-    Shape
-
     Examples
     --------
     >>> find_shape([["Sales of 2020"], ["size", "price"], ["1", "2"], ["3", "4"]])
@@ -118,10 +114,6 @@ def has_names(rows: Sequence[Sequence[str]], width: int, expected: Sequence[str]
     width : int
         How many values a row has.
     expected : sequence of str
-
-    Returns
-    -------
-    bool
 
     Examples
     --------

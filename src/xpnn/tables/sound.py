@@ -31,12 +31,7 @@ def check_style(style: Any) -> None:
 
 
 def check_column(values: dict[str, Any]) -> None:
-    """Raise a ValueError unless these are the fields of Numbers, Dates or Words.
-
-    Parameters
-    ----------
-    values : dict of str to object
-    """
+    """Raise a ValueError unless these are the fields of Numbers, Dates or Words."""
     name = values["name"]
     if not isinstance(name, str) or not isinstance(values["flag"], bool):
         raise ValueError(f"a column is named {name!r}, its flag is {values['flag']!r}")

@@ -48,10 +48,6 @@ def read_bytes(source: str | os.PathLike[str]) -> bytes:
     ----------
     source : path-like or str
 
-    Returns
-    -------
-    bytes
-
     Raises
     ------
     TableError
@@ -109,10 +105,6 @@ def _unzip(source: str | os.PathLike[str], data: bytes) -> bytes:
 
 def check_encoding(encoding: str) -> None:
     """Refuse the name of an encoding that Python does not know.
-
-    Parameters
-    ----------
-    encoding : str
 
     Raises
     ------

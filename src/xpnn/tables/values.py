@@ -76,10 +76,6 @@ def parse_column(
     name : str, default=None
         How errors call the column.
 
-    Returns
-    -------
-    Parsed
-
     Raises
     ------
     TableError

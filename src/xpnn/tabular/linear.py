@@ -28,10 +28,6 @@ _STEPS = 100  # of L-BFGS
 def lines_of(encoding: Encoding) -> csr_array:
     """What a linear model sees of a network's inputs: each column once, without its bends.
 
-    Parameters
-    ----------
-    encoding : Encoding
-
     Returns
     -------
     scipy.sparse.csr_array of float64, shape (n_inputs, n_lines)

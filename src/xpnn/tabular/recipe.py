@@ -51,10 +51,6 @@ class Embedded(NamedTuple):
 def embedded_by(embedding: str | None) -> Embedded:
     """What one of `EMBEDDINGS` means, or None.
 
-    Parameters
-    ----------
-    embedding : str or None
-
     Examples
     --------
     >>> embedded_by("auto")

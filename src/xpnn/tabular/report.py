@@ -17,10 +17,6 @@ def summary(estimator: Any) -> str:
     Parameters
     ----------
     estimator : fitted TabularClassifier or TabularRegressor
-
-    Returns
-    -------
-    str
     """
     return "\n".join([*_columns(estimator), "", *_training(estimator)])
 

@@ -119,10 +119,6 @@ def fit_members(
     lines : scipy.sparse.csr_array of shape (n_in, n_lines), default=None
         What a linear model sees of the inputs, which is then one more candidate of the blend.
 
-    Returns
-    -------
-    Fitted
-
     Raises
     ------
     DivergedError
@@ -364,10 +360,6 @@ def log_loss(probability: np.ndarray, codes: np.ndarray, weight: np.ndarray | No
     probability : ndarray of shape (n, n_classes)
     codes : ndarray of int, shape (n,)
     weight : ndarray of shape (n,), or None
-
-    Returns
-    -------
-    float
 
     Examples
     --------

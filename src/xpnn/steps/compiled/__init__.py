@@ -45,10 +45,6 @@ def library() -> ctypes.CDLL | None:
 def state() -> str:
     """Return in one sentence whether steps on NumPy arrays run compiled, and how to change it.
 
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> state().startswith(("compiled", "NumPy alone"))

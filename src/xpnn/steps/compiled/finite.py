@@ -15,10 +15,6 @@ _MOST_THREADS = 16  # READERS in finite.h
 def all_finite(x: np.ndarray) -> bool | None:
     """Whether there is neither NaN nor an infinity; None for what is not in one piece or compiled.
 
-    Parameters
-    ----------
-    x : ndarray
-
     Examples
     --------
     >>> all_finite(np.asarray([1.0, np.nan])) in (False, None)
