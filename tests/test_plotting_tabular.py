@@ -5,6 +5,7 @@ import pytest
 
 from xpnn import TabularClassifier, TabularRegressor
 from xpnn.plot import (
+    learning_curve,
     plot_calibration,
     plot_embedding,
     plot_history,
@@ -31,6 +32,28 @@ def test_calibration_is_accuracy_over_confidence():
     said, true = ax.lines[1].get_data()
     assert len(said) == 4
     assert np.abs(np.asarray(said) - np.asarray(true)).max() < 0.05
+
+
+def test_calibration_of_labels_asks_for_the_classes():
+    words, p = np.array(["no", "yes", "yes"]), np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
+    ax = plot_calibration(words, p, bins=1, classes=["no", "yes"])
+    assert np.allclose(ax.lines[1].get_data(), [[0.8], [2 / 3]])
+    for truth, classes, match in (
+        (words, None, r"classes \[0, 1\], and truth holds .*'no'.*pass classes=estimator.classes_"),
+        ([-1, 1, 1], None, "truth holds .*-1"),
+        (words, ["no", "yes", "so"], "the 2 columns .* there are 3"),
+        (words[:2], ["no", "yes"], r"truth has the shape \(2,\) and probability \(3, 2\)"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            plot_calibration(truth, p, classes=classes)
+
+
+def test_what_is_no_importance_and_no_interval_is_told():
+    for wrong in (TabularRegressor(), {"size": 0.5}):
+        with pytest.raises(ValueError, match=r"pass what estimator\.feature_importance\(\) gives"):
+            plot_importance(wrong)
+    with pytest.raises(ValueError, match=r"shape \(2,\) and intervals \(2,\), expected .*\(n, 2\)"):
+        plot_intervals([1.0, 2.0], [1.0, 2.0])
 
 
 def test_intervals_show_what_lies_outside():
@@ -78,6 +101,14 @@ def test_losses_out_of_fold_are_points_of_the_learning_curve():
     (points,) = [line for line in ax.lines if line.get_label() == "loss out of fold"]
     assert points.get_xdata().tolist() == [1, 3]
     assert points.get_ydata().tolist() == [1.0, 0.6]
+    x = np.linspace(0, 1, 60)
+    model = TabularRegressor(epochs=2, random_state=0).fit({"size": x}, x)
+    for draw in (plot_history, learning_curve):
+        (points,) = [line for line in draw(model).lines if line.get_label() == "loss out of fold"]
+        assert points.get_xdata().tolist() == list(model.valleys_)
+        assert points.get_ydata().tolist() == [score for score, _ in model.valleys_.values()]
+    with pytest.raises(ValueError, match="TabularRegressor has no history to be drawn: fit it"):
+        plot_history(TabularRegressor())
 
 
 def test_without_matplotlib_an_error_says_how_to_get_it(monkeypatch):

@@ -206,9 +206,8 @@ class _Header:
 def _draw(path: Path, estimator: Any, name: str) -> str:
     from xpnn.plotting import plot_history
 
-    points = {epoch: score for epoch, (score, _) in estimator.valleys_.items()}
     try:
-        plot_history(estimator.history_, path, title=name, held_out=points)
+        plot_history(estimator, path, title=name)
     except (ImportError, ValueError) as error:  # no epoch was finished
         return f"note    no {path.name}. {error}"
     return f"wrote   {path}"

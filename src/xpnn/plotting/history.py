@@ -9,7 +9,7 @@ from xpnn.plotting.canvas import BLUE, CYCLE, DASHES, INK, ORANGE, finished, new
 
 
 def plot_history(
-    history: Mapping[str, Sequence[float]],
+    history: Any,
     path: str | os.PathLike[str] | None = None,
     *,
     ax: Any | None = None,
@@ -21,7 +21,7 @@ def plot_history(
 
     Parameters
     ----------
-    history : mapping of str to sequence of float
+    history : fitted estimator, or mapping of str to sequence of float
         An estimator's `history_`: ``loss`` and, where there was validation, ``val_loss`` and
         ``val_score``, one number an epoch. NaN leaves a gap.
     path : path-like, default=None
@@ -32,7 +32,8 @@ def plot_history(
     score_name : str, default="validation score"
         Label of the second axis.
     held_out : mapping of int to float, default=None
-        Losses out of fold after some epochs, drawn as points; see a tabular estimator's `valleys_`.
+        Losses out of fold after some epochs, drawn as points; None is a tabular estimator's
+        `valleys_`, where it is passed.
 
     Returns
     -------
@@ -44,7 +45,7 @@ def plot_history(
     ImportError
         Without matplotlib; says how to install it.
     ValueError
-        For a history without a loss.
+        For a history without a loss, and what is none.
 
     Examples
     --------
@@ -52,6 +53,10 @@ def plot_history(
     >>> ax.get_xlabel()
     'epoch'
     """
+    if not isinstance(history, Mapping):
+        valleys = getattr(history, "valleys_", {})
+        held_out = held_out or {epoch: score for epoch, (score, _) in valleys.items()}
+        history = _history_of(history)
     losses = {k: list(history[k]) for k in ("loss", "val_loss") if history.get(k)}
     if "loss" not in losses:
         raise ValueError(
@@ -168,12 +173,8 @@ def learning_curve(
     >>> [line.get_label() for line in ax.lines]
     ['slow', 'fast']
     """
-    if isinstance(learned, Mapping) and "loss" in learned:
+    if hasattr(learned, "history_") or (isinstance(learned, Mapping) and "loss" in learned):
         return plot_history(learned, path, ax=ax, title=title)
-    if hasattr(learned, "history_"):
-        held_out = getattr(learned, "valleys_", None)
-        held_out = held_out if isinstance(held_out, Mapping) else None
-        return plot_history(learned.history_, path, ax=ax, title=title, held_out=held_out)
     several = isinstance(learned, Mapping)
     curves = {name: _errors(one) for name, one in (learned if several else {"": learned}).items()}
     if not any(curves.values()):
@@ -198,6 +199,16 @@ def learning_curve(
     if title:
         ax.set_title(title, loc="left", fontsize=11, color=INK)
     return finished(ax, path)
+
+
+def _history_of(estimator: Any) -> Mapping[str, Sequence[float]]:
+    if not hasattr(estimator, "history_"):
+        raise ValueError(
+            f"{type(estimator).__name__} has no history to be drawn: fit it first, or pass a "
+            "mapping with its 'loss'."
+        )
+    found: Mapping[str, Sequence[float]] = estimator.history_
+    return found
 
 
 def _errors(one: Any) -> list[float]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnn.arrays.backend import to_numpy
 from xpnn.plotting.canvas import BLUE, INK, ORANGE, finished, new_axes
 
 
@@ -37,6 +38,8 @@ def plot_importance(
     ------
     ImportError
         Without matplotlib; says how to install it.
+    ValueError
+        For anything else, such as the estimator.
 
     Examples
     --------
@@ -44,6 +47,11 @@ def plot_importance(
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['size', 'colour']
     """
+    if not isinstance(importance, Mapping) or any(np.shape(v) != (2,) for v in importance.values()):
+        raise ValueError(
+            "importance must be a mapping of columns to (mean, standard deviation), got "
+            f"{type(importance).__name__}: pass what estimator.feature_importance() gives."
+        )
     names = list(importance)[:most]
     ax = ax or new_axes((6.4, 1.2 + 0.28 * len(names)), path)
     means, spreads = zip(*(importance[name] for name in names), strict=True)
@@ -62,19 +70,22 @@ def plot_calibration(
     *,
     ax: Any | None = None,
     bins: int = 10,
+    classes: Any = None,
 ) -> Any:
     """How often the predicted class is right, beside how probable it was said to be.
 
     Parameters
     ----------
-    truth : array-like of int, shape (n_samples,)
-        Places of the true classes in the columns of `probability`.
+    truth : array-like of shape (n_samples,)
+        The true classes.
     probability : array-like of shape (n_samples, n_classes)
-        Such as a tabular classifier's `oof_prediction_`.
+        What `predict_proba` gives of other rows, or a tabular classifier's `oof_prediction_`.
     path : path-like, default=None
     ax : matplotlib Axes, default=None
     bins : int, default=10
         Parts of equally many rows.
+    classes : array-like of shape (n_classes,), default=None
+        The class of each column of `probability`, an estimator's `classes_`; None is 0, 1, ...
 
     Returns
     -------
@@ -84,6 +95,8 @@ def plot_calibration(
     ------
     ImportError
         Without matplotlib; says how to install it.
+    ValueError
+        For other shapes, and a true class that is none of `classes`.
 
     Examples
     --------
@@ -91,13 +104,26 @@ def plot_calibration(
     >>> ax.get_xlabel()
     'probability of the predicted class'
     """
-    truth, probability = np.asarray(truth), np.asarray(probability)
-    said, right = probability.max(axis=1), probability.argmax(axis=1) == truth
+    truth, probability = to_numpy(truth), to_numpy(probability)
+    if probability.ndim != 2 or truth.shape != probability.shape[:1]:
+        raise ValueError(
+            f"truth has the shape {truth.shape} and probability {probability.shape}, expected (n,) "
+            "and (n, n_classes), as of predict_proba"
+        )
+    classes = np.arange(probability.shape[1]) if classes is None else np.asarray(classes)
+    strange = truth[~np.isin(truth, classes)]
+    if len(classes) != probability.shape[1] or len(strange):
+        told = f"truth holds {strange[0]!r}" if len(strange) else f"there are {len(classes)}"
+        raise ValueError(
+            f"the {probability.shape[1]} columns of probability are classes {classes.tolist()}, "
+            f"and {told}: pass classes=estimator.classes_"
+        )
+    said, right = probability.max(axis=1), classes[probability.argmax(axis=1)] == truth
     parts = np.array_split(np.argsort(said, kind="stable"), bins)
     points = [(said[p].mean(), right[p].mean()) for p in parts if len(p)]
     ax = ax or new_axes((4.6, 4.4), path)
     ax.plot([0, 1], [0, 1], color=INK, lw=0.9, ls=":", label="as good as its word")
-    ax.plot(*zip(*points, strict=True), "o-", color=BLUE, lw=1.6, ms=4, label="out of fold")
+    ax.plot(*zip(*points, strict=True), "o-", color=BLUE, lw=1.6, ms=4, label="rows")
     low = min(0.95, *(min(point) for point in points)) - 0.03
     ax.set(xlim=(low, 1.01), ylim=(low, 1.01))
     ax.set_xlabel("probability of the predicted class")
@@ -131,6 +157,8 @@ def plot_intervals(
     ------
     ImportError
         Without matplotlib; says how to install it.
+    ValueError
+        For other shapes.
 
     Examples
     --------
@@ -138,7 +166,12 @@ def plot_intervals(
     >>> ax.get_title(loc="left")
     '50 % of 2 rows inside'
     """
-    truth, intervals = np.asarray(truth), np.asarray(intervals)
+    truth, intervals = to_numpy(truth), to_numpy(intervals)
+    if truth.ndim != 1 or intervals.shape != (len(truth), 2):
+        raise ValueError(
+            f"truth has the shape {truth.shape} and intervals {intervals.shape}, expected (n,) and "
+            "(n, 2), as of predict_interval"
+        )
     order = np.argsort(intervals.mean(axis=1), kind="stable")
     truth, (low, high) = truth[order], intervals[order].T
     inside, at = (low <= truth) & (truth <= high), np.arange(len(truth))
