@@ -235,6 +235,23 @@ def test_layers_of_the_tabular_model(layers, rule):
     check(Rules(net, loss, get_optimizer("adamw"), *rule, make_groups(groups, net.layout)))
 
 
+SCALED = {
+    "few weights": (Dense(7, 13, "relu", 0.2), Dense(13, 5)),
+    "many weights": (Dense(7, 330, "tanh", normalization="layer"), Dense(330, 150), Dense(150, 5)),
+    "one output": (Dense(7, 1), Dense(1, 5)),
+    "no bias": (Dense(7, 9, "relu", normalization="batch", bias=False), Dense(9, 5)),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("layers", SCALED)
+def test_a_scale_in_front_of_a_dense_layer(layers, rule):
+    """Compiled steps multiply the weights by it, not the rows."""
+    net = Network((Scale(7), *SCALED[layers]), 0.1 if rule[0] else 0.0)
+    groups = make_groups({"scale": Group(6.0, 0.0, 0.5)}, net.layout)
+    check(Rules(net, LOSS, get_optimizer("adamw"), *rule, groups), weight=WEIGHT, parts=(0, 2))
+
+
 def test_an_embedding_with_more_weights_than_numbers_of_a_batch():
     net = Network((PeriodicEmbedding(7, 40, 9), Dense(70, 5)))
     check(Rules(net, LOSS, get_optimizer("adam"), 0.0, 0.1), batch=2, rows=11)

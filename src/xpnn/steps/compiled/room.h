@@ -6,6 +6,7 @@
 #include "normalization.h"
 #include "plan.h"
 #include "products.h"
+#include "scale.h"
 #include "threefry.h"
 
 #define LEARNED_AT_ONCE ((int64_t)1 << 19) /* weights whose gradient stays in the cache */
@@ -42,6 +43,7 @@ typedef struct {
     int64_t largest; /* rows of a batch */
     int by_rows;     /* each thread makes the weights' gradient of its rows; else of its weights */
     int whole;       /* the gradient of all weights is made before any of them learns */
+    int scaled;      /* the first layer multiplies the second one's weights, see scale.h */
 } room;
 
 /* Hands out aligned pieces, or only counts where there is no memory yet. */
@@ -113,6 +115,7 @@ static size_t lay_out(const plan *p, room *r) {
     r->largest = smaller(p->batch, p->rows);
     r->by_rows = p->weights <= r->largest * numbers_of_rows(p);
     r->whole = r->by_rows || p->clip > 0 || p->gradient != NULL;
+    r->scaled = r->whole && scale_before_dense(p);
     layer_room nowhere_layer;
     thread_room nowhere_thread;
     r->layer = take(&d, p->layers, sizeof(layer_room));

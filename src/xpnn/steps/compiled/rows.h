@@ -40,9 +40,13 @@ INLINE int reads_in_place(const plan *p) {
     return takes_sparse(p) || (!p->row_starts && !p->order && p->input_kept == KEEP_ALL);
 }
 
+/* Whether layer k is the one whose weights the first layer multiplies. */
+INLINE int has_scaled_weights(const room *r, int64_t k) { return k == 1 && r->scaled; }
+
 /* What layer k takes in, from the batch's row `first` on; and how far apart its rows are. */
 static const real *inputs_of(const room *r, int64_t k, int64_t begin, int64_t first, int64_t *ld) {
     const plan *p = r->p;
+    if (has_scaled_weights(r, k)) k = 0;
     *ld = k == 0 && reads_in_place(p) ? p->x_stride : p->layer[k].n_in;
     if (k > 0) return r->layer[k - 1].y + first * *ld;
     if (takes_sparse(p)) return NULL;
@@ -162,6 +166,16 @@ static void sparse_forward(const task *t, const real *w, real *z, int64_t units)
     sparse_product(t->r->p, t->begin + t->first, t->count, &d, w, z, units);
 }
 
+/* A dense layer's weights as its inputs meet them; s W lies where their gradient will be. */
+static const real *met_weights(const task *t, int64_t k) {
+    const plan *p = t->r->p;
+    const layer *l = &p->layer[k];
+    if (!has_scaled_weights(t->r, k)) return p->theta + l->weight;
+    real *to = t->mine->weights + l->weight;
+    scale_weights(p->theta + p->layer[0].scale, p->theta + l->weight, to, l->n_in, l->n_out);
+    return to;
+}
+
 /* A dense layer's outputs of the thread's rows. */
 static void dense_forward(const task *t, int64_t k, const real *x, int64_t ld) {
     const plan *p = t->r->p;
@@ -172,7 +186,7 @@ static void dense_forward(const task *t, int64_t k, const real *x, int64_t ld) {
     const real *b = l->bias >= 0 ? p->theta + l->bias : NULL;
     if (stores_past_caches(p)) bring_near(p->theta + l->weight, l->n_in * units);
     if (x)
-        product(&t->mine->by, x, ld, p->theta + l->weight, u, t->count, l->n_in, units);
+        product(&t->mine->by, x, ld, met_weights(t, k), u, t->count, l->n_in, units);
     else
         sparse_forward(t, p->theta + l->weight, u, units);
     if (l->normalization == OF_BATCH)
@@ -249,7 +263,7 @@ static void layer_backward(const task *t, int64_t k) {
     const plan *p = t->r->p;
     const layer *l = &p->layer[k];
     const layer_room *r = &t->r->layer[k];
-    real *dx = k > 0 ? t->r->layer[k - 1].gradient + t->first * l->n_in : NULL;
+    real *dx = k > t->r->scaled ? t->r->layer[k - 1].gradient + t->first * l->n_in : NULL;
     real *g = r->gradient + t->first * l->n_out, *vectors = t->mine->vectors;
     int64_t ld;
     const real *x = inputs_of(t->r, k, t->begin, t->first, &ld);
@@ -273,12 +287,12 @@ static double forward_and_back(const task *t) {
     const layer_room *end = &t->r->layer[last];
     real *o = end->y + t->first * outputs, *g = end->gradient + t->first * outputs;
     if (!reads_in_place(p)) gather_features(t);
-    for (int64_t k = 0; k <= last; k++) layer_forward(t, k);
+    for (int64_t k = t->r->scaled; k <= last; k++) layer_forward(t, k);
     const double divisor = loss_divisor(p->loss, t->over, outputs);
     const double value = loss_of_rows(p, t->begin + t->first, t->count, o, g, divisor,
                                       t->mine->scratch);
     memset(t->mine->vectors, 0, (size_t)(p->parameters - p->weights) * sizeof *g);
-    for (int64_t k = last; k >= 0; k--) layer_backward(t, k);
+    for (int64_t k = last; k >= t->r->scaled; k--) layer_backward(t, k);
     return value;
 }
 

@@ -34,6 +34,18 @@ static void weight_gradient(const task *t, int64_t k, int64_t first, int64_t row
         product_of_columns(&t->mine->by, x + from, ld, dz, dw, rows, inputs, l->n_out);
 }
 
+/* The same, with that of the scales that multiply these weights. */
+static void weight_and_scale_gradient(const task *t, int64_t k, int64_t first, int64_t rows,
+                                      int64_t from, int64_t inputs, real *dw) {
+    const plan *p = t->r->p;
+    const layer *l = &p->layer[k];
+    weight_gradient(t, k, first, rows, from, inputs, dw);
+    if (!has_scaled_weights(t->r, k)) return;
+    const int64_t scale = p->layer[0].scale + from;
+    scaled_weights_back(p->theta + scale, p->theta + l->weight + from * l->row, dw,
+                        t->mine->vectors + (scale - p->weights), inputs, l->row);
+}
+
 /* What a step multiplies each thing by. */
 typedef struct {
     const double *coefficients;
@@ -62,8 +74,8 @@ static void learn_in_pieces(const task *t, const push *by) {
 static void gradient_of_rows(const task *t) {
     const plan *p = t->r->p;
     for (int64_t k = p->layers - 1; k >= 0; k--)
-        weight_gradient(t, k, t->first, t->count, 0, weighted_inputs(&p->layer[k]),
-                        t->mine->weights + p->layer[k].weight);
+        weight_and_scale_gradient(t, k, t->first, t->count, 0, weighted_inputs(&p->layer[k]),
+                                  t->mine->weights + p->layer[k].weight);
 }
 
 /* The gradient of a thread's share of each layer's weights, of all rows, where all can see it. */
@@ -73,8 +85,8 @@ static void gradient_of_weights(const task *t) {
         const layer *l = &p->layer[k];
         const int64_t n_in = weighted_inputs(l), i = n_in * t->part / p->parts;
         const int64_t stop = n_in * (t->part + 1) / p->parts;
-        weight_gradient(t, k, 0, t->n, i, stop - i,
-                        t->r->thread[0].weights + l->weight + i * l->row);
+        weight_and_scale_gradient(t, k, 0, t->n, i, stop - i,
+                                  t->r->thread[0].weights + l->weight + i * l->row);
     }
     pool_barrier(p->pool);
 }
