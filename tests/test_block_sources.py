@@ -66,11 +66,13 @@ def test_parquet_files_and_data_sets(table, tmp_path):
     pq.write_table(whole.slice(0, 150), folder / "part-0.parquet", row_group_size=40)
     pq.write_table(whole.slice(150), folder / "part-1.parquet", row_group_size=64)
     options = {"target": "label", "weight": "w", "block_rows": 64}
-    for source in (folder, sorted(folder.iterdir())):
+    for source in (folder, sorted(folder.iterdir()), str(tmp_path / "s*" / "part-[0-9].parquet")):
         blocks = Blocks(source, **options)
         check(blocks, table, weighted=True)
         assert blocks.feature_names == ("a", "b", "c")
         assert blocks.target_name == "label"
+    with pytest.raises(FileNotFoundError, match=r"no file that matches '.*\*\.orc'"):
+        Blocks(str(folder / "*.orc"))
     large = Blocks(folder, **{**options, "block_rows": 16})  # its row groups are unpacked once
     assert large.direct
     assert not blocks.direct

@@ -156,6 +156,15 @@ def test_pickle_copy_and_hash(name):
     assert get_schedule(schedule) is schedule
 
 
+def test_progress_taken_for_a_number_is_told_what_it_has():
+    falling = get_schedule(lambda base, progress: base * (1 - progress.fraction))
+    rates = [falling(0.1, Progress(step, 0, 0, 4, 1, 0)) for step in range(6)]
+    assert np.allclose(rates, [0.1, 0.075, 0.05, 0.025, 0.0, 0.0])
+    with pytest.raises(TypeError, match="'int' and 'Progress'") as error:
+        get_schedule(lambda base, progress: base * (1 - progress))(0.1, Progress(0, 0, 0, 4, 1, 0))
+    assert "progress.fraction, from 0 to 1" in error.value.__notes__[0]
+
+
 def test_a_users_own_function():
     schedule = get_schedule(lambda base_lr, progress: base_lr / (1 + progress.epoch))
     assert schedule.per == "step"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 from sklearn.base import clone
+from sklearn.feature_selection import SelectFromModel
 from sklearn.metrics import log_loss, r2_score
 from sklearn.model_selection import cross_val_score
 from tabular_table import CLASSES, FRAME, SMALL, N, Y, table
@@ -220,14 +221,26 @@ def test_importances_find_what_the_target_follows_from(regressor):
     assert found["size"][0] > 5 * abs(found["day"][0])
     copy = pickle.loads(pickle.dumps(regressor))
     assert copy.feature_importance() == found
+    assert copy.feature_importances_.tolist() == [found[name][0] for name in FRAME.columns]
     of_rows = copy.feature_importance(FRAME, Y, n_repeats=2)
     assert next(iter(of_rows)) == "size"
     assert of_rows["size"][0] > found["size"][0] / 3
     with pytest.raises(ValueError, match="n_repeats is 0"):
         copy.feature_importance(FRAME, Y, n_repeats=0)
     del copy.importance_
+    assert not hasattr(copy, "feature_importances_")
     with pytest.raises(ValueError, match="training rows are not there"):
         copy.feature_importance()
+
+
+def test_scikit_learns_selectors_find_the_importances():
+    rng = np.random.default_rng(0)
+    X = np.stack([np.ones(120), *rng.normal(size=(2, 120))], axis=1)  # the first is left out
+    model = TabularRegressor(n_members=2, epochs=4, hidden=8, random_state=0)
+    assert not hasattr(model, "feature_importances_")
+    chosen = SelectFromModel(model).fit(X, X[:, 2])
+    assert chosen.get_support().tolist() == [False, False, True]
+    assert chosen.estimator_.feature_importances_[0] == 0
 
 
 def test_importances_of_classes(classifier):

@@ -28,10 +28,11 @@ class Blocks:
     Parameters
     ----------
     X : path, list of paths, array-like, data frame, pyarrow dataset or Arrow stream
-        ``.parquet``, ``.csv``, ``.npy``, ``.npz``, ``.h5``, ``.zarr``, ``.arrow``, or a folder of
-        one of these kinds; a memory map, or whatever has a shape and slices that are arrays (HDF5,
-        zarr, Dask); pandas, polars, pyarrow, frames of Dask, DuckDB's results. CSV, streams
-        and Parquet in large row groups are written once to a memory map.
+        ``.parquet``, ``.csv``, ``.npy``, ``.npz``, ``.h5``, ``.zarr``, ``.arrow``, a folder of
+        one of these kinds, or a pattern such as ``"year=*/*.parquet"``; a memory map, or whatever
+        has a shape and slices that are arrays (HDF5, zarr, Dask); pandas, polars, pyarrow, frames
+        of Dask, DuckDB's results. CSV, streams and Parquet in large row groups are written once
+        to a memory map.
     y : array-like of shape (n_rows,) or (n_rows, n_outputs), default=None
         Targets beside X; a memory map, too.
     sample_weight : array-like of shape (n_rows,), default=None

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from glob import glob
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +43,8 @@ def open_table(source: Any, block_rows: int, folder: Any, dtype: Any) -> Opened:
         For something that cannot be read.
     FileNotFoundError
     """
+    if isinstance(source, str) and any(sign in source for sign in "*?["):
+        source = _matching(source)
     if isinstance(source, str | os.PathLike):
         return _open_path(Path(source), block_rows, folder, dtype)
     if isinstance(source, list | tuple) and source and isinstance(source[0], str | os.PathLike):
@@ -94,6 +97,16 @@ def _open_path(path: Path, block_rows: int, folder: Any, dtype: Any) -> Opened:
             )
         return _open_paths([path], block_rows, folder, dtype, files)
     return _open_paths([path], block_rows, folder, dtype)
+
+
+def _matching(pattern: str) -> str | list[str]:
+    """The files of a pattern in the order of their names; a file that is so called itself."""
+    if Path(pattern).exists():
+        return pattern
+    found = sorted(glob(pattern, recursive=True))
+    if not found:
+        raise FileNotFoundError(f"there is no file that matches {pattern!r}.")
+    return found
 
 
 def files_below(folder: Path) -> list[Path]:

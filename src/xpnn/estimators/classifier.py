@@ -41,8 +41,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         "auto" is ``min(200, n_samples)``.
     learning_rate : str, Schedule or callable, default="constant"
         "constant", "invscaling" and "adaptive" act on "sgd" alone, as in scikit-learn; the
-        other schedules of `xpnn.schedules` on every solver but "lbfgs". A schedule spans one call
-        of `fit`; in `partial_fit` constants and scikit-learn's three make sense.
+        other schedules of `xpnn.schedules`, and functions of the rate and an
+        `xpnn.schedules.Progress`, on every solver but "lbfgs". A schedule spans one call of
+        `fit`; in `partial_fit` constants and scikit-learn's three make sense.
     learning_rate_init : float, default=0.001
     power_t : float, default=0.5
         Exponent of "invscaling".

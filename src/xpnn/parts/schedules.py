@@ -35,11 +35,16 @@ class Progress(NamedTuple):
         Asked for.
     plateaus : int
         How often the monitored value has stopped improving.
+    fraction : float
+        Of the steps, from 0 to 1.
 
     Examples
     --------
     >>> get_schedule("step", step_size=2, gamma=0.5)(0.1, Progress(40, 4, 0, 100, 10, 0))
     0.025
+    >>> linear = get_schedule(lambda base, progress: base * (1 - progress.fraction))
+    >>> linear(0.1, Progress(50, 5, 0, 100, 10, 0))
+    0.05
     """
 
     step: int
@@ -48,6 +53,11 @@ class Progress(NamedTuple):
     total_steps: int
     total_epochs: int
     plateaus: int
+
+    @property
+    def fraction(self) -> float:
+        """How much of the steps is done."""
+        return min(self.step / max(self.total_steps, 1), 1.0)
 
 
 @dataclass(frozen=True)
@@ -90,8 +100,18 @@ class Schedule(TableEntry):
         ------
         ValueError
             If the rule returns no number, or a negative or non-finite one.
+        TypeError
+            If it takes the progress for a number.
         """
-        given = self.function(float(base_lr), progress, **dict(self.params))
+        try:
+            given = self.function(float(base_lr), progress, **dict(self.params))
+        except TypeError as error:
+            if Progress.__name__ in str(error):  # an epoch in PyTorch's, a fraction in others'
+                error.add_note(
+                    "progress is no number: it has progress.fraction, from 0 to 1, progress.epoch "
+                    "and progress.step"
+                )
+            raise
         try:
             rate = float(given)
         except (TypeError, ValueError):
@@ -136,7 +156,7 @@ def cosine(base_lr: float, progress: Progress, *, final: float = 0.0) -> float:
     ----------
     I. Loshchilov and F. Hutter (2017), "SGDR: Stochastic gradient descent with warm restarts".
     """
-    return _cosine(base_lr, final * base_lr, progress.step / max(progress.total_steps, 1))
+    return _cosine(base_lr, final * base_lr, progress.fraction)
 
 
 def one_cycle(

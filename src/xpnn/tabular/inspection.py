@@ -49,6 +49,7 @@ class Inspection:
     encoding_: Any
     importance_: dict[str, tuple[float, float]]
     _task: Task | None
+    _columns: list[str]
     _folds: np.ndarray
     _kept: Any
     _backend: Any
@@ -115,6 +116,22 @@ class Inspection:
         some = own.of_rows(rows)
         self.importance_ = self._importance(some, self._folds[:, rows], n_repeats)
         return dict(self.importance_)
+
+    @property
+    def feature_importances_(self) -> np.ndarray:
+        """What `feature_importance` of the training rows has as means, in the order of the columns.
+
+        They are computed when they are first asked for: rises of the loss, which do not sum to 1.
+        It is where scikit-learn's selectors and others look for them.
+        """
+        known = hasattr(self, "importance_") or getattr(self, "_task", None) is not None
+        if not known:
+            raise AttributeError(
+                f"This {type(self).__name__} has no feature_importances_: it is not fitted, or its "
+                "training rows are not there; see feature_importance(X, y)."
+            )
+        found = self.importance_ if hasattr(self, "importance_") else self.feature_importance()
+        return np.array([found[name][0] if name in found else 0.0 for name in self._columns])
 
     def embedded(self, column: str, member: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """What a member has learned to make of a column of numbers, before its first layer.
