@@ -124,25 +124,6 @@ class Communicator(ABC):
 
     # -- what follows from it --------------------------------------------------------------------
 
-    def allreduce(self, flat: Any) -> Any:
-        """The sum of all ranks' vectors, the same bits on every rank.
-
-        Parameters
-        ----------
-        flat : ndarray of shape (k,)
-
-        Returns
-        -------
-        ndarray of shape (k,)
-
-        Examples
-        --------
-        >>> from xpnn.distributed import one
-        >>> one().allreduce(np.array([1.0, 2.0])).tolist()
-        [1.0, 2.0]
-        """
-        return self.sum(flat)
-
     def gather(self, value: Any) -> list[Any]:
         """Every rank's value, of JSON types, on every rank.
 

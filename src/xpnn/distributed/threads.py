@@ -75,7 +75,7 @@ def in_threads(work: Callable[[Communicator], Any], size: int, **about: Any) -> 
     Examples
     --------
     >>> import numpy as np
-    >>> in_threads(lambda comm: int(comm.allreduce(np.array([comm.rank]))[0]), 3)
+    >>> in_threads(lambda comm: int(comm.sum(np.array([comm.rank]))[0]), 3)
     [3, 3, 3]
     """
     room, found = _Room(size), [None] * size

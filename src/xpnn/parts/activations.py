@@ -322,8 +322,6 @@ ACTIVATIONS: dict[str, Activation] = {
 
 ALIASES = {"logistic": "sigmoid"}  # scikit-learn's name
 
-IDENTITY = ACTIVATIONS["identity"]
-
 
 def get_activation(spec: Any) -> Activation:
     """Return the activation that `spec` stands for.

@@ -72,9 +72,15 @@ class InPlaceSteps:
         for k, c in enumerate(coefficients):
             start = rows.start + k * rows.size
             here, size = rows._replace(start=start), min(rows.size, rows.of_epoch - start)
-            batch, owned = self._gathered(here, size)
-            carry = self._step(carry, batch, None if keys is None else keys[k], c, owned)
+            carry = self._on_some(carry, here, size, None if keys is None else keys[k], c)
         return carry
+
+    def _on_some(
+        self, carry: Carry, rows: Rows, size: int, key: Any, coefficients: Coefficients
+    ) -> Carry:
+        """One step on the first `size` of the rows."""
+        batch, owned = self._gathered(rows, size)
+        return self._step(carry, batch, key, coefficients, owned)
 
     def on_batch(self, carry: Carry, batch: Batch, key: Any, coefficients: Coefficients) -> Carry:
         """One step on a batch, which is not written into."""

@@ -1,7 +1,6 @@
 """A training step on CuPy, of one network or of members: a launch for each of its parts."""
 
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import cupy
@@ -42,22 +41,15 @@ class CupySteps(InPlaceSteps):
         drop = super().drop(key, i)
         return None if drop is None else FusedDrop(*drop)
 
-    def on_rows(
-        self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
+    def _on_some(
+        self, carry: Carry, rows: Rows, size: int, key: Any, coefficients: Coefficients
     ) -> Carry:
-        """Steps on consecutive batches of resident data."""
-        self._bind(carry.theta)
-        for k, c in enumerate(coefficients):
-            start = rows.start + k * rows.size
-            here, size = rows._replace(start=start), min(rows.size, rows.of_epoch - start)
-            key = None if keys is None else keys[k]
-            drop = None if key is None else self.drop(key, 0)
-            if rows.order is None:
-                batch = as_kernels_take(gather(here, size, self.xp))
-            else:
-                batch, drop = self._rows(here, size, drop), None
-            carry = self._train(carry, batch, key, c, drop)
-        return carry
+        drop = None if key is None else self.drop(key, 0)
+        if rows.order is None:
+            batch = as_kernels_take(gather(rows, size, self.xp))
+        else:
+            batch, drop = self._rows(rows, size, drop), None
+        return self._train(carry, batch, key, coefficients, drop)
 
     def on_batch(self, carry: Carry, batch: Batch, key: Any, coefficients: Coefficients) -> Carry:
         """One step on a batch, which is not written into."""
