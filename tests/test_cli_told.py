@@ -83,7 +83,7 @@ def test_numbers_among_texts_are_no_ids():
     assert any(
         n.startswith("left out 'lab': it holds numbers, and texts such as '<0") for n in notices
     )
-    assert "left out 'name': 50 different texts (an id?)" in notices
+    assert "left out 'name': 50 different texts, such as 'n0' (an id?)" in notices
 
 
 def test_a_target_of_one_number_is_told():

@@ -200,7 +200,7 @@ def test_useless_columns_are_left_out_and_said():
     assert list(problem.columns) == ["height", "many", "year"]
     assert problem.notices == (
         "left out 'customer_id': it numbers the rows",
-        "left out 'code': 30 different texts (an id?)",
+        "left out 'code': 30 different texts, such as 'u0' (an id?)",
         "'height': 1 of 30 values are no numbers ('tall') and count as missing",
         "'many': 1 of 30 values are no numbers ('unknown') and count as missing",
         "left out 'empty': it is empty",

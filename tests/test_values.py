@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpnn.tables import TableError
-from xpnn.tables.values import GAPS, NUMBER_GAPS, parse_as, parse_column
+from xpnn.tables.gaps import GAPS, NUMBER_GAPS
+from xpnn.tables.values import parse_as, parse_column
 
 
 def words(*values):
@@ -64,7 +65,7 @@ def test_numbers_as_people_write_them(texts, expected):
         ("B12", "A1"), ("10-20", "20-30"), ("3+", "1", "2"), ("192.168.1.1", "10.0.0.1"),
         ("555-1234", "555-1235"), ("1_000", "2_000"), ("12 kg", "3 lb"), ("0x10", "0x11"),
         ("S", "M"), ("1,2,3", "4,5"), ("low", "3", "high"), ("none", "unknown"), ("Mon", "Tue"),
-        ("$", "$"), ("1st", "2nd"), ("0, x", "1, x"), ("٣", "٤"),
+        ("$", "$"), ("1st", "2nd"), ("0, x", "1, x"),
     ],
 )  # fmt: skip
 def test_what_only_looks_like_numbers_stays_words(texts):
@@ -277,7 +278,8 @@ def test_the_order_of_day_and_month_is_told():
         "dates, such as '13/2/2024' read as day/month/year",
     )
     assert parse_column(words("1/2/2024", "1/2/2024")).notes == (
-        "dates, such as '1/2/2024' read as month/day/year, which nothing in them tells",
+        "dates, such as '1/2/2024' read as month/day/year, which nothing in them tells; "
+        "if it is wrong, write 2024-05-31",
     )
 
 

@@ -54,6 +54,20 @@ def table(
     return "\n".join(lines)
 
 
+def in_a_line(text: str, most: int = 30) -> str:
+    """A label without line breaks and their like, and cut where it is long.
+
+    Examples
+    --------
+    >>> in_a_line("first" + chr(9) + "second") == "first" + chr(92) + "tsecond"
+    True
+    >>> in_a_line("a" * 99, 8)
+    'aaaaaaa…'
+    """
+    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return plain if len(plain) <= most else plain[: most - 1] + "…"
+
+
 def short_list(values: Sequence[Any], most: int = 8) -> str:
     """Numbers in a line, the middle ones of a long list left out.
 

@@ -17,10 +17,11 @@ from xpnn.command.train import MAIN
 from xpnn.tables.columns import TableError, hint, objects
 from xpnn.tables.encoding import unknown_words
 from xpnn.tables.frames import Frame
+from xpnn.tables.gaps import GAPS
 from xpnn.tables.kinds import Words
 from xpnn.tables.preprocessing import Categorical
 from xpnn.tables.read import Table
-from xpnn.tables.values import GAPS, parse_column
+from xpnn.tables.values import parse_column
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 

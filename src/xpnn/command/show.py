@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from xpnn._text import in_a_line
 from xpnn._text import table as table
 from xpnn.command.scores import shown
 from xpnn.command.train import Report
@@ -47,20 +48,6 @@ def confusion(report: Report) -> Iterator[str]:
     for name, counts in zip(names, report.confusion, strict=True):
         rows.append((name, *(str(n) if n else "." for n in counts)))
     yield table(rows, ruled=True)
-
-
-def in_a_line(text: str, most: int = 30) -> str:
-    """A label without line breaks and their like, and cut where it is long.
-
-    Examples
-    --------
-    >>> in_a_line("first" + chr(9) + "second") == "first" + chr(92) + "tsecond"
-    True
-    >>> in_a_line("a" * 99, 8)
-    'aaaaaaa…'
-    """
-    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-    return plain if len(plain) <= most else plain[: most - 1] + "…"
 
 
 def importances(found: Mapping[str, tuple[float, float]], most: int = 60) -> str:

@@ -9,61 +9,58 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from xpnn.tables.moments import MONTHS, SPANS, ZONES
+from xpnn.tables.numerals import western
+
 ORDERS = ("ymd", "dmy", "mdy")
 """In which order year, month and day stand."""
 
 _CLOCK = (
-    r"(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,9}))?)?"
-    r"\s*(?P<half>[aApP]\.?[mM]\.?)?"
+    r"(?P<H>\d{1,2})(?:[:.](?P<M>\d{2})(?:[:.](?P<S>\d{2})(?:[.,](?P<f>\d{1,9}))?)?)?"
+    r"\s*(?P<half>[aApP]\.?[mM]\.?)?(?:\s*(?:Uhr|h|hrs))?"
 )
-_ZONE = r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}:?(?:\d{2})?)?(?:\[[^\]]*\])?"
-_TIME = rf"(?:(?:T|,?\s+)(?:at\s+)?{_CLOCK}{_ZONE})?"
+_ZONE = (
+    r"\s*(?P<zone>(?:UTC|GMT)?[+-]\d{1,2}(?::?\d{2})?|"
+    rf"{'|'.join(sorted(ZONES, reverse=True))})?"
+    r"(?:\s?[\[(][^\])]*[\])])?"
+)
+_TIME = rf"(?:(?:T|:|,?\s+)(?:(?:at|um|à)\s+)?{_CLOCK}{_ZONE})?"
 _WEEKDAY = r"(?:[A-Za-z]{2,9}\.?,?\s+)?"
 _YEAR, _ANY_YEAR = r"(?P<y>\d{4})", r"(?P<y>\d{4}|\d{2})"
-_MONTH, _WORD = r"(?P<m>\d{1,2})", r"(?P<word>[^\W\d_]{3,10})\.?"
+_MONTH, _WORD = r"(?P<m>\d{1,2})", r"(?P<word>[^\W\d_]{3,12})\.?"
 _DAY, _NTH = r"(?P<d>\d{1,2})", r"(?P<d>\d{1,2})(?:st|nd|rd|th|\.)?"
 _ONE, _TWO = r"(?P<one>\d{1,2})", r"(?P<two>\d{1,2})"
-_SEP = r"[-\s/]"
+_SEP, _OF = r"[-\s/]", r"(?:[-\s/]|del?\s|of\s)*"
 _FORMS = {
     form: re.compile(pattern)
     for form, pattern in {
-        "compact": r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})",
-        "ymd": rf"{_YEAR}(?P<s>[-/.]){_MONTH}(?:(?P=s){_DAY})?{_TIME}",
-        "number": rf"{_ONE}(?P<s>[-/.])\s?{_TWO}(?P=s)\s?{_ANY_YEAR}{_TIME}",
-        "day first": rf"{_WEEKDAY}{_NTH}{_SEP}*{_WORD},?{_SEP}*{_ANY_YEAR}{_TIME}",
+        "compact": r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})"
+        r"(?:T?(?P<H>\d{2})(?P<M>\d{2})(?P<S>\d{2})?Z?)?",
+        "ymd": rf"{_YEAR}(?P<s>[-/.])\s?{_MONTH}(?:(?P=s)\s?{_DAY})?\.?{_TIME}",
+        "number": rf"{_ONE}(?P<s>[-/.])\s?{_TWO}(?P=s)\s?{_ANY_YEAR}\.?{_TIME}",
+        "day first": rf"{_WEEKDAY}{_NTH}{_OF}{_WORD},?{_OF}{_ANY_YEAR}{_TIME}",
         "month first": rf"{_WEEKDAY}{_WORD}{_SEP}*{_NTH},?{_SEP}+{_YEAR}{_TIME}",
+        "year last": rf"{_WEEKDAY}{_WORD}\s+{_DAY}\s+{_CLOCK}{_ZONE}\s+{_YEAR}",
+        "east": rf"{_YEAR}\s?[年년]\s?{_MONTH}\s?[月월](?:\s?{_DAY}\s?[日일]?)?{_TIME}",
         "month": rf"{_WORD},?{_SEP}*{_YEAR}",
         "short month": r"(?P<word>[^\W\d_]{3})[-'](?P<y>\d{2})",
         "month number": rf"{_MONTH}[-/]{_YEAR}",
         "year first": rf"{_YEAR}{_SEP}+{_WORD}(?:{_SEP}+{_DAY})?{_TIME}",
         "week": r"(?P<y>\d{4})-?[Ww](?P<w>\d{2})(?:-?(?P<d>[1-7]))?",
-        "quarter": rf"{_YEAR}{_SEP}?[Qq](?P<q>[1-4])|[Qq](?P<q2>[1-4]){_SEP}?(?P<y2>\d{{4}})",
+        "quarter": rf"{_YEAR}{_SEP}?[Qq](?P<q>[1-4])"
+        rf"|[Qq](?P<q2>[1-4]){_SEP}?(?P<y2>\d{{4}}|(?<=[-/ ])\d{{2}}|'\d{{2}})",
     }.items()
-}
-_MONTHS = {
-    name: number
-    for number, names in enumerate(
-        (
-            "january januar janvier enero gennaio jan ene gen",
-            "february februar février febrero febbraio feb fév fev",
-            "march märz mars marzo mar mär mrz",
-            "april avril abril aprile apr avr abr",
-            "may mai mayo maggio mag",
-            "june juni juin junio giugno jun giu",
-            "july juli juillet julio luglio jul lug juil",
-            "august août agosto aug aoû aou ago",
-            "september septembre septiembre settembre sep sept set",
-            "october oktober octobre octubre ottobre oct okt ott",
-            "november novembre noviembre nov",
-            "december dezember décembre diciembre dicembre dec dez déc dic",
-        ),
-        start=1,
-    )
-    for name in names.split()
 }
 _SPAN = re.compile(
     r"(?:(?P<days>-?\d+)\s+days?,?\s*\+?)?(?P<sign>-)?(?:(?P<H>\d{1,4}):(?P<M>[0-5]\d)"
     r"(?::(?P<S>[0-5]\d)(?:[.,](?P<f>\d{1,9}))?)?\s*(?P<half>[aApP]\.?[mM]\.?)?)?"
+)
+_LAP = re.compile(r"(?P<M>\d{1,3}):(?P<S>[0-5]\d\.\d{1,9})")
+_HOUR = re.compile(r"(?P<H>1[0-2]|0?[1-9])\s*(?P<half>[aApP])\.?[mM]\.?")
+_WORDS = re.compile(r"(\d+(?:[.,]\d+)?)\s*([^\W\d_]+)\.?,?\s*(?:(?:and|und|et|y)\s)?\s*")
+_ISO_SPAN = re.compile(
+    r"P(?=.)(?:(?P<Y>\d+)Y)?(?:(?P<mo>\d+)M)?(?:(?P<W>\d+)W)?(?:(?P<D>\d+)D)?"
+    r"(?:T(?:(?P<h>\d+)H)?(?:(?P<min>\d+)M)?(?:(?P<s>\d+(?:\.\d+)?)S)?)?"
 )
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z?)?", re.ASCII)
 _MISSING = np.datetime64("NaT", "us")
@@ -90,7 +87,7 @@ def find_order(texts: Sequence[str]) -> tuple[str, bool]:
     >>> find_order(["01/02/2024"])
     ('mdy', False)
     """
-    found = [m for m in map(_FORMS["number"].fullmatch, texts) if m]
+    found = [m for m in map(_FORMS["number"].fullmatch, map(western, texts)) if m]
     if not found:
         return "ymd", True
     day_first = sum(int(m["one"]) > 12 for m in found)
@@ -129,12 +126,12 @@ def read_dates(texts: Sequence[str], order: str) -> np.ndarray:
             return np.array([text.rstrip("Z") for text in texts], dtype="datetime64[us]")
         except ValueError:
             pass  # the 30th of February
-    days = [_date(text, order) for text in texts]
+    days = [_date(western(text), order) for text in texts]
     return np.array([_MISSING if d is None else d for d in days], dtype="datetime64[us]")
 
 
 def compact_dates(values: np.ndarray) -> np.ndarray | None:
-    """Whole numbers such as 20240131 as dates, where all are some.
+    """Whole numbers such as 20240131 as dates, also with a time behind, where all are some.
 
     Parameters
     ----------
@@ -152,14 +149,18 @@ def compact_dates(values: np.ndarray) -> np.ndarray | None:
     array(['2024-01-31', '2024-02-01', '1999-12-31'], dtype='datetime64[D]')
     """
     known = values[~np.isnan(values)]
-    if len(known) < 3 or known.min() < 19000101 or known.max() > 21001231:
+    if len(known) < 3 or (known != np.floor(known)).any():
         return None
     whole = np.unique(known)
-    if len(whole) < 3 or (whole != np.floor(whole)).any():
+    digits = len(str(int(known[0])))
+    low, high = (float(f"{day:<014}"[:digits]) for day in (19000101, 21001231))
+    if digits not in (8, 12, 14) or len(whole) < 3 or whole[0] < low or whole[-1] > high:
         return None
-    texts = [str(int(v)) for v in whole]
+    pairs = [re.findall("..", str(int(v))) for v in whole]
+    parts = [("".join(p[:2]), *p[2:]) for p in pairs]
+    texts = ["-".join(p[:3]) + (f"T{':'.join(p[3:])}" if p[3:] else "") for p in parts]
     try:
-        days = np.array([f"{t[:4]}-{t[4:6]}-{t[6:]}" for t in texts], dtype="datetime64[us]")
+        days = np.array(texts, dtype="datetime64[us]")
     except ValueError:
         return None  # there is no such month or day
     return np.append(days, _MISSING)[
@@ -174,7 +175,7 @@ def _date(text: str, order: str) -> dt.datetime | None:
             try:
                 return _moment(match.groupdict(), form, order)
             except (KeyError, ValueError, OverflowError):
-                return None  # no such month or day
+                continue  # no such month or day
     return None
 
 
@@ -190,16 +191,23 @@ def _moment(part: dict[str, str | None], form: str, order: str) -> dt.datetime:
     elif form == "week":
         return dt.datetime.fromisocalendar(int(year), int(part["w"] or 1), int(day or 1))
     elif "word" in part:
-        month = str(_MONTHS[(part["word"] or "").lower()])
+        month = str(MONTHS[(part["word"] or "").lower()])
+    year = year.strip("'")
     full = int(year) if len(year) == 4 else 1900 + int(year) + 100 * (int(year) < 70)
     moment = dt.datetime(full, int(month or 1), int(day or 1))
     seconds = 0 if part.get("H") is None else _seconds(part, hours=24)
     moment += dt.timedelta(seconds=seconds)
-    zone = part.get("zone") or "Z"
-    if zone[0] in "+-":
-        away = dt.timedelta(hours=int(zone[1:3]), minutes=int(zone[3:].strip(":") or 0))
-        moment -= -away if zone[0] == "-" else away
-    return moment
+    return moment - dt.timedelta(hours=_hours_of(part.get("zone") or "Z"))
+
+
+def _hours_of(zone: str) -> float:
+    """How far a zone is before Greenwich: of +02:00, UTC-5 or CET."""
+    if zone in ZONES:
+        return ZONES[zone]
+    sign, digits = zone.removeprefix("UTC").removeprefix("GMT")[0], re.sub(r"\D", "", zone)
+    hours, minutes = (digits[:-2], digits[-2:]) if len(digits) > 2 else (digits, "0")
+    away = int(hours) + int(minutes) / 60
+    return -away if sign == "-" else away
 
 
 def _seconds(part: dict[str, str | None], hours: int) -> float:
@@ -222,18 +230,35 @@ def read_spans(texts: Sequence[str]) -> np.ndarray:
 
     Examples
     --------
-    >>> read_spans(["12:34", "1 days 00:00:02.5", "1:00 PM", "noon"])
-    array([45240. , 86402.5, 46800. ,     nan])
+    >>> read_spans(["12:34", "1 days 00:00:02.5", "1:00 PM", "2h 50m", "noon"])
+    array([45240. , 86402.5, 46800. , 10200. ,     nan])
     """
-    return np.array([_span(text) for text in texts], dtype=np.float64)
+    return np.array([_span(western(text)) for text in texts], dtype=np.float64)
 
 
 def _span(text: str) -> float:
     match = _SPAN.fullmatch(text)
     if match is None or not (match["days"] or match["H"]):
-        return np.nan
+        return _other_span(text)
     try:
         seconds = _seconds(match.groupdict(), hours=10_000) if match["H"] else 0.0
     except ValueError:
         return np.nan
     return 86400.0 * int(match["days"] or 0) + (-seconds if match["sign"] else seconds)
+
+
+def _other_span(text: str) -> float:
+    """Seconds of 1:23.456, 6pm, PT2H50M, 2h 50m, 14h30, or 3 weeks and 2 days."""
+    if lap := _LAP.fullmatch(text):
+        return 60.0 * int(lap["M"]) + float(lap["S"])
+    if hour := _HOUR.fullmatch(text):
+        return 3600.0 * (int(hour["H"]) % 12 + 12 * (hour["half"] in "pP"))
+    if iso := _ISO_SPAN.fullmatch(text):
+        return sum(float(n or 0) * SPANS[name.lower()] for name, n in iso.groupdict().items())
+    total, place, last = 0.0, 0, np.nan
+    while match := _WORDS.match(text, place):
+        last = SPANS.get("mo" if match[2] == "M" else match[2].lower(), np.nan)
+        total, place = total + float(match[1].replace(",", ".")) * last, match.end()
+    if last == SPANS["h"] and re.fullmatch(r"[0-5]\d", text[place:]):
+        return total + 60.0 * int(text[place:])
+    return total if place == len(text) and place else np.nan

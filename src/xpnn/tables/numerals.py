@@ -5,6 +5,7 @@ All of it works on the different texts of a column, so that a long column costs 
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,17 +20,31 @@ _CODES = (
 )
 _MONEY = "|".join(re.escape(c) for c in sorted((*_CODES, *_SIGNS), key=len, reverse=True))
 _SPACES = " \u00a0\u202f\u2009"
+_LETTERS = (
+    "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff\u0400-\u04ff\u3040-\u30ff\u4e00-\u9fff°µ²³/"
+)
 _NUMBER = re.compile(
     rf"(?P<open>\()?[{_SPACES}]*(?P<a>[-+\u2212\u2013])?[{_SPACES}]*"
     rf"(?P<pre>{_MONEY})?[{_SPACES}]*(?P<b>[-+\u2212\u2013])?[{_SPACES}]*"
     rf"(?P<core>[0-9](?:[0-9.,'\u2019{_SPACES}]*[0-9])?[.]?|[.,][0-9]+)(?P<exp>[eE][-+]?[0-9]+)?"
-    rf"[{_SPACES}]*(?P<suf>%|‰|{_MONEY})?(?P<unit>(?<=[0-9{_SPACES}])[A-Za-z°µ²³/]{{1,6}})?"
+    rf"[{_SPACES}]*(?P<suf>%|‰|{_MONEY})?"
+    rf"(?P<unit>(?<=[0-9{_SPACES}])[{_LETTERS}](?:[{_LETTERS}. ]{{0,18}}[{_LETTERS}.])?)?"
     rf"[{_SPACES}]*(?P<close>\))?",
     re.ASCII,
 )
 _PLAIN = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
-_THOUSANDS = {1e3: ("k",), 1e6: ("m", "mn", "mio"), 1e9: ("b", "bn", "g", "mrd"), 1e12: ("t", "tn")}
+_THOUSANDS = {
+    1e3: ("k", "kb", "thousand"),
+    1e4: ("\u4e07", "\u842c"),
+    1e5: ("lac", "lakh"),
+    1e6: ("m", "mb", "mn", "mio", "million"),
+    1e7: ("cr", "crore"),
+    1e8: ("\u4ebf", "\u5104"),
+    1e9: ("b", "gb", "bn", "g", "mrd", "billion"),
+    1e12: ("t", "tb", "tn", "trillion"),
+}
 _MULTIPLES = {word: times for times, words in _THOUSANDS.items() for word in words}
+_MARKS = str.maketrans("\u066b\u066c\uff0e\uff0c\uff05\u066a", ".,.,%%")
 _TRUTH = {"true": 1.0, "false": 0.0}
 _GROUPED = {  # digits in groups: 1,234,567 or India's 12,34,567; a group is never 0 alone
     mark: re.compile(
@@ -79,13 +94,13 @@ def find_style(texts: Sequence[str], decimal: str | None = None) -> NumberStyle:
     >>> find_style(["€ 1.234,5", "€ 7"])
     NumberStyle(decimal=',', marks=('€',), unit='', grouped=True, multiples=False)
     """
-    parts = [m for m in map(_NUMBER.fullmatch, texts) if m]
+    parts = [m for m in map(_NUMBER.fullmatch, map(western, texts)) if m]
     marks = sorted({m[k] for m in parts for k in ("pre", "suf") if m[k]})
     money = any(mark not in ("%", "‰") for mark in marks)
     marks += ["()"] if any(m["open"] for m in parts) else []
-    units = {m["unit"] or "" for m in parts}
-    multiples = _are_multiples(units)
-    unit = units.pop() if len(units) == 1 else ""
+    units = [m["unit"] or "" for m in parts]
+    multiples = _are_multiples(set(units))
+    unit = "" if multiples else _common_unit(units)
     cores = [m["core"] for m in parts if not m["exp"]]
     cores += [m["core"] + "0" * 4 for m in parts if m["exp"]]  # 1,234e5 has no thousands
     decimal = decimal or _decimal_mark(cores, money)
@@ -93,12 +108,53 @@ def find_style(texts: Sequence[str], decimal: str | None = None) -> NumberStyle:
     return NumberStyle(decimal, tuple(marks), unit, grouped, multiples)
 
 
+def western(text: str) -> str:
+    """Digits of any script, and their marks, as those of ASCII; a half behind a number as .5.
+
+    Parameters
+    ----------
+    text : str
+
+    Examples
+    --------
+    >>> western("\u0661\u0662\u066b\u0665"), western("3\u00bd")
+    ('12.5', '3.5')
+    """
+    if text.isascii():
+        return text
+    plain = "".join(str(unicodedata.decimal(c, c)) for c in text).translate(_MARKS)
+    if plain[-1] in "¼½¾" and (plain[:-1].isdecimal() or len(plain) == 1):
+        return plain[:-1] + f"{unicodedata.numeric(plain[-1])}".lstrip("0")
+    return plain
+
+
+def _common_unit(units: Sequence[str]) -> str:
+    """The unit of most numbers, as it is written first: 3 years, 1 year, and 2."""
+    counts = Counter(map(_singular, units))
+    bare = counts.pop("", 0)
+    if not counts:
+        return ""
+    unit, count = counts.most_common(1)[0]
+    first = next(u for u in units if _singular(u) == unit)
+    known = 2 * count >= len(units) and (not bare or len(unit) > 1)  # 12A beside 13 is a house
+    return first if known else ""
+
+
+def _singular(unit: str) -> str:
+    """A unit without its plural, its point and its capitals, where these say nothing more."""
+    plain = unit.strip(" .")
+    if len(plain) < 2 or (len(plain) == 2 and plain[0] in "mM"):  # mW and MW
+        return plain
+    plain = plain.lower()
+    return plain[:-1] if plain.endswith("s") and len(plain) > 2 else plain
+
+
 def _are_multiples(units: set[str]) -> bool:
     """Whether words behind numbers are thousands and millions: several of them, or some K.
 
     12 m beside 13 may be metres, and 12B beside 13 a building.
     """
-    if len(units) < 2 or not {u.lower() for u in units - {""}} <= set(_MULTIPLES):
+    if len(units) < 2 or not {_singular(u).lower() for u in units - {""}} <= set(_MULTIPLES):
         return False
     return len(units - {""}) > 1 or bool(units & {"k", "K", "M", "bn", "Bn", "mn", "Mio", "Mrd"})
 
@@ -150,13 +206,13 @@ def read_numbers(texts: Sequence[str], style: NumberStyle) -> np.ndarray:
 def _read(text: str, style: NumberStyle) -> float:
     if style.decimal == "." and _PLAIN.fullmatch(text):
         return _finite(text)
-    match = _NUMBER.fullmatch(text)
+    match = _NUMBER.fullmatch(western(text))
     if match is None:
         return _TRUTH.get(text.lower(), math.nan)
     unit, times = match["unit"] or style.unit, 1.0
     if style.multiples and unit:
-        unit, times = style.unit, _MULTIPLES.get(unit.lower(), math.nan)
-    if unit != style.unit or bool(match["open"]) != bool(match["close"]):
+        unit, times = style.unit, _MULTIPLES.get(_singular(unit).lower(), math.nan)
+    if _singular(unit) != _singular(style.unit) or bool(match["open"]) != bool(match["close"]):
         return math.nan
     if (match["a"] and match["b"]) or (match["pre"] and match["suf"] not in (None, "%")):
         return math.nan

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from xpnn._text import in_a_line
 from xpnn.tables.columns import Columns, TableError, hint, objects
 from xpnn.tables.frames import Frame
 from xpnn.tables.ids import is_row_name, numbers_the_rows
@@ -255,10 +256,10 @@ def _too_many(known: Sequence[str], different: int) -> str:
     some = known[:: max(1, len(known) // 1000)]
     strays = [v for v in some if parse_column(objects([v])).kind != "numeric"]
     if not strays or 2 * len(strays) > len(some):
-        return f"{different:,} different texts (an id?)"
+        return f"{different:,} different texts, such as {in_a_line(known[0])!r} (an id?)"
     return (
-        f"it holds numbers, and texts such as {strays[0]!r}: write these as numbers, or say that "
-        "they are gaps with --na"
+        f"it holds numbers, and texts such as {in_a_line(strays[0])!r}: write these as "
+        "numbers, or say that they are gaps with --na"
     )
 
 

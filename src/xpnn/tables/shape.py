@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from xpnn.tables.columns import objects
-from xpnn.tables.values import GAPS, parse_column
+from xpnn.tables.gaps import GAPS
+from xpnn.tables.values import parse_column
 
 MOST_TITLES = 30
 """At most so many lines above the names are taken for titles."""

@@ -7,8 +7,9 @@ import numpy as np
 
 from xpnn.arrays.numeric import places
 from xpnn.tables.columns import TableError
+from xpnn.tables.gaps import GAPS
 from xpnn.tables.read import Table
-from xpnn.tables.values import GAPS, Parsed, different_texts, parse_column
+from xpnn.tables.values import Parsed, different_texts, parse_column
 
 _MOST_LABELS = 10
 _AMOUNTS = frozenset((

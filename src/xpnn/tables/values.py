@@ -12,31 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from xpnn._text import in_a_line
 from xpnn.arrays.numeric import places
 from xpnn.tables.columns import TableError, as_text, is_missing, objects
 from xpnn.tables.dates import compact_dates, find_order, read_dates, read_spans
+from xpnn.tables.gaps import GAPS, NUMBER_GAPS, sentinels
 from xpnn.tables.numerals import NumberStyle, find_style, read_numbers
 
 KINDS = ("numeric", "datetime", "words")
 
-GAPS = frozenset((
-    *("", "?", "na", "n/a", "n.a.", "n.a", "#n/a", "#n/a n/a", "#na", "nan", "-nan", "null"),
-    *("(null)", "<null>", "<na>", "nat", "\\n", "#value!", "#div/0!", "#ref!", "#name?", "#num!"),
-    *("#null!", "1.#qnan", "-1.#ind", "1.#ind"),
-))  # fmt: skip
-"""Lower case texts that count as missing in every column."""
-
-NUMBER_GAPS = GAPS.union((
-    *("none", "-", "--", "---", ".", "..", "...", "*", "**", "\u2013", "\u2014"),
-    *("missing", "unknown", "unk", "undefined", "unspecified", "not available", "not known"),
-    *("not applicable", "no data", "nodata", "nil", "void", "empty", "blank"),
-    *("inf", "-inf", "+inf", "infinity", "-infinity", "+infinity", "\u221e", "-\u221e"),
-))  # fmt: skip
-"""Lower case texts that may be words, and count as missing among numbers and times."""
-
 _MOST_STRAYS = 0.05
 _SAMPLE = 1000
-_SENTINEL = re.compile(r"-?9{2,}(\.9+|\.25)?|-?8{3,}|-?1e\+?3\d|-32768|-2147483648")
 
 
 @dataclass(frozen=True)
@@ -287,7 +273,7 @@ def _as_dates(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> 
     if not _few_strays(values, texts, counts):
         return None
     how = {"dmy": " read as day/month/year", "mdy": " read as month/day/year"}.get(order, "")
-    doubt = "" if sure else ", which nothing in them tells"
+    doubt = "" if sure else ", which nothing in them tells; if it is wrong, write 2024-05-31"
     notes = [f"dates, such as {texts[0]!r}{how}{doubt}"]
     return values, "datetime", {"order": order}, notes
 
@@ -316,7 +302,9 @@ def _style_notes(style: NumberStyle) -> list[str]:
 
 
 def _missing_note(count: int, rows: int, what: str, gaps: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, gaps[:3])) + (" and others" if len(gaps) > 3 else "")
+    shown = ", ".join(repr(in_a_line(gap)) for gap in gaps[:3]) + (
+        " and others" if len(gaps) > 3 else ""
+    )
     return f"{count:,} of {rows:,} values {what} ({shown}) and count as missing"
 
 
@@ -352,30 +340,17 @@ def _drop(values: np.ndarray, sentinels: Sequence[float]) -> np.ndarray:
 
 def _without_sentinels(parsed: Parsed) -> Parsed:
     """Take -9999 and its like for gaps where it is repeated and far from all other numbers."""
-    values = parsed.values
-    if parsed.kind != "numeric" or len(values) == 0 or np.isnan(values).all():
+    if parsed.kind != "numeric":
         return parsed
-    notes, found = list(parsed.notes), []
-    for extreme in (float(np.nanmin(values)), float(np.nanmax(values))):
-        text = f"{extreme:.10g}"
-        if not (_SENTINEL.fullmatch(text) and _is_far(values, extreme)):
-            continue
-        count = int((values == extreme).sum())
-        what = f"{text} stands in {count:,} of {len(values):,} values, far from the others"
+    values = parsed.values
+    notes, gaps = list(parsed.notes), []
+    for value in sentinels(values):
+        count = int((values == value).sum())
+        what = f"{value:.10g} stands in {count:,} of {len(values):,} values, far from the others"
         if count > 1:
-            found.append(extreme)
+            gaps.append(value)
             notes.append(f"{what}, and counts as missing")
         else:
-            notes.append(f"{what}; if it is a gap, say --na {text}")
-    style = {**parsed.style, "sentinels": found} if found else parsed.style
-    return Parsed(_drop(values, found), parsed.kind, style, tuple(notes))
-
-
-def _is_far(values: np.ndarray, extreme: float) -> bool:
-    """Whether a number lies beyond twice the range of the others, or is the only negative one."""
-    rest = values[(values != extreme) & ~np.isnan(values)]
-    if len(rest) == 0:
-        return False
-    low, high = float(rest.min()), float(rest.max())
-    alone = extreme <= -99 and low >= 0
-    return alone or max(low - extreme, extreme - high) > 2 * (high - low) > 0
+            notes.append(f"{what}; if it is a gap, say --na {value:.10g}")
+    style = {**parsed.style, "sentinels": gaps} if gaps else parsed.style
+    return Parsed(_drop(values, gaps), parsed.kind, style, tuple(notes))

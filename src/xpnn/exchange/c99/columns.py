@@ -7,7 +7,7 @@ import numpy as np
 from xpnn.exchange.c99.source import Source, number
 from xpnn.tables.encoding import Column, Encoding
 from xpnn.tables.kinds import Dates, Numbers, Spread, Words
-from xpnn.tables.values import GAPS
+from xpnn.tables.gaps import GAPS
 
 NO_TIME = "INT64_MIN"  # as NumPy's NaT
 _DAY = "INT64_C(86400000000)"  # microseconds

@@ -12,8 +12,8 @@ import numpy as np
 
 from xpnn.exchange.onnx.graph import ML, Graph
 from xpnn.tables.encoding import Encoding
+from xpnn.tables.gaps import GAPS
 from xpnn.tables.kinds import Dates, Numbers, Spread, Words
-from xpnn.tables.values import GAPS
 
 DAY = 86_400_000_000  # microseconds
 NO_TIME = np.iinfo(np.int64).min  # as NumPy's NaT

@@ -1,0 +1,67 @@
+"""What stands for a missing value: words of every column, of numbers and times, and numbers."""
+
+import re
+
+import numpy as np
+
+GAPS = frozenset((
+    *("", "?", "na", "n/a", "n.a.", "n.a", "#n/a", "#n/a n/a", "#na", "nan", "-nan", "null"),
+    *("(null)", "<null>", "<na>", "nat", "\\n", "#value!", "#div/0!", "#ref!", "#name?", "#num!"),
+    *("#null!", "1.#qnan", "-1.#ind", "1.#ind"),
+))  # fmt: skip
+"""Lower case texts that count as missing in every column."""
+
+NUMBER_GAPS = GAPS.union((
+    *("none", "-", "--", "---", ".", "..", "...", "*", "**", "\u2013", "\u2014"),
+    *("missing", "unknown", "unk", "undefined", "unspecified", "not available", "not known"),
+    *("not applicable", "no data", "nodata", "nil", "void", "empty", "blank"),
+    *("n/d", "n.d.", "k.a.", "k. a.", "keine angabe", "unbekannt", "inconnu", "desconocido", "tbd"),
+    *("not reported", "not recorded", "no answer", "refused", "0000-00-00", "0000-00-00 00:00:00"),
+    *("00/00/0000", "00.00.0000", "9999-12-31", "9999-12-31 00:00:00", "31.12.9999", "12/31/9999"),
+    *("31/12/9999", "0001-01-01", "0001-01-01 00:00:00"),
+    *("inf", "-inf", "+inf", "infinity", "-infinity", "+infinity", "\u221e", "-\u221e"),
+))  # fmt: skip
+"""Lower case texts that may be words, and count as missing among numbers and times."""
+
+_SENTINEL = re.compile(r"-?9{2,}(\.9+|\.25)?|-?[78]{3,}|-?1e\+?3\d|-32768|-2147483648")
+_FILL = 1e20  # from here on: what rasters and climate models write where they have nothing
+
+
+def sentinels(values: np.ndarray) -> list[float]:
+    """Numbers such as -9999 and 888 that lie at an end of a column, far from all others.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,)
+        NaN for missing values.
+
+    Returns
+    -------
+    list of float
+        In rising order.
+
+    Examples
+    --------
+    >>> sentinels(np.array([3.0, -888.0, 5.0, -999.0, 4.0]))
+    [-999.0, -888.0]
+    """
+    different = np.unique(values[~np.isnan(values)])
+    huge = int((np.abs(different) >= _FILL).sum()) == 1  # several are a quantity's own
+    low, high = 0, len(different)
+    while low < high and _looks_like_one(different[low], huge):
+        low += 1
+    while low < high and _looks_like_one(different[high - 1], huge):
+        high -= 1
+    rest, ends = different[low:high], (*different[:low], *different[high:])
+    return [float(value) for value in ends if len(rest) and _is_far(rest, value)]
+
+
+def _looks_like_one(value: float, huge: bool) -> bool:
+    return (huge and abs(value) >= _FILL) or _SENTINEL.fullmatch(f"{value:.10g}") is not None
+
+
+def _is_far(rest: np.ndarray, value: float) -> bool:
+    """Whether a number lies beyond twice the range of the others, or is the only negative one."""
+    low, high = float(rest[0]), float(rest[-1])
+    alone = value <= -99 and low >= 0
+    return alone or max(low - value, value - high) > 2 * (high - low) > 0
