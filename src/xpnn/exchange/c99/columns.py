@@ -6,8 +6,8 @@ import numpy as np
 
 from xpnn.exchange.c99.source import Source, number
 from xpnn.tables.encoding import Column, Encoding
-from xpnn.tables.kinds import Dates, Numbers, Spread, Words
 from xpnn.tables.gaps import GAPS
+from xpnn.tables.kinds import Dates, Numbers, Spread, Words
 
 NO_TIME = "INT64_MIN"  # as NumPy's NaT
 _DAY = "INT64_C(86400000000)"  # microseconds
