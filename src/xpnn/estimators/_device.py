@@ -34,6 +34,7 @@ class OnDevice(BaseEstimator):
     """
 
     _kinds: ClassVar[dict[str, Kind]] = KINDS
+    _records: ClassVar[Any]  # the module with `to_record` and `from_record`, for model files
 
     device: Any
     dtype: Any
@@ -88,6 +89,15 @@ class OnDevice(BaseEstimator):
     def _move(self, target: Backend) -> None:
         """Replace each fitted array by one on `target`."""
         raise NotImplementedError
+
+    def _to_record(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        check_is_fitted(self)
+        found: tuple[dict[str, Any], dict[str, Any]] = self._records.to_record(self)
+        return found
+
+    @classmethod
+    def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Any:
+        return cls._records.from_record(cls, header, arrays)
 
     def _commit(
         self: Fitted, work: Callable[[Any], None], after: Callable[[], None] | None = None

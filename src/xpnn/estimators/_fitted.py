@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from xpnn.arrays.backend import Backend, dtype_name
 from xpnn.arrays.typing import Array
+from xpnn.estimators import _record
 from xpnn.estimators._coefs import assign_parameters, read_parameters
 from xpnn.estimators._parameters import NetworkParameters
-from xpnn.estimators._record import from_record, to_record
 from xpnn.model.network import Network
 from xpnn.training.history import History
 from xpnn.training.state import TrainingState
@@ -25,6 +25,7 @@ class FittedNetwork(NetworkParameters):
     _state: TrainingState
     _dtype: str
     _stopping: bool  # by rows held out
+    _records: ClassVar[Any] = _record
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")
@@ -117,14 +118,6 @@ class FittedNetwork(NetworkParameters):
     def _name_output(self) -> None:
         link = self.network_.link.name
         self.out_activation_ = {"sigmoid": "logistic"}.get(link, link)
-
-    def _to_record(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        check_is_fitted(self)
-        return to_record(self)
-
-    @classmethod
-    def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Any:
-        return from_record(cls, header, arrays)
 
     def _move(self, target: Backend) -> None:
         self._state = self._state.moved(self._backend, target)

@@ -1,5 +1,6 @@
 """`fit(..., comm=)`: what the processes that train one network agree on before they begin."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import pairwise
@@ -126,7 +127,7 @@ def _counts_of_all(way: Way, y: Any) -> dict[Any, int] | None:
     if host.ndim != 1:  # columns of 0 and 1 say themselves what they are
         return None
     assert way.comm is not None
-    total: dict[Any, int] = {}
+    total = Counter[Any]()
     told = way.comm.gather([a.tolist() for a in np.unique_counts(host)])
     kinds = [isinstance(labels[0], str) for labels, _ in told]
     if True in kinds and False in kinds:
@@ -137,8 +138,7 @@ def _counts_of_all(way: Way, y: Any) -> dict[Any, int] | None:
             f"{names[kinds[0]]}: make them one kind, as by y.astype(str), in each process."
         )
     for labels, counts in told:
-        for label, count in zip(labels, counts, strict=True):
-            total[label] = total.get(label, 0) + count
+        total.update(dict(zip(labels, counts, strict=True)))
     return total
 
 

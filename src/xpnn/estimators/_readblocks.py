@@ -1,6 +1,6 @@
 """From `Blocks` and targets to the rows that a network learns from: checked, classes counted."""
 
-from collections.abc import Iterator
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ def _rows_like(y: np.ndarray) -> np.ndarray:
 def _targets(rows: TrainingBlocks, classes: bool) -> tuple[np.ndarray, np.ndarray | None]:
     """Each class twice, and how often it is there; of numbers or several labels, a few rows."""
     blocks, weight = rows.blocks, list[float]()
-    counted: dict[Any, int] = {}
+    counted = Counter[Any]()
     sample: Any = None
     for start, stop in rows.bounds:
         y, w = blocks.read_targets(start, stop)
@@ -71,27 +71,17 @@ def _targets(rows: TrainingBlocks, classes: bool) -> tuple[np.ndarray, np.ndarra
         if w is not None:
             weight.append(check_weights(w, start))
         if classes and y is not None and (y.ndim == 1 or y.shape[1] == 1):
-            for value, count in _counts(y, start, stop):
-                counted[value] = counted.get(value, 0) + int(count)
+            counted.update(_counts(y, start, stop))
         elif w is None:
             break
     if blocks.has_weight and not sum(rows.of_each(sum(weight))) > 0:
         raise ValueError(NO_WEIGHT)
-    counted = _together(rows.of_each(counted))
+    counted = sum(map(Counter, rows.of_each(dict(counted))), Counter())
     if not counted:
         sample = blocks.read_targets(0, 1)[0] if sample is None else sample
         return sample, None
     found = np.asarray(sorted(counted))
     return np.repeat(found, 2), np.asarray([counted[v] for v in sorted(counted)])
-
-
-def _together(counted: list[dict[Any, int]]) -> dict[Any, int]:
-    """How often each class is there, of all processes."""
-    found: dict[Any, int] = {}
-    for part in counted:
-        for value, count in part.items():
-            found[value] = found.get(value, 0) + count
-    return found
 
 
 def check_weights(weight: np.ndarray, first: int) -> float:
@@ -106,12 +96,13 @@ def check_weights(weight: np.ndarray, first: int) -> float:
     return float(weight.sum(dtype=np.float64))
 
 
-def _counts(y: np.ndarray, start: int, stop: int) -> Iterator[tuple[Any, int]]:
-    """The classes of some rows, and how often each is there."""
+def _counts(y: np.ndarray, start: int, stop: int) -> dict[Any, int]:
+    """How often each class is among some rows."""
     try:
         if y.dtype == object and any(v is None or v != v for v in y.flat):
             raise TypeError
-        yield from zip(*np.unique(y, return_counts=True), strict=True)
+        classes, counts = np.unique(y, return_counts=True)
+        return dict(zip(classes, counts.tolist(), strict=True))
     except TypeError as error:
         raise ValueError(
             f"Input y has missing labels, or words beside numbers, in the rows {start} to "

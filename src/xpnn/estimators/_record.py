@@ -210,6 +210,15 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
     return estimator
 
 
+def settle(estimator: Any, dtype: str) -> Backend:
+    """Say where an estimator of a file works, and in which dtype; a DeviceError for one unknown."""
+    estimator._source, estimator._dtype = get_backend("numpy"), dtype
+    estimator._backend = work_place(estimator)
+    estimator._backend.float_dtype(dtype)
+    backend: Backend = estimator._backend
+    return backend
+
+
 def work_place(estimator: Any) -> Backend:
     """Its `device`, or NumPy with a warning and `device` None where that is not here."""
     if estimator.device is not None:

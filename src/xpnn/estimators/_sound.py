@@ -1,5 +1,6 @@
 """Whether what a model file says of a network fits together: told when it is opened, not later."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from xpnn.estimators import _settings as settings
 from xpnn.estimators._coefs import count_layers
 from xpnn.model.network import Network, make_groups
-from xpnn.training.sound import MOST, check_range
+from xpnn.training.sound import MOST, check_history, check_range
 
 
 def check_arrays(
@@ -85,6 +86,17 @@ def check_attributes(
         right = right and type(given["_vector"]) is bool and (n_out == 1 or not given["_vector"])
     if not right:
         raise ValueError("its attributes are not those of its network")
+
+
+def check_names(given: dict[str, Any], names: Iterable[str], perhaps: Iterable[str]) -> None:
+    """Raise a ValueError unless fitted attributes are these, with features that can be."""
+    known = set(names)
+    if not known <= set(given) <= known.union(perhaps):
+        raise ValueError(f"its attributes are {', '.join(map(str, given))}")
+    if type(given["n_features_in_"]) is not int or given["n_features_in_"] < 1:
+        raise ValueError(f"its n_features_in_ is {given['n_features_in_']!r}")
+    check_feature_names(given, given["n_features_in_"])
+    check_history(given["history_"])
 
 
 def check_feature_names(given: dict[str, Any], n_in: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -27,10 +27,10 @@ from xpnn.estimators._inputs import (
 )
 from xpnn.estimators._labels import Labels
 from xpnn.estimators._processes import Way, agreed_seed, as_a_part, check_own_rows, check_same
+from xpnn.perceptron import record
 from xpnn.perceptron.choice import Rule, initial_state, place, rows_at_once
 from xpnn.perceptron.fit import Fitted, Plan, fit_problems
 from xpnn.perceptron.reading import Rows, make_samples, read_rows
-from xpnn.perceptron.record import from_record, to_record
 from xpnn.perceptron.restart import Problems
 from xpnn.steps.scores import first_largest
 from xpnn.training.agreement import one_thread_a_product
@@ -44,6 +44,8 @@ _CHUNK = 1 << 16  # rows scored at a time
 
 class BasePerceptron(OnDevice):
     """The work of `Perceptron`."""
+
+    _records: ClassVar[Any] = record
 
     penalty: str | None
     alpha: float
@@ -265,14 +267,6 @@ class BasePerceptron(OnDevice):
                 setattr(self, name, target.asarray(value, copy=True))
         if "_last" in self.__dict__:
             self._last = {k: target.asarray(v, copy=True) for k, v in self._last.items()}
-
-    def _to_record(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        check_is_fitted(self)
-        return to_record(self)
-
-    @classmethod
-    def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Any:
-        return from_record(cls, header, arrays)
 
     # -- predicting ---------------------------------------------------------------------------
 

@@ -5,14 +5,15 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from xpnn.arrays.backend import get_backend, to_numpy
+from xpnn.arrays.backend import to_numpy
 from xpnn.estimators import _record as record
 from xpnn.estimators._labels import Labels
-from xpnn.estimators._sound import check_feature_names
+from xpnn.estimators._sound import check_names
 from xpnn.training.data import is_sparse
-from xpnn.training.sound import check_history, check_range
+from xpnn.training.sound import check_count, check_range
 
-_RECORDED = ("n_features_in_", "feature_names_in_", "n_iter_", "t_", "history_")
+_NAMES = "feature_names_in_"  # where there are some
+_RECORDED = ("n_features_in_", _NAMES, "n_iter_", "t_", "history_")
 _WEIGHTS = ("coef", "intercept")
 _LAST = (*_WEIGHTS, "mean", "mean_intercept")  # of average=True: where training goes on
 
@@ -59,23 +60,15 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
         estimator.coef_ = scipy.sparse.csr_matrix(estimator.coef_)
     if len(arrays) > len(_WEIGHTS):
         estimator._last = {name: arrays[f"last_{name}"] for name in _LAST}
-    estimator._source = get_backend("numpy")
-    estimator._backend = record.work_place(estimator)
-    estimator._dtype = arrays["coef"].dtype.name
-    estimator._backend.float_dtype(estimator._dtype)  # DeviceError where it has none
+    record.settle(estimator, arrays["coef"].dtype.name)
     return estimator
 
 
 def _check_attributes(given: dict[str, Any]) -> None:
-    if not set(_RECORDED) - {"feature_names_in_"} <= set(given) <= set(_RECORDED):
-        raise ValueError(f"its attributes are {', '.join(map(str, given))}")
-    for name in ("n_features_in_", "n_iter_"):
-        if type(given[name]) is not int or given[name] < 1:
-            raise ValueError(f"its {name} is {given[name]!r}")
+    check_names(given, set(_RECORDED) - {_NAMES}, {_NAMES})
+    check_count("n_iter_", given["n_iter_"], low=1)
     if type(given["t_"]) is not float or not 1.0 <= given["t_"] < np.inf:
         raise ValueError(f"its t_ is {given['t_']!r}")
-    check_feature_names(given, given["n_features_in_"])
-    check_history(given["history_"])
 
 
 def _check_arrays(arrays: dict[str, np.ndarray], labels: Labels, d: int) -> None:

@@ -38,13 +38,13 @@ from xpnn.model.network import Network
 from xpnn.tables.encoding import Encoding
 from xpnn.tables.frames import Frame, as_table, read_frame
 from xpnn.tables.thresholds import Classes
+from xpnn.tabular import record
 from xpnn.tabular.blocks import BlockFrame, inputs_of, learned, with_targets
 from xpnn.tabular.folds import folds_of
 from xpnn.tabular.inspection import Inspection
 from xpnn.tabular.linear import lines_of
 from xpnn.tabular.ownrows import Part, Shards
 from xpnn.tabular.recipe import EMBEDDINGS, Recipe, embedded_by, make_network, make_recipe
-from xpnn.tabular.record import from_record, to_record
 from xpnn.tabular.training import Fitted, Kept, Task, fit_members
 from xpnn.training.callbacks import ProgressBar
 from xpnn.training.checkpoint import Keeper
@@ -64,6 +64,8 @@ def as_shares(weight: Any) -> np.ndarray | None:
 
 class BaseTabular(Inspection, OnDevice):
     """A network for tables with scikit-learn's interface."""
+
+    _records: ClassVar[Any] = record
 
     n_members: Any
     hidden: Any
@@ -388,11 +390,3 @@ class BaseTabular(Inspection, OnDevice):
         self._arrays = {
             name: target.asarray(to_host(a), dtype=self._dtype) for name, a in self._arrays.items()
         }
-
-    def _to_record(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        check_is_fitted(self)
-        return to_record(self)
-
-    @classmethod
-    def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Any:
-        return from_record(cls, header, arrays)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.arrays.backend import get_backend
 from xpnn.estimators import _record as record
 from xpnn.estimators._labels import Labels
 from xpnn.model.network import Network
@@ -91,10 +90,7 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
     estimator._folds, estimator._held = arrays["folds"], arrays["held"]
     estimator.oof_prediction_ = arrays["oof_prediction"]
     names = [n for n in arrays if n.startswith(("theta_", "buffers_"))]
-    estimator._source = get_backend("numpy")
-    estimator._backend = backend = record.work_place(estimator)
-    estimator._dtype = header["dtype"]
-    backend.float_dtype(header["dtype"])  # DeviceError where it has none
+    backend = record.settle(estimator, header["dtype"])
     estimator._arrays = {n: backend.asarray(arrays[n], dtype=header["dtype"]) for n in names}
     return estimator
 

@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from xpnn.estimators._sound import check_feature_names
+from xpnn.estimators._sound import check_names
 from xpnn.tabular.quantiles import check_levels
 from xpnn.training.sound import check_count, check_history, check_range
 from xpnn.training.state import Outcome
@@ -23,17 +23,7 @@ def check_attributes(
     perhaps : tuple of str
         All others that there may be.
     """
-    known = set(names)
-    if not known <= set(given) <= known | set(perhaps):
-        raise ValueError(f"its attributes are {', '.join(map(str, given))}")
-    if type(given["n_features_in_"]) is not int or given["n_features_in_"] < 1:
-        raise ValueError(f"its n_features_in_ is {given['n_features_in_']!r}")
-    check_feature_names(given, given["n_features_in_"])
-    check_history(given["history_"])
-    _check_facts(given)
-
-
-def _check_facts(given: dict[str, Any]) -> None:
+    check_names(given, names, perhaps)
     columns, valleys, levels = given["_columns"], given["valleys_"], given.get("quantiles_")
     n = given["n_features_in_"]
     if not _names(columns) or not len(columns) == len(set(columns)) == n:
