@@ -5,7 +5,8 @@ import pytest
 
 from xpnn import get_loss, get_optimizer
 from xpnn.data import Dataset
-from xpnn.model.layer import EVALUATE, Drop, Layer, Pass
+from xpnn.layers import Layer, Parameter
+from xpnn.model.layer import EVALUATE, Drop, Pass
 from xpnn.network import LAYERS, Dense, Network, PeriodicEmbedding, Scale
 from xpnn.state import TrainingConfig, TrainingState
 from xpnn.steps.reference import ReferenceSteps
@@ -116,8 +117,6 @@ def test_a_layer_of_ones_own_is_one_class():
         kind, n_in, n_out, dropout = "shift", N_IN, N_IN, 0.0
 
         def parameters(self):
-            from xpnn.model.layout import Parameter
-
             return (Parameter("shift", (N_IN,), "bias", "bias"),)
 
         def statistics(self):
@@ -138,6 +137,7 @@ def test_a_layer_of_ones_own_is_one_class():
         def to_dict(self):
             return {}
 
+    assert isinstance(Shift(), Layer)
     net = network(Shift())
     theta, buffers = start(net)
     value, gradient, _ = net.loss_and_gradient(theta, buffers, X, Y, None, LOSS, np)

@@ -61,6 +61,12 @@ class Layer(Protocol):
 
     Shapes are those of one network. With members every parameter has one more axis, the first,
     and so have inputs and outputs: (members, n, n_in). The first layer may get one input for all.
+
+    Examples
+    --------
+    >>> from xpnn.layers import Scale
+    >>> isinstance(Scale(3), Layer)
+    True
     """
 
     kind: str

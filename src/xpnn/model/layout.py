@@ -17,7 +17,23 @@ _ORDER: tuple[Role, ...] = ("weight", "bias", "scale", "statistic")
 
 
 class Parameter(NamedTuple):
-    """One array of a layer, as the layer describes it: its name there, shape, role and group."""
+    """One array of a layer, as the layer describes it.
+
+    Attributes
+    ----------
+    part : str
+        Its name there.
+    shape : tuple of int
+    role : {"weight", "bias", "scale", "statistic"}
+        Decides its place in the flat vector.
+    group : str
+        With which it learns, see `xpnn.network.Group`.
+
+    Examples
+    --------
+    >>> Parameter("shift", (3,), "bias", "bias").shape
+    (3,)
+    """
 
     part: str
     shape: tuple[int, ...]
