@@ -21,9 +21,8 @@ class Blocks:
     a window in an order of their own; both follow from `random_state` and the epoch. The network is
     the same for any kind of source of the same rows, and for any `memory`.
 
-    It can be pickled: files are opened again. A temporary folder lives as long as the first object.
-
-    Two windows are in memory: ``2 * window * block_rows * n_features`` numbers.
+    Two windows are in memory: ``2 * window * block_rows * n_features`` numbers. It can be pickled:
+    files are opened again. A temporary folder stays as long as the first object.
 
     Parameters
     ----------

@@ -348,32 +348,9 @@ def read_target(
         y = _floating(y, backend)
         _check_finite(y, backend, "y")
     else:
-        if is_foreign(y):
-            host = to_numpy(y)
-            y = host.astype(library_of(y).label_dtype(host.dtype.name), copy=False)
-        whole = type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "biu"
-        if not whole:  # which are finite
-            y = check_array(
-                y,
-                accept_sparse="csr",
-                ensure_2d=False,
-                dtype=None,
-                input_name="y",
-                ensure_min_samples=0,
-                estimator=estimator,
-            )
-        if is_sparse(y):
-            y = y.toarray()
+        y = _host_target(estimator, y)
         if numeric and y.dtype.name not in _FLOATS:
-            if y.dtype.kind in "USMm":  # NumPy would count days, and read text
-                raise ValueError(
-                    f"could not convert string to float: y holds {y.ravel()[0].item()!r}, and a "
-                    "regression needs numbers; make them of it, as by y.astype(float)."
-                )
-            gaps = y.dtype == object  # None is NaN as a number
-            y = y.astype(np.float64)
-            if gaps:
-                check_array(y, ensure_2d=False, input_name="y", allow_nd=True, ensure_min_samples=0)
+            y = _as_numbers(y)
     if y.ndim not in (1, 2):
         raise ValueError(f"y should be a 1d or 2d array, got an array of shape {y.shape} instead.")
     check_consistent_length(x, y) if not is_foreign(x) else _check_length(x, y)
@@ -386,6 +363,31 @@ def read_target(
             DataConversionWarning,
         )
     return y[:, 0]
+
+
+def _host_target(estimator: Any, y: Any) -> np.ndarray:
+    """A checked `y` on the host; labels of another library in the dtype that they have there."""
+    if is_foreign(y):
+        host = to_numpy(y)
+        y = host.astype(library_of(y).label_dtype(host.dtype.name), copy=False)
+    whole = type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "biu"
+    if not whole:  # which are finite
+        how = {"accept_sparse": "csr", "ensure_2d": False, "dtype": None, "ensure_min_samples": 0}
+        y = check_array(y, input_name="y", estimator=estimator, **how)
+    found: np.ndarray = y.toarray() if is_sparse(y) else y
+    return found
+
+
+def _as_numbers(y: np.ndarray) -> np.ndarray:
+    if y.dtype.kind in "USMm":  # NumPy would count days, and read text
+        raise ValueError(
+            f"could not convert string to float: y holds {y.ravel()[0].item()!r}, and a "
+            "regression needs numbers; make them of it, as by y.astype(float)."
+        )
+    numbers: np.ndarray = y.astype(np.float64)
+    if y.dtype == object:  # None is NaN as a number
+        check_array(numbers, ensure_2d=False, input_name="y", allow_nd=True, ensure_min_samples=0)
+    return numbers
 
 
 def _check_length(x: Array, y: Any) -> None:

@@ -63,6 +63,26 @@ def plot_history(
             f"A history needs its 'loss' to be drawn, got {sorted(history)}; fit first."
         )
     ax = ax or new_axes((6.0, 3.8), path)
+    _draw_losses(ax, losses, held_out)
+    axes = [ax]
+    best = _best_epoch(history)
+    if history.get("val_score"):
+        axes.append(_draw_score(ax, list(history["val_score"]), score_name))
+    if best is not None:
+        ax.axvline(best, color=INK, lw=0.9, ls=":", label=f"best epoch ({best})")
+    for each in axes:
+        each.spines["top"].set_visible(False)
+    ax.spines["right"].set_visible(len(axes) > 1)
+    handles = [handle for each in axes for handle in each.get_legend_handles_labels()[0]]
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 4, "fontsize": 9}
+    ax.legend(handles=handles, frameon=False, **below)
+    if title:
+        ax.set_title(title, loc="left", fontsize=11, color=INK)
+    save(ax, path)
+    return ax
+
+
+def _draw_losses(ax: Any, losses: Mapping[str, list[float]], held_out: Any) -> None:
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
     epochs = range(1, len(losses["loss"]) + 1)
@@ -85,22 +105,6 @@ def plot_history(
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.grid(axis="y", color="#dddddd", lw=0.6)
     ax.set_axisbelow(True)
-    axes = [ax]
-    best = _best_epoch(history)
-    if history.get("val_score"):
-        axes.append(_draw_score(ax, list(history["val_score"]), score_name))
-    if best is not None:
-        ax.axvline(best, color=INK, lw=0.9, ls=":", label=f"best epoch ({best})")
-    for each in axes:
-        each.spines["top"].set_visible(False)
-    ax.spines["right"].set_visible(len(axes) > 1)
-    handles = [handle for each in axes for handle in each.get_legend_handles_labels()[0]]
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 4, "fontsize": 9}
-    ax.legend(handles=handles, frameon=False, **below)
-    if title:
-        ax.set_title(title, loc="left", fontsize=11, color=INK)
-    save(ax, path)
-    return ax
 
 
 def _draw_score(ax: Any, scores: list[float], name: str) -> Any:

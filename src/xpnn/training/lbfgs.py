@@ -114,6 +114,31 @@ def train_lbfgs(
         return run.finish(result), result
 
 
+def _check_network(network: Network, groups: Any, n: int, comm: Communicator | None) -> None:
+    """Refuse what one line search over all rows cannot train."""
+    if network.members > 1:
+        raise ValueError(
+            f"the network has {network.members} members, which one line search cannot serve: "
+            "use a stochastic solver, such as 'adam'."
+        )
+    slow = [name for name, group in groups if group.rate != 1.0 or group.by_fan_in]
+    if slow:
+        raise ValueError(
+            f"groups[{slow[0]!r}] has a learning rate of its own, and L-BFGS has none: use a "
+            "stochastic solver, such as 'adam', or Group(rate=1.0)."
+        )
+    if network.buffer_layout.size and n == 1:
+        raise ValueError(
+            "One row has no variance for normalization='batch': give L-BFGS more rows, or "
+            "take normalization='layer'."
+        )
+    if network.buffer_layout.size and comm is not None:
+        raise ValueError(
+            "solver='lbfgs' with normalization='batch' needs all rows in one process: "
+            "leave comm out, or take solver='adam' or normalization='layer'."
+        )
+
+
 class _Stopped(Exception):
     """A callback or Ctrl-C ends the minimization."""
 
@@ -138,18 +163,8 @@ class _Run:
         network.check_activations(state.theta, self.xp)
         self.dtype = state.theta.dtype
         data.check_labels(config.loss, network.n_out)
-        if network.members > 1:
-            raise ValueError(
-                f"the network has {network.members} members, which one line search cannot serve: "
-                "use a stochastic solver, such as 'adam'."
-            )
         groups = make_groups(config.groups, network.layout)
-        slow = [name for name, group in groups if group.rate != 1.0 or group.by_fan_in]
-        if slow:
-            raise ValueError(
-                f"groups[{slow[0]!r}] has a learning rate of its own, and L-BFGS has none: use a "
-                "stochastic solver, such as 'adam', or Group(rate=1.0)."
-            )
+        _check_network(network, groups, data.n, comm)
         rules = Rules(network, config.loss, None, config.l1, config.l2, groups=groups)
         self.factor = rules.factors(self.backend, self.dtype).penalty
         self.zeros = self.xp.zeros_like(state.buffers)
@@ -161,17 +176,7 @@ class _Run:
             if comm is None and sums.known and isinstance(data, Dataset):
                 self.size = max(1, data.n)  # it goes by blocks of its own
         if state.buffers.shape[0]:
-            if data.n == 1:
-                raise ValueError(
-                    "One row has no variance for normalization='batch': give L-BFGS more rows, or "
-                    "take normalization='layer'."
-                )
             self.size = data.n  # batch normalization: the statistics of all rows
-            if comm is not None:
-                raise ValueError(
-                    "solver='lbfgs' with normalization='batch' needs all rows in one process: "
-                    "leave comm out, or take solver='adam' or normalization='layer'."
-                )
         if comm is not None:
             self.sums = SharedSums(comm, data, self.on_batch, self.size, interrupted)
             self.interrupted = lambda: self.sums is not None and self.sums.told
