@@ -198,16 +198,17 @@ def test_host_generator_is_a_pure_function_of_its_arguments():
     assert len({tuple(d) for d in different}) == len(different)
 
 
+@pytest.mark.parametrize("member", [0, 3])
 @pytest.mark.parametrize("seed", [0, 7, 2**32, 2**64 - 1])
 @pytest.mark.parametrize("index", [0, 1, AHEAD - 1, AHEAD, 10**6, 2**32 - 1])
-def test_host_generator_is_seeded_as_numpy_says(seed, index):
-    words = [seed & 0xFFFFFFFF, seed >> 32, SHUFFLE, index]
+def test_host_generator_is_seeded_as_numpy_says(seed, index, member):
+    words = [seed & 0xFFFFFFFF, seed >> 32, SHUFFLE, index, *([member] if member else [])]
     known = np.random.Generator(np.random.PCG64(words))
-    found = host_generator(seed, SHUFFLE, index)
+    found = host_generator(seed, SHUFFLE, index, member)
     assert found.permutation(50).tolist() == known.permutation(50).tolist()
 
 
-@given(st.lists(st.integers(0, 2**32 - 1), min_size=4, max_size=4))
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=4, max_size=5))
 def test_seeds_of_many_generators_are_those_of_seed_sequences(words):
     found = seed_words(np.array([words, words[::-1]], dtype=np.uint32).T)
     for row, entropy in zip(found, (words, words[::-1]), strict=True):

@@ -242,8 +242,8 @@ def host_generator(seed: int, stream: int, index: int = 0, member: int = 0) -> n
     ... ).permutation(4).tolist()
     True
     """
-    if index and not member:  # one of many
-        given: Any = seed_of_epoch(seed, stream, index)
+    if index:  # one of many
+        given: Any = seed_of_epoch(seed, stream, index, member)
     else:
         given = [seed & _MASK, seed >> 32, stream, index, *([member] if member else [])]
     return np.random.Generator(np.random.PCG64(given))

@@ -29,7 +29,7 @@ class Seed(ISeedSequence):
         return self.words
 
 
-def seed_of_epoch(seed: int, stream: int, epoch: int) -> Seed:
+def seed_of_epoch(seed: int, stream: int, epoch: int, member: int = 0) -> Seed:
     """What `numpy.random.SeedSequence` makes of ``[seed low, seed high, stream, epoch]``.
 
     Parameters
@@ -38,6 +38,8 @@ def seed_of_epoch(seed: int, stream: int, epoch: int) -> Seed:
         64 bits.
     stream, epoch : int
         32 bits each.
+    member : int, default=0
+        One more word, if it is not 0.
 
     Examples
     --------
@@ -45,22 +47,22 @@ def seed_of_epoch(seed: int, stream: int, epoch: int) -> Seed:
     >>> all(given.generate_state(4) == known.generate_state(4, np.uint64))
     True
     """
-    return Seed(_block(seed, stream, epoch // AHEAD)[epoch % AHEAD])
+    return Seed(_block(seed, stream, epoch // AHEAD, member)[epoch % AHEAD])
 
 
-@lru_cache(maxsize=16)
-def _block(seed: int, stream: int, block: int) -> np.ndarray:
+@lru_cache(maxsize=64)
+def _block(seed: int, stream: int, block: int, member: int) -> np.ndarray:
     epochs = np.arange(block * AHEAD, (block + 1) * AHEAD, dtype=np.int64).astype(np.uint32)
-    known = (np.full_like(epochs, word) for word in (seed & _MASK, seed >> 32, stream))
-    return seed_words(np.stack([*known, epochs]))
+    known = [np.full_like(epochs, word) for word in (seed & _MASK, seed >> 32, stream, member)]
+    return seed_words(np.stack([*known[:3], epochs, *known[3 : 3 + bool(member)]]))
 
 
 def seed_words(entropy: Words) -> np.ndarray:
-    """What PCG64 is seeded with, of four words of entropy, for many generators.
+    """What PCG64 is seeded with, of four or five words of entropy, for many generators.
 
     Parameters
     ----------
-    entropy : ndarray of uint32, shape (4, n)
+    entropy : ndarray of uint32, shape (4, n) or (5, n)
 
     Returns
     -------
@@ -70,12 +72,13 @@ def seed_words(entropy: Words) -> np.ndarray:
     ----------
     M. O'Neill: Developing a seed_seq alternative. 2015. numpy/random/bit_generator.pyx.
     """
-    pool: Words = _hashed(entropy, _ABSORB[:5])
+    pool: Words = _hashed(entropy[:4], _ABSORB[:5])
     for source in range(4):
         others = [i for i in range(4) if i != source]
         hashed = _hashed(pool[source], _ABSORB[4 + 3 * source : 8 + 3 * source])
-        mixed = pool[others] * np.uint32(0xCA01F9DD) - hashed * np.uint32(0x4973F715)
-        pool[others] = mixed ^ mixed >> np.uint32(16)
+        pool[others] = _mixed(pool[others], hashed)
+    for word in entropy[4:]:
+        pool = _mixed(pool, _hashed(word, _ABSORB[16:]))
     halves = _hashed(np.concatenate([pool, pool]), _GIVE).astype(np.uint64)
     return np.ascontiguousarray((halves[::2] | halves[1::2] << np.uint64(32)).T)
 
@@ -86,9 +89,14 @@ def _hashed(words: Words, constants: Words) -> Words:
     return words ^ words >> np.uint32(16)
 
 
+def _mixed(pool: Words, hashed: Words) -> Words:
+    mixed = pool * np.uint32(0xCA01F9DD) - hashed * np.uint32(0x4973F715)
+    return mixed ^ mixed >> np.uint32(16)
+
+
 def _powers(start: int, factor: int, count: int) -> Words:
     """The start times powers of a factor, modulo 2**32."""
     return np.array([start * factor**i & _MASK for i in range(count)], dtype=np.uint32)
 
 
-_ABSORB, _GIVE = _powers(0x43B0D7E5, 0x931E8875, 17), _powers(0x8B51F9DD, 0x58F38DED, 9)
+_ABSORB, _GIVE = _powers(0x43B0D7E5, 0x931E8875, 21), _powers(0x8B51F9DD, 0x58F38DED, 9)

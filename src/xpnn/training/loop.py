@@ -225,7 +225,8 @@ class _Run:
                 self.rate = c.schedule(c.learning_rate, self.progress())
         if c.decay is not None:
             now = c.decay(c.optimizer.weight_decay, self.progress())
-            self.optimizer = replace(c.optimizer, weight_decay=now)
+            if now != self.optimizer.weight_decay:
+                self.optimizer = replace(c.optimizer, weight_decay=now)
         members = self.network.members if c.own_rows else 1
         draw = Draw(s.seed, s.epoch, members, c.shuffle, begun)
         i = 0
