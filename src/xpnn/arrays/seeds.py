@@ -90,8 +90,9 @@ def _hashed(words: Words, constants: Words) -> Words:
 
 
 def _mixed(pool: Words, hashed: Words) -> Words:
-    mixed = pool * np.uint32(0xCA01F9DD) - hashed * np.uint32(0x4973F715)
-    return mixed ^ mixed >> np.uint32(16)
+    mixed: Words = pool * np.uint32(0xCA01F9DD) - hashed * np.uint32(0x4973F715)
+    mixed ^= mixed >> np.uint32(16)
+    return mixed
 
 
 def _powers(start: int, factor: int, count: int) -> Words:
