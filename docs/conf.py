@@ -83,7 +83,7 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-alone = ("index", "start", "from_scikit_learn", "from_pytorch", "benchmarks")
+alone = ("index", "start", "from_scikit_learn", "from_boosting", "from_pytorch", "benchmarks")
 html_sidebars = {page: [] for page in (*alone, "lessons/plot_*")}  # code needs the width
 
 os.environ.setdefault("MPLBACKEND", "agg")
