@@ -2,20 +2,11 @@
 
 import numpy as np
 import pytest
+from texts import table, words
 
-from xpnn.tables import Table, TableError, read_table
+from xpnn.tables import TableError, read_table
 from xpnn.tables.ids import is_row_name, numbers_the_rows
 from xpnn.tables.problem import make_problem
-
-
-def words(*values):
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
-
-
-def table(**columns):
-    return Table("t", columns)
 
 
 def csv(tmp_path, text, name="t.csv"):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from texts import table, words, write
 
-from xpnn.tables import BUNDLED, Table, TableError, read_table
+from xpnn.tables import BUNDLED, TableError, read_table
 from xpnn.tables.preprocessing import (
     Categorical,
     Numeric,
@@ -18,23 +19,6 @@ from xpnn.tables.preprocessing import (
     Target,
 )
 from xpnn.tables.problem import make_problem, split_rows
-
-
-def words(*values):
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
-
-
-def table(**columns):
-    return Table("t", columns)
-
-
-def csv(tmp_path, text, name="t.csv"):
-    path = tmp_path / name
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return path
-
 
 MIXED = """\
 age,town,member,target
@@ -69,34 +53,34 @@ def test_bundled_data_is_scikit_learns(name):
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_csv_with_any_delimiter_and_a_byte_order_mark(tmp_path, delimiter, end):
     text = "\ufeff" + MIXED.replace(",", delimiter).replace("\n", end)
-    read = read_table(csv(tmp_path, text))
+    read = read_table(write(tmp_path, text))
     assert list(read.columns) == ["age", "town", "member", "target"]
     assert read.n_rows == 5
     assert read.columns["town"].tolist() == ["Ulm", "Bonn", None, "Ulm", "Ulm"]
 
 
 def test_csv_quotes_and_lines_inside_quotes(tmp_path):
-    read = read_table(csv(tmp_path, 'a,"b, c"\n1,"x\ny"\n2,"say ""z"""\n'))
+    read = read_table(write(tmp_path, 'a,"b, c"\n1,"x\ny"\n2,"say ""z"""\n'))
     assert read.columns["b, c"].tolist() == ["x\ny", 'say "z"']
 
 
 @pytest.mark.parametrize("mark", "\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 def test_only_newlines_end_a_line_of_csv(tmp_path, mark):
-    read = read_table(csv(tmp_path, f"a{mark}b,y\ntwo{mark}parts,1\r\nx,2\ry{mark}z,3"))
+    read = read_table(write(tmp_path, f"a{mark}b,y\ntwo{mark}parts,1\r\nx,2\ry{mark}z,3"))
     assert read.columns[f"a{mark}b"].tolist() == [f"two{mark}parts", "x", f"y{mark}z"]
     assert read.columns["y"].tolist() == [1, 2, 3]
     with pytest.raises(TableError, match="line 3: 3 values"):
-        read_table(csv(tmp_path, f"a,b\n1{mark},2\n1,2,3\n"))
+        read_table(write(tmp_path, f"a,b\n1{mark},2\n1,2,3\n"))
 
 
 def test_the_first_line_tells_the_delimiter_whatever_ends_it(tmp_path):
-    read = read_table(csv(tmp_path, "a;b\r1,2,3;4,5,6\r"))  # lines of an old Mac
+    read = read_table(write(tmp_path, "a;b\r1,2,3;4,5,6\r"))  # lines of an old Mac
     assert {n: c.tolist() for n, c in read.columns.items()} == {"a": ["1,2,3"], "b": ["4,5,6"]}
 
 
 def test_parquet_gives_what_csv_gives(tmp_path):
     pd = pytest.importorskip("pandas")
-    frame = pd.read_csv(csv(tmp_path, MIXED))
+    frame = pd.read_csv(write(tmp_path, MIXED))
     frame["town"] = frame["town"].astype("category")
     frame.to_parquet(tmp_path / "t.parquet")
     a = make_problem(read_table(tmp_path / "t.csv"))
@@ -120,7 +104,7 @@ def test_parquet_gives_what_csv_gives(tmp_path):
 )
 def test_a_bad_csv_says_what_is_wrong(tmp_path, text, message):
     with pytest.raises(TableError, match=message):
-        read_table(csv(tmp_path, text))
+        read_table(write(tmp_path, text))
 
 
 def test_a_bad_source_says_what_is_wrong(tmp_path):
@@ -129,16 +113,16 @@ def test_a_bad_source_says_what_is_wrong(tmp_path):
     with pytest.raises(TableError, match="is a folder"):
         read_table(tmp_path)
     with pytest.raises(TableError, match="is a damaged archive"):
-        read_table(csv(tmp_path, b"\x1f\x8bnot gzip", "t.csv"))
+        read_table(write(tmp_path, b"\x1f\x8bnot gzip", "t.csv"))
     pytest.importorskip("pyarrow")
     with pytest.raises(TableError, match="no Parquet file"):
-        read_table(csv(tmp_path, b"PAR1 not really PAR1", "t.parquet"))
+        read_table(write(tmp_path, b"PAR1 not really PAR1", "t.parquet"))
 
 
 def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match=r'pip install "xpnn\[data\]"'):
-        read_table(csv(tmp_path, b"", "t.parquet"))
+        read_table(write(tmp_path, b"", "t.parquet"))
 
 
 # -- the problem --------------------------------------------------------------------------------

@@ -7,16 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from texts import words
 
 from xpnn.tables import TableError
 from xpnn.tables.gaps import GAPS, NUMBER_GAPS
 from xpnn.tables.values import parse_as, parse_column
-
-
-def words(*values):
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
 
 
 def numbers(*texts):

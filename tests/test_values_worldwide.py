@@ -5,16 +5,11 @@ import datetime as dt
 
 import numpy as np
 import pytest
+from texts import words
 
 from xpnn.tables.problem import make_problem
 from xpnn.tables.read import Table
 from xpnn.tables.values import parse_as, parse_column
-
-
-def words(*values):
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
 
 
 def seconds(hours=0, minutes=0, rest=0.0):

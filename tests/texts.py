@@ -1,9 +1,21 @@
-"""A small table as text, and what is read of it."""
+"""Small tables as text and as columns, and what is read of them."""
 
-from xpnn.tables import read_table
+import numpy as np
+
+from xpnn.tables import Table, read_table
 from xpnn.tables.read import ReadOptions
 
 PLAIN = "size,town\n1.5,Ulm\n2,Bonn\n2.5,Ulm\n"
+
+
+def words(*values):
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def table(**columns):
+    return Table("t", columns)
 
 
 def write(tmp_path, content, name="t.csv"):
