@@ -146,10 +146,6 @@ def _step(z: Array, xp: Namespace) -> Array:
     return xp.where(xp.isnan(z), z, xp.astype(z >= 0, z.dtype))
 
 
-def _sigmoid(z: Array, xp: Namespace) -> Array:
-    return sigmoid(z, xp)
-
-
 def _sigmoid_derivative(z: Array, a: Array, xp: Namespace) -> Array:
     return a * (1.0 - a)
 
@@ -271,10 +267,6 @@ def _hard_sigmoid_derivative(z: Array, a: Array, xp: Namespace) -> Array:
     return xp.astype((a > 0) & (a < 1), a.dtype) / 6.0
 
 
-def _exp(z: Array, xp: Namespace) -> Array:
-    return exp(z, xp)
-
-
 def _exp_derivative(z: Array, a: Array, xp: Namespace) -> Array:
     return a
 
@@ -302,7 +294,7 @@ ACTIVATIONS: dict[str, Activation] = {
     for activation in (
         Activation("identity", _identity, _ones, _identity_pullback),
         Activation("step", _step),  # 1 for z >= 0: Rosenblatt's threshold
-        Activation("sigmoid", _sigmoid, _sigmoid_derivative),
+        Activation("sigmoid", sigmoid, _sigmoid_derivative),
         Activation("tanh", _tanh, _tanh_derivative),
         Activation("relu", _relu, _relu_derivative),
         Activation("leaky_relu", _leaky_relu, _leaky_relu_derivative),
@@ -314,7 +306,7 @@ ACTIVATIONS: dict[str, Activation] = {
         Activation("softplus", _softplus, _softplus_derivative),
         Activation("softsign", _softsign, _softsign_derivative),
         Activation("hard_sigmoid", _hard_sigmoid, _hard_sigmoid_derivative),
-        Activation("exp", _exp, _exp_derivative),
+        Activation("exp", exp, _exp_derivative),
         Activation("softmax", _softmax, pullback=_softmax_pullback),
         Activation("log_softmax", _log_softmax, pullback=_log_softmax_pullback),
     )

@@ -14,7 +14,7 @@ from xpnn.steps import threads
 from xpnn.steps.compiled import library
 from xpnn.steps.compiled.plan import address, function
 from xpnn.steps.compiled.pool import Pool
-from xpnn.steps.compiled.steps import CompiledSteps, are_same, by_others
+from xpnn.steps.compiled.steps import CompiledSteps, are_same, by_others, no_others
 from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
 
 _FEWEST_PRODUCTS = 1_000_000  # multiplications of a member's call: waking a thread takes its time
@@ -55,7 +55,7 @@ class CompiledMembers:
         self.rules, self.make_others = rules, otherwise
         self.others: Steps | None = None
         self.members = [
-            CompiledSteps(one_member(rules), _no_others, sparse)
+            CompiledSteps(one_member(rules), no_others, sparse)
             for _ in range(rules.network.members)
         ]
         self.looked_at: tuple[Any, ...] = ()  # data, and whether they fit
@@ -193,7 +193,3 @@ def _pieces(layout: Layout, shared: np.ndarray, own: np.ndarray) -> Iterator[tup
             here = own.ctypes.data + at * item
             yield shared.ctypes.data + e.offset * item, here, size, stride
         at += size
-
-
-def _no_others() -> Any:
-    raise AssertionError("data that do not fit have gone elsewhere")

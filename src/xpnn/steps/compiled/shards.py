@@ -10,7 +10,7 @@ from xpnn.arrays.typing import Array
 from xpnn.parts.optimizers import SGD
 from xpnn.steps import threads
 from xpnn.steps.compiled.plan import rows_in_one_piece
-from xpnn.steps.compiled.steps import CompiledSteps
+from xpnn.steps.compiled.steps import CompiledSteps, no_others
 from xpnn.steps.cut import Cut, Piece, Shapes
 from xpnn.steps.rules import Batch, Carry, Rows, Rules
 
@@ -47,7 +47,7 @@ class CompiledShards:
 
     def suitable(self, theta: Array, data: Batch) -> bool:
         """Whether compiled code can work on these arrays."""
-        probe = CompiledSteps(self.single, _no_others, sparse=self.sparse)
+        probe = CompiledSteps(self.single, no_others, sparse=self.sparse)
         x, y, weight = data
         one = weight if weight is None or weight.ndim == 1 else weight[:, 0]
         return x.ndim == 2 and probe.suitable(theta, x, y, one)
@@ -90,7 +90,7 @@ class CompiledShards:
             return
         steps = self.steps.get((i, m, piece.size))
         if steps is None:
-            steps = CompiledSteps(self.single, _no_others, sparse=self.sparse)
+            steps = CompiledSteps(self.single, no_others, sparse=self.sparse)
             steps.most_threads, steps.gradient = 1, gradient
             self.steps[i, m, piece.size] = steps
         order = self._column(rows.order, m, 0)
@@ -160,7 +160,3 @@ def in_threads(work: Callable[[int], float], count: int, workers: int) -> list[f
 def _share(weight: np.ndarray, order: np.ndarray | None, piece: Piece) -> float:
     here: Any = slice(piece.start, piece.start + piece.size)
     return float(weight[here if order is None else order[here]].sum())
-
-
-def _no_others() -> Any:
-    raise AssertionError("data that do not fit have gone elsewhere")

@@ -223,3 +223,8 @@ def by_others(
         batch = Batch(*(None if a is None else a[at] for a in rows.data))
         carry = others.on_batch(carry, batch, None if words is None else words[k], c)
     return carry
+
+
+def no_others() -> Any:
+    """Where data that do not fit have gone elsewhere before."""
+    raise AssertionError("data that do not fit have gone elsewhere")

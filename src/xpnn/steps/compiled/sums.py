@@ -9,7 +9,7 @@ from xpnn.arrays.typing import Array
 from xpnn.parts.optimizers import SGD
 from xpnn.steps.compiled import library
 from xpnn.steps.compiled.plan import SUFFIXES, known_rules
-from xpnn.steps.compiled.steps import CompiledSteps, are_same
+from xpnn.steps.compiled.steps import CompiledSteps, are_same, no_others
 from xpnn.steps.rules import Batch, Carry, Rows, Rules
 
 _BLOCK = 2048  # rows whose layers stay in the cache
@@ -36,7 +36,7 @@ class CompiledSums:
 
     def __init__(self, network: Any, loss: Any, otherwise: Sums) -> None:
         self.rules, self.otherwise = Rules(network, loss, SGD()), otherwise
-        self.steps = CompiledSteps(self.rules, _no_others)
+        self.steps = CompiledSteps(self.rules, no_others)
         self.between: Callable[[], None] = lambda: None
         self.given: tuple[Any, ...] = ()  # the batch that was looked at
         self.suits = False
@@ -75,12 +75,8 @@ class CompiledSums:
         self.given, sparse = tuple(data), not isinstance(data.x, np.ndarray)
         if self.steps.takes_sparse != sparse:
             most = self.steps.most_threads
-            self.steps = CompiledSteps(self.rules, _no_others, sparse)
+            self.steps = CompiledSteps(self.rules, no_others, sparse)
             self.steps.most_threads = most
         known = self.known and theta.dtype in SUFFIXES
         self.suits = known and self.steps.suitable(theta, *data)
         return self.suits
-
-
-def _no_others() -> Any:
-    raise AssertionError("data that do not fit have gone elsewhere")
