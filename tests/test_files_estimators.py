@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 from small_records import NUMBERS, X, forge
 
 import xpnn
@@ -217,6 +219,15 @@ def test_what_cannot_be_saved_is_named(tmp_path):
         xpnn.save(MLPRegressor(), tmp_path / "m")
     with pytest.raises(ValueError, match="Only estimators of xpnn can be saved"):
         xpnn.save("model", tmp_path / "m")
+    for other in (make_pipeline(Perceptron()), GridSearchCV(Perceptron(), {})):
+        match = rf"got {type(other).__name__}: joblib.dump keeps .* search.best_estimator_"
+        with pytest.raises(ValueError, match=match):
+            xpnn.save(other, tmp_path / "m")
+    (tmp_path / "m").write_bytes(pickle.dumps(Perceptron()))
+    with pytest.raises(
+        ModelFileError, match=r"no model file, .*: a pickle, which joblib.load opens"
+    ):
+        xpnn.load(tmp_path / "m")
     own = Perceptron().fit(X, WORDS)
     own.coef_ = own.coef_[:, :2]
     with pytest.raises(ValueError, match=r"coef is float32 of shape \(3, 2\), expected .*\(3, 3\)"):

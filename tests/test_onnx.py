@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from exchanged import CODES, LABELS, SHAPES, X, network, table_with_everything
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 
 import xpnn
 from xpnn.activations import ACTIVATIONS
@@ -205,6 +206,8 @@ def test_what_no_file_can_hold_is_refused():
             export(large)
     with pytest.raises(TypeError, match="Only fitted estimators of xpnn can be exported, got 3"):
         xpnn.to_onnx(3)
+    with pytest.raises(TypeError, match=r"got Pipeline: skl2onnx takes .*register_converters"):
+        xpnn.to_onnx(make_pipeline(own))
     with pytest.raises(NotFittedError):
         xpnn.to_onnx(xpnn.MLPClassifier())
     mixed = network(xpnn.MLPRegressor, X[:, 0])

@@ -145,7 +145,13 @@ def describe(model: Any) -> Description:
             check_is_fitted(model)
             found: Description = read(model)
             return found
-    raise TypeError(f"Only fitted estimators of xpnn can be exported, got {model!r}.")
+    if not hasattr(model, "get_params"):
+        raise TypeError(f"Only fitted estimators of xpnn can be exported, got {model!r}.")
+    raise TypeError(
+        f"Only fitted estimators of xpnn can be exported, got {type(model).__name__}: skl2onnx "
+        "takes pipelines, searches and the like to ONNX after xpnn.register_converters(); or take "
+        "the estimator in it, as search.best_estimator_ or pipeline[-1], without what comes before."
+    )
 
 
 # -- estimators -----------------------------------------------------------------------------------

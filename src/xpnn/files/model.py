@@ -51,7 +51,13 @@ def save(estimator: Any, path: str | os.PathLike[str], preprocessing: Any | None
     from xpnn._version import __version__
 
     if not hasattr(estimator, "_to_record"):
-        raise ValueError(f"Only estimators of xpnn can be saved, got {estimator!r}.")
+        if not hasattr(estimator, "get_params"):
+            raise ValueError(f"Only estimators of xpnn can be saved, got {estimator!r}.")
+        raise ValueError(
+            f"Only estimators of xpnn can be saved, got {type(estimator).__name__}: joblib.dump "
+            "keeps pipelines, searches and the like whole, as pickles; or save the estimator in "
+            "it, as search.best_estimator_ or pipeline[-1], without what comes before."
+        )
     cls = type(estimator)
     if cls.__module__.partition(".")[0] != __name__.partition(".")[0]:
         raise ValueError(

@@ -328,7 +328,9 @@ def _metadata(data: bytes, path: Any) -> dict[str, str]:
     """The safetensors metadata: a JSON object behind its length in 8 bytes."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > len(data) - 8:
-        raise ModelFileError(f"{path} is no model file, or was cut short.")
+        pickled = data[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # its protocol
+        cure = ": a pickle, which joblib.load opens and can run code" if pickled else ""
+        raise ModelFileError(f"{path} is no model file, or was cut short{cure}.")
     try:
         header = json.loads(data[8 : 8 + length])
         metadata = _of_type(header.get("__metadata__", {}), dict)
