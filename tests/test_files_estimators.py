@@ -207,6 +207,14 @@ def test_best_weights_that_do_not_fit_are_refused(tmp_path, change, message):
         xpnn.load(forge(tmp_path, json.dumps(encode(header)), arrays))
 
 
+def test_a_pickle_is_no_model_file(tmp_path):
+    (tmp_path / "m").write_bytes(pickle.dumps(Perceptron()))
+    with pytest.raises(
+        ModelFileError, match=r"no model file, .*: a pickle, which joblib.load opens"
+    ):
+        xpnn.load(tmp_path / "m")
+
+
 def test_what_cannot_be_saved_is_named(tmp_path):
     def mine(z, xp):
         return xp.tanh(z)
@@ -223,11 +231,6 @@ def test_what_cannot_be_saved_is_named(tmp_path):
         match = rf"got {type(other).__name__}: joblib.dump keeps .* search.best_estimator_"
         with pytest.raises(ValueError, match=match):
             xpnn.save(other, tmp_path / "m")
-    (tmp_path / "m").write_bytes(pickle.dumps(Perceptron()))
-    with pytest.raises(
-        ModelFileError, match=r"no model file, .*: a pickle, which joblib.load opens"
-    ):
-        xpnn.load(tmp_path / "m")
     own = Perceptron().fit(X, WORDS)
     own.coef_ = own.coef_[:, :2]
     with pytest.raises(ValueError, match=r"coef is float32 of shape \(3, 2\), expected .*\(3, 3\)"):
