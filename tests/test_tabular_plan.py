@@ -62,6 +62,7 @@ def test_where_nothing_is_left_to_learn_training_ends():
     scores = [score for score, _ in model.valleys_.values()]
     assert [s < 1e-4 for s in scores] == [False] * (len(scores) - 1) + [True]
     assert len(model.history_["loss"]) < model.recipe_.epochs
+    assert model.outcome_ == "finished"
 
 
 def test_a_limit_shortens_the_cycles():
@@ -87,6 +88,7 @@ def test_time_limit_is_kept_and_never_an_error():
 def test_a_callback_stops_with_what_there_is():
     model = TabularRegressor(**{**SMALL, "callbacks": lambda end: end.epoch == 3}).fit(FRAME, Y)
     assert len(model.history_["loss"]) == 3
+    assert model.outcome_ == "stopped"
     assert np.isfinite(model.predict(FRAME)).all()
 
 

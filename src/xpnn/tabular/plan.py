@@ -146,6 +146,11 @@ class Plan:
         """Whether there is dropout: the base, or 0 once there is little noise."""
         return 0.0 if min((v.score for v in self.valleys), default=math.inf) < self.calm else base
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more was to come, of a plan that no limit has shortened."""
+        return not self.ends and self.limit is None
+
     def expected(self) -> int:
         """At which epoch training ends, as far as it is known."""
         return self.ends[-1] if self.ends else self.done

@@ -159,6 +159,8 @@ def fit_members(
             about: dict[str, Any] = {"callbacks": [*callbacks, plan], "stop": plan.late}
             about |= {"expected": plan.expected, "keeper": keeper, "comm": comm}
             end = train(network, start, data, config, consume=True, **about)
+        if plan.is_over and end.outcome == "stopped":  # by the plan itself
+            end.outcome = "finished"
     except DivergedError as error:
         error = DivergedError(error.epoch, error.learning_rate, error.state, _CURE)
         if error.state is None:  # nothing was learned: the estimator stays as it was
