@@ -160,6 +160,26 @@ def test_ctrl_c_acts_within_a_prediction_of_many_rows(monkeypatch, parts):
     assert len(calls) == 2
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_many_rows_of_another_type_are_converted_some_at_a_time(monkeypatch, order):
+    """All at once is half a second in which Ctrl-C is not seen, and memory of its own."""
+    calls, real = [], outputs.function
+
+    def counted(name, dtype):
+        return lambda *given: calls.append(given[5]) or real(name, dtype)(*given)
+
+    net = network("tanh", sizes=(7, 130, 5))
+    theta, buffers = parameters(net, np.float64)
+    x = np.random.default_rng(0).normal(size=(1000, 7)).astype(np.float32, order=order)
+    expected = net.predict(theta, buffers, x.astype(np.float64), np)
+    monkeypatch.setattr(outputs, "_SHORT", 0)
+    monkeypatch.setattr(outputs, "_COPIED", 7 * 300)
+    monkeypatch.setattr(outputs, "function", counted)
+    found = compiled_outputs(net, theta, buffers, x, True)
+    np.testing.assert_allclose(found, expected, rtol=1e-11)
+    assert calls == [300, 300, 300, 100]
+
+
 def test_any_memory_layout_and_number_type():
     net = network("relu")
     theta, buffers = parameters(net, np.float64)

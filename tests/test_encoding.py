@@ -53,6 +53,15 @@ def test_each_kind_of_column_becomes_inputs():
     assert sorted(i for at in encoding.places.values() for i in at) == list(range(x.shape[1]))
 
 
+def test_inputs_are_written_some_rows_at_a_time(monkeypatch):
+    columns = {"size": np.arange(50.0), "kind": ["a", "b", "c", "d", "e"] * 10}
+    encoding, x = encoded(columns, bins=4)
+    monkeypatch.setattr("xpnn.tables.encoding._AT_ONCE", 7 * x.shape[1])
+    again = encoding.transform(read_frame(columns))
+    assert np.array_equal(again, x)
+    assert again.flags.c_contiguous
+
+
 def test_the_spread_is_the_robust_one():
     """Against quantiles, and 1 / sqrt(1 + (z/3)^2), computed anew."""
     values = np.array([1.0, 2.0, 3.0, 4.0, 100.0])

@@ -9,7 +9,8 @@ import pytest
 from tabular_table import FRAME, SMALL, Y, table
 
 import xpnn
-from xpnn import TabularClassifier, TabularRegressor
+from xpnn import Dense, Network, TabularClassifier, TabularRegressor, get_backend
+from xpnn.tabular import training
 from xpnn.tabular.blend import blend_weights
 from xpnn.tabular.folds import make_folds, member_rows
 from xpnn.tabular.plan import Plan, valley_epochs
@@ -30,6 +31,26 @@ def run_plan(epochs, limit, step=1.0):
         if plan(EpochEnd(epoch, epochs, {}, state=lambda e=epoch: e)):
             break
     return plan, epoch, seen
+
+
+def test_rows_out_of_fold_are_predicted_some_at_a_time(monkeypatch):
+    """So that Ctrl-C is seen, and rows of a mapped file are not all in memory."""
+    network = Network((Dense(3, 4, "tanh"), Dense(4, 2)), link="softmax", members=4)
+    theta, buffers = network.init(0)
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    given = network, theta, buffers, x, make_folds(x[:, 0], 4, 1, 0), get_backend("numpy")
+    expected, seen = training.held_predictions(*given), []
+    one = training.predict_in_chunks
+
+    def noted(network, theta, buffers, x, *rest):
+        seen.append(len(x))
+        return one(network, theta, buffers, x, *rest)
+
+    monkeypatch.setattr(training, "predict_in_chunks", noted)
+    monkeypatch.setattr(training, "_AT_ONCE", 3 * 5)
+    np.testing.assert_allclose(training.held_predictions(*given), expected, rtol=1e-12)
+    assert max(seen) <= 5
+    assert sum(seen) == 50
 
 
 def test_valleys_are_where_epochs_end():

@@ -21,6 +21,7 @@ MOST_CATEGORIES = 64
 """A column of words with more keeps this many inputs, those of the most frequent."""
 
 _SMALLEST_SHARE, _FEWEST_ROWS = 1 / 64, 32  # of a bin at either end
+_AT_ONCE = 1 << 21  # inputs that are written at a time, which the processor keeps near
 
 Column = Numbers | Dates | Words
 _KINDS: dict[str, type[Any]] = {cls.kind: cls for cls in (Numbers, Dates, Words)}
@@ -122,8 +123,11 @@ class Encoding:
             more, rest = column.encode(read)
             numbers, others = numbers + more, others + rest
         found = np.empty((frame.n_rows, len(numbers) + len(others)), dtype=np.float32)
-        for i, values in enumerate((*numbers, *others)):
-            found[:, i] = values
+        rows = _AT_ONCE // max(1, found.shape[1]) + 1
+        for start in range(0, frame.n_rows, rows):
+            some = found[start : start + rows]
+            for i, values in enumerate((*numbers, *others)):
+                some[:, i] = values[start : start + rows]
         return found
 
     def to_dict(self) -> dict[str, Any]:

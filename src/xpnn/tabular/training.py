@@ -36,7 +36,7 @@ _CURE = (  # numbers and targets are scaled already, and the recipe is not the u
 
 _LEAST = 1e-30  # of a rate, before its logarithm
 _SURE = 2.0  # standard errors of what a linear model of classes gains
-_ROWS = 1 << 18  # of a look at the rows that a member has not seen
+_AT_ONCE = 1 << 22  # inputs of a look at the rows that a member has not seen
 
 
 class Task(NamedTuple):
@@ -323,7 +323,8 @@ def held_predictions(
             repeat, fold = divmod(m, network.members // len(folds))
             at = np.flatnonzero(folds[repeat] == fold)
             weights, state = (a[m, ...] for a in each)
-            for rows in np.array_split(at, -(-len(at) // _ROWS) or 1):  # x may be a mapped file
+            pieces = -(-at.size * x.shape[1] // _AT_ONCE) or 1  # x may be a mapped file
+            for rows in np.array_split(at, pieces):
                 if not len(rows):
                     continue
                 some = x[rows] if isinstance(x, np.ndarray) else _taken(x, rows, backend)

@@ -7,7 +7,7 @@ from xpnn.steps.compiled import library
 from xpnn.steps.compiled.plan import SUFFIXES, address, function
 from xpnn.steps.compiled.pool import Pool
 
-_BYTES_APART = 1 << 28  # between two looks at Ctrl-C: about a twentieth of a second
+_BYTES_APART = 1 << 27  # between two looks at Ctrl-C: less than a twentieth of a second
 _FEWEST_BYTES = 1 << 23  # of a thread's share: starting one takes its time
 _MOST_THREADS = 16  # READERS in finite.h
 

@@ -21,6 +21,7 @@ from xpnn.steps.compiled.plan import (
     address,
     fill_network,
     function,
+    has_whole_rows,
     is_sound_csr,
     keeps_to_thread,
     known_network,
@@ -32,7 +33,8 @@ from xpnn.steps.compiled.pool import Pool
 
 _MOST = 64  # networks that are remembered
 _FEWEST_PRODUCTS = 20_000_000  # multiplications of a thread's share: starting it takes its time
-_APART = 1e9  # multiplications between two looks at Ctrl-C: a twentieth of a second
+_APART = 3e8  # multiplications between two looks at Ctrl-C: less than a twentieth of a second
+_COPIED = 1 << 20  # numbers that are converted at a time
 _SHORT = 16_000_000  # multiplications of a call: for more, a limit of BLAS's threads is no delay
 _KNOWN: dict[tuple[int, np.dtype], "_Known"] = {}
 
@@ -94,8 +96,9 @@ def _many(
 ) -> bool:
     """Many rows, or CSR: by a plan of the call's own, in threads."""
     plan, work, rows = Plan.from_buffer_copy(known.plan or Plan()), known.work, len(out)
-    held = place_rows(plan, x, theta.dtype)
-    if not isinstance(held, np.ndarray):  # zeros are not multiplied
+    dense = isinstance(x, np.ndarray)
+    held = x if dense and not has_whole_rows(x, theta.dtype) else place_rows(plan, x, theta.dtype)
+    if not dense:  # zeros are not multiplied
         work -= (known.n_in - x.nnz // max(rows, 1)) * known.of_input
     pieces = _Pieces(plan, theta, buffers, held, code, out, int(_APART // (work + known.passes)))
     if _is_short(work, known.most, rows):
@@ -120,20 +123,28 @@ class _Pieces(NamedTuple):
     plan: Plan
     theta: np.ndarray
     buffers: np.ndarray
-    held: Any  # the features, as `place_rows` gives them
+    held: Any  # the features, as `place_rows` gives them, or a matrix that is yet to be converted
     code: int
     out: np.ndarray
     most: int  # rows of a call
 
     def all_done(self) -> bool:
         """Whether there was memory for all of them."""
-        plan, out, most = self.plan, self.out, max(1, self.most)
+        plan, out, most, room = self.plan, self.out, max(1, self.most), None
+        if isinstance(self.held, np.ndarray) and not has_whole_rows(self.held, out.dtype):
+            most = max(1, min(most, _COPIED // max(1, self.held.shape[1])))
+            room = np.empty((min(most, len(out)), self.held.shape[1]), dtype=out.dtype)
+            place_rows(plan, room, out.dtype)
         call, size = function("outputs", out.dtype), out.itemsize
         fixed = ctypes.addressof(plan), address(self.theta), address(self.buffers)
         x, starts, to, done = plan.x or 0, plan.row_starts or 0, address(out) or 0, True
+        apart = plan.x_stride * size if room is None else 0
         for i in range(0, len(out), most):
+            n = min(most, len(out) - i)
+            if room is not None:
+                room[:n] = self.held[i : i + n]
             plan.row_starts = starts + 8 * i if starts else None
-            where = x + i * plan.x_stride * size, plan.x_stride, min(most, len(out) - i)
+            where = x + i * apart, plan.x_stride, n
             done = done and call(*fixed, *where, self.code, to + i * out.shape[1] * size) != 0
         return done
 

@@ -267,11 +267,15 @@ def is_sound_csr(x: Any, n_in: int) -> bool:
 
 def rows_in_one_piece(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Features whose rows are contiguous, wherever each of them begins; a copy if they are not."""
-    if x.dtype == dtype and x.flags.c_contiguous and x.shape[1]:
-        return x
+    return x if has_whole_rows(x, dtype) else np.ascontiguousarray(x, dtype=dtype)
+
+
+def has_whole_rows(x: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether compiled code can read features where they lie: rows in one piece, of its type."""
+    if x.dtype != dtype:
+        return False
+    if x.flags.c_contiguous and x.shape[1]:
+        return True
     straight = x.shape[1] <= 1 or x.strides[1] == x.itemsize
     whole = x.shape[0] <= 1 or (x.strides[0] > 0 and x.strides[0] % x.itemsize == 0)
-    apart = x.strides[0] >= x.shape[1] * x.itemsize
-    if x.dtype == dtype and straight and whole and apart:
-        return x
-    return np.ascontiguousarray(x, dtype=dtype)
+    return bool(straight and whole and x.strides[0] >= x.shape[1] * x.itemsize)

@@ -31,7 +31,7 @@ from xpnn.steps.compiled.plan import (
 from xpnn.steps.compiled.pool import Pool
 from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
 
-_MULTIPLICATIONS_APART = 1e9  # between two looks at Ctrl-C: less than a twentieth of a second
+_MULTIPLICATIONS_APART = 5e8  # between two looks at Ctrl-C: less than a twentieth of a second
 _FEWEST_PRODUCTS = 1_000_000  # multiplications of a thread's share: with less it mostly waits
 _FEWEST_ROWS = 32  # of its share
 
