@@ -139,8 +139,13 @@ def test_a_rule_without_noise_is_found():
 
 
 def test_epochs_are_the_most_there_are():
-    """Those that a user asks for."""
+    """Those that a user asks for; the summary says how many came after the last that counts."""
     X = np.repeat(np.eye(4), 20, axis=0)
     model = TabularClassifier(epochs=4, random_state=0).fit(X, X.argmax(axis=1) > 1)
     assert len(model.history_["loss"]) <= 4
     assert not model.recipe_.longer
+    assert "do not count" not in model.summary()
+    model.history_["loss"] += [0.1] * 6
+    after = len(model.history_["loss"]) - max(model.valleys_)
+    told = f"the {after} after epoch {max(model.valleys_)} were hardly better: they do not count"
+    assert told in model.summary()

@@ -34,7 +34,7 @@ def _columns(est: Any) -> Iterator[str]:
         yield f"{name:{widths[0]}}  {what:{widths[1]}}  {note}".rstrip()
     if len(named) > len(shown):
         counts = Counter(what.partition(",")[0] for _, what, _ in named[len(shown) :])
-        more = ", ".join(f"{n} of {what}" for what, n in counts.items())
+        more = ", ".join(f"{what} ({n})" for what, n in counts.items())
         yield f"and {len(named) - len(shown)} more: {more}"
 
 
@@ -71,6 +71,10 @@ def _training(est: Any) -> Iterator[str]:
     yield f"          {network.layout.size // network.members:,} parameters a member"
     epochs = len(est.history_.get("loss", ()))
     yield f"training  {epochs} epochs, batches of {recipe.batch_size}, {est.fit_time_:.1f} s"
+    last = max(est.valleys_, default=epochs)
+    if last < epochs:  # a longer cycle, see `Plan`
+        told = f"the {epochs - last} after epoch {last} were hardly better: they do not count"
+        yield f"          {told}"
     for epoch, (score, weight) in est.valleys_.items():
         where = f"epoch {epoch}" if epoch else "linear model"
         yield f"valley    {where}: loss {score:.4f} out of fold, weight {weight:.2f}"
