@@ -269,7 +269,7 @@ def test_compiled_is_the_reference_on_any_rows(data: st.DataObject) -> None:
         rng.integers(0, 3, n).astype(np.int32),
         rng.integers(0, 3, n).astype(dtype),
         np.arange(k, dtype=np.int32),
-        rng.uniform(0.5, 2.0, (2, k)).astype(dtype),
+        (rng.uniform(0.5, 2.0, (2, k)) ** data.draw(st.sampled_from([0, 1]))).astype(dtype),
     )
     order = rng.integers(0, n, data.draw(st.integers(0, 60))) if n else np.arange(0)
     start = initial_state(rng.integers(-1, 2, (k, d)).astype(dtype), np.zeros(k, dtype), np_xp)

@@ -15,34 +15,50 @@ XPNN_INLINE double NAME(score)(const REAL *w, const REAL *x, const int32_t *at, 
     return (REAL)(sum * scale) + intercept;
 }
 
+/* Ask for a part of the row that comes, for rows in random order are what takes the time: of a long
+   one into the second cache, as the first cannot ask for many lines at once. */
+XPNN_INLINE void NAME(ask)(const REAL *next, int64_t size, int far)
+{
+    for (int64_t j = 0; j < size; j += 64 / (int64_t)sizeof(REAL))
+        if (far)
+            XPNN_PREFETCH_FAR(next + j);
+        else
+            XPNN_PREFETCH(next + j);
+}
+
 /* Whether a dense row is answered rightly (1) or wrongly (-1), in whatever order the products are
-   added; 0 where the order could tell.
+   added; 0 where the order could tell. On the way the row `next` is asked for, bit by bit.
 
    Two sums of d products differ by 2 d u times the sum of their absolute values at most (Higham
    2002, 3.1); twice that covers the rounding of the bound. A product by a scale below the least
-   normal number loses digits.
-
-   On the way the row `next` is asked for, bit by bit, for rows in random order are what takes the
-   time: a long one into the second cache, as the first cannot ask for many lines at once. */
+   normal number loses digits. */
 XPNN_INLINE int NAME(sure)(const REAL *w, const REAL *x, const REAL *next, int64_t size, double sign,
                            REAL scale, double intercept)
 {
     enum { LINE = 64 / sizeof(REAL), CHUNK = 16 * LINE };
     const double apart = 4.0 * (double)(size + 1) * EPSILON;
-    REAL about = 0, absolute = 0;
+    REAL abouts[LINE] = {0}, absolutes[LINE] = {0}, about = 0, absolute = 0;
     for (int64_t first = 0; first < size; first += CHUNK) {
-        int64_t last = size - first < CHUNK ? size : first + CHUNK;
-        for (int64_t j = first; next && j < last; j += LINE)
-            if (size > CHUNK)
-                XPNN_PREFETCH_FAR(next + j);
-            else
-                XPNN_PREFETCH(next + j);
-#pragma omp simd reduction(+ : about, absolute)
-        for (int64_t j = first; j < last; j++) {
+        int64_t j = first, last = size - first < CHUNK ? size : first + CHUNK;
+        if (next)
+            NAME(ask)(next + first, last - first, size > CHUNK);
+        for (; j + LINE <= last; j += LINE) {
+#pragma omp simd
+            for (int i = 0; i < LINE; i++) {
+                REAL product = w[j + i] * x[j + i];
+                abouts[i] += product;
+                absolutes[i] += product < 0 ? -product : product;
+            }
+        }
+        for (; j < last; j++) {
             REAL product = w[j] * x[j];
             about += product;
             absolute += product < 0 ? -product : product;
         }
+    }
+    for (int i = 0; i < LINE; i++) {
+        about += abouts[i];
+        absolute += absolutes[i];
     }
     double margin = sign * about * scale + sign * intercept;
     double reach = apart * (absolute * scale + fabs(intercept)) + LEAST;
@@ -151,15 +167,20 @@ XPNN_INLINE void NAME(shrink)(xpnn_perceptron *p)
         NAME(fold)(p);
 }
 
-/* Add a step to the weights of problem k: w += step x. */
+/* Add a step to the weights of problem k: w += step x, computed in double. Where the product is
+   exact, a sum of floats is the same to the bit without double (Figueroa 1995). */
 XPNN_INLINE void NAME(learn)(xpnn_perceptron *p, const REAL *x, const int32_t *at, int64_t size,
                              int64_t k)
 {
     REAL *w = (REAL *)p->coef + k * p->features, *norms = p->norms;
     REAL scale = (REAL)p->scale;
     double step = (REAL)p->update[k] / scale;
-    for (int64_t j = 0; j < size; j++)
-        w[AT(j)] = (REAL)(w[AT(j)] + x[j] * step);
+    if (sizeof(REAL) < sizeof(double) && fabs(step) == 1.0)
+        for (int64_t j = 0; j < size; j++)
+            w[AT(j)] += x[j] * (REAL)step;
+    else
+        for (int64_t j = 0; j < size; j++)
+            w[AT(j)] = (REAL)(w[AT(j)] + x[j] * step);
     p->intercept[k] += p->update[k] * p->bias;
     if (p->penalized) {
         double square = 0.0, absolute = 0.0;
