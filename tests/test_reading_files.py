@@ -173,7 +173,10 @@ def test_a_workbook_is_read(tmp_path):
         "town": ["Ulm", None],
         "day": ["2020-01-01T00:00:00", "2020-01-02T00:00:00"],
     }
-    assert table.notes == ("read the sheet 'Sizes' of 2", "left out 1 line above the table")
+    assert table.notes == (
+        "read the sheet 'Sizes' of 2; --sheet names another",
+        "left out 1 line above the table",
+    )
 
 
 def test_a_workbook_without_openpyxl_says_how_to_get_it(tmp_path, monkeypatch):

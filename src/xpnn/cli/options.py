@@ -29,6 +29,9 @@ Na = Annotated[
 Header = Annotated[
     bool | None, typer.Option("--header/--no-header", help="Whether line 1 names the columns.")
 ]
+Sheet = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Of a workbook; default: the first of use.")
+]
 
 # What is learned.
 Source = Annotated[

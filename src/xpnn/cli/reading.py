@@ -25,6 +25,7 @@ class Reading(NamedTuple):
     thousands: opt.Thousands = None
     na: opt.Na = None
     header: opt.Header = None
+    sheet: opt.Sheet = None
 
 
 UNSAID = Reading()

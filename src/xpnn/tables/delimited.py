@@ -84,12 +84,29 @@ def read_delimited(
         return Split(shape, (), tuple(notes))
     if shape.first:
         end = head[shape.first - 1][1]
+        heading = text[head[shape.heading - 1][1] if shape.heading else start : end]
         line, start = line + _count_lines(text[start:end]), end
+        text, again = _without_repeats(text, start, heading, len(shape.names))
+        notes += again
     found = _by_arrow(text[start:], shape, separator) if arrow else None
     if found is not None:
         return Split(shape, found, tuple(notes))
     columns, more = _by_rows(_Body(text, start, line, separator, source), len(shape.names))
     return Split(shape, columns, (*notes, *more))
+
+
+def _without_repeats(text: str, start: int, heading: str, width: int) -> tuple[str, list[str]]:
+    """Lines that repeat the names, as where files were joined, are made empty."""
+    names = heading.strip("\r\n")
+    if width < 2 or not names or "\n" in names or text.find(names, start) < 0:
+        return text, []
+    lines = re.compile(rf"(?:(?<=\n)|(?<=\r)){re.escape(names)}[ \t]*(?=[\r\n]|\Z)")
+    body, count = lines.subn("", text[start - 1 :])
+    repeat = "line that repeats" if count == 1 else "lines that repeat"
+    return (
+        text[: start - 1] + body,
+        [f"left out {count:,} {repeat} the names"] if count else [],
+    )
 
 
 def _count_lines(text: str) -> int:

@@ -98,6 +98,12 @@ def make_problem(
         if name not in table.columns:
             near = hint(name, list(table.columns))
             raise TableError(f"{table.name} has no column {name!r}{near}.")
+    if len(table.columns) == 1:
+        only = in_a_line(next(iter(table.columns)), 60)
+        raise TableError(
+            f"{table.name} has one column, {only!r}, and nothing to predict it from; if values "
+            "stand in it side by side, name with --sep what is between them."
+        )
     notices = list(table.notes)
     targets = targets or [default_target(table, drop)]
     if dropped := [name for name in targets if name in drop]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnn.tables.arff import csv_of_arff
 from xpnn.tables.columns import Columns, TableError, as_text, hint, objects
 from xpnn.tables.delimited import read_delimited
 from xpnn.tables.progress import reading_bar
@@ -16,7 +17,7 @@ from xpnn.tables.separators import known_separator
 from xpnn.tables.shape import find_shape
 from xpnn.tables.sources import check_encoding, decode, read_bytes
 from xpnn.tables.texts import ArrowColumn, Source, TextColumn
-from xpnn.tables.typed import read_parquet, read_workbook
+from xpnn.tables.typed import FEATHER, read_parquet, read_workbook
 
 BUNDLED = {
     "digits": "classification",
@@ -27,7 +28,7 @@ BUNDLED = {
 }
 """scikit-learn's bundled data sets that `read_table` knows, and their tasks."""
 
-_PACKINGS = (".gz", ".zip", ".xz", ".bz2")
+_PACKINGS = (".gz", ".zip", ".xz", ".bz2", ".tgz", ".tar")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class ReadOptions:
         More texts that stand for missing values.
     header : bool, default=None
         Whether the first line names the columns.
+    sheet : str, default=None
+        Of a workbook.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class ReadOptions:
     thousands: str | None = None
     na: tuple[str, ...] = ()
     header: bool | None = None
+    sheet: str | None = None
 
     def __post_init__(self) -> None:
         if self.sep is not None:
@@ -200,32 +204,40 @@ def _read(
     data: bytes, source: str, path: Path, options: ReadOptions, expected: Sequence[str]
 ) -> Table:
     name, suffix = "stdin" if source == "-" else path.stem, path.suffix.lower()
-    if data.startswith(b"PAR1") or suffix in (".parquet", ".pq"):
+    if data.startswith((b"PAR1", FEATHER)) or suffix in (".parquet", ".pq"):
         columns, texts, notes = read_parquet(data, source)
         return Table(name, columns, notes=tuple(notes), texts=texts)
     if data.startswith(b"PK\x03\x04") or suffix == ".xlsx":
-        rows, notes = read_workbook(data, source)
+        rows, notes = read_workbook(data, source, options.sheet)
         shape = find_shape(rows[:200], options.header, expected)
+        if shape.first and len(shape.names) > 1:
+            rows = [r for i, r in enumerate(rows) if i < shape.first or r != rows[shape.heading]]
         found: list[TextColumn | ArrowColumn] = []
         for texts_below in zip(*rows[shape.first :], strict=True):
             column = TextColumn()
             column.append(texts_below)
             found.append(column)
-        return _named(name, shape.names, found, options, [*notes, *shape.notes])
+        return _named(name, shape.names, found, options, [*notes, *shape.notes], expected)
+    if options.sheet is not None:
+        raise TableError(f"--sheet is for a workbook, and {source} is none; leave it out.")
     text, notes = decode(data, source, options.encoding)
-    if re.match(r"\s*(<(!doctype|html|\?xml)|\[?\s*\{\s*\")", text, re.IGNORECASE):
+    if re.match(
+        r"\s*(<(!doctype|!--|html|head|body|div|table|\?xml)|\[?\s*\{\s*\")", text, re.IGNORECASE
+    ):
         kind = "a web page" if text.lstrip().startswith("<") else "JSON"
         raise TableError(f"{source} is {kind}, not a table; save it as CSV.")
+    table = csv_of_arff(text, source)
+    notes += [] if table is None else ["an ARFF file: the names stand in its head"]
     split = read_delimited(
-        text,
+        text if table is None else table,
         source,
         suffix=suffix,
-        sep=options.sep,
-        header=options.header,
+        sep=options.sep if table is None else ",",
+        header=options.header if table is None else True,
         expected=expected,
     )
     all_notes = [*notes, *split.notes, *split.shape.notes]
-    return _named(name, split.shape.names, split.columns, options, all_notes)
+    return _named(name, split.shape.names, split.columns, options, all_notes, expected)
 
 
 def _named(
@@ -234,13 +246,20 @@ def _named(
     found: Sequence[TextColumn | ArrowColumn],
     options: ReadOptions,
     notes: list[str],
+    expected: Sequence[str] = (),
 ) -> Table:
-    """A table of columns of text; those without name and value are left out."""
+    """A table of columns of text; those without name and nearly without values are left out."""
     columns: Columns = {}
     texts: dict[str, Source] = {}
     for i, (given, column) in enumerate(_each(zip(names, found, strict=False), len(found), name)):
         values = column.values() if options.decimal_mark is None else column.text()
-        if not given and all(v is None for v in values):
+        known = 1 if given else sum(v is not None and v == v for v in values.tolist())
+        few = not given and 20 * known <= len(values)  # a note beside the table
+        if few and f"column_{i + 1}" not in expected:
+            if known:
+                notes.append(
+                    f"left out column {i + 1}: no name, and {known:,} of {len(values):,} values"
+                )
             continue
         called = given or f"column_{i + 1}"
         while not given and called in names:

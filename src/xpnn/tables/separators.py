@@ -12,6 +12,9 @@ from xpnn.tables.numerals import all_plain
 MARKS = ("\t", ";", "|", ",")
 """In the order of preference where several fit: 1,5;2,5 has decimal commas."""
 
+_RARE = ("\x01", "^", "~")
+"""Looked for where none of the others fits: Hive's, and what people take instead of commas."""
+
 FIXED = "\x1f"
 """Stands between the values of a table that had columns of fixed width."""
 
@@ -90,6 +93,9 @@ def find_separator(lines: Sequence[str], suffix: str = "") -> Separator:
     best = max(MARKS, key=lambda m: (round(fits[m], 1), m == first, -MARKS.index(m)))
     if fits[best] > 0.5:
         return Separator(best, _quote(lines, best))
+    for mark in _RARE:
+        if _fit(lines, mark) > 0.9:
+            return Separator(mark, _quote(lines, mark))
     stripped = [re.sub(r"[ \t]+", " ", line.strip()) + "\n" for line in lines]
     body = stripped[1:] if len(stripped) > 3 else stripped  # R has one name less than values
     if _fit(body, " ") > 0.9 and (suffix not in (".csv", ".tsv") or _has_numbers(stripped)):

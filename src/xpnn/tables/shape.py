@@ -3,12 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from xpnn.tables.columns import objects
-from xpnn.tables.gaps import GAPS
+from xpnn.tables.gaps import GAPS, NUMBER_GAPS
 from xpnn.tables.values import parse_column
 
 MOST_TITLES = 30
@@ -30,11 +30,14 @@ class Shape:
         Distinct; an empty one where the file names no column.
     notes : tuple of str
         What was decided.
+    heading : int
+        Which row has the names, if one has.
     """
 
     first: int
     names: tuple[str, ...]
     notes: tuple[str, ...]
+    heading: int = field(default=0, repr=False)
 
 
 def find_shape(
@@ -74,7 +77,11 @@ def find_shape(
     rows = rows[titles:]
     named = has_names(rows, width, expected) if header is None else header
     if named:
-        return Shape(titles + 1, *_names(rows[0], rows[1:], width, notes))
+        heading, second = rows[0], is_second_heading(rows[1:])
+        if second:
+            heading, told = _of_two_lines(rows[0], rows[1])
+            notes.append(told)
+        return Shape(titles + 1 + second, *_names(heading, rows[1:], width, notes), titles)
     if header is None and len(above) == width and not any(map(_is_number, above)):
         return Shape(titles, *_names(above, rows, width, [*notes, "the names stand in a comment"]))
     names = _numbered(width, expected)
@@ -133,16 +140,71 @@ def has_names(rows: Sequence[Sequence[str]], width: int, expected: Sequence[str]
         return not (first and all(_is_number(v) or v.lower() in GAPS for v in first))
     if _counts_up(first) and not _counts_up(rows[1]):
         return True
-    votes = [
-        _vote(value, [row[i].strip() for row in rows[1:] if i < len(row)])
-        for i, value in enumerate(first[:width])
-        if value
-    ]
+    again = [row for row in rows[1:] if row != rows[0]]
+    votes = _votes(first[:width], again)
+    if len(again) < len(rows) - 1 and votes.count(_NAME) > votes.count(_NUMBER) + votes.count(
+        _WORD
+    ):
+        return True  # names that stand there again, as where files were joined
+    votes = _votes(first[:width], rows[1:])
     against = votes.count(_NUMBER) + votes.count(_WORD)
     if _NAME in votes:
         return votes.count(_NAME) >= against
     # A name may be one of the words below it by chance; not in half of the columns.
     return _NUMBER not in votes and 2 * against < max(1, len(votes))
+
+
+def _votes(first: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    each = ((v, [row[i].strip() for row in rows if i < len(row)]) for i, v in enumerate(first))
+    return [_vote(value, below) for value, below in each if value]
+
+
+def is_second_heading(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the line below the names has units, more names or dashes, and no values.
+
+    It has no number in any of the columns that are numbers below it, which are two at least, and
+    a word in half of them; or dashes alone.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        Those below the names.
+
+    Examples
+    --------
+    >>> is_second_heading([["[m]", "[kg]"], ["1", "2"], ["3", "4"], ["5", "6"]])
+    True
+    """
+    if len(rows) < 4:
+        return False
+    first, *rest = rows
+    if _is_ruled(first):
+        return True
+    words = numbers = 0
+    for i, value in enumerate(v.strip() for v in first):
+        below = [v for row in rest if i < len(row) and (v := row[i].strip())]
+        if below and parse_column(objects(below)).kind != "words":
+            numbers += 1
+            gap = value.lower() in NUMBER_GAPS
+            if value and not gap and parse_column(objects([value])).kind != "words":
+                return False
+            words += bool(value) and not gap
+    return numbers > 1 and 2 * words >= numbers
+
+
+def _is_ruled(row: Sequence[str]) -> bool:
+    """Whether a row has dashes alone, as below the names of Markdown."""
+    filled = [v.strip() for v in row if v.strip()]
+    return bool(filled) and all(re.fullmatch("[-:=+]{2,}", v) for v in filled)
+
+
+def _of_two_lines(first: Sequence[str], second: Sequence[str]) -> tuple[list[str], str]:
+    """The names: those of the first line, but of the second where the first has gaps."""
+    shown = _shown(second)
+    if _is_ruled(second) or all(v.strip() for v in first[: len(second)]):
+        return list(first), f"left out the line below the names ({shown}): it has no numbers"
+    found = [b.strip() or a for a, b in zip(first, second, strict=False)]
+    return found, f"the names stand in the second of two lines ({shown})"
 
 
 def _vote(value: str, below: Sequence[str]) -> int:

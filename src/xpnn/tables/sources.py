@@ -6,11 +6,13 @@ import gzip
 import io
 import os
 import sys
+import tarfile
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
 
+from xpnn.tables.archives import is_tar, refuse_other_kinds, untar, unzip
 from xpnn.tables.columns import TableError
 from xpnn.tables.progress import reading_bar
 
@@ -27,7 +29,8 @@ def _open_xz(file: io.BytesIO) -> Any:
 
 
 _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": _open_xz}
-_XZ_ERRORS = () if lzma is None else (lzma.LZMAError,)
+_DAMAGED = (zlib.error, zipfile.BadZipFile, tarfile.TarError)
+_DAMAGED += () if lzma is None else (lzma.LZMAError,)
 _PIECE = 1 << 24  # bytes unpacked at once
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -36,11 +39,12 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1c\x1d\x1e\x1f")) + b"\x7f"
 
 
 def read_bytes(source: str | os.PathLike[str]) -> bytes:
-    """Read a file, or standard input for ``-``, unpacked from gzip, bzip2, xz or zip.
+    """Read a file, or standard input for ``-``, unpacked from gzip, bzip2, xz, zip or tar.
 
     What is packed is told by the content, not by the name.
 
@@ -51,7 +55,7 @@ def read_bytes(source: str | os.PathLike[str]) -> bytes:
     Raises
     ------
     TableError
-        For a damaged archive, or a zip file of several tables.
+        For a damaged archive, or one of several tables.
     OSError
         When the file cannot be read.
 
@@ -66,14 +70,22 @@ def read_bytes(source: str | os.PathLike[str]) -> bytes:
     """
     data = sys.stdin.buffer.read() if str(source) == "-" else Path(source).read_bytes()
     try:
-        for magic, opener in _PACKED.items():
-            if data.startswith(magic):
-                return _unpack(source, data, opener)
-        if data.startswith(b"PK\x03\x04"):
-            return _unzip(source, data)
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, *_XZ_ERRORS) as error:
+        return _unpacked(source, data)
+    except (OSError, EOFError, *_DAMAGED) as error:
         raise TableError(f"{source} is a damaged archive ({error}); get it anew.") from error
-    return data
+
+
+def _unpacked(source: str | os.PathLike[str], data: bytes, depth: int = 0) -> bytes:
+    """A table out of an archive in an archive, such as a .tar.gz."""
+    found = data
+    for magic, opener in _PACKED.items():
+        if data.startswith(magic):
+            found = _unpack(source, data, opener)
+    if data.startswith(b"PK\x03\x04"):
+        found = unzip(source, data)
+    elif is_tar(data):
+        found = untar(source, data)
+    return found if found is data or depth > 2 else _unpacked(source, found, depth + 1)
 
 
 def _unpack(source: str | os.PathLike[str], data: bytes, opener: Any) -> bytes:
@@ -84,23 +96,6 @@ def _unpack(source: str | os.PathLike[str], data: bytes, opener: Any) -> bytes:
             parts.append(piece)
             bar.update(raw.tell() - bar.n)
     return b"".join(parts)
-
-
-def _unzip(source: str | os.PathLike[str], data: bytes) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        names = [n for n in archive.namelist() if not n.endswith("/")]
-        if "[Content_Types].xml" in names:
-            return data  # a workbook
-        names = [n for n in names if not n.startswith("__MACOSX/")]
-        if len(names) != 1:
-            shown = ", ".join(names[:5])
-            raise TableError(
-                f"{source} holds {len(names)} files ({shown}); unpack it and give one of them."
-            )
-        try:
-            return archive.read(names[0])
-        except RuntimeError as error:
-            raise TableError(f"{source} has a password; unpack it first.") from error
 
 
 def check_encoding(encoding: str) -> None:
@@ -153,6 +148,7 @@ def decode(data: bytes, source: str, encoding: str | None = None) -> tuple[str, 
     ('Orléans', ['not UTF-8: read as cp1252; --encoding names another'])
     """
     notes: list[str] = []
+    refuse_other_kinds(data, source)
     try:
         named, encoding = encoding, encoding or _marked_encoding(data)
         if encoding is not None:
@@ -164,6 +160,8 @@ def decode(data: bytes, source: str, encoding: str | None = None) -> tuple[str, 
             "utf-32",
             "utf-16-le",
             "utf-16-be",
+            "utf-32-le",
+            "utf-32-be",
             "cp1252",
             "latin-1",
         ):
@@ -173,7 +171,8 @@ def decode(data: bytes, source: str, encoding: str | None = None) -> tuple[str, 
     if "\0" in text:
         notes.append(f"left out NUL characters, {text.count(chr(0)):,} of them")
         text = text.replace("\0", "")
-    return text, notes
+    # Of files that were joined, and of DOS.
+    return text.replace("\ufeff", "").rstrip("\x1a"), notes
 
 
 def _marked_encoding(data: bytes) -> str | None:
@@ -186,7 +185,17 @@ def _marked_encoding(data: bytes) -> str | None:
         even = head[::2].count(0)
         if even in (0, nuls):
             return "utf-16-be" if even else "utf-16-le"
-    return None
+    return next((e for e in _WIDE if nuls and _is_text(head, e)), None)
+
+
+def _is_text(head: bytes, encoding: str) -> bool:
+    """Whether bytes are lines of letters in an encoding of two or four bytes each."""
+    try:
+        text = head[: len(head) // 4 * 4].decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    marks = sum(text.count(mark) for mark in "\n\r,;\t")
+    return marks > 0 and all(c.isprintable() or c.isspace() for c in text)
 
 
 def _guess(data: bytes, source: str) -> tuple[str, str]:

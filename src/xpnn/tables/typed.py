@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.tables.columns import Columns, TableError, as_text, objects
+from xpnn.tables.columns import Columns, TableError, as_text, hint, objects
 from xpnn.tables.texts import ArrowColumn, Source
+
+FEATHER = b"ARROW1"
+"""How an Arrow file begins."""
 
 
 def read_parquet(data: bytes, source: str) -> tuple[Columns, dict[str, Source], list[str]]:
-    """Columns of a Parquet file, by pyarrow.
+    """Columns of a Parquet file, or of an Arrow file such as Feather, by pyarrow.
 
     The index that pandas stores stands first, or is left out where it has no name.
 
@@ -54,9 +57,13 @@ def read_parquet(data: bytes, source: str) -> tuple[Columns, dict[str, Source], 
             'Reading Parquet needs pyarrow; get it with: python -m pip install "xpnn[data]"'
         ) from error
     try:
-        table = pq.ParquetFile(pa.BufferReader(data)).read()
+        if data.startswith(FEATHER):
+            table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+        else:
+            table = pq.ParquetFile(pa.BufferReader(data)).read()
     except (pa.ArrowException, OSError) as error:
-        raise TableError(f"{source} is no Parquet file, or is damaged; write it anew.") from error
+        kind = "Arrow" if data.startswith(FEATHER) else "Parquet"
+        raise TableError(f"{source} is no {kind} file, or is damaged; write it anew.") from error
     stored = (table.schema.pandas_metadata or {}).get("index_columns", [])
     index = [n for n in stored if isinstance(n, str) and n in table.column_names]
     columns: Columns = {}
@@ -123,14 +130,18 @@ def _number_text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def read_workbook(data: bytes, source: str) -> tuple[list[list[str]], list[str]]:
-    """Rows of text of a workbook's first sheet that has any, by openpyxl.
+def read_workbook(
+    data: bytes, source: str, sheet: str | None = None
+) -> tuple[list[list[str]], list[str]]:
+    """Rows of text of one of a workbook's sheets, by openpyxl.
 
     Parameters
     ----------
     data : bytes
     source : str
         How errors name it.
+    sheet : str, default=None
+        Its name; None takes the first that has a table, hidden ones last.
 
     Returns
     -------
@@ -144,7 +155,7 @@ def read_workbook(data: bytes, source: str) -> tuple[list[list[str]], list[str]]
     ImportError
         Without openpyxl; says how to install it.
     TableError
-        For a damaged file.
+        For a damaged file, and for a sheet that it has not.
 
     Examples
     --------
@@ -160,16 +171,23 @@ def read_workbook(data: bytes, source: str) -> tuple[list[list[str]], list[str]]
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
     except Exception as error:  # openpyxl raises what its parsers raise
         raise TableError(f"{source} is no workbook, or is damaged; save it anew.") from error
-    names = book.sheetnames
-    for sheet in book.worksheets:
-        rows = [[_cell(v) for v in row] for row in sheet.iter_rows(values_only=True)]
+    sheets = {s.title: s for s in book.worksheets}
+    if sheet is not None and sheet not in sheets:
+        raise TableError(f"{source} has no sheet {sheet!r}{hint(sheet, sheets)}.")
+    shown = sorted(sheets.values(), key=lambda s: s.sheet_state != "visible")
+    best: tuple[str, list[list[str]]] = "", []
+    for each in shown if sheet is None else [sheets[sheet]]:
+        rows = [[_cell(v) for v in row] for row in each.iter_rows(values_only=True)]
         rows = [row for row in rows if any(row)]
-        if rows:
-            width = max(map(len, rows))
-            more = f" of {len(names)}" if len(names) > 1 else ""
-            notes = [f"read the sheet {sheet.title!r}{more}"] if more else []
-            return [row + [""] * (width - len(row)) for row in rows], notes
-    return [], []
+        best = best if best[1] else (each.title, rows)
+        if sum(sum(map(bool, row)) > 1 for row in rows) > 1:  # more than notes
+            best = each.title, rows
+            break
+    title, rows = best
+    width = max(map(len, rows), default=0)
+    told = len(sheets) > 1 and rows and sheet is None
+    notes = [f"read the sheet {title!r} of {len(sheets)}; --sheet names another"] if told else []
+    return [row + [""] * (width - len(row)) for row in rows], notes
 
 
 def _cell(value: Any) -> str:

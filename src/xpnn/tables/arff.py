@@ -1,0 +1,55 @@
+"""Weka's and KEEL's files as CSV: names in a head of attributes, values below ``@data``."""
+
+import csv
+import io
+import re
+
+from xpnn.tables.columns import TableError
+
+_ATTRIBUTE = re.compile(
+    r"""@attribute\s+(?:'((?:[^'\\]|\\.)*)'|"([^"]*)"|([^\s{\[]+))""", re.IGNORECASE
+)
+
+
+def csv_of_arff(text: str, source: str) -> str | None:
+    r"""The table of an ARFF file as CSV.
+
+    Parameters
+    ----------
+    text : str
+    source : str
+        How errors name it.
+
+    Returns
+    -------
+    str or None
+        None for any other text.
+
+    Raises
+    ------
+    TableError
+        For a sparse table, or one without data.
+
+    Examples
+    --------
+    >>> csv_of_arff("@relation r\n@attribute 'the size' numeric\n@data\n1\n2\n", "t.arff")
+    'the size\n1\n2\n'
+    """
+    if not re.match(r"(?:\s*%[^\n]*\n|\s)*@(relation|attribute)\b", text, re.IGNORECASE):
+        return None
+    data = re.search(r"^[ \t]*@data[ \t]*$", text, re.IGNORECASE | re.MULTILINE)
+    if data is None:
+        raise TableError(f"{source} is an ARFF file without @data; get it anew.")
+    head, body = text[: data.start()], text[data.end() :].lstrip()
+    names = ["".join(found) for found in _ATTRIBUTE.findall(head)]
+    lines = [line for line in io.StringIO(body) if not line.lstrip().startswith("%")]
+    if lines and lines[0].lstrip().startswith("{"):
+        raise TableError(f"{source} is a sparse ARFF file; write all its values, as CSV.")
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    if "'" in body:
+        writer.writerows(csv.reader(lines, quotechar="'", escapechar="\\", skipinitialspace=True))
+    else:
+        out.writelines(lines)
+    return out.getvalue()
