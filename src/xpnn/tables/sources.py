@@ -29,7 +29,7 @@ def _open_xz(file: io.BytesIO) -> Any:
 
 
 _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": _open_xz}
-_DAMAGED = (zlib.error, zipfile.BadZipFile, tarfile.TarError)
+_DAMAGED: tuple[type[Exception], ...] = (zlib.error, zipfile.BadZipFile, tarfile.TarError)
 _DAMAGED += () if lzma is None else (lzma.LZMAError,)
 _PIECE = 1 << 24  # bytes unpacked at once
 _BOMS = (
