@@ -29,8 +29,10 @@ def _open_xz(file: io.BytesIO) -> Any:
 
 
 _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": _open_xz}
-_DAMAGED: tuple[type[Exception], ...] = (zlib.error, zipfile.BadZipFile, tarfile.TarError)
-_DAMAGED += () if lzma is None else (lzma.LZMAError,)
+_DAMAGED: tuple[type[Exception], ...] = (
+    *(OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError),
+    *(() if lzma is None else (lzma.LZMAError,)),
+)
 _PIECE = 1 << 24  # bytes unpacked at once
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -71,7 +73,7 @@ def read_bytes(source: str | os.PathLike[str]) -> bytes:
     data = sys.stdin.buffer.read() if str(source) == "-" else Path(source).read_bytes()
     try:
         return _unpacked(source, data)
-    except (OSError, EOFError, *_DAMAGED) as error:
+    except _DAMAGED as error:
         raise TableError(f"{source} is a damaged archive ({error}); get it anew.") from error
 
 
