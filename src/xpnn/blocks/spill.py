@@ -24,12 +24,7 @@ _FORMAT = 1
 
 
 class SpilledTable:
-    """Columns that were written by `spill`.
-
-    Parameters
-    ----------
-    folder : path-like
-    """
+    """Columns that were written by `spill`."""
 
     direct = True
 
@@ -223,12 +218,7 @@ def _coded(column: Any, known: dict[str, int]) -> np.ndarray:
 
 
 class Growing:
-    """A ``.npy`` file whose number of rows is known when it is closed.
-
-    Parameters
-    ----------
-    path : Path
-    """
+    """A ``.npy`` file whose number of rows is known when it is closed."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.rows, self.columns = path, 0, 0

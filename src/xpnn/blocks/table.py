@@ -56,10 +56,6 @@ class Table(Protocol):
 class ArrayTable:
     """The columns of a two-dimensional array.
 
-    Parameters
-    ----------
-    rows : Slices or Parts
-
     Examples
     --------
     >>> table = ArrayTable(Slices(np.arange(6.0).reshape(2, 3), "X"))

@@ -24,12 +24,7 @@ class Update(NamedTuple):
 
 
 class Ops:
-    """The operations by way of the array API: right for everything, fast for nothing.
-
-    Parameters
-    ----------
-    xp : namespace
-    """
+    """The operations by way of the array API: right for everything, fast for nothing."""
 
     members = False  # whether arrays may have one more axis, the first
 

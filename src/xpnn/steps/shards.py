@@ -23,12 +23,6 @@ ShardFunction = Callable[..., tuple[Array, Array]]
 class ReferenceShards:
     """The vectors of shards by way of the array API.
 
-    Parameters
-    ----------
-    rules : Rules
-    shapes : Shapes
-    backend : Backend
-
     Attributes
     ----------
     buffers : array

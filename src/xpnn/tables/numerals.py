@@ -111,10 +111,6 @@ def find_style(texts: Sequence[str], decimal: str | None = None) -> NumberStyle:
 def western(text: str) -> str:
     """Digits of any script, and their marks, as those of ASCII; a half behind a number as .5.
 
-    Parameters
-    ----------
-    text : str
-
     Examples
     --------
     >>> western("\u0661\u0662\u066b\u0665"), western("3\u00bd")

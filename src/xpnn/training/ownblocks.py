@@ -52,11 +52,6 @@ class OwnBlocks(Windows):
     that some consecutive batches take, window by window. All of it follows from (seed, epoch,
     shard), and a shard's rows are the same in each epoch and for any number of processes.
 
-    Parameters
-    ----------
-    source : SharedSource
-    backend : Backend
-
     Attributes
     ----------
     n : int

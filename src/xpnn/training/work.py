@@ -12,10 +12,6 @@ from xpnn.arrays.backend import Backend
 class Work:
     """Work on a backend's device: it is the current one, records no gradients, and is silent.
 
-    Parameters
-    ----------
-    backend : Backend
-
     Examples
     --------
     >>> from xpnn.arrays.backend import get_backend
