@@ -147,3 +147,13 @@ def test_importances_of_a_refit_are_in_the_file_and_many_columns_have_none(monke
 def test_a_long_list_of_importances_is_cut():
     text = importances({f"c{i}": (1.0, -0.00001) for i in range(70)})
     assert "c59     1.0000      0.0000\nand 10 more" in text
+
+
+def test_words_that_differ_in_capitals_alone_are_told():
+    columns = {
+        "sex": objects(["male", "Male", "female"] * 9),
+        "x": np.arange(27.0) % 7,
+        "y": np.arange(27.0) % 2,
+    }
+    told = "'sex': words that differ in capitals alone: 'Male', 'male'"
+    assert told in make_problem(Table("t", columns)).notices

@@ -162,3 +162,26 @@ def test_the_mean_of_all_members_is_tempered_less_than_each(monkeypatch):
     assert np.allclose(model.oof_prediction_, tempered(given[0], 4.0))
     plain, _ = model._mean_prediction(X)
     assert np.allclose(model.predict_proba(X), tempered(plain, 4.0**0.75))
+
+
+def test_words_of_which_none_was_known_in_fit_are_warned_of(recwarn):
+    table = {"sex": ["male", "female"] * 6, "name": [f"n{i % 70}" for i in range(12)]}
+    model = fitted(NAMES, table=table)
+    told = "'sex': no row has a word known in fit, such as 'male'; it has 'Male'"
+    with pytest.warns(UserWarning, match=told) as caught:
+        model.predict({"sex": ["Male", None], "name": ["n1", "n2"]})
+    assert caught[0].filename == __file__
+    told = "'sex': no row has a word known in fit, such as 'female'; it has 'True'"
+    with pytest.warns(UserWarning, match=told):  # another type than in fit
+        model.predict({"sex": [True, False], "name": ["n1", "n2"]})
+    for sex in (["Male", "male"], [None, None], ["diverse"], ["x"] * 30 + ["male"]):
+        model.predict({"sex": sex, "name": ["n1"] * len(sex)})  # no warning, which is an error
+    many = fitted(
+        ["a", "b"] * 75, table={"id": [f"n{i}" for i in range(150)], "x": list(range(150))}
+    )
+    many.predict({"id": ["new", "newer"], "x": [1, 2]})
+
+
+def test_a_matrix_is_refused_in_a_line():
+    with pytest.raises(TypeError, match=r"np.matrix is not supported: pass np.asarray\(X\)"):
+        fitted(NAMES, table=X.view(np.matrix))

@@ -4,7 +4,7 @@ Numbers come first, as a network may embed them; behind them what is 0 or 1 (or 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -332,3 +332,42 @@ def unknown_words(encoding: Encoding, frame: Frame) -> dict[str, tuple[int, str,
             word, near = next((pair for pair in nearest if pair[1]), (other[0], ""))
             found[column.name] = len(other), word, near
     return found
+
+
+def only_unknown_words(encoding: Encoding, frame: Frame) -> Iterator[str]:
+    """Tell columns of words in which no row has one that training had: most often a mistake.
+
+    One row may be of something new, and is told only where training had the same word in other
+    capitals.
+
+    Parameters
+    ----------
+    encoding : Encoding
+    frame : Frame
+
+    Examples
+    --------
+    >>> from xpnn.tables.frames import read_frame
+    >>> encoding = fit_encoding(read_frame({"sex": ["male", "female", "male"]}))
+    >>> list(only_unknown_words(encoding, read_frame({"sex": ["Male", "Female"]})))
+    ["Column 'sex': no row has a word known in fit, such as 'male'; it has 'Male'."]
+    """
+    # Of columns of very many words, which may be names, new rows may well have others.
+    columns = [c for c in encoding.columns if isinstance(c, Words) and c.categories]
+    columns = [c for c in columns if not c.counts]
+    for c in columns:
+        given, known = frame.columns[c.name], set(c.categories)
+        for rows in (given[:20], given):  # the first ones tell, nearly always
+            read = parse_as(rows, "words", c.style, c.name).tolist()
+            words = [word for word in read if word is not None]
+            if not words or not known.isdisjoint(words):
+                break
+        else:
+            plain = {word.casefold(): word for word in sorted(c.categories, reverse=True)}
+            near = plain.get(words[0].casefold())
+            if len(words) > 1 or near is not None:
+                like = repr(c.categories[0] if near is None else near)
+                yield (
+                    f"Column {c.name!r}: no row has a word known in fit, such as {like}; "
+                    f"it has {words[0]!r}."
+                )

@@ -117,6 +117,8 @@ def _of_rows(X: Any) -> Frame:
             "pandas.read_csv, or pass xpnn.data.Blocks of it."
         )
     check_whole(X, "X")
+    if isinstance(X, np.matrix):
+        raise TypeError("np.matrix is not supported: pass np.asarray(X).")
     rows = X if isinstance(X, np.ndarray) else np.asarray(X)
     if rows.dtype.kind in "US" and not isinstance(X, np.ndarray):
         rows = np.asarray(X, dtype=object)  # numbers beside words: each as it was

@@ -1,7 +1,6 @@
 """What is predicted: labels as they were written, or numbers; and which of the two."""
 
 import re
-from collections import Counter
 
 import numpy as np
 
@@ -9,7 +8,7 @@ from xpnn.arrays.numeric import places
 from xpnn.tables.columns import TableError
 from xpnn.tables.gaps import GAPS
 from xpnn.tables.read import Table
-from xpnn.tables.values import Parsed, different_texts, parse_column
+from xpnn.tables.values import Parsed, differ_in_capitals, different_texts, parse_column
 
 _MOST_LABELS = 10
 _AMOUNTS = frozenset((
@@ -152,11 +151,8 @@ def _labels(table: Table, name: str, parsed: Parsed) -> tuple[np.ndarray, np.nda
     used = np.bincount(places(codes[present]), minlength=len(texts)) > 0
     known = [t for t, u in zip(texts, used, strict=True) if u]
     _check_classes(table, name, known, int(present.sum()), parsed)
-    folded = Counter(t.casefold() for t in known)
-    twins = [t for t in known if folded[t.casefold()] > 1]
-    if twins:
-        shown = ", ".join(map(repr, sorted(twins)[:4]))
-        notes.append(f"labels of {name!r} differ in capitals alone: {shown}")
+    if alike := differ_in_capitals(known):
+        notes.append(f"labels of {name!r} differ in capitals alone: {alike}")
     if all(_is_int(t) for t in known):
         whole = [int(t) if u else 0 for t, u in zip(texts, used, strict=True)]
         return np.array([*whole, 0])[codes], present, notes

@@ -6,6 +6,7 @@ These are the only rules for that: of features and targets, in training and in p
 import datetime as dt
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -89,8 +90,12 @@ def parse_column(
     else:
         gaps = [i for i, t in enumerate(texts) if t.lower() in GAPS]
         shown = sorted(texts[i] for i in gaps)
-        note = _missing_note(int(counts[gaps].sum()), len(codes), "are gaps", shown)
-        return Parsed(_words(texts, codes), "words", {}, (note,) if gaps else ())
+        told = (
+            [_missing_note(int(counts[gaps].sum()), len(codes), "are gaps", shown)] if gaps else []
+        )
+        if alike := differ_in_capitals(texts):
+            told.append(f"words that differ in capitals alone: {alike}")
+        return Parsed(_words(texts, codes), "words", {}, tuple(told))
     read, kind, style, notes = found
     empty = np.datetime64("NaT", "us") if kind == "datetime" else math.nan
     values = np.full(len(texts) + 1, empty, dtype=read.dtype)
@@ -193,6 +198,20 @@ def different_texts(column: np.ndarray, name: str | None = None) -> tuple[list[s
     places: dict[str, int] = {}
     again = [-1 if not t else places.setdefault(t, len(places)) for t in map(_text, raw)]
     return list(places), np.array(again or [-1], dtype=np.int64)[codes]
+
+
+def differ_in_capitals(texts: Sequence[str], most: int = 4) -> str:
+    """Some of the words of a column that are the same but for capitals, for people.
+
+    Examples
+    --------
+    >>> differ_in_capitals(["no", "yes", "No"])
+    "'No', 'no'"
+    """
+    folded = Counter(map(str.casefold, texts))
+    if len(folded) == len(texts):
+        return ""
+    return ", ".join(map(repr, sorted(t for t in texts if folded[t.casefold()] > 1)[:most]))
 
 
 def _text(value: Any) -> str:

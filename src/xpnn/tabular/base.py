@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, backend_of, get_backend, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
@@ -35,7 +36,7 @@ from xpnn.estimators._plain import KINDS, Kind
 from xpnn.estimators._processes import agreed_seed, check_comm, check_same, together
 from xpnn.estimators._settings import draw_seed, hidden_sizes
 from xpnn.model.network import Network
-from xpnn.tables.encoding import Encoding
+from xpnn.tables.encoding import Encoding, only_unknown_words
 from xpnn.tables.frames import Frame, as_table, read_frame
 from xpnn.tables.thresholds import Classes
 from xpnn.tabular import record
@@ -337,7 +338,11 @@ class BaseTabular(Inspection, OnDevice):
     def _read_inputs(self, X: Any) -> tuple[np.ndarray, Backend]:
         """The network's inputs of a table, on the host; and where X is."""
         check_is_fitted(self)
-        x = inputs_of(self.encoding_, self._read_frame(X))
+        frame = self._read_frame(X)
+        x = inputs_of(self.encoding_, frame)
+        if isinstance(frame, Frame) and frame is not X:  # the command's, which tells more
+            for told in only_unknown_words(self.encoding_, frame):
+                warn_user(told)
         return x, backend_of(X) if is_foreign(X) else NUMPY
 
     def _by_member(self, values: np.ndarray) -> list[np.ndarray]:
