@@ -117,6 +117,7 @@ def test_without_matplotlib_a_line_says_how_to_get_it(monkeypatch):
     assert Path("xpnn-out/iris", run.MODEL).is_file()
 
 
+@pytest.mark.slow
 def test_digits_reaches_what_the_readme_says():
     problem = make_problem(read_table("digits"))
     rows = splits.split_evenly(problem.y, "classification", 0.2)
