@@ -124,10 +124,10 @@ INLINE real log_of(real x) {
     return x > 0 && x < NUMBER(INFINITY) ? found : special;
 }
 
-/* log(1 + x) = log(u) + (x - (u - 1)) / u, with u = 1 + x rounded. */
+/* log(1 + x) of an x from 0 to 1, such as exp(-|z|); of a large one it is log(2) + log((1 + x) / 2). */
 INLINE real log1p_of(real x) {
-    const real u = 1 + x, lost = (x - (u - 1)) / u;
-    return log_of(u) + (u > 0 && u < NUMBER(INFINITY) ? lost : 0);
+    const int large = x > NUMBER(0.41421356237309505); /* sqrt(2) - 1 */
+    return log_near(large ? NUMBER(0.5) * x - NUMBER(0.5) : x, large ? NUMBER(1) : NUMBER(0));
 }
 
 #if XPNN_BITS == 32
