@@ -218,6 +218,8 @@ def test_a_function_that_changes_the_shape_is_an_error():
 
 
 def test_an_unknown_name_lists_the_known_ones_nearest_first():
+    with pytest.raises(ValueError, match=r"unknown activation 'conv2d'\. Known, nearest first: "):
+        get_activation("conv2d")  # is like none of them
     with pytest.raises(ValueError, match=r"'leaky_rule'; did you mean 'leaky_relu'\?") as error:
         get_activation("leaky_rule")
     assert all(name in str(error.value) for name in NAMES)

@@ -46,6 +46,8 @@ def test_records_are_rows_of_a_table():
     expected = fitted(NAMES, table=columns).predict_proba(columns)
     assert np.array_equal(model.predict_proba(rows), expected)
     assert np.array_equal(model.predict_proba([dict(reversed(rows[0].items()))]), expected[:1])
+    with pytest.raises(ValueError, match=r"lacks the column 'size', known in fit\. There are"):
+        model.predict([{"word": "u"}])  # no question after a name that is unlike
     gap = [*rows[:1], {"size": 1.0}]  # what a row does not say is missing
     assert read_frame(gap).columns["word"].tolist() == ["u", None]
     with pytest.raises(ValueError, match=r"Column 'size' is 0\.0, .* single row goes into a list"):

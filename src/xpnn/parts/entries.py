@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 
 T = TypeVar("T")
 
+_ALIKE = 0.6  # of SequenceMatcher.ratio: as difflib's own close matches
+
 Params = tuple[tuple[str, float], ...]
 Interval = tuple[float, float, str]
 """Its ends, and which of them belong to it: as `check_number` takes them."""
@@ -18,11 +20,23 @@ Interval = tuple[float, float, str]
 
 def nearest_first(name: str, names: Iterable[str]) -> list[str]:
     """Return `names` sorted by likeness to `name`, the most alike first."""
+    return sorted(names, key=lambda known: (-_likeness(name, known), known))
 
-    def unlikeness(known: str) -> tuple[float, str]:
-        return -difflib.SequenceMatcher(None, name.lower(), known.lower()).ratio(), known
 
-    return sorted(names, key=unlikeness)
+def _likeness(name: str, known: str) -> float:
+    return difflib.SequenceMatcher(None, name.lower(), known.lower()).ratio()
+
+
+def meant(name: str, names: list[str]) -> str:
+    """A question after the first of names that are sorted by likeness; a stop, if none is alike.
+
+    Examples
+    --------
+    >>> meant("rellu", ["relu", "tanh"]), meant("size", ["kind"])
+    ("; did you mean 'relu'?", '.')
+    """
+    alike = names and _likeness(name, names[0]) >= _ALIKE
+    return f"; did you mean {names[0]!r}?" if alike else "."
 
 
 def lookup(table: Mapping[str, T], name: str, kind: str) -> T:
@@ -39,8 +53,7 @@ def lookup(table: Mapping[str, T], name: str, kind: str) -> T:
         return table[name]
     names = nearest_first(name, table)
     raise ValueError(
-        f"unknown {kind} {name!r}; did you mean {names[0]!r}? "
-        f"Known, nearest first: {', '.join(names)}"
+        f"unknown {kind} {name!r}{meant(name, names)} Known, nearest first: {', '.join(names)}"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.parts.entries import nearest_first
+from xpnn.parts.entries import meant, nearest_first
 
 Columns = dict[str, np.ndarray]
 
@@ -24,7 +24,7 @@ def hint(word: str, known: Iterable[str]) -> str:
     Returns
     -------
     str
-        To go at the end of a message.
+        To go at the end of a message. None is asked after that is not alike.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def hint(word: str, known: Iterable[str]) -> str:
     """
     names = nearest_first(word, known)
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    return f"; did you mean {names[0]!r}? There are, nearest first: {shown}"
+    return f"{meant(word, names)} There are, nearest first: {shown}"
 
 
 def is_missing(value: Any) -> bool:
