@@ -5,6 +5,7 @@ import os
 import threading
 
 import pytest
+from commands import call
 from typer.testing import CliRunner
 
 from xpnn import cli
@@ -14,7 +15,6 @@ from xpnn.tables import TableError
 from xpnn.tables.problem import make_problem
 from xpnn.tables.read import read_table
 
-RUNNER = CliRunner()
 NEW = [["size", "colour"], ["3", "red"], ["4", "Red"]]
 
 
@@ -35,12 +35,6 @@ def model(tmp_path_factory):
 def write(path, rows):
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
-
-
-def call(*args, code=0):
-    result = RUNNER.invoke(app, list(map(str, args)))
-    assert result.exit_code == code, result.output
-    return result
 
 
 def predict(model, *args, code=0):

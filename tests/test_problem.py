@@ -250,3 +250,22 @@ def test_notes_of_reading_are_notices(tmp_path):
         "left out 1 line of comments",
         "a second column 'x' is called 'x_2'",
     )
+
+
+@pytest.mark.parametrize(
+    ("texts", "task"),
+    [
+        (("36 months", "60 months"), "classification"),
+        (("$5", "$10"), "classification"),
+        (("1 year", "2 years", "3 years"), "regression"),
+        (("5 kg", "10 kg", "20 kg"), "regression"),
+    ],
+)
+def test_two_amounts_are_classes_and_more_are_told(texts, task):
+    columns = {"x": np.arange(30.0) % 7, "y": words(*[*texts] * (30 // len(texts)))}
+    problem = make_problem(table(**columns))
+    assert problem.target.task == task
+    if task == "classification":
+        assert set(problem.y.tolist()) == set(texts)
+    else:
+        assert any("3 different amounts, as they are written; --task" in n for n in problem.notices)

@@ -7,23 +7,13 @@ import zipfile
 
 import numpy as np
 import pytest
+from texts import columns, read
 
 from xpnn.tables import TableError, read_table
 from xpnn.tables.problem import make_problem
-from xpnn.tables.read import ReadOptions
 
 ROWS = "".join(f"{i * 3 % 7}.5,{i * 2 % 5},{'xy'[i % 2]}\n" for i in range(10))
 PLAIN = "size,count,kind\n" + ROWS
-
-
-def read(tmp_path, content, name="t.csv", **options):
-    path = tmp_path / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_table(path, ReadOptions(**options))
-
-
-def columns(table):
-    return {name: column.tolist() for name, column in table.columns.items()}
 
 
 @pytest.fixture
@@ -63,6 +53,11 @@ def test_a_line_of_units_below_the_names_is_left_out(tmp_path, expected, line):
 )  # a value, or gaps, as a row may have
 def test_a_first_row_of_values_or_gaps_stays(tmp_path, line):
     assert read(tmp_path, PLAIN.replace("\n", f"\n{line}\n", 1)).n_rows == 11
+
+
+def test_a_word_that_stands_again_is_no_unit(tmp_path):
+    text = PLAIN.replace("\n", "\nND,ND,x\n", 1) + ROWS * 3 + "ND,ND,y\n"
+    assert read(tmp_path, text).n_rows == 42
 
 
 def test_names_in_the_second_of_two_lines(tmp_path, expected):

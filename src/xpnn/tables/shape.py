@@ -188,7 +188,7 @@ def is_second_heading(rows: Sequence[Sequence[str]]) -> bool:
             gap = value.lower() in NUMBER_GAPS
             if value and not gap and parse_column(objects([value])).kind != "words":
                 return False
-            words += bool(value) and not gap
+            words += bool(value) and not gap and value not in below
     return numbers > 1 and 2 * words >= numbers
 
 

@@ -116,10 +116,13 @@ def _tell_task(parsed: Parsed, name: str) -> tuple[str, str]:
     whole = bool((values == np.round(values)).all())
     different = np.unique(values)
     n = len(different)
-    if not whole or n > 20 or {"marks", "grouped", "unit", "multiples", "form"} & set(parsed.style):
+    if not whole or n > 20:
         return "regression", ""
     if n <= 2:
         return "classification", ""
+    if {"marks", "grouped", "unit", "multiples", "form"} & set(parsed.style):
+        why = f"target {name!r} has {n} different amounts, as they are written"
+        return "regression", f"{why}; --task classification takes them as classes"
     words = set(re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower()))
     many = f"target {name!r} has {n} different whole numbers"
     as_classes = f"{many}, taken as classes; --task regression takes them as amounts"
