@@ -353,6 +353,8 @@ class BaseTabular(Inspection, OnDevice):
     def _predict_inputs(self, x: np.ndarray, each: bool = False) -> np.ndarray:
         """The mean prediction of all members, (n, n_out); or each one's, members first."""
         backend, found = self._backend, list[np.ndarray]()
+        if backend is NUMPY:  # once for all members
+            x = np.asarray(x, dtype=np.float64)
         for theta, buffers, weight in self._kept():
             if backend is NUMPY:  # a row's prediction does not depend on those beside it
                 theta, buffers = (a.astype(np.float64) for a in (theta, buffers))

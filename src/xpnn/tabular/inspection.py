@@ -1,5 +1,6 @@
 """What a fitted tabular estimator has to say of itself: summary, importances, embeddings."""
 
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -9,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from xpnn.model.embedding import PeriodicEmbedding
 from xpnn.model.layer import EVALUATE
 from xpnn.tables.kinds import Numbers
-from xpnn.tabular.importance import permutation_importance
+from xpnn.tabular.importance import FirstSums, by_copies, permutation_importance
 from xpnn.tabular.report import summary
 from xpnn.tabular.training import Task, held_predictions, score_of
 
@@ -194,6 +195,14 @@ class Inspection:
     def _importance(
         self, task: Task, folds: np.ndarray | None, n_repeats: int
     ) -> dict[str, tuple[float, float]]:
+        places, network = self.encoding_.places, self.network_
+        if FirstSums.suits(network):
+            host = self._backend.to_numpy
+            kept = ((host(k.theta), host(k.buffers), k.weight) for k in self._kept())
+            sums = FirstSums(network, kept, task.x, folds, partial(score_of, task=task))
+            most = sums.together(n_repeats)
+            return permutation_importance(task.x, places, sums, n_repeats, 0, most)
+
         def loss(x: np.ndarray) -> float:
             if folds is None:
                 return score_of(self._predict_inputs(x), task)
@@ -203,4 +212,4 @@ class Inspection:
                 prediction += weight * held.mean(axis=0)
             return score_of(prediction, task)
 
-        return permutation_importance(task.x, self.encoding_.places, loss, n_repeats, 0)
+        return permutation_importance(task.x, places, by_copies(task.x, loss), n_repeats, 0)
