@@ -134,6 +134,11 @@ class Inspection:
         found = self.importance_ if hasattr(self, "importance_") else self.feature_importance()
         return np.array([found[name][0] if name in found else 0.0 for name in self._columns])
 
+    def __dir__(self) -> list[str]:
+        """Without what takes its time: scikit-learn's picture in a notebook asks for everything."""
+        costly = () if "importance_" in vars(self) else ("feature_importances_",)
+        return [n for n in object.__dir__(self) if n not in costly and hasattr(self, n)]
+
     def embedded(self, column: str, member: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """What a member has learned to make of a column of numbers, before its first layer.
 
