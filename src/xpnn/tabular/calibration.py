@@ -39,17 +39,17 @@ def fit_temperature(
     """
     from scipy.optimize import minimize_scalar
 
-    logs = np.log(np.maximum(probability, 1e-12))
-    rows = np.arange(len(codes))
-
-    def loss(log_temperature: float) -> float:
-        z = logs / math.exp(log_temperature)
-        z = z - z.max(axis=1, keepdims=True)
-        true = z[rows, codes] - np.log(np.exp(z).sum(axis=1))
-        return float(-np.average(true, weights=weight))
-
     if probability.shape[1] < 2:
         return 1.0
+    logs = np.log(np.maximum(probability.T, 1e-12), order="C")  # sums over few classes are slow
+    logs -= logs.max(axis=0)
+    of_true = logs[codes, np.arange(len(codes))]
+
+    def loss(log_temperature: float) -> float:
+        colder = math.exp(-log_temperature)
+        true = of_true * colder - np.log(np.exp(logs * colder).sum(axis=0))
+        return float(-np.average(true, weights=weight))
+
     found = minimize_scalar(loss, bounds=(math.log(0.2), math.log(5.0)), method="bounded")
     return math.exp(float(found.x)) if loss(float(found.x)) < loss(0.0) else 1.0
 

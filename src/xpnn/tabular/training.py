@@ -36,7 +36,7 @@ _CURE = (  # numbers and targets are scaled already, and the recipe is not the u
 
 _LEAST = 1e-30  # of a rate, before its logarithm
 _SURE = 2.0  # standard errors of what a linear model of classes gains
-_AT_ONCE = 1 << 22  # inputs of a look at the rows that a member has not seen
+_AT_ONCE = 1 << 20  # inputs of a look at the rows that a member has not seen
 
 
 class Task(NamedTuple):
