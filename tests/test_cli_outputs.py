@@ -135,3 +135,26 @@ def test_ctrl_c_in_one_of_our_fits_ends_a_comparison(model, monkeypatch):
 
     monkeypatch.setattr(comparison, "make_estimator", lambda *_: Interrupted())
     call("compare", model / "t.csv", code=130)
+
+
+def test_a_test_file_may_have_one_class_or_one_number(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli.train, "_draw", lambda path, *about: f"wrote   {path}")
+    quick = ["--hidden", "4", "--epochs", "1", "--members", "2", "--out", tmp_path / "o"]
+    train, new = ["train", model / "t.csv", *quick, "--test"], tmp_path / "new.csv"
+    names = ["size", "colour", "grade"]
+    write(new, [names, *[["3", "red", "lo"]] * 4])
+    assert "40 train, 4 test" in call(*train, new).stdout
+    write(new, [names, ["3", "red", "lo"], *[["3", "red", "mid"]] * 2])
+    out = call(*train, new).stdout
+    assert "note    2 test rows have classes that training had not ('mid'): always wrong" in out
+    write(new, [names, *[["3", "red", "mid"]] * 4])
+    told = call(*train, new, code=1).stderr
+    assert "No row of new has a class of 'grade' that training has: it has 'mid'" in told
+    write(new, [names, *[["3", "red", "lo"]] * 4])
+    assert "4 test" in call(*train, new, "--target", "size", "--task", "regression").stdout
+
+
+def test_a_split_that_leaves_one_class_to_learn_is_refused(model):
+    told = call("train", model / "t.csv", "--group", "grade", code=1).stderr
+    assert "Split by 'grade', all 20 rows to learn from have 'grade'" in told
+    assert "Warning" not in told

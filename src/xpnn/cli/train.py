@@ -184,7 +184,9 @@ def _split(
     if group is not None or time is not None:
         column = splits.column_of(table, problem, str(group or time))
         by = splits.split_by_groups if group is not None else splits.split_by_time
-        return by(column, test_size), None
+        rows = by(column, test_size)
+        splits.check_training(problem, rows[0], str(group or time))
+        return rows, None
     return splits.split_evenly(problem.y, problem.target.task, test_size), None
 
 

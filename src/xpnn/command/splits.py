@@ -95,6 +95,21 @@ def split_evenly(y: np.ndarray, task: str, test_size: float) -> tuple[np.ndarray
     return np.union1d(train, validation), test
 
 
+def check_training(problem: Problem, rows: np.ndarray, column: str) -> None:
+    """Refuse a split by a column that leaves one class, or one number, to learn from.
+
+    Raises
+    ------
+    TableError
+    """
+    y = problem.y[rows]
+    if len(y) and (y == y[0]).all():
+        raise TableError(
+            f"Split by {column!r}, all {len(y):,} rows to learn from have {problem.target.name!r} "
+            f"{y[0]}: take another column, or another --test-size."
+        )
+
+
 def column_of(table: Table, problem: Problem, name: str) -> np.ndarray:
     """A column of the table, of the problem's rows alone; times and numbers as such.
 
@@ -125,4 +140,10 @@ def split_by_file(problem: Problem, table: Table) -> tuple[tuple[np.ndarray, np.
         For a table without the target, or words where training had numbers.
     """
     other = read_alike(problem, table)
+    classes = problem.target.task == "classification"
+    if classes and not np.isin(other.y, problem.y).any():
+        raise TableError(
+            f"No row of {table.name} has a class of {problem.target.name!r} that training has: it "
+            f"has {str(other.y[0])!r}, and training {str(problem.y[0])!r}."
+        )
     return (np.arange(len(problem.y)), np.arange(len(other.y))), other

@@ -155,8 +155,18 @@ def _report(est: Any, problem: Problem, y: np.ndarray, held: Problem, test: np.n
         confusion=table,
         classes=classes.tolist() or None,
         tested=(np.flatnonzero(held.present)[test] + 1).tolist(),
-        notes=_given_away(validation[MAIN[task]], importance),
+        notes=[*_new_labels(truth, classes), *_given_away(validation[MAIN[task]], importance)],
     )
+
+
+def _new_labels(truth: np.ndarray, classes: np.ndarray) -> list[str]:
+    """A note on test rows of classes that training had not, which no model can tell."""
+    new = truth[~np.isin(truth, classes)] if len(classes) else truth[:0]
+    if not len(new):
+        return []
+    rows = "test row has" if len(new) == 1 else "test rows have"
+    shown = ", ".join(map(repr, np.unique(new)[:3].tolist()))
+    return [f"{len(new):,} {rows} classes that training had not ({shown}): always wrong"]
 
 
 def _importance(est: Any) -> dict[str, tuple[float, float]] | None:

@@ -155,7 +155,7 @@ def read_alike(problem: Problem, table: Table) -> Problem:
     for column in (*problem.target_names, *problem.parsed):
         if column not in table.columns:
             raise TableError(f"{table.name} has no column {column!r}{hint(column, table.columns)}.")
-    y, present, _, _ = _read_targets(table, problem.target_names, task)
+    y, present, _, _ = _read_targets(table, problem.target_names, task, learned=False)
     spelled = [n for n, p in problem.parsed.items() if p.kind == "words" or p.style]
     given, parsed = table.with_text(spelled), {}
     for column, as_before in problem.parsed.items():
@@ -173,15 +173,15 @@ def read_alike(problem: Problem, table: Table) -> Problem:
 
 
 def _read_targets(
-    table: Table, names: Sequence[str], task: str | None
+    table: Table, names: Sequence[str], task: str | None, learned: bool = True
 ) -> tuple[np.ndarray, np.ndarray, str, list[str]]:
     """As `read_target`; several are numbers, and a row has all of them or is left out."""
     if len(names) == 1:
         known = table.task if names[0] == table.target else None
-        return read_target(table, names[0], task or known)
+        return read_target(table, names[0], task or known, learned=learned)
     if task == "classification":
         raise TableError("Several targets are learned as numbers; name one --target for classes.")
-    read = [read_target(table, name, "regression", alone=False) for name in names]
+    read = [read_target(table, name, "regression", alone=False, learned=learned) for name in names]
     y = np.stack([values for values, *_ in read], axis=1)
     present = np.logical_and.reduce([there for _, there, *_ in read])
     if not present.any():

@@ -23,7 +23,7 @@ _LABELS = frozenset((
 
 
 def read_target(
-    table: Table, name: str, task: str | None = None, *, alone: bool = True
+    table: Table, name: str, task: str | None = None, *, alone: bool = True, learned: bool = True
 ) -> tuple[np.ndarray, np.ndarray, str, list[str]]:
     """Read a table's target.
 
@@ -35,6 +35,8 @@ def read_target(
         None tells it by the values.
     alone : bool, default=True
         Whether it is the only target; several are numbers.
+    learned : bool, default=True
+        Whether it is to be learned, for which it must differ; of rows to test it need not.
 
     Returns
     -------
@@ -78,12 +80,12 @@ def read_target(
         if not present.any():
             raise TableError(f"The target {name!r} has no values; name another --target.")
         known = parsed.values[present]
-        if len(known) > 1 and (known == known[0]).all():
+        if learned and len(known) > 1 and (known == known[0]).all():
             raise TableError(
                 f"The target {name!r} is always {known[0]:.7g}; there is nothing to learn."
             )
         return parsed.values, present, task, notes
-    y, present, more = _labels(table, name, parsed)
+    y, present, more = _labels(table, name, parsed, learned)
     return y, present, task, notes + more
 
 
@@ -141,7 +143,9 @@ def _tell_task(parsed: Parsed, name: str) -> tuple[str, str]:
     return "regression", f"{why}: taken as amounts; --task classification takes them as classes"
 
 
-def _labels(table: Table, name: str, parsed: Parsed) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _labels(
+    table: Table, name: str, parsed: Parsed, learned: bool
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Labels as written; whole numbers as such where their spelling is that of int."""
     texts, codes = different_texts(table.text(name))
     counts = np.bincount(places(codes[codes >= 0]), minlength=len(texts))
@@ -153,7 +157,8 @@ def _labels(table: Table, name: str, parsed: Parsed) -> tuple[np.ndarray, np.nda
         notes = [f"{name!r}: {note}" for note in parsed.notes if "missing" in note]
     used = np.bincount(places(codes[present]), minlength=len(texts)) > 0
     known = [t for t, u in zip(texts, used, strict=True) if u]
-    _check_classes(table, name, known, int(present.sum()), parsed)
+    if learned or not known:
+        _check_classes(table, name, known, int(present.sum()), parsed)
     if alike := differ_in_capitals(known):
         notes.append(f"labels of {name!r} differ in capitals alone: {alike}")
     if all(_is_int(t) for t in known):
