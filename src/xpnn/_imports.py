@@ -27,13 +27,13 @@ def import_many(module: str) -> Any:
     >>> import_many("json").dumps([1])
     '[1]'
     """
-    if sys.implementation.name != "cpython" or not gc.isenabled():
-        return _import(module)
+    if sys.implementation.name != "cpython" or not gc.isenabled() or gc.get_freeze_count():
+        return _import(module)  # unfreezing would undo what others, or CPython 3.12, have frozen
     gc.disable()
     try:
         return _import(module)
     finally:
-        if not gc.get_freeze_count():  # unfreezing would undo what others have frozen
+        if not gc.get_freeze_count():
             gc.freeze()
             gc.unfreeze()  # both only move lists: from all generations to the oldest
         gc.enable()
