@@ -243,3 +243,11 @@ def test_the_sheet_with_a_table_is_read_and_another_can_be_named(tmp_path, expec
 def test_a_sheet_is_of_a_workbook(tmp_path):
     with pytest.raises(TableError, match="--sheet is for a workbook"):
         read(tmp_path, PLAIN, sheet="data")
+
+
+@pytest.mark.parametrize("commas", [1, 2, 5])
+def test_rows_may_end_in_marks_that_the_names_have_not(tmp_path, expected, commas):
+    text = PLAIN.replace(ROWS, ROWS.replace("\n", "," * commas + "\n"))
+    table = read(tmp_path, text)
+    assert columns(table) == expected
+    assert table.notes == ()

@@ -103,12 +103,18 @@ def _titles(rows: Sequence[Sequence[str]], width: int) -> int:
     """Count the rows above the table: of one value, or far too few, where all others have more."""
     most = 2 * sum(len(row) == width for row in rows) > max(5, len(rows))
     filled = [sum(bool(v.strip()) for v in row) for row in rows[: MOST_TITLES + 1]]
+    used = min(width, _width([_without_blank_end(row) for row in rows]))  # 1,2,3,,, has three
     for i, (row, count) in enumerate(zip(rows, filled[:-1], strict=False)):
         unsure = count == 1 and width == 2 and len(row) == 2 and filled[i + 1] > 0
-        too_short = most and len(row) < width - 1
+        too_short = most and len(row) < used - 1
         if width < 2 or (count > 1 and not too_short) or unsure:
             return i
     return 0
+
+
+def _without_blank_end(row: Sequence[str]) -> Sequence[str]:
+    filled = [i for i, value in enumerate(row) if value.strip()]
+    return row[: filled[-1] + 1] if filled else ()
 
 
 def has_names(rows: Sequence[Sequence[str]], width: int, expected: Sequence[str] = ()) -> bool:
