@@ -31,12 +31,20 @@ static void drop_numbers(const numbers *a, const drop *d, int64_t row, real *kep
     }
 }
 
-/* z += x W */
+/* z += x W, four numbers at a time: z is read and written less often, each sum in the same order. */
 WIDE static void add_row_product(const numbers *a, const real *restrict w, real *restrict z,
                                  int64_t n_out) {
-    for (int64_t i = 0; i < a->n; i++) {
-        const real x = a->x[i], *row = w + a->columns[i] * n_out;
-        for (int64_t j = 0; j < n_out; j++) z[j] += x * row[j];
+    const real *x = a->x;
+    int64_t i = 0;
+    for (; i + 4 <= a->n; i += 4, x += 4) {
+        const real *b = w + a->columns[i] * n_out, *c = w + a->columns[i + 1] * n_out;
+        const real *d = w + a->columns[i + 2] * n_out, *e = w + a->columns[i + 3] * n_out;
+        for (int64_t j = 0; j < n_out; j++)
+            z[j] = (((z[j] + x[0] * b[j]) + x[1] * c[j]) + x[2] * d[j]) + x[3] * e[j];
+    }
+    for (; i < a->n; i++, x++) {
+        const real *row = w + a->columns[i] * n_out;
+        for (int64_t j = 0; j < n_out; j++) z[j] += x[0] * row[j];
     }
 }
 
