@@ -26,7 +26,6 @@ import dataclasses
 import importlib.util
 import statistics
 import time
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -38,7 +37,7 @@ from workers import Worker
 from workloads import WORKLOADS, Workload
 
 MODULES = {"torch": "torch", "torch-compile": "torch", "torch-graph": "torch", "jax": "jax"}
-PARTS = ("training", "inference", "perceptron", "memory", "growth")
+PARTS = ("training", "inference", "memory", "growth")
 DROPOUT = 0.5
 PAUSE = 0.3  # seconds: for 0.1 s after a product, OpenBLAS's threads keep a core busy
 
@@ -133,12 +132,6 @@ def main() -> None:
         worker.close()
     if "memory" in parts:
         results["memory"] = memory([n for n in names if n not in ("products", "xpnn-numpy")])
-    if "perceptron" in parts:  # last: a worker would inherit what it takes as its peak of memory
-        import perceptron
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            results["perceptron"] = list(perceptron.measure(args.rounds))
     report.write(results, args.out)
 
 

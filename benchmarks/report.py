@@ -145,7 +145,6 @@ def simple_table(title: str, rows: list[dict[str, Any]]) -> list[str]:
 
 TITLES = {
     "inference": "Inference: microseconds a call of predict, 64-100-10",
-    "perceptron": "Perceptron: milliseconds an epoch, and how many times scikit-learn's that is",
     "memory": "Peak memory of a fit beyond the data, MiB",
     "growth": "Growth: milliseconds an epoch",
 }
