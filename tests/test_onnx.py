@@ -140,6 +140,7 @@ def test_each_date_has_its_parts():
     from xpnn.exchange.onnx.graph import Graph
     from xpnn.tables.encoding import Encoding
     from xpnn.tables.kinds import Dates, Spread, date_parts
+    from xpnn.tables.values import parse_as
 
     days = np.arange("1899-12-30", "2101-01-02", dtype="datetime64[D]").astype("datetime64[us]")
     days = days + np.random.default_rng(0).integers(0, 86_400_000_000, len(days))
@@ -149,9 +150,9 @@ def test_each_date_has_its_parts():
     value = graph.input("d", "int64", (None, 1))
     made = add_columns(graph, Encoding((column,)), {"d": (value, "int64")})
     graph.output(made, "Y", "float32", (None, len(names) + 1))
-    days[5] = np.datetime64("NaT")
+    days[5], days[6:8] = np.datetime64("NaT"), ["9999-12-31T23:00", "0001-01-01"]
     found = run(graph.model("dates"), {"d": days.astype(np.int64).reshape(-1, 1)})["Y"]
-    numbers, flags = column.encode(days)
+    numbers, flags = column.encode(parse_as(days, "datetime", {}, "d"))
     np.testing.assert_array_equal(found, np.stack([*numbers, *flags], axis=1, dtype=np.float32))
 
 

@@ -113,7 +113,9 @@ def plot_calibration(
     classes = np.arange(probability.shape[1]) if classes is None else np.asarray(classes)
     strange = truth[~np.isin(truth, classes)]
     if len(classes) != probability.shape[1] or len(strange):
-        told = f"truth holds {strange[0]!r}" if len(strange) else f"there are {len(classes)}"
+        told = (
+            f"truth holds {strange.tolist()[0]!r}" if len(strange) else f"there are {len(classes)}"
+        )
         raise ValueError(
             f"the {probability.shape[1]} columns of probability are classes {classes.tolist()}, "
             f"and {told}: pass classes=estimator.classes_"

@@ -7,7 +7,8 @@ import re
 from xpnn.tables.columns import TableError
 
 _ATTRIBUTE = re.compile(
-    r"""@attribute\s+(?:'((?:[^'\\]|\\.)*)'|"([^"]*)"|([^\s{\[]+))""", re.IGNORECASE
+    r"""^\s*@attribute\s+(?:'((?:[^'\\]|\\.)*)'|"([^"]*)"|([^\s{\[]+))""",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
@@ -35,8 +36,9 @@ def csv_of_arff(text: str, source: str) -> str | None:
     >>> csv_of_arff("@relation r\n@attribute 'the size' numeric\n@data\n1\n2\n", "t.arff")
     'the size\n1\n2\n'
     """
-    if not re.match(r"(?:\s*%[^\n]*\n|\s)*@(relation|attribute)\b", text, re.IGNORECASE):
+    if not re.match(r"(?:\s|%[^\r\n]*+)*+@(relation|attribute)\b", text, re.IGNORECASE):
         return None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     data = re.search(r"^[ \t]*@data[ \t]*$", text, re.IGNORECASE | re.MULTILINE)
     if data is None:
         raise TableError(f"{source} is an ARFF file without @data; get it anew.")

@@ -60,7 +60,7 @@ _HOUR = re.compile(r"(?P<H>1[0-2]|0?[1-9])\s*(?P<half>[aApP])\.?[mM]\.?")
 _WORDS = re.compile(r"(\d+(?:[.,]\d+)?)\s*([^\W\d_]+)\.?,?\s*(?:(?:and|und|et|y)\s)?\s*")
 _ISO_SPAN = re.compile(
     r"P(?=.)(?:(?P<Y>\d+)Y)?(?:(?P<mo>\d+)M)?(?:(?P<W>\d+)W)?(?:(?P<D>\d+)D)?"
-    r"(?:T(?:(?P<h>\d+)H)?(?:(?P<min>\d+)M)?(?:(?P<s>\d+(?:\.\d+)?)S)?)?"
+    r"(?:T(?=\d)(?:(?P<h>\d+)H)?(?:(?P<min>\d+)M)?(?:(?P<s>\d+(?:\.\d+)?)S)?)?"
 )
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z?)?", re.ASCII)
 _MISSING = np.datetime64("NaT", "us")
@@ -168,6 +168,12 @@ def compact_dates(values: np.ndarray) -> np.ndarray | None:
     ]
 
 
+def share_a_word(texts: Sequence[str]) -> bool:
+    """Whether texts such as SET-01 and SET-02 differ in their number alone, as codes do."""
+    found = [m for m in map(_FORMS["short month"].fullmatch, texts) if m]
+    return len(found) == len(texts) > 1 and len({m["word"].lower() for m in found}) == 1
+
+
 def _date(text: str, order: str) -> dt.datetime | None:
     for form, pattern in _FORMS.items():
         match = pattern.fullmatch(text)
@@ -188,12 +194,14 @@ def _moment(part: dict[str, str | None], form: str, order: str) -> dt.datetime:
             month, day = day, month
     elif form == "quarter":
         month = str(3 * int(part["q"] or part["q2"] or "1") - 2)
-    elif form == "week":
+    elif form == "week" and 1500 <= int(year) <= 2200:
         return dt.datetime.fromisocalendar(int(year), int(part["w"] or 1), int(day or 1))
     elif "word" in part:
         month = str(MONTHS[(part["word"] or "").lower()])
     year = year.strip("'")
     full = int(year) if len(year) == 4 else 1900 + int(year) + 100 * (int(year) < 70)
+    if day is None and not 1500 <= full <= 2200:
+        raise ValueError  # 1001-01 is a code
     moment = dt.datetime(full, int(month or 1), int(day or 1))
     seconds = 0 if part.get("H") is None else _seconds(part, hours=24)
     moment += dt.timedelta(seconds=seconds)
@@ -220,8 +228,33 @@ def _seconds(part: dict[str, str | None], hours: int) -> float:
     return 3600.0 * hour + 60 * int(part["M"] or 0) + int(part["S"] or 0) + fraction
 
 
-def read_spans(texts: Sequence[str]) -> np.ndarray:
+def month_letters(texts: Sequence[str]) -> str:
+    """Which of m and M are months behind numbers, by what else stands in a column.
+
+    Examples
+    --------
+    >>> month_letters(["1y 6m", "2y"]), month_letters(["2H 50M"]), month_letters(["5m", "1h", "1M"])
+    ('mM', '', 'M')
+    """
+    plain = (text for text in map(western, texts) if text[:1] != "P")
+    each = [{match[2] for match in _WORDS.finditer(text)} for text in plain]
+    units = set[str]().union(*each)
+    short = {u for u in units if SPANS.get(u.lower()) in (1.0, SPANS["h"])}
+    long = any(SPANS.get(u.lower()) in (SPANS["w"], SPANS["y"]) for u in units)
+    if "M" not in units:
+        return "mM" if "m" in units and long and not short else "M"
+    minutes = any("M" in found and found & short for found in each) or (short and not long)
+    return "" if minutes and "m" not in units else "M"
+
+
+def read_spans(texts: Sequence[str], months: str = "M") -> np.ndarray:
     """Read times of day and durations as seconds.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    months : str, default="M"
+        What `month_letters` tells of the column.
 
     Returns
     -------
@@ -233,13 +266,13 @@ def read_spans(texts: Sequence[str]) -> np.ndarray:
     >>> read_spans(["12:34", "1 days 00:00:02.5", "1:00 PM", "2h 50m", "noon"])
     array([45240. , 86402.5, 46800. , 10200. ,     nan])
     """
-    return np.array([_span(western(text)) for text in texts], dtype=np.float64)
+    return np.array([_span(western(text), months) for text in texts], dtype=np.float64)
 
 
-def _span(text: str) -> float:
+def _span(text: str, months: str) -> float:
     match = _SPAN.fullmatch(text)
     if match is None or not (match["days"] or match["H"]):
-        return _other_span(text)
+        return _other_span(text, months)
     try:
         seconds = _seconds(match.groupdict(), hours=10_000) if match["H"] else 0.0
     except ValueError:
@@ -247,7 +280,7 @@ def _span(text: str) -> float:
     return 86400.0 * int(match["days"] or 0) + (-seconds if match["sign"] else seconds)
 
 
-def _other_span(text: str) -> float:
+def _other_span(text: str, months: str) -> float:
     """Seconds of 1:23.456, 6pm, PT2H50M, 2h 50m, 14h30, or 3 weeks and 2 days."""
     if lap := _LAP.fullmatch(text):
         return 60.0 * int(lap["M"]) + float(lap["S"])
@@ -257,7 +290,7 @@ def _other_span(text: str) -> float:
         return sum(float(n or 0) * SPANS[name.lower()] for name, n in iso.groupdict().items())
     total, place, last = 0.0, 0, np.nan
     while match := _WORDS.match(text, place):
-        last = SPANS.get("mo" if match[2] == "M" else match[2].lower(), np.nan)
+        last = SPANS.get("mo" if match[2] in tuple(months) else match[2].lower(), np.nan)
         total, place = total + float(match[1].replace(",", ".")) * last, match.end()
     if last == SPANS["h"] and re.fullmatch(r"[0-5]\d", text[place:]):
         return total + 60.0 * int(text[place:])

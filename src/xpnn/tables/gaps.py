@@ -24,6 +24,9 @@ NUMBER_GAPS = GAPS.union((
 """Lower case texts that may be words, and count as missing among numbers and times."""
 
 _SENTINEL = re.compile(r"-?9{2,}(\.9+|\.25)?|-?[78]{3,}|-?1e\+?3\d|-32768|-2147483648")
+NO_DATES = (np.datetime64("0001-01-01"), np.datetime64("9999-12-31"))
+"""Days that stand for none."""
+
 _FILL = 1e20  # from here on: what rasters and climate models write where they have nothing
 
 
@@ -53,15 +56,24 @@ def sentinels(values: np.ndarray) -> list[float]:
     while low < high and _looks_like_one(different[high - 1], huge):
         high -= 1
     rest, ends = different[low:high], (*different[:low], *different[high:])
-    return [float(value) for value in ends if len(rest) and _is_far(rest, value)]
+    far = [float(value) for value in ends if len(rest) and _is_far(rest, value)]
+    return [value for value in far if value < 0 or not _end_in_nines(rest)]
 
 
 def _looks_like_one(value: float, huge: bool) -> bool:
     return (huge and abs(value) >= _FILL) or _SENTINEL.fullmatch(f"{value:.10g}") is not None
 
 
+def _end_in_nines(rest: np.ndarray) -> bool:
+    """Whether most numbers end in 9, as prices such as 19.99 and 249 do."""
+    some = rest[:: max(1, len(rest) // 1000)]
+    return 2 * sum(f"{value:.10g}".endswith("9") for value in some) > len(some)
+
+
 def _is_far(rest: np.ndarray, value: float) -> bool:
     """Whether a number lies beyond twice the range of the others, or is the only negative one."""
     low, high = float(rest[0]), float(rest[-1])
+    if abs(value) >= _FILL and abs(value) < 1e6 * max(-low, high):
+        return False  # the greatest of many magnitudes
     alone = value <= -99 and low >= 0
     return alone or max(low - value, value - high) > 2 * (high - low) > 0

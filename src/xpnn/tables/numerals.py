@@ -49,7 +49,7 @@ _TRUTH = {"true": 1.0, "false": 0.0}
 _GROUPED = {  # digits in groups: 1,234,567 or India's 12,34,567; a group is never 0 alone
     mark: re.compile(
         rf"(?!0)[0-9]{{1,3}}(?:[{c}][0-9]{{3}})+"
-        rf"|(?!0)[0-9]{{1,2}}(?:[{c}][0-9]{{2}})+[{c}][0-9]{{3}}"
+        + (r"|(?!0)[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}" if mark == "," else "")
     )
     for mark, c in {",": ",", ".": ".", "'": "'\u2019", " ": _SPACES}.items()
 }
@@ -100,7 +100,7 @@ def find_style(texts: Sequence[str], decimal: str | None = None) -> NumberStyle:
     marks += ["()"] if any(m["open"] for m in parts) else []
     units = [m["unit"] or "" for m in parts]
     multiples = _are_multiples(set(units))
-    unit = "" if multiples else _common_unit(units)
+    unit = _bytes(units) if multiples else _common_unit(units)
     cores = [m["core"] for m in parts if not m["exp"]]
     cores += [m["core"] + "0" * 4 for m in parts if m["exp"]]  # 1,234e5 has no thousands
     decimal = decimal or _decimal_mark(cores, money)
@@ -122,6 +122,11 @@ def western(text: str) -> str:
     if plain[-1] in "¼½¾" and (plain[:-1].isdecimal() or len(plain) == 1):
         return plain[:-1] + f"{unicodedata.numeric(plain[-1])}".lstrip("0")
     return plain
+
+
+def _bytes(units: Sequence[str]) -> str:
+    """The unit beside KB, MB and GB, of which a B is one, and no billion."""
+    return "B" if any(_singular(u).lower() in ("kb", "mb", "gb", "tb") for u in units) else ""
 
 
 def _common_unit(units: Sequence[str]) -> str:
@@ -207,7 +212,11 @@ def _read(text: str, style: NumberStyle) -> float:
         return _TRUTH.get(text.lower(), math.nan)
     unit, times = match["unit"] or style.unit, 1.0
     if style.multiples and unit:
-        unit, times = style.unit, _MULTIPLES.get(_singular(unit).lower(), math.nan)
+        word = _singular(unit).lower()
+        unit, times = (
+            style.unit,
+            1.0 if word == style.unit.lower() else _MULTIPLES.get(word, math.nan),
+        )
     if _singular(unit) != _singular(style.unit) or bool(match["open"]) != bool(match["close"]):
         return math.nan
     if (match["a"] and match["b"]) or (match["pre"] and match["suf"] not in (None, "%")):

@@ -204,7 +204,8 @@ def _read(
     data: bytes, source: str, path: Path, options: ReadOptions, expected: Sequence[str]
 ) -> Table:
     name, suffix = "stdin" if source == "-" else path.stem, path.suffix.lower()
-    if data.startswith((b"PAR1", FEATHER)) or suffix in (".parquet", ".pq"):
+    named = re.match(rb'PAR1"?[\w,;|\t]', data)  # a column of that name
+    if (data.startswith((b"PAR1", FEATHER)) and not named) or suffix in (".parquet", ".pq"):
         columns, texts, notes = read_parquet(data, source)
         return Table(name, columns, notes=tuple(notes), texts=texts)
     if data.startswith(b"PK\x03\x04") or suffix == ".xlsx":
@@ -222,7 +223,7 @@ def _read(
         raise TableError(f"--sheet is for a workbook, and {source} is none; leave it out.")
     text, notes = decode(data, source, options.encoding)
     if re.match(
-        r"\s*(<(!doctype|!--|html|head|body|div|table|\?xml)|\[?\s*\{\s*\")", text, re.IGNORECASE
+        r"\s*+(<(!doctype|!--|html|head|body|div|table|\?xml)|\[?\s*\{\s*\")", text, re.IGNORECASE
     ):
         kind = "a web page" if text.lstrip().startswith("<") else "JSON"
         raise TableError(f"{source} is {kind}, not a table; save it as CSV.")

@@ -147,11 +147,10 @@ def has_names(rows: Sequence[Sequence[str]], width: int, expected: Sequence[str]
     if _counts_up(first) and not _counts_up(rows[1]):
         return True
     again = [row for row in rows[1:] if row != rows[0]]
-    votes = _votes(first[:width], again)
-    if len(again) < len(rows) - 1 and votes.count(_NAME) > votes.count(_NUMBER) + votes.count(
-        _WORD
-    ):
-        return True  # names that stand there again, as where files were joined
+    if len(again) < len(rows) - 1:
+        votes = _votes(first[:width], again)
+        if votes.count(_NAME) > votes.count(_NUMBER) + votes.count(_WORD):
+            return True  # names that stand there again, as where files were joined
     votes = _votes(first[:width], rows[1:])
     against = votes.count(_NUMBER) + votes.count(_WORD)
     if _NAME in votes:

@@ -17,6 +17,7 @@ _STYLE: dict[str, Callable[[Any], bool]] = {
     "gaps": lambda v: _all_are(str, v),
     "sentinels": lambda v: _all_are(float, v),
     "form": lambda v: v == "time",
+    "months": lambda v: v in ("", "mM"),
     "order": lambda v: v in ORDERS,
 }
 

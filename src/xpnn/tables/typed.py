@@ -10,7 +10,7 @@ import numpy as np
 from xpnn.tables.columns import Columns, TableError, as_text, hint, objects
 from xpnn.tables.texts import ArrowColumn, Source
 
-FEATHER = b"ARROW1"
+FEATHER = b"ARROW1\0"
 """How an Arrow file begins."""
 
 

@@ -15,15 +15,17 @@ import numpy as np
 
 from xpnn._text import in_a_line
 from xpnn.arrays.numeric import places
+from xpnn.tables import dates
 from xpnn.tables.columns import TableError, as_text, is_missing, objects
-from xpnn.tables.dates import compact_dates, find_order, read_dates, read_spans
-from xpnn.tables.gaps import GAPS, NUMBER_GAPS, sentinels
+from xpnn.tables.gaps import GAPS, NO_DATES, NUMBER_GAPS, sentinels
 from xpnn.tables.numerals import NumberStyle, find_style, read_numbers
 
 KINDS = ("numeric", "datetime", "words")
 
 _MOST_STRAYS = 0.05
 _SAMPLE = 1000
+_EMPTY = {"numeric": math.nan, "datetime": np.datetime64("NaT", "us")}
+_HALF = re.compile(r"[ap]\.?m\.?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,7 @@ def parse_column(
             told.append(f"words that differ in capitals alone: {alike}")
         return Parsed(_words(texts, codes), "words", {}, tuple(told))
     read, kind, style, notes = found
-    empty = np.datetime64("NaT", "us") if kind == "datetime" else math.nan
-    values = np.full(len(texts) + 1, empty, dtype=read.dtype)
+    values = np.full(len(texts) + 1, _EMPTY[kind], dtype=read.dtype)
     values[known] = read
     unread = np.flatnonzero(np.isnan(values[:-1])).tolist()
     if unread:
@@ -150,8 +151,8 @@ def parse_as(column: np.ndarray, kind: str, style: Mapping[str, Any], name: str)
         parsed = _typed(column, fresh=False)
         if parsed.kind != kind and not np.isnan(parsed.values).all():
             raise _unlike(name, kind, as_text(column), ~np.isnan(parsed.values))
-        values = parsed.values if parsed.kind == kind else np.full(len(column), "NaT", "M8[us]")
-        return _drop(values, style.get("sentinels", ())) if kind == "numeric" else values
+        values = parsed.values if parsed.kind == kind else np.full(len(column), _EMPTY[kind])
+        return _known(values, style)
     texts, codes = different_texts(column, name)
     gaps = NUMBER_GAPS | {gap.lower() for gap in style.get("gaps", ())}
     values = _read_styled(texts, kind, style)
@@ -159,7 +160,7 @@ def parse_as(column: np.ndarray, kind: str, style: Mapping[str, Any], name: str)
     if stray.any():
         raise _unlike(name, kind, column, np.append(stray, False)[codes])
     values = np.append(values, np.array([np.nan]).astype(values.dtype))[codes]
-    return _drop(values, style.get("sentinels", ())) if kind == "numeric" else values
+    return _known(values, style)
 
 
 def different_texts(column: np.ndarray, name: str | None = None) -> tuple[list[str], np.ndarray]:
@@ -231,7 +232,7 @@ def _text(value: Any) -> str:
 def _typed(column: np.ndarray, fresh: bool = True) -> Parsed:
     """Numbers and times that need no reading."""
     if column.dtype.kind == "M":
-        return Parsed(column.astype("datetime64[us]"), "datetime")
+        return _settled(Parsed(column.astype("datetime64[us]"), "datetime"))
     if column.dtype.kind == "m":
         seconds = column.astype("timedelta64[us]").astype(np.float64) / 1e6
         return Parsed(np.where(np.isnat(column), np.nan, seconds), "numeric", {"form": "time"})
@@ -248,11 +249,13 @@ def _typed(column: np.ndarray, fresh: bool = True) -> Parsed:
 def _settled(parsed: Parsed) -> Parsed:
     """What only the whole column tells: numbers that are dates, and numbers that are gaps."""
     if parsed.kind == "numeric" and not set(parsed.style) - {"gaps"}:
-        days = compact_dates(parsed.values)
+        days = dates.compact_dates(parsed.values)
         if days is not None:
             first = int(parsed.values[~np.isnan(parsed.values)][0])
             notes = (*parsed.notes, f"dates, such as {first}, read as year, month and day")
             return Parsed(days, "datetime", {**parsed.style, "order": "ymd"}, notes)
+    if parsed.kind == "datetime":
+        return _without_no_dates(parsed)
     return _without_sentinels(parsed)
 
 
@@ -267,6 +270,8 @@ def _as_numbers(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -
     values = read_numbers(texts, style)
     if not _few_strays(values, texts, counts):
         return None
+    if _HALF.fullmatch(style.unit) and not np.isnan(dates.read_spans(texts)).any():
+        return None  # 6pm is a time
     default = asdict(NumberStyle())
     plain = {k: v for k, v in asdict(style).items() if v != default[k]}
     if "marks" in plain:
@@ -275,21 +280,23 @@ def _as_numbers(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -
 
 
 def _as_spans(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> _Found | None:
-    if not texts or np.isnan(read_spans(_sample(texts))).mean() > 0.5:
+    if not texts or np.isnan(dates.read_spans(_sample(texts))).mean() > 0.5:
         return None
-    values = read_spans(texts)
+    months = dates.month_letters(texts)
+    values = dates.read_spans(texts, months)
     if not _few_strays(values, texts, counts):
         return None
-    return values, "numeric", {"form": "time"}, [f"times, such as {texts[0]!r}, in seconds"]
+    style = {"form": "time"} | ({} if months == "M" else {"months": months})
+    return values, "numeric", style, [f"times, such as {texts[0]!r}, in seconds"]
 
 
 def _as_dates(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> _Found | None:
     sample = _sample(texts)
-    if not texts or np.isnat(read_dates(sample, find_order(sample)[0])).mean() > 0.5:
+    if not texts or np.isnat(dates.read_dates(sample, dates.find_order(sample)[0])).mean() > 0.5:
         return None
-    order, sure = find_order(texts)
-    values = read_dates(texts, order)
-    if not _few_strays(values, texts, counts):
+    order, sure = dates.find_order(texts)
+    values = dates.read_dates(texts, order)
+    if not _few_strays(values, texts, counts) or dates.share_a_word(texts):
         return None
     how = {"dmy": " read as day/month/year", "mdy": " read as month/day/year"}.get(order, "")
     doubt = "" if sure else ", which nothing in them tells; if it is wrong, write 2024-05-31"
@@ -335,9 +342,9 @@ def _words(texts: Sequence[str], codes: np.ndarray) -> np.ndarray:
 
 def _read_styled(texts: Sequence[str], kind: str, style: Mapping[str, Any]) -> np.ndarray:
     if kind == "datetime":
-        return read_dates(texts, style.get("order", "ymd"))
+        return dates.read_dates(texts, style.get("order", "ymd"))
     if style.get("form") == "time":
-        spans = read_spans(texts)
+        spans = dates.read_spans(texts, style.get("months", "M"))
         return np.where(np.isnan(spans), read_numbers(texts, NumberStyle()), spans)
     how = {name: style[name] for name in ("unit", "multiples") if name in style}
     return read_numbers(texts, NumberStyle(style.get("decimal", "."), **how))
@@ -353,14 +360,30 @@ def _unlike(name: str, kind: str, column: Iterable[Any], stray: np.ndarray) -> T
     )
 
 
+def _known(values: np.ndarray, style: Mapping[str, Any]) -> np.ndarray:
+    """A column as training had it: without what stood for a gap there."""
+    if values.dtype.kind == "M":
+        none = np.isin(values.astype("datetime64[D]"), NO_DATES)
+        return np.where(none, np.datetime64("NaT", "us"), values)
+    return _drop(values, style.get("sentinels", ()))
+
+
+def _without_no_dates(parsed: Parsed) -> Parsed:
+    """Take 9999-12-31 and 0001-01-01 for gaps, also with a time or where dates have a type."""
+    values = _known(parsed.values, {})
+    count = int((np.isnat(values) & ~np.isnat(parsed.values)).sum())
+    days = " or ".join(map(str, NO_DATES))
+    note = f"{count:,} of {len(values):,} values are {days} and count as missing"
+    notes = (*parsed.notes, note) if count else parsed.notes
+    return Parsed(values, parsed.kind, parsed.style, notes)
+
+
 def _drop(values: np.ndarray, sentinels: Sequence[float]) -> np.ndarray:
     return np.where(np.isin(values, sentinels), np.nan, values) if len(sentinels) else values
 
 
 def _without_sentinels(parsed: Parsed) -> Parsed:
     """Take -9999 and its like for gaps where it is repeated and far from all other numbers."""
-    if parsed.kind != "numeric":
-        return parsed
     values = parsed.values
     notes, gaps = list(parsed.notes), []
     for value in sentinels(values):

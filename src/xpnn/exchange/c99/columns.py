@@ -6,7 +6,7 @@ import numpy as np
 
 from xpnn.exchange.c99.source import Source, number
 from xpnn.tables.encoding import Column, Encoding
-from xpnn.tables.gaps import GAPS
+from xpnn.tables.gaps import GAPS, NO_DATES
 from xpnn.tables.kinds import Dates, Numbers, Spread, Words
 
 NO_TIME = "INT64_MIN"  # as NumPy's NaT
@@ -88,8 +88,10 @@ def _numbers(source: Source, i: int, c: Numbers, value: str, at: int, other: int
 
 
 def _dates(source: Source, c: Dates, value: str, at: int, other: int) -> list[str]:
+    firsts = [f"INT64_C({day.astype('M8[us]').astype(np.int64)})" for day in NO_DATES]
+    gaps = [f"({value} >= {first} && {value} - {first} < {_DAY})" for first in firsts]
     lines = [
-        f"const int missing = {value} == {NO_TIME};",
+        f"const int missing = {' || '.join((f'{value} == {NO_TIME}', *gaps))};",
         f"const int64_t known = missing ? 0 : {value};",
         f"const int64_t day = {source.use('floored')}(known, {_DAY});",
     ]

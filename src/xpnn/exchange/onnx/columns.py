@@ -12,7 +12,7 @@ import numpy as np
 
 from xpnn.exchange.onnx.graph import ML, Graph
 from xpnn.tables.encoding import Encoding
-from xpnn.tables.gaps import GAPS
+from xpnn.tables.gaps import GAPS, NO_DATES
 from xpnn.tables.kinds import Dates, Numbers, Spread, Words
 
 DAY = 86_400_000_000  # microseconds
@@ -115,6 +115,8 @@ def _dates(g: Graph, c: Dates, value: str) -> tuple[list[str], list[str]]:
     missing = g.add("Equal", value, _whole(NO_TIME))
     known = g.add("Where", missing, _whole(0), value)
     day, since = _floor(g, known, DAY)
+    for none in NO_DATES:
+        missing = g.add("Or", missing, g.add("Equal", day, _whole(int(none.astype(np.int64)))))
     parts = {
         "elapsed": lambda: g.add("Div", g.cast(known, "float64"), _wide(float(DAY))),
         "weekday": lambda: _floor(g, g.add("Add", day, _whole(3)), 7)[1],

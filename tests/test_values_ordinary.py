@@ -1,0 +1,127 @@
+"""What an ordinary table holds stays what it is: codes are words, 6pm is a time, prices stay."""
+
+import io
+
+import numpy as np
+import pytest
+from texts import columns, read, words
+
+from xpnn.tables import TableError
+from xpnn.tables.sound import check_style
+from xpnn.tables.values import parse_as, parse_column
+
+HOUR, DAY = 3600.0, 86400.0
+MONTH = 365.25 / 12 * DAY
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("1001-01", "1001-02", "1002-01"), ("1234-5", "1235-6"), ("12-3456", "11-1234"),
+        ("1/1000", "1/2000"), ("Q11234", "Q21001"), ("1234W12", "1235W13"),
+        ("12.34.567", "98.76.543"), ("12 34 567", "98 76 543"),
+        ("PT", "PT"), ("P", "T"), ("SET-01", "SET-02"),
+    ],
+)  # fmt: skip
+def test_codes_are_no_dates_numbers_or_durations(texts):
+    parsed = parse_column(words(*texts))
+    assert (parsed.kind, parsed.values.tolist()) == ("words", list(texts))
+
+
+def test_a_country_that_most_rows_have_is_a_word():
+    parsed = parse_column(words(*["PT"] * 97, "ES", "ES", "ES"))
+    assert set(parsed.values) == {"PT", "ES"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected", "months"),
+    [
+        (("2H 50M", "45M", "1H"), [2 * HOUR + 3000, 2700, HOUR], ""),
+        (("45M", "2H"), [2700, 2 * HOUR], ""),
+        (("1y 6m", "2y", "3m"), [18 * MONTH, 24 * MONTH, 3 * MONTH], "mM"),
+        (("3w", "2m"), [21 * DAY, 2 * MONTH], "mM"),
+        (("5m", "1h", "1d", "1w", "1M"), [300, HOUR, DAY, 7 * DAY, MONTH], "M"),
+        (("1H", "4H", "1D", "1W", "1M"), [HOUR, 4 * HOUR, DAY, 7 * DAY, MONTH], "M"),
+        (("5m", "1h", "1w"), [300, HOUR, 7 * DAY], "M"),
+    ],
+)
+def test_m_is_minutes_beside_hours_and_months_beside_years(texts, expected, months):
+    parsed = parse_column(words(*texts))
+    assert parsed.kind == "numeric"
+    np.testing.assert_allclose(parsed.values, expected, rtol=1e-12)
+    assert parsed.style.get("months", "M") == months
+    check_style(parsed.style)
+    for text, value in zip(texts, parsed.values, strict=True):  # alone, in prediction
+        assert parse_as(words(text), "numeric", parsed.style, "x")[0] == value
+
+
+def test_hours_of_one_half_of_the_day_are_times():
+    parsed = parse_column(words("6pm", "7pm", "12pm"))
+    assert parsed.values.tolist() == [18 * HOUR, 19 * HOUR, 12 * HOUR]
+    assert parse_as(words("9am"), "numeric", parsed.style, "x").tolist() == [9 * HOUR]
+    assert parse_column(words("77 pm", "120 pm")).values.tolist() == [77, 120]  # picometres
+
+
+def test_beside_kilobytes_b_is_a_byte():
+    parsed = parse_column(words("512 B", "3 KB", "2 MB", "1.5 GB"))
+    assert parsed.values.tolist() == [512, 3e3, 2e6, 1.5e9]
+    parsed = parse_column(words("3 KB", "2 MB"))
+    assert parse_as(words("512 B"), "numeric", parsed.style, "x").tolist() == [512]
+    assert parse_column(words("5B", "20M")).values.tolist() == [5e9, 20e6]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1e15, 1e16, 1e17, 1e18, 1e19, 1e20],  # doping of a semiconductor
+        [19.99, 29.99, 99.99],
+        [49.0, 99.0, 199.0, 999.0],
+    ],
+)
+def test_magnitudes_and_prices_are_no_gaps(values):
+    parsed = parse_column(np.repeat(values, 5))
+    assert (parsed.values.tolist(), parsed.notes) == (np.repeat(values, 5).tolist(), ())
+
+
+@pytest.mark.parametrize("typed", [False, True])
+def test_days_that_stand_for_none_are_gaps_of_whatever_type(typed):
+    texts = ["2022-02-04T10:00:00", "9999-12-31T23:59:59", "0001-01-01T00:00:00"]
+    column = np.array(texts, dtype="M8[us]") if typed else words(*texts)
+    parsed = parse_column(column)
+    assert np.isnat(parsed.values).tolist() == [False, True, True]
+    assert parsed.notes[-1] == "2 of 3 values are 0001-01-01 or 9999-12-31 and count as missing"
+    assert np.isnat(parse_as(column[1:], "datetime", parsed.style, "x")).all()
+
+
+def test_a_column_without_any_time_may_stand_for_numbers():
+    gaps = parse_as(np.array(["NaT"], dtype="M8[us]"), "numeric", {}, "x")
+    assert gaps.dtype == np.float64
+    assert np.isnan(gaps).all()
+
+
+@pytest.mark.parametrize("name", ["ORCID", "PAR1", "ARROW1", '"PAR1"'])
+def test_a_name_may_begin_as_a_binary_file_does(tmp_path, name):
+    table = read(tmp_path, f"{name},PAR2\n1.5,2\n3,4\n")
+    assert columns(table) == {name.strip('"'): [1.5, 3], "PAR2": [2, 4]}
+
+
+def test_orc_is_called_by_its_name(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    orc = pytest.importorskip("pyarrow.orc")
+    out = io.BytesIO()
+    orc.write_table(pa.table({"a": [1, 2], "b": ["x", "y"]}), out)
+    with pytest.raises(TableError, match="ORC: write it as Parquet"):
+        read(tmp_path, out.getvalue(), "t.orc")
+
+
+def test_many_lines_of_comments_are_read_at_once(tmp_path):
+    table = read(tmp_path, "  % a remark\n\n" * 60 + "a,b\n1,2\n3,5\n")
+    assert columns(table) == {"a": [1, 3], "b": [2, 5]}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_arff_of_any_system_with_an_attribute_in_a_comment(tmp_path, end):
+    text = "@relation r\n% @attribute old numeric\n@attribute a numeric\n"
+    text += "@attribute b {x,'y z'}\n@data\n1.5,x\n2,'y z'\n"
+    table = read(tmp_path, text.replace("\n", end), "t.arff")
+    assert columns(table) == {"a": [1.5, 2], "b": ["x", "y z"]}
