@@ -72,6 +72,14 @@ def test_an_import_of_many_modules_leaves_the_collector_as_it_was(
     assert gc.get_freeze_count() == frozen
 
 
+def test_where_the_code_of_a_function_cannot_be_set_imports_are_as_others() -> None:
+    """As in a program that Nuitka has compiled."""
+    code = "import sys\ndef refuse(event, args):\n"
+    code += "    if event == 'object.__setattr__' and args[1] == '__code__':\n"
+    code += "        raise RuntimeError('__code__ is not writable')\nsys.addaudithook(refuse)\n"
+    assert "json" in modules_after(code + "import xpnn._imports as i; i.import_many('json')")
+
+
 @pytest.mark.slow  # a cold process
 @pytest.mark.skipif(
     sys.implementation.name != "cpython" or gc.get_freeze_count() > 0,

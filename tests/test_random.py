@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xpnn.arrays import seeds as seeds_of_epochs
 from xpnn.arrays.seeds import AHEAD, seed_words
 from xpnn.random import (
     SHUFFLE,
@@ -214,3 +215,11 @@ def test_seeds_of_many_generators_are_those_of_seed_sequences(words):
     for row, entropy in zip(found, (words, words[::-1]), strict=True):
         known = np.random.SeedSequence(entropy).generate_state(4, np.uint64)
         assert row.tolist() == known.tolist()
+
+
+def test_orders_of_many_members_are_seeded_for_many_epochs_at_once():
+    made = seeds_of_epochs._block.cache_info().misses
+    for epoch in (1, 2, 3):
+        for member in range(300):
+            host_generator(11, SHUFFLE, epoch, member)
+    assert seeds_of_epochs._block.cache_info().misses - made == 300

@@ -69,10 +69,11 @@ def test_a_limit_leaves_no_longer_cycle_that_does_not_fit():
 
 def test_a_checkpoint_knows_of_longer_cycles():
     plan, _, _, _ = plan_of([0.3, 0.2, 0.15, 0.1, 0.09], little=0.2)
-    plan.valleys = []
+    plan.valleys, plan.shortened = [], True
     later = Plan(60, lambda state: (1.0, np.zeros((1, 1, 1))), little=0.2)
     later.load_state(*plan.save_state())
     assert later.strong
+    assert later.shortened
     assert (later.longer, later.ends, later.done) == (plan.longer, plan.ends, 124)
 
 

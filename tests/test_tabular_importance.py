@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from xpnn import TabularClassifier, TabularRegressor
-from xpnn.tabular import inspection
-from xpnn.tabular.importance import FirstSums, permutation_importance
+from xpnn import TabularClassifier, TabularRegressor, get_backend
+from xpnn.network import Dense, Network, Scale
+from xpnn.tabular import importance, inspection
+from xpnn.tabular.importance import FirstSums, by_copies, permutation_importance
+from xpnn.tabular.training import held_predictions
 
 RNG = np.random.default_rng(0)
 TABLE = {
@@ -48,3 +50,29 @@ def test_a_column_that_is_the_same_in_all_rows_is_worth_nothing_and_not_looked_a
     found = permutation_importance(x, {"a": [0, 2], "b": [1]}, losses, 3, 0)
     assert found == {"a": (0.0, 0.0), "b": (0.0, 0.0)}
     assert looked == [[], [1]]
+
+
+def test_a_member_without_rows_and_more_permutations_than_go_at_once(monkeypatch):
+    """Of many folds some have none of the few rows that are looked at."""
+    network = Network((Scale(2), Dense(2, 4, "tanh"), Dense(4, 1)), members=3)
+    (theta, buffers), x = network.init(0), np.random.default_rng(0).normal(size=(6, 2))
+    folds, columns = np.array([[0, 2, 0, 2, 2, 0]]), {"a": [0], "b": [1]}
+
+    def loss(prediction):
+        return float(np.square(prediction - x[:, :1]).sum())
+
+    def anew(x):
+        held = held_predictions(network, theta, buffers, x, folds, get_backend("numpy"))
+        return loss(held.mean(axis=0))
+
+    seen, one = [], FirstSums._losses
+    monkeypatch.setattr(importance, "_MOST", 2 * len(x) * 4)
+    monkeypatch.setattr(
+        FirstSums, "_losses", lambda s, mixed: seen.append(len(mixed[0].orders)) or one(s, mixed)
+    )
+    sums = FirstSums(network, [(theta, buffers, 1.0)], x, folds, loss)
+    found = permutation_importance(x, columns, sums, 5, 0)
+    expected = permutation_importance(x, columns, by_copies(x, anew), 5, 0)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-9)
+    assert seen == [1, 2, 2, 1, 2, 2, 1]

@@ -88,13 +88,23 @@ def test_where_nothing_is_left_to_learn_training_ends():
 
 def test_a_limit_shortens_the_cycles():
     """Each epoch takes a second: at most as many as fit, ending in a valley."""
-    _plan, last, seen = run_plan(150, 60.0)
+    plan, last, seen = run_plan(150, 60.0)
     assert last <= 60
+    assert not plan.is_over
     assert seen[-1] == last
     assert len(seen) >= 3
     _, last, seen = run_plan(150, 0.5)
     assert last == 1
     assert seen == [1]
+
+
+def test_a_limit_that_shortens_nothing_leaves_a_plan_that_is_over():
+    plan, last, _ = run_plan(150, 1000.0)
+    assert last == 150
+    assert plan.is_over
+    model = TabularRegressor(**SMALL, time_limit=1e6).fit(FRAME, Y)
+    assert model.outcome_ == "finished"
+    assert TabularRegressor(**SMALL, time_limit=1e-9).fit(FRAME, Y).outcome_ == "stopped"
 
 
 def test_time_limit_is_kept_and_never_an_error():

@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -48,4 +49,5 @@ if sys.implementation.name == "cpython":
     # it when it returns, and a loop that happens to stand there does so each time: 1,000 to 37,000
     # times in scikit-learn's import, by how deep it is nested (up to 0.2 s in the kernel). A frame
     # that asks for 7,500 places gets a chunk with room for all that it calls.
-    _import.__code__ = _import.__code__.replace(co_stacksize=7_500)
+    with suppress(Exception):  # a program that Nuitka has compiled cannot set it
+        _import.__code__ = _import.__code__.replace(co_stacksize=7_500)

@@ -50,7 +50,7 @@ def seed_of_epoch(seed: int, stream: int, epoch: int, member: int = 0) -> Seed:
     return Seed(_block(seed, stream, epoch // AHEAD, member)[epoch % AHEAD])
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)  # members that take turns; each has 4 KiB
 def _block(seed: int, stream: int, block: int, member: int) -> np.ndarray:
     epochs = np.arange(block * AHEAD, (block + 1) * AHEAD, dtype=np.int64).astype(np.uint32)
     known = [np.full_like(epochs, word) for word in (seed & _MASK, seed >> 32, stream, member)]

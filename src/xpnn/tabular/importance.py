@@ -13,6 +13,7 @@ from xpnn.model.scale import Scale
 from xpnn.steps.inference import host_outputs
 
 _NUMBERS = 500_000  # of hidden units that are computed at once, for all rows
+_MOST = 4_000_000  # of these of one column: more permutations than that go in pieces
 
 
 class Mixed(NamedTuple):
@@ -144,6 +145,7 @@ class FirstSums:
             self._member(own, weight / count, at)
             for theta, _, weight in kept
             for own, at in zip(network.layout.by_member(theta, np), rows, strict=True)
+            if at.size
         ]
 
     @staticmethod
@@ -159,6 +161,15 @@ class FirstSums:
 
     def __call__(self, mixed: list[Mixed]) -> np.ndarray:
         """The loss of rows as each of these leaves them."""
+        units = int(self.network.layers[1].n_out)
+        most = max(1, _MOST // (len(self.x) * units))
+        pieces = [
+            self._losses([m._replace(orders=m.orders[i : i + most]) for m in mixed])
+            for i in range(0, len(mixed[0].orders), most)
+        ]
+        return np.concatenate(pieces, axis=1)
+
+    def _losses(self, mixed: list[Mixed]) -> np.ndarray:
         n, repeats = len(self.x), len(mixed[0].orders)
         own = [self.x[:, m.inputs] for m in mixed]
         moved = [x[m.orders] - x for x, m in zip(own, mixed, strict=True)]

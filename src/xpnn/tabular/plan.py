@@ -126,6 +126,7 @@ class Plan:
         self.longer = longer_cycles(epochs) if little > 0 else []  # that may come
         self.most = epochs + sum(self.longer)
         self.strong = False  # whether such a cycle has begun
+        self.shortened = False  # by the limit
         self.done = 0  # epochs
         self.from_epoch = 0  # of the cycle
         self.valleys: list[Valley] = []
@@ -149,7 +150,7 @@ class Plan:
     @property
     def is_over(self) -> bool:
         """Whether nothing more was to come, of a plan that no limit has shortened."""
-        return not self.ends and self.limit is None
+        return not self.ends and not self.shortened
 
     def expected(self) -> int:
         """At which epoch training ends, as far as it is known."""
@@ -186,7 +187,9 @@ class Plan:
             return False
         if self.strong and self.valleys[-1].epoch < self.done:
             return False
-        return self.limit is None or self._left(self.limit) >= self.longer[0]
+        fits = self.limit is None or self._left(self.limit) >= self.longer[0]
+        self.shortened = self.shortened or not fits
+        return fits
 
     def _left(self, limit: float) -> int:
         """Epochs for which there is time."""
@@ -197,6 +200,7 @@ class Plan:
         """Fewer epochs, if those that are left would take longer than the time that is left."""
         last = max(self.done + self._left(limit), self.done)
         if self.ends and last < self.ends[-1]:
+            self.shortened = True
             ends = [last] if self.strong else valley_epochs(last)
             self.ends = [end for end in ends if end > self.done] or [self.done]
 
@@ -225,6 +229,7 @@ class Plan:
             "from_epoch": self.from_epoch,
             "longer": self.longer,
             "strong": self.strong,
+            "shortened": self.shortened,
             "valleys": [(v.epoch, v.score, v.state.step) for v in self.valleys],
         }
         arrays: dict[str, Any] = {}
@@ -242,6 +247,7 @@ class Plan:
         self.began = self.clock() - plain["spent"]
         self.ends, self.done, self.from_epoch = plain["ends"], plain["done"], plain["from_epoch"]
         self.longer, self.strong = plain["longer"], plain["strong"]
+        self.shortened = plain["shortened"]
         for i, (epoch, score, step) in enumerate(plain["valleys"]):
             theta, buffers = (self.move(arrays[f"{name}_{i}"]) for name in ("theta", "buffers"))
             state = TrainingState(theta, buffers, (), 0, step=step)

@@ -1,7 +1,8 @@
 /* Members: networks of one shape that learn at once, each from its own rows and weights.
 
    A member's steps are one thread's at a time, so its numbers do not depend on how many threads
-   there are. Whoever is free takes the member with the most steps left; where threads and members do
+   there are; but where there are two and more for each, they share its steps as those of a single
+   network. Whoever is free takes the member with the most steps left; where threads and members do
    not come out even, a member's steps are cut, and two threads take them one after the other.
 
    In the vectors that all share, each entry has the members' numbers one behind the other. A

@@ -151,8 +151,9 @@ class CompiledMembers:
             member.prepare(own, rows._replace(data=data))
         if self.pool is None or not self.pool.alive or self.pool.parts != min(most, k):
             self.pool = Pool(library(), min(most, k))
-        for member in self.members if self.pool.parts > 1 else ():
-            member.plan.alone = 1  # a call takes a turn
+        for member in self.members:
+            if member.plan.parts == 1:  # so products are cut alike on any number of threads
+                member.plan.alone = 0
         table = self.held["table"] = np.asarray(pieces, dtype=np.int64)
         plans = [ctypes.addressof(member.plan) for member in self.members]
         turns = self.held["turns"] = np.asarray(plans, dtype=np.int64), np.zeros((2, k), np.int64)
