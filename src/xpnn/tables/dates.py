@@ -63,6 +63,7 @@ _ISO_SPAN = re.compile(
     r"(?:T(?=\d)(?:(?P<h>\d+)H)?(?:(?P<min>\d+)M)?(?:(?P<s>\d+(?:\.\d+)?)S)?)?"
 )
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z?)?", re.ASCII)
+_SEASON = re.compile(r"\d{4}-\d{2}")
 _MISSING = np.datetime64("NaT", "us")
 
 
@@ -168,8 +169,16 @@ def compact_dates(values: np.ndarray) -> np.ndarray | None:
     ]
 
 
-def share_a_word(texts: Sequence[str]) -> bool:
-    """Whether texts such as SET-01 and SET-02 differ in their number alone, as codes do."""
+def are_codes(texts: Sequence[str]) -> bool:
+    """Whether texts may be months and are none: SET-01 and SET-02, or the seasons 2008-09, 2009-10.
+
+    Examples
+    --------
+    >>> are_codes(["SET-01", "SET-02"]), are_codes(["2008-09", "2009-10"]), are_codes(["2008-09"])
+    (True, True, False)
+    """
+    if len(texts) > 1 and all(_SEASON.fullmatch(t) for t in texts):
+        return all((int(t[2:4]) + 1) % 100 == int(t[5:]) for t in texts)
     found = [m for m in map(_FORMS["short month"].fullmatch, texts) if m]
     return len(found) == len(texts) > 1 and len({m["word"].lower() for m in found}) == 1
 

@@ -296,7 +296,7 @@ def _as_dates(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> 
         return None
     order, sure = dates.find_order(texts)
     values = dates.read_dates(texts, order)
-    if not _few_strays(values, texts, counts) or dates.share_a_word(texts):
+    if not _few_strays(values, texts, counts) or dates.are_codes(texts):
         return None
     how = {"dmy": " read as day/month/year", "mdy": " read as month/day/year"}.get(order, "")
     doubt = "" if sure else ", which nothing in them tells; if it is wrong, write 2024-05-31"
