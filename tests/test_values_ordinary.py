@@ -126,3 +126,17 @@ def test_arff_of_any_system_with_an_attribute_in_a_comment(tmp_path, end):
     text += "@attribute b {x,'y z'}\n@data\n1.5,x\n2,'y z'\n"
     table = read(tmp_path, text.replace("\n", end), "t.arff")
     assert columns(table) == {"a": [1.5, 2], "b": ["x", "y z"]}
+
+
+@pytest.mark.parametrize(
+    ("texts", "style"),
+    [
+        ((".5", "-.25", "1"), {}),
+        ((",5", "3,25"), {"decimal": ","}),
+        (("$.5", "$3"), {"marks": ["$"]}),
+        (("1,234.5", ".5"), {"grouped": True}),
+    ],
+)
+def test_a_number_that_begins_with_its_decimal_mark_has_no_thousands(texts, style):
+    parsed = parse_column(words(*texts))
+    assert (parsed.kind, parsed.style) == ("numeric", style)

@@ -94,6 +94,8 @@ def find_style(texts: Sequence[str], decimal: str | None = None) -> NumberStyle:
     >>> find_style(["€ 1.234,5", "€ 7"])
     NumberStyle(decimal=',', marks=('€',), unit='', grouped=True, multiples=False)
     """
+    if decimal != "," and all(map(_PLAIN.fullmatch, texts)):
+        return NumberStyle()  # as below, in a fifth of the time
     parts = [m for m in map(_NUMBER.fullmatch, map(western, texts)) if m]
     marks = sorted({m[k] for m in parts for k in ("pre", "suf") if m[k]})
     money = any(mark not in ("%", "‰") for mark in marks)
@@ -104,7 +106,8 @@ def find_style(texts: Sequence[str], decimal: str | None = None) -> NumberStyle:
     cores = [m["core"] for m in parts if not m["exp"]]
     cores += [m["core"] + "0" * 4 for m in parts if m["exp"]]  # 1,234e5 has no thousands
     decimal = decimal or _decimal_mark(cores, money)
-    grouped = any(not c.partition(decimal)[0].isdigit() for c in cores if _digits(c, decimal))
+    wholes = [c.partition(decimal)[0] for c in cores if _digits(c, decimal)]
+    grouped = any(whole and not whole.isdigit() for whole in wholes)
     return NumberStyle(decimal, tuple(marks), unit, grouped, multiples)
 
 
