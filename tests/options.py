@@ -74,6 +74,7 @@ CONFIG_FIELDS: dict[str, Any] = {
     "learning_rate": None,
     "schedule": None,
     "decay": None,  # below
+    "dropout": None,  # the loop takes other steps, tests/test_training_dropout.py
     "epochs": None,
     "batch_size": None,
     "shuffle": False,

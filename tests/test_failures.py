@@ -260,7 +260,7 @@ def test_a_failed_fit_changes_nothing(kind, name):
         "xpnn.model.network.Network.init",
         "xpnn.estimators._base.hold_out",
         "xpnn.estimators._base.training_data",
-        "xpnn.training.loop.training_steps",
+        "xpnn.training.stepping.training_steps",
         "xpnn.training.loop.copied",
         "xpnn.training.state.TrainingState.record",
         "xpnn.estimators._fitted.FittedNetwork._adopt",

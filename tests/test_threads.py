@@ -221,11 +221,11 @@ def test_fits_in_joblibs_threads_share_the_processors(run):
 import joblib
 threads.blas_turn = watched
 joblib.cpu_count = lambda: 2
-told, parts, begin = [], [], CompiledSteps._prepare
+told, parts, begin = [], [], CompiledSteps.prepare
 def prepare(self, *given):
     begin(self, *given)
     parts.append(self.plan.parts)
-CompiledSteps._prepare = prepare
+CompiledSteps.prepare = prepare
 rows = rng.normal(size=(2048, 64)).astype("float32")
 def one(seed):
     told.append(threads.blas_threads())
