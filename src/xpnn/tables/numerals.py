@@ -94,7 +94,7 @@ def find_style(texts: Sequence[str], decimal: str | None = None) -> NumberStyle:
     >>> find_style(["€ 1.234,5", "€ 7"])
     NumberStyle(decimal=',', marks=('€',), unit='', grouped=True, multiples=False)
     """
-    if decimal != "," and all(map(_PLAIN.fullmatch, texts)):
+    if decimal != "," and all_plain(texts):
         return NumberStyle()  # as below, in a fifth of the time
     parts = [m for m in map(_NUMBER.fullmatch, map(western, texts)) if m]
     marks = sorted({m[k] for m in parts for k in ("pre", "suf") if m[k]})

@@ -227,16 +227,11 @@ def _read(
     ):
         kind = "a web page" if text.lstrip().startswith("<") else "JSON"
         raise TableError(f"{source} is {kind}, not a table; save it as CSV.")
-    table = csv_of_arff(text, source)
-    notes += [] if table is None else ["an ARFF file: the names stand in its head"]
-    split = read_delimited(
-        text if table is None else table,
-        source,
-        suffix=suffix,
-        sep=options.sep if table is None else ",",
-        header=options.header if table is None else True,
-        expected=expected,
-    )
+    sep, header = options.sep, options.header
+    if (table := csv_of_arff(text, source)) is not None:
+        text, sep, header = table, ",", True
+        notes = [*notes, "an ARFF file: the names stand in its head"]
+    split = read_delimited(text, source, suffix=suffix, sep=sep, header=header, expected=expected)
     all_notes = [*notes, *split.notes, *split.shape.notes]
     return _named(name, split.shape.names, split.columns, options, all_notes, expected)
 

@@ -138,3 +138,20 @@ def member_rows(folds: np.ndarray, count: int) -> np.ndarray:
     own = [np.flatnonzero(repeat != f) for repeat in folds for f in range(count)]
     most = max(map(len, own))
     return np.stack([np.concatenate([rows, rows[: most - len(rows)]]) for rows in own], axis=1)
+
+
+def held_rows(folds: np.ndarray, count: int) -> list[np.ndarray]:
+    """The rows that each member predicts out of fold: those of its fold.
+
+    Parameters
+    ----------
+    folds : ndarray of int, shape (repeats, n)
+    count : int
+        Folds of a repeat.
+
+    Examples
+    --------
+    >>> [rows.tolist() for rows in held_rows(np.array([[0, 1, 1]]), 2)]
+    [[0], [1, 2]]
+    """
+    return [np.flatnonzero(repeat == f) for repeat in folds for f in range(count)]

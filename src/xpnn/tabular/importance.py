@@ -11,6 +11,7 @@ from xpnn.model.dense import Dense
 from xpnn.model.network import Network
 from xpnn.model.scale import Scale
 from xpnn.steps.inference import host_outputs
+from xpnn.tabular.folds import held_rows
 
 _NUMBERS = 500_000  # of hidden units that are computed at once, for all rows
 _MOST = 4_000_000  # of these of one column: more permutations than that go in pieces
@@ -207,5 +208,4 @@ def _rows_of(members: int, folds: np.ndarray | None, n: int) -> tuple[list[np.nd
     """The rows that each member predicts, and how many members predict a row."""
     if folds is None:
         return [np.arange(n)] * members, members
-    each = members // len(folds)
-    return [np.flatnonzero(folds[m // each] == m % each) for m in range(members)], len(folds)
+    return held_rows(folds, members // len(folds)), len(folds)

@@ -17,7 +17,7 @@ from xpnn.parts.losses import Loss
 from xpnn.parts.schedules import Schedule
 from xpnn.steps.threads import one_blas_thread
 from xpnn.tabular.blend import blend_weights, last_by_half
-from xpnn.tabular.folds import member_rows
+from xpnn.tabular.folds import held_rows, member_rows
 from xpnn.tabular.linear import linear_parameters, takes_lines
 from xpnn.tabular.ownrows import Shards
 from xpnn.tabular.plan import CALM, ENOUGH, LITTLE, Plan, Valley
@@ -319,9 +319,8 @@ def held_predictions(
     found = np.empty((*folds.shape, network.n_out), dtype=np.float64)
     with backend.device_context():
         each = network.layout.by_member(theta, xp), network.buffer_layout.by_member(buffers, xp)
-        for m in range(network.members):
-            repeat, fold = divmod(m, network.members // len(folds))
-            at = np.flatnonzero(folds[repeat] == fold)
+        count = network.members // len(folds)
+        for m, at in enumerate(held_rows(folds, count)):
             weights, state = (a[m, ...] for a in each)
             pieces = -(-at.size * x.shape[1] // _AT_ONCE) or 1  # x may be a mapped file
             for rows in np.array_split(at, pieces):
@@ -329,7 +328,7 @@ def held_predictions(
                     continue
                 some = x[rows] if isinstance(x, np.ndarray) else _taken(x, rows, backend)
                 out = predict_in_chunks(one, weights, state, some, backend, "forward")
-                found[repeat, rows] = backend.to_numpy(out)
+                found[m // count, rows] = backend.to_numpy(out)
     flat: np.ndarray = network.link(found.reshape(-1, network.n_out), np)
     return flat.reshape(found.shape)
 

@@ -116,10 +116,8 @@ class CompiledMembers:
         crew, one = self.crew, self.members[0]
         run, at = function("members", dtype), ctypes.addressof(crew)
         work = one.per_row * min(rows.size, max(rows.of_epoch, 1)) * steps
-        few = self.pool is None or work < _FEWEST_PRODUCTS
-        crew.pool, crew.parts = (
-            (None, 1) if few or self.pool is None else (self.pool.handle, self.pool.parts)
-        )
+        pool = self.pool if work >= _FEWEST_PRODUCTS else None
+        crew.pool, crew.parts = (None, 1) if pool is None else (pool.handle, pool.parts)
         if crew.parts == one.plan.parts == 1:
             with threads.one_blas_thread() if one.limits_blas else nullcontext():
                 run(at)
@@ -132,7 +130,7 @@ class CompiledMembers:
     def _prepare(self, carry: Carry, rows: Rows) -> None:
         """Fill the plans and the crew in, once for all calls with the same arrays."""
         known = (carry.theta, carry.buffers, *carry.moments, *rows.data, rows.size)
-        alive = self.pool is None or self.pool.alive
+        alive = self.pool is not None and self.pool.alive
         if are_same(known, self.known) and alive:
             return
         self.known, crew, k = known, self.crew, len(self.members)
