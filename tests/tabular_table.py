@@ -1,7 +1,11 @@
 """A table of numbers, words, truths and dates with gaps, and what follows from it."""
 
+from functools import cache
+
 import numpy as np
 import pytest
+
+from xpnn import TabularClassifier
 
 pd = pytest.importorskip("pandas")
 
@@ -28,3 +32,10 @@ def table(n=N, seed=0):
 
 FRAME, Y = table()
 CLASSES = np.where(np.median(Y) < Y, "high", "low")
+
+
+@cache
+def fitted(estimator):
+    """A tabular estimator fitted to the table, the same for all modules of a run; not to change."""
+    y = CLASSES if estimator is TabularClassifier else Y
+    return estimator(**{**SMALL, "epochs": 60}).fit(FRAME, y)

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.feature_selection import SelectFromModel
 from sklearn.metrics import log_loss, r2_score
 from sklearn.model_selection import cross_val_score
-from tabular_table import CLASSES, FRAME, SMALL, N, Y, table
+from tabular_table import CLASSES, FRAME, SMALL, N, Y, fitted, table
 
 import xpnn
 from xpnn import TabularClassifier, TabularRegressor
@@ -22,12 +22,12 @@ RNG = np.random.default_rng(99)
 
 @pytest.fixture(scope="module")
 def classifier():
-    return TabularClassifier(**{**SMALL, "epochs": 60}).fit(FRAME, CLASSES)
+    return fitted(TabularClassifier)
 
 
 @pytest.fixture(scope="module")
 def regressor():
-    return TabularRegressor(**{**SMALL, "epochs": 60}).fit(FRAME, Y)
+    return fitted(TabularRegressor)
 
 
 # -- predictions ----------------------------------------------------------------------------------

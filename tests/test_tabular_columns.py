@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
-from tabular_table import FRAME, SMALL, Y
+from tabular_table import FRAME, SMALL, Y, fitted
 
 from xpnn import TabularRegressor
 
@@ -16,7 +16,7 @@ RNG = np.random.default_rng(99)
 
 @pytest.fixture(scope="module")
 def regressor():
-    return TabularRegressor(**{**SMALL, "epochs": 60}).fit(FRAME, Y)
+    return fitted(TabularRegressor)
 
 
 def test_columns_that_differ_between_fit_and_predict(regressor):

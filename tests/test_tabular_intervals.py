@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tabular_table import CLASSES, FRAME, SMALL, N, Y, table
+from tabular_table import CLASSES, FRAME, SMALL, N, Y, fitted, table
 
 import xpnn
 from xpnn import TabularClassifier, TabularRegressor
@@ -17,12 +17,12 @@ from xpnn.tabular.quantiles import Pinballs
 
 @pytest.fixture(scope="module")
 def classifier():
-    return TabularClassifier(**{**SMALL, "epochs": 60}).fit(FRAME, CLASSES)
+    return fitted(TabularClassifier)
 
 
 @pytest.fixture(scope="module")
 def regressor():
-    return TabularRegressor(**{**SMALL, "epochs": 60}).fit(FRAME, Y)
+    return fitted(TabularRegressor)
 
 
 @pytest.fixture(scope="module")
