@@ -30,7 +30,7 @@ from xpnn.estimators._processes import Way, agreed_seed, as_a_part, check_own_ro
 from xpnn.perceptron import record
 from xpnn.perceptron.choice import Rule, initial_state, place, rows_at_once
 from xpnn.perceptron.fit import Fitted, Plan, fit_problems
-from xpnn.perceptron.reading import Rows, make_samples, read_rows
+from xpnn.perceptron.reading import Rows, look_late, make_samples, read_rows
 from xpnn.perceptron.restart import Problems
 from xpnn.steps.scores import first_largest
 from xpnn.training.agreement import one_thread_a_product
@@ -83,8 +83,7 @@ class BasePerceptron(OnDevice):
         X: Any,
         y: Any,
         sample_weight: Any,
-        coef_init: Any = None,
-        intercept_init: Any = None,
+        init: tuple[Any, Any] = (None, None),
         *,
         classes: Any = None,
         incremental: bool = False,
@@ -93,10 +92,27 @@ class BasePerceptron(OnDevice):
     ) -> None:
         if self.average and self.pocket:
             raise ValueError("average=True and pocket=True each say which weights to keep: use one")
-        again = incremental and hasattr(self, "classes_")
-        way, here = Way(None, keeper, comm), None if isinstance(X, Blocks) else y
+        again, way = incremental and hasattr(self, "classes_"), Way(None, keeper, comm)
+        with look_late(self, X, way, again=again) as look:
+            how: dict[str, Any] = {"incremental": incremental, "again": again, "look": look}
+            self._learn(X, y, sample_weight, init, classes, way, **how)
+
+    def _learn(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        init: tuple[Any, Any],
+        classes: Any,
+        way: Way,
+        *,
+        incremental: bool,
+        again: bool,
+        look: bool,
+    ) -> None:
+        keeper, comm, here = way.keeper, way.comm, None if isinstance(X, Blocks) else y
         with as_a_part(way, self, here, classes) as classes:
-            how: dict[str, Any] = {"again": again, "comm": comm}
+            how: dict[str, Any] = {"again": again, "look": look, "comm": comm}
             rows, source = read_rows(self, X, y, sample_weight, classes, **how)
             backend = source if self.device is None else get_backend(self.device)
             self._dtype = dtype = self._working_dtype(rows.x, backend)
@@ -112,13 +128,13 @@ class BasePerceptron(OnDevice):
         rule = self._rule(is_sparse(rows.x))
         work = place(backend, rule)
         with work.device_context(), np.errstate(all="ignore"):
-            start = self._start(work, dtype, coef_init, intercept_init)
+            start = self._start(work, dtype, *init)
             epochs = 1 if incremental else int(self.max_iter)
             if keeper is not None:
                 data = {"classes": self.classes_}
                 if not way.own_rows:
                     data |= {"X": rows.x, "y": rows.codes, "sample_weight": rows.weight}
-                given = None if coef_init is None and intercept_init is None else [*start.values()]
+                given = None if init[0] is init[1] is None else [*start.values()]
                 keeper.begin(about(self, dtype, **data, start=given and tuple(given)))
             with one_thread_a_product(comm, work):
                 results, self.history_, interrupted = self._train(

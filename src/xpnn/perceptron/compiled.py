@@ -13,6 +13,7 @@ import numpy as np
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.perceptron.reference import Data, Rule, State, Stop, never, scale_floor
 from xpnn.steps.compiled import library
+from xpnn.steps.compiled.finite import all_finite
 
 _KEPT = 8  # KEPT in perceptron.c
 _AT_ONCE = 1 << 21  # weights that one call visits: some milliseconds, then Ctrl-C is looked at
@@ -34,6 +35,7 @@ class _Problem(ctypes.Structure):
         *((name, ctypes.c_double) for name in ("eta", "shrink", "l2", "l1", "l1_step", "bias")),
         ("floor", ctypes.c_double),
         *((name, ctypes.c_int32) for name in ("penalized", "averaged", "zero_is_positive")),
+        ("not_finite", ctypes.c_int32),
     )
 
 
@@ -46,7 +48,7 @@ def epoch(
     stop: Stop = never,
     sums: Array | None = None,
 ) -> tuple[State, Array]:
-    """`reference.epoch` on NumPy and CSR."""
+    """`reference.epoch` on NumPy and CSR; a ValueError for rows with NaN or an infinity."""
     real = state.coef.dtype
     weights, rows = _weights(state, sums), _rows(data, real)
     problem = _Problem(
@@ -72,6 +74,8 @@ def epoch(
         address = order.ctypes.data + first * order.itemsize
         count = ctypes.c_int64(last - first)
         visit(ctypes.byref(problem), ctypes.c_void_p(address), count)
+    if problem.not_finite and all_finite(rows["x"]) is False:  # else the weights overflow
+        raise ValueError("the rows have NaN or an infinity.")
     if rule.average:
         weights["mean"] = (weights["mean"] + problem.drift * weights["coef"]) / problem.share
     found = {name: array for name, array in weights.items() if name in State._fields}

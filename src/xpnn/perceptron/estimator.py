@@ -232,7 +232,7 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         with together(comm), checkpoints(checkpoint, resume, comm) as keeper:
             how: dict[str, Any] = {"keeper": keeper, "comm": comm}
             fitted: Perceptron = self._commit(
-                lambda new: new._fit(X, y, sample_weight, coef_init, intercept_init, **how)
+                lambda new: new._fit(X, y, sample_weight, (coef_init, intercept_init), **how)
             )
         return fitted
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +22,7 @@ from xpnn.perceptron.answers import Held
 from xpnn.perceptron.choice import Rule
 from xpnn.perceptron.ownrows import SharedHeld, SharedSamples
 from xpnn.perceptron.samples import BlockSamples, Samples
+from xpnn.steps.compiled import library
 from xpnn.training.data import is_sparse
 from xpnn.training.ownblocks import OwnBlocks
 from xpnn.training.ownrows import OwnRows, even
@@ -43,10 +46,44 @@ class Rows(NamedTuple):
         return isinstance(self.x, TrainingBlocks)
 
 
+@contextmanager
+def look_late(est: Any, X: Any, way: Way, *, again: bool) -> Iterator[bool]:
+    """Leave it to the epochs whether X is finite, where they find out as they visit all rows.
+
+    That saves a pass over X. An error of X still comes before any other.
+
+    Yields
+    ------
+    bool
+        Whether X has to be looked at before.
+    """
+    as_it_is = type(X) is np.ndarray and est.device is None and est.dtype in (None, X.dtype)
+    whole = not (again or est.early_stopping) and way.keeper is None
+    if not (as_it_is and whole and est.batch_size == 1 and library() is not None):
+        yield True
+        return
+    try:
+        yield False
+    except BaseException:
+        try:
+            read_features(est, X, reset=True)
+        except ValueError as error:
+            raise error from None
+        raise
+
+
 def read_rows(
-    est: Any, X: Any, y: Any, sample_weight: Any, classes: Any, *, again: bool, comm: Any = None
+    est: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    classes: Any,
+    *,
+    again: bool,
+    look: bool = True,
+    comm: Any = None,
 ) -> tuple[Rows, Backend]:
-    """Check the samples; where they are."""
+    """Check the samples, but for what `look_late` has put off; where they are."""
     if isinstance(X, Blocks):
         if again:
             est._check_place(NUMPY, "partial_fit")
@@ -54,7 +91,7 @@ def read_rows(
         blocks = read_blocks(est, X, y, sample_weight, role, classes, comm)
         of_class, blocks.factors = blocks.factors, None  # each problem weighs them otherwise
         return Rows(X.n_rows, blocks, None, None, _class_weights(est, of_class)), NUMPY
-    x, source = read_features(est, X, reset=not again)
+    x, source = read_features(est, X, reset=not again, look=look)
     host = read_target(est, y, x, numeric=False)
     if again:
         est._check_place(source, "partial_fit")

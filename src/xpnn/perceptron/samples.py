@@ -82,15 +82,15 @@ class Samples(_Whole):
         self.rows, self.learned, self.backend = (x, y, weight), learned, backend
         self.n, self.size, self.sparse = int(learned.sum()), piece_rows(rule), rule.sparse
         self.batch = rule.batch_size
-        self.order = np.arange(len(learned))
+        self.order = self.next = np.arange(len(learned))
         self.step = None if seed is None else permutation(len(learned), seed)
         self.visit: Any = None
 
     def pieces(self, epoch: int, begun: int) -> Generator[Piece]:
         """The rows of an epoch, but for those that are done."""
         if self.visit is None:
-            order = self.order if self.step is None else self.order[self.step]
-            chosen = order if self.learned.all() else order[self.learned[order]]
+            order = self.next = self.order if self.step is None else self.order[self.step]
+            chosen = order if self.n == len(order) else order[self.learned[order]]
             self.visit = chosen if self.sparse else self.backend.asarray(chosen)
         for first in range(begun, self.n, self.size):
             yield Piece(*self.rows, self.visit[first : min(first + self.size, self.n)])
@@ -98,7 +98,7 @@ class Samples(_Whole):
     def end_epoch(self) -> None:
         """Go on to the next order."""
         if self.step is not None:
-            self.order, self.visit = self.order[self.step], None
+            self.order, self.visit = self.next, None
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:

@@ -39,6 +39,7 @@ typedef struct {
     /* the rule */
     double eta, shrink, l2, l1, l1_step, bias, floor;
     int32_t penalized, averaged, zero_is_positive;
+    int32_t not_finite; /* written: whether a score was NaN or infinite; each is, of such a row */
 } xpnn_perceptron;
 
 #define REAL float

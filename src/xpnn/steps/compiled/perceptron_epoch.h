@@ -119,6 +119,7 @@ XPNN_INLINE int NAME(judge)(xpnn_perceptron *p, const REAL *x, const int32_t *at
             NAME(keep)(p, x, k, sign);
         } else {
             double margin = sign * NAME(score)(w, x, at, size, scale, intercept);
+            p->not_finite |= !isfinite(margin);
             int tie = margin == 0.0 && !(positive && p->zero_is_positive);
             if (!(margin < 0.0 || tie))
                 continue;
