@@ -43,16 +43,19 @@ typedef struct {
 } xpnn_perceptron;
 
 #define REAL float
+#define ABSOLUTE fabsf
 #define EPSILON FLT_EPSILON
 #define LEAST FLT_MIN
 #define NAME(name) name##_f32
 #include "perceptron_epoch.h"
 #undef REAL
+#undef ABSOLUTE
 #undef EPSILON
 #undef LEAST
 #undef NAME
 
 #define REAL double
+#define ABSOLUTE fabs
 #define EPSILON DBL_EPSILON
 #define LEAST DBL_MIN
 #define NAME(name) name##_f64

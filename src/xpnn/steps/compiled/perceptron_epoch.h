@@ -47,13 +47,13 @@ XPNN_INLINE int NAME(sure)(const REAL *w, const REAL *x, const REAL *next, int64
             for (int i = 0; i < LINE; i++) {
                 REAL product = w[j + i] * x[j + i];
                 abouts[i] += product;
-                absolutes[i] += product < 0 ? -product : product;
+                absolutes[i] += ABSOLUTE(product);
             }
         }
         for (; j < last; j++) {
             REAL product = w[j] * x[j];
             about += product;
-            absolute += product < 0 ? -product : product;
+            absolute += ABSOLUTE(product);
         }
     }
     for (int i = 0; i < LINE; i++) {
@@ -189,7 +189,7 @@ XPNN_INLINE void NAME(learn)(xpnn_perceptron *p, const REAL *x, const int32_t *a
             REAL v = w[AT(j)];
             REAL product = v * v;
             square += product;
-            absolute += v < 0 ? -v : v;
+            absolute += ABSOLUTE(v);
         }
         norms[k] = (REAL)(square * (scale * scale));
         norms[p->problems + k] = (REAL)(absolute * scale);
