@@ -88,17 +88,42 @@ def test_layer_operations(target, name, rate):
 @pytest.mark.parametrize("shape", [(1, 2), (6, 10), (40, 3), (5, 300)])
 def test_cross_entropy(target, shape, bias, weighted):
     rng = np.random.default_rng(1)
-    z, b, w = rng.normal(size=shape) * 30, rng.normal(size=shape[1]), rng.uniform(size=shape[0])
     y = rng.integers(0, shape[1], shape[0])
-    results = []
+    assert_losses_alike(target, LOSS, rng.normal(size=shape) * 30, y, bias, weighted)
+
+
+@pytest.mark.targets(*ON_HOST)
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1), (40, 1), (7, 3)])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        get_loss("half_squared_error"),
+        get_loss("binary_cross_entropy"),
+        get_loss("binary_cross_entropy", label_smoothing=0.1),
+    ],
+    ids=str,
+)
+def test_losses_of_each_output(target, loss, shape, bias):
+    rng = np.random.default_rng(1)
+    z, y = rng.normal(size=shape) * 30, rng.uniform(size=shape)
+    z[0], y[0] = -800.0, 1.0  # exp(800) is infinite
+    assert_losses_alike(target, loss, z, y, bias, weighted=False)
+    assert_losses_alike(target, loss, z, y, bias, weighted=True)
+
+
+def assert_losses_alike(target, loss, z, y, bias, weighted):
+    """Values, gradients and those of biases by every override."""
+    rng, results = np.random.default_rng(2), []
+    b, w = rng.normal(size=z.shape[1]), rng.uniform(size=z.shape[0])
     for kind in overrides(target):
-        db = target.asarray(np.zeros(shape[1])) if bias else None
+        db = target.asarray(np.zeros(z.shape[1])) if bias else None
         value, dz = kind(target.xp).loss(
-            target.asarray(z),
+            target.asarray(z.copy()),
             target.asarray(b) if bias else None,
             target.asarray(y),
             target.asarray(w) if weighted else None,
-            LOSS,
+            loss,
             db,
         )
         found = [target.to_numpy(a) for a in (target.xp.asarray(value), dz)]
@@ -193,6 +218,17 @@ def test_kernel_follows_from_shapes_and_settings_alone(monkeypatch, caplog):
     monkeypatch.setenv("XPNN_COMPILED", "0")
     assert type(training_steps(rules, fit, numpy)) is InPlaceSteps
     assert type(training_steps(rules, sparse, numpy)) is ReferenceSteps
+
+
+def test_calls_of_many_numpy_steps_are_of_built_in_functions_alone():
+    adam, numpy = get_optimizer("adam"), get_backend("numpy")
+    small = network(sizes=(4, 100, 3)), network(CUBE), network(sizes=(4, 2000, 2000, 3))
+    known, own, wide = (
+        InPlaceSteps(Rules(net, LOSS, adam), NumpyOps(np), numpy, np.float64).stride(200)
+        for net in small
+    )
+    assert known > 100  # the time between two looks at Ctrl-C is short, and known
+    assert own == wide == 1
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -52,8 +52,8 @@ class InPlaceSteps:
         return ReferenceLayer(layer, self.ops)
 
     def stride(self, batch: int) -> int:
-        """One: Ctrl-C is looked for between two steps."""
-        return 1
+        """How many steps one call of `on_rows` takes, so that Ctrl-C is seen soon."""
+        return self.ops.stride(self.rules, batch)
 
     def words(self, keys: np.ndarray) -> Any:
         """Dropout keys as Python ints."""
@@ -69,9 +69,11 @@ class InPlaceSteps:
     ) -> Carry:
         """Steps on consecutive batches of resident data."""
         self._bind(carry.theta)
+        data, order, first, most = rows
+        end = rows.of_epoch
         for k, c in enumerate(coefficients):
-            start = rows.start + k * rows.size
-            here, size = rows._replace(start=start), min(rows.size, rows.of_epoch - start)
+            start = first + k * most
+            here, size = Rows(data, order, start, most), min(most, end - start)
             carry = self._on_some(carry, here, size, None if keys is None else keys[k], c)
         return carry
 

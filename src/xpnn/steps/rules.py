@@ -16,6 +16,9 @@ from xpnn.parts.losses import Loss
 from xpnn.parts.optimizers import OPTIMIZERS
 from xpnn.parts.regularization import clip_by_global_norm, max_norm, penalty
 
+_MULTIPLICATIONS_APART = 5e8  # between two looks at Ctrl-C: less than a twentieth of a second
+_MOST_STEPS = 1024
+
 Coefficients = tuple[float, ...]
 """The optimizer's scalars of one step."""
 
@@ -109,6 +112,19 @@ class Rules:
     def segments(self) -> tuple[Segment, ...]:
         """Stretches of the flat vector and their groups' factors."""
         return self.network.layout.segments(self.groups)
+
+    @cached_property
+    def per_row(self) -> int:
+        """Multiplications of a row in the products of a step."""
+        return int(3 * sum(d.n_in * d.n_out for d in self.network.layers) + 1)
+
+    def stride(self, rows: int, others: float) -> int:
+        """How many steps of so many rows pass between two looks at Ctrl-C.
+
+        `others` is how many multiplications take as long as the rest of a step.
+        """
+        apart = _MULTIPLICATIONS_APART / (self.per_row * rows + others)
+        return int(max(1, min(_MOST_STEPS, apart)))
 
     @cached_property
     def n_weights(self) -> int | None:

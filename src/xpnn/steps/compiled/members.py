@@ -115,7 +115,7 @@ class CompiledMembers:
         """The crew's steps, in as many threads as pay; False if several cannot be had now."""
         crew, one = self.crew, self.members[0]
         run, at = function("members", dtype), ctypes.addressof(crew)
-        work = one.per_row * min(rows.size, max(rows.of_epoch, 1)) * steps
+        work = one.rules.per_row * min(rows.size, max(rows.of_epoch, 1)) * steps
         pool = self.pool if work >= _FEWEST_PRODUCTS else None
         crew.pool, crew.parts = (None, 1) if pool is None else (pool.handle, pool.parts)
         if crew.parts == one.plan.parts == 1:

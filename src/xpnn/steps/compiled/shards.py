@@ -71,7 +71,7 @@ class CompiledShards:
 
         one = next(iter(self.steps.values()), None)
         size = max(p.size for p in cut.pieces)
-        large = one is not None and one.per_row * size >= _FEWEST_PRODUCTS
+        large = one is not None and one.rules.per_row * size >= _FEWEST_PRODUCTS
         in_threads(work, len(tasks), min(threads.blas_threads(), len(tasks)) if large else 1)
         return self.vectors
 

@@ -31,7 +31,6 @@ from xpnn.steps.compiled.plan import (
 from xpnn.steps.compiled.pool import Pool
 from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
 
-_MULTIPLICATIONS_APART = 5e8  # between two looks at Ctrl-C: less than a twentieth of a second
 _FEWEST_PRODUCTS = 1_000_000  # multiplications of a thread's share: with less it mostly waits
 _FEWEST_ROWS = 32  # of its share
 
@@ -55,7 +54,6 @@ class CompiledSteps:
         self.others: Steps | None = None
         layers = rules.network.layers
         self.n_in, self.n_out = layers[0].n_in, layers[-1].n_out
-        self.per_row = 3 * sum(d.n_in * d.n_out for d in layers) + 1
         self.known: tuple[Any, ...] = ()  # the arrays that the plan has the addresses of
         self.suits = False  # whether compiled steps can work on them
         self.plan = Plan()
@@ -67,7 +65,7 @@ class CompiledSteps:
 
     def stride(self, batch: int) -> int:
         """How many steps one call takes, so that Ctrl-C is seen soon."""
-        return int(max(1, min(1024, _MULTIPLICATIONS_APART / (self.per_row * batch + 1e5))))
+        return self.rules.stride(batch, 1e5)
 
     def words(self, keys: np.ndarray) -> Any:
         """Dropout keys, a uint32 array (steps, layers + 1, 2), as `on_rows` takes them."""
@@ -196,7 +194,7 @@ class CompiledSteps:
 
     def threads(self, rows: int) -> int:
         """How many threads share a step of so many rows."""
-        most = min(rows // _FEWEST_ROWS, self.per_row * rows // _FEWEST_PRODUCTS)
+        most = min(rows // _FEWEST_ROWS, self.rules.per_row * rows // _FEWEST_PRODUCTS)
         return 1 if most < 2 else max(1, min(threads.blas_threads(), most))
 
 
