@@ -95,11 +95,19 @@ def find_order(texts: Sequence[str]) -> tuple[str, bool]:
     month_first = sum(int(m["two"]) > 12 for m in found)
     if day_first != month_first:
         return ("dmy" if day_first > month_first else "mdy"), not (day_first and month_first)
-    for order in ("dmy", "mdy"):  # a table in the order of time
-        days = read_dates([m.string for m in found], order)
-        if len(found) > 2 and (np.diff(days) >= np.timedelta64(0)).all():
-            return order, True
+    rising = {order: _unevenness(found, order) for order in ("dmy", "mdy")}
+    if min(rising.values()) < np.inf:  # a table in the order of time
+        return ("mdy" if rising["dmy"] > 10 * rising["mdy"] else "dmy"), True
     return ("mdy" if found[0]["s"] == "/" else "dmy"), False
+
+
+def _unevenness(found: Sequence[re.Match[str]], order: str) -> float:
+    """The longest step beside the usual one; infinite where dates fall, or for fewer than three."""
+    steps = np.diff(read_dates([m.string for m in found], order)) / np.timedelta64(1, "s")
+    if len(steps) < 2 or not (steps >= 0).all():
+        return np.inf
+    taken = steps[steps > 0]
+    return float(taken.max() / np.median(taken)) if len(taken) else 1.0
 
 
 def read_dates(texts: Sequence[str], order: str) -> np.ndarray:

@@ -12,8 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from xpnn.tables.columns import TableError
+from xpnn.tables.foot import MOST_LINES, lines_of_foot, told_foot
 from xpnn.tables.progress import reading_bar
-from xpnn.tables.separators import FIXED, Separator, best_fit, cut, find_separator, known_separator
+from xpnn.tables.separators import (
+    FIXED,
+    Separator,
+    best_fit,
+    cut,
+    find_separator,
+    known_separator,
+    one_mark,
+)
 from xpnn.tables.shape import MOST_TITLES, Shape, find_shape
 from xpnn.tables.texts import ArrowColumn, TextColumn
 
@@ -70,7 +79,7 @@ def read_delimited(
     >>> read.shape.names, read.columns[1].text().tolist()
     (('size', 'town'), ['Ulm', 'Bonn'])
     """
-    text, unquoted = _unquoted(text)
+    text, unquoted = _unquoted(text if sep else one_mark(text))
     start, above, notes, told = _before(text)
     notes += unquoted
     separator = _separator(text, start, suffix, sep or told)
@@ -88,6 +97,10 @@ def read_delimited(
         line, start = line + _count_lines(text[start:end]), end
         text, again = _without_repeats(text, start, heading, len(shape.names))
         notes += again
+    if separator.mark not in (" ", FIXED):
+        rows = [row for row, _ in head[shape.first :]]
+        text, below = _without_foot(text, start, separator, len(shape.names), rows)
+        notes += below
     found = _by_arrow(text[start:], shape, separator) if arrow else None
     if found is not None:
         return Split(shape, found, tuple(notes))
@@ -107,6 +120,20 @@ def _without_repeats(text: str, start: int, heading: str, width: int) -> tuple[s
         text[: start - 1] + body,
         [f"left out {count:,} {repeat} the names"] if count else [],
     )
+
+
+def _without_foot(
+    text: str, start: int, separator: Separator, width: int, rows: Sequence[Sequence[str]]
+) -> tuple[str, list[str]]:
+    """Without the notes below a table."""
+    last = list(_lines(text, max(start, len(text) - (1 << 16))))[-MOST_LINES:]
+    odd = [i for i, line in enumerate(last) if line.count(separator.quote) % 2]
+    last = last[odd[-1] + 1 :] if odd else last  # a value of several lines ends there
+    tail: list[list[str]] = [next(_reader([line], separator), []) for line in last]
+    above = rows[: max(0, len(rows) - len(tail))] or [row for row in rows if len(row) == width]
+    count = lines_of_foot(tail, width, above)
+    cut = len(text) - sum(map(len, last[len(last) - count :]))
+    return text[:cut], told_foot(tail[len(tail) - count :])
 
 
 def _count_lines(text: str) -> int:

@@ -171,8 +171,10 @@ def _decimal_mark(cores: Sequence[str], money: bool) -> str:
     votes: Counter[str] = Counter(filter(None, map(_vote, cores)))
     if not votes:
         if any("," in core for core in cores):
-            # 12,345 beside 12345: who groups thousands groups all, so that comma is a decimal's.
-            return "," if any(core.isdigit() and len(core) > 3 for core in cores) else "."
+            # 12,345 beside 12345: who groups thousands groups all but by a slip, so that comma is a
+            # decimal's.
+            plain = sum(core.isdigit() and len(core) > 3 for core in cores)
+            return "," if 20 * plain > sum("," in core for core in cores) else "."
         pointed = ["." in core for core in cores]
         return "," if money and len(cores) > 2 and sum(pointed) * 2 > len(cores) else "."
     return "," if votes[","] > votes["."] else "."

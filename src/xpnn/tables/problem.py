@@ -7,6 +7,7 @@ import numpy as np
 
 from xpnn._text import in_a_line
 from xpnn.tables.columns import Columns, TableError, hint, objects
+from xpnn.tables.foot import total_below
 from xpnn.tables.frames import Frame
 from xpnn.tables.ids import is_row_name, numbers_the_rows
 from xpnn.tables.preprocessing import Target
@@ -116,7 +117,12 @@ def make_problem(
         rows = "row" if left == 1 else "rows"
         notices.append(f"left out {left:,} {rows} without {' or '.join(map(repr, targets))}")
     features = {n: c for n, c in table.columns.items() if n not in targets and n not in drop}
-    parsed = _useful(_parse_all(table, features), notices)
+    read = _parse_all(table, features)
+    total, told = total_below(table.columns, read)
+    notices += told
+    if total:
+        present = present & (np.arange(table.n_rows) < table.n_rows - 1)
+    parsed = _useful(read, notices)
     if not parsed:
         why = "; ".join(notices)
         raise TableError(

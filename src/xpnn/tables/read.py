@@ -12,6 +12,7 @@ import numpy as np
 from xpnn.tables.arff import csv_of_arff
 from xpnn.tables.columns import Columns, TableError, as_text, hint, objects
 from xpnn.tables.delimited import read_delimited
+from xpnn.tables.foot import MOST_LINES, lines_of_foot, told_foot
 from xpnn.tables.progress import reading_bar
 from xpnn.tables.separators import known_separator
 from xpnn.tables.shape import find_shape
@@ -213,8 +214,10 @@ def _read(
         shape = find_shape(rows[:200], options.header, expected)
         if shape.first and len(shape.names) > 1:
             rows = [r for i, r in enumerate(rows) if i < shape.first or r != rows[shape.heading]]
+        rows, below = _without_foot(rows[shape.first :])
+        notes += below
         found: list[TextColumn | ArrowColumn] = []
-        for texts_below in zip(*rows[shape.first :], strict=True):
+        for texts_below in zip(*rows, strict=True):
             column = TextColumn()
             column.append(texts_below)
             found.append(column)
@@ -234,6 +237,15 @@ def _read(
     split = read_delimited(text, source, suffix=suffix, sep=sep, header=header, expected=expected)
     all_notes = [*notes, *split.notes, *split.shape.notes]
     return _named(name, split.shape.names, split.columns, options, all_notes, expected)
+
+
+def _without_foot(rows: list[list[str]]) -> tuple[list[list[str]], list[str]]:
+    """A sheet's rows without the notes below, where a last one may not just lack its target."""
+    width = len(rows[0]) if rows else 0
+    tail = [row if any(row[1:]) else row[:1] for row in rows[-MOST_LINES:]]
+    above = rows[:-MOST_LINES] or [row for row in tail if len(row) > 1]
+    count = lines_of_foot(tail, width, above) if width > 2 else 0
+    return rows[: len(rows) - count], told_foot(rows[len(rows) - count :])
 
 
 def _named(

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xpnn.tables.columns import objects
+from xpnn.tables.columns import TableError, objects
 from xpnn.tables.gaps import GAPS, NUMBER_GAPS
-from xpnn.tables.values import parse_column
+from xpnn.tables.values import Parsed, parse_as, parse_column
 
 MOST_TITLES = 30
 """At most so many lines above the names are taken for titles."""
 
-_NAME, _WORD, _NUMBER = 1, -1, -2
+_NAME, _WORD, _NUMBER, _YEAR = 1, -1, -2, 2
+_YEARS = 1800, 2100
+_ANSWERS = frozenset(("response", "open-ended response"))
 _NUMBERED = re.compile(r"column_(\d+)")
 
 
@@ -155,6 +157,8 @@ def has_names(rows: Sequence[Sequence[str]], width: int, expected: Sequence[str]
     against = votes.count(_NUMBER) + votes.count(_WORD)
     if _NAME in votes:
         return votes.count(_NAME) >= against
+    if _YEAR in votes:  # country, 2008
+        return not against
     # A name may be one of the words below it by chance; not in half of the columns.
     return _NUMBER not in votes and 2 * against < max(1, len(votes))
 
@@ -168,7 +172,8 @@ def is_second_heading(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the line below the names has units, more names or dashes, and no values.
 
     It has no number in any of the columns that are numbers below it, which are two at least, and
-    a word in half of them; or dashes alone.
+    a word in half of them; or dashes alone; or says of several columns that they are a survey's
+    responses.
 
     Parameters
     ----------
@@ -183,7 +188,7 @@ def is_second_heading(rows: Sequence[Sequence[str]]) -> bool:
     if len(rows) < 4:
         return False
     first, *rest = rows
-    if _is_ruled(first):
+    if _is_ruled(first) or len(_answers(first)) > 1:
         return True
     words = numbers = 0
     for i, value in enumerate(v.strip() for v in first):
@@ -206,10 +211,21 @@ def _is_ruled(row: Sequence[str]) -> bool:
 def _of_two_lines(first: Sequence[str], second: Sequence[str]) -> tuple[list[str], str]:
     """The names: those of the first line, but of the second where the first has gaps."""
     shown = _shown(second)
-    if _is_ruled(second) or all(v.strip() for v in first[: len(second)]):
+    numbered = _counts_up(first) and first[0].strip() in ("", "0", "1")  # by a program
+    full = all(v.strip() for v in first[: len(second)]) and not numbered
+    if _is_ruled(second) or full:
         return list(first), f"left out the line below the names ({shown}): it has no numbers"
-    found = [b.strip() or a for a, b in zip(first, second, strict=False)]
+    answers = _answers(second)
+    found = [
+        a if a.strip() and (i in answers or not b.strip()) else b
+        for i, (a, b) in enumerate(zip(first, second, strict=False))
+    ]
     return found, f"the names stand in the second of two lines ({shown})"
+
+
+def _answers(row: Sequence[str]) -> list[int]:
+    """Where a survey's second line says that the first one has the question."""
+    return [i for i, value in enumerate(row) if value.strip().lower() in _ANSWERS]
 
 
 def _vote(value: str, below: Sequence[str]) -> int:
@@ -220,8 +236,27 @@ def _vote(value: str, below: Sequence[str]) -> int:
     parsed = parse_column(objects(below))
     if parsed.kind == "words":
         return _WORD if value in below else 0
-    alone = parse_column(objects([value]))
-    return _NUMBER if alone.kind == parsed.kind else _NAME
+    if parse_column(objects([value])).kind != parsed.kind or not _is_read_as(value, parsed):
+        return _NAME
+    return _YEAR if _is_year_apart(value, parsed.values) else _NUMBER
+
+
+def _is_read_as(value: str, parsed: Parsed) -> bool:
+    """Whether a value is written as a column's: 2022 Population is above 41128771, 5 kg not."""
+    try:
+        read = parse_as(objects([value]), parsed.kind, parsed.style, "")
+    except TableError:
+        return False
+    return not np.isnan(read[0])
+
+
+def _is_year_apart(value: str, below: np.ndarray) -> bool:
+    """Whether a year stands above numbers that are none, ten or more."""
+    low, high = _YEARS
+    if below.dtype.kind == "M" or len(below) < 10 or not re.fullmatch(r"\d{4}", value):
+        return False
+    years = (below >= low) & (below <= high)
+    return low <= int(value) <= high and not years.any()
 
 
 def _is_number(value: str) -> bool:
@@ -229,12 +264,12 @@ def _is_number(value: str) -> bool:
 
 
 def _counts_up(row: Sequence[str]) -> bool:
-    """Whether a row has three numbers or more and they rise evenly, as 0, 1, 2 or as years do."""
+    """Whether a row has three numbers or more that rise evenly, as 0, 1, 2, or years in order."""
     numbers = [int(v) for v in row if v.strip().isdecimal()]
     steps = np.diff(numbers)
     even = len(numbers) > 2 and steps[0] > 0 and bool((steps == steps[0]).all())
-    years = len(numbers) > 1 and 1800 <= numbers[0] < numbers[-1] <= 2100 and (steps > 0).all()
-    return even or bool(years)
+    years = len(numbers) > 1 and all(_YEARS[0] <= n <= _YEARS[1] for n in numbers)
+    return even or (years and bool((steps > 0).all() or (steps < 0).all()))
 
 
 def _names(

@@ -15,6 +15,7 @@ _STYLE: dict[str, Callable[[Any], bool]] = {
     "grouped": lambda v: isinstance(v, bool),
     "multiples": lambda v: isinstance(v, bool),
     "gaps": lambda v: _all_are(str, v),
+    "strays": lambda v: isinstance(v, bool),
     "sentinels": lambda v: _all_are(float, v),
     "form": lambda v: v == "time",
     "months": lambda v: v in ("", "mM"),

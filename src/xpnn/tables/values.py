@@ -17,12 +17,11 @@ from xpnn._text import in_a_line
 from xpnn.arrays.numeric import places
 from xpnn.tables import dates
 from xpnn.tables.columns import TableError, as_text, is_missing, objects
-from xpnn.tables.gaps import GAPS, NO_DATES, NUMBER_GAPS, sentinels
+from xpnn.tables.gaps import FEW, GAPS, NO_DATES, NUMBER_GAPS, few_strays, sentinels
 from xpnn.tables.numerals import NumberStyle, find_style, read_numbers
 
 KINDS = ("numeric", "datetime", "words")
 
-_MOST_STRAYS = 0.05
 _SAMPLE = 1000
 _EMPTY = {"numeric": math.nan, "datetime": np.datetime64("NaT", "us")}
 _HALF = re.compile(r"[ap]\.?m\.?", re.IGNORECASE)
@@ -54,7 +53,8 @@ def parse_column(
 ) -> Parsed:
     """Tell what a column holds, and read it.
 
-    Numbers with a few strays (5 % at most) are numbers, and the strays are missing.
+    Numbers with a few strays are numbers, and the strays are missing: 5 % at most, or up to half
+    where more than 50 numbers differ and the strays are few words without digits.
 
     Parameters
     ----------
@@ -104,6 +104,7 @@ def parse_column(
     unread = np.flatnonzero(np.isnan(values[:-1])).tolist()
     if unread:
         style["gaps"] = sorted(texts[i] for i in unread)
+        style |= {"strays": True} if len(unread) > FEW else {}  # others will come
         what = "are no dates" if kind == "datetime" else "are no numbers"
         missing = int(counts[unread].sum())
         notes = [_missing_note(missing, len(codes), what, style["gaps"]), *notes]
@@ -132,7 +133,8 @@ def parse_as(column: np.ndarray, kind: str, style: Mapping[str, Any], name: str)
     Raises
     ------
     TableError
-        For a word among numbers or times that was no gap in training, with its row.
+        For a word among numbers or times that was no gap in training, with its row; unless
+        training had more than 5 different ones.
 
     Examples
     --------
@@ -157,7 +159,7 @@ def parse_as(column: np.ndarray, kind: str, style: Mapping[str, Any], name: str)
     gaps = NUMBER_GAPS | {gap.lower() for gap in style.get("gaps", ())}
     values = _read_styled(texts, kind, style)
     stray = np.isnan(values) & np.array([t.lower() not in gaps for t in texts], dtype=bool)
-    if stray.any():
+    if stray.any() and not style.get("strays"):
         raise _unlike(name, kind, column, np.append(stray, False)[codes])
     values = np.append(values, np.array([np.nan]).astype(values.dtype))[codes]
     return _known(values, style)
@@ -248,7 +250,7 @@ def _typed(column: np.ndarray, fresh: bool = True) -> Parsed:
 
 def _settled(parsed: Parsed) -> Parsed:
     """What only the whole column tells: numbers that are dates, and numbers that are gaps."""
-    if parsed.kind == "numeric" and not set(parsed.style) - {"gaps"}:
+    if parsed.kind == "numeric" and not set(parsed.style) - {"gaps", "strays"}:
         days = dates.compact_dates(parsed.values)
         if days is not None:
             first = int(parsed.values[~np.isnan(parsed.values)][0])
@@ -268,7 +270,7 @@ def _as_numbers(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -
         return None
     style = find_style(texts, decimal)
     values = read_numbers(texts, style)
-    if not _few_strays(values, texts, counts):
+    if not few_strays(values, texts, counts):
         return None
     if _HALF.fullmatch(style.unit) and not np.isnan(dates.read_spans(texts)).any():
         return None  # 6pm is a time
@@ -284,7 +286,7 @@ def _as_spans(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> 
         return None
     months = dates.month_letters(texts)
     values = dates.read_spans(texts, months)
-    if not _few_strays(values, texts, counts):
+    if not few_strays(values, texts, counts):
         return None
     style = {"form": "time"} | ({} if months == "M" else {"months": months})
     return values, "numeric", style, [f"times, such as {texts[0]!r}, in seconds"]
@@ -296,7 +298,7 @@ def _as_dates(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> 
         return None
     order, sure = dates.find_order(texts)
     values = dates.read_dates(texts, order)
-    if not _few_strays(values, texts, counts) or dates.are_codes(texts):
+    if not few_strays(values, texts, counts) or dates.are_codes(texts):
         return None
     how = {"dmy": " read as day/month/year", "mdy": " read as month/day/year"}.get(order, "")
     doubt = "" if sure else ", which nothing in them tells; if it is wrong, write 2024-05-31"
@@ -306,16 +308,6 @@ def _as_dates(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> 
 
 def _sample(texts: Sequence[str]) -> Sequence[str]:
     return texts[:: max(1, len(texts) // _SAMPLE)]
-
-
-def _few_strays(values: np.ndarray, texts: Sequence[str], counts: np.ndarray) -> bool:
-    """Whether all but a few values were read. A stray with a digit, such as 3+, may be a class."""
-    stray = np.isnan(values)
-    part = counts[stray].sum() / max(1, counts.sum())
-    if part == 0 or part > _MOST_STRAYS:
-        return bool(part == 0)
-    digits = any(re.search(r"\d", texts[i]) for i in np.flatnonzero(stray).tolist())
-    return bool(part < 0.005 or (stray.sum() <= 5 and not digits))
 
 
 def _style_notes(style: NumberStyle) -> list[str]:
