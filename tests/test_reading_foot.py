@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from texts import columns, read, words
 
+from xpnn.tables import TableError
 from xpnn.tables.problem import make_problem
 from xpnn.tables.values import parse_column
 
@@ -129,6 +130,8 @@ def test_ranges_among_many_numbers_are_missing(tmp_path):
     assert parsed.notes[0].startswith("50 of 2,050 values are no numbers ('1000 - 1099'")
     again = parse_as(words("7", "3 - 5"), "numeric", parsed.style, "area")
     np.testing.assert_array_equal(again, [7, np.nan])
+    with pytest.raises(TableError, match="'area' should be numbers, got '3 m' in row 1"):
+        parse_as(words("3 m", "4 m", "5 m"), "numeric", parsed.style, "area")
     assert parse_column(words(*AREAS[:50], "900 - 950")).kind == "words"
     assert parse_column(words(*AREAS, *strays * 3)).kind == "words"
 
@@ -136,6 +139,8 @@ def test_ranges_among_many_numbers_are_missing(tmp_path):
 def test_a_word_in_many_rows_among_many_numbers_is_missing():
     parsed = parse_column(words(*AREAS, *["Undisclosed"] * 800))
     assert (parsed.kind, np.isnan(parsed.values).sum()) == ("numeric", 800)
+    rare = [*["Undisclosed"] * 90, *"abcdef"]
+    assert np.isnan(parse_column(words(*AREAS[:99], *rare)).values).sum() == 96
     assert parse_column(words(*AREAS[:40], *["Crew"] * 9)).kind == "words"
 
 
@@ -150,3 +155,18 @@ def test_days_a_month_apart_among_minutes_are_read_the_other_way():
     assert parsed.style["order"] == "mdy"
     months = parse_column(words(*(f"{m}/1/{y}" for y in (2001, 2002) for m in range(1, 13))))
     assert str(months.values[1])[:10] == "2001-02-01"
+
+
+def test_numbers_among_words_are_told(tmp_path):
+    price = [str(v) for v in range(100, 160)] + [f"about {v}" for v in range(20)]
+    rows = "".join(f"{p},{i % 7},{'ab'[i % 2]}\n" for i, p in enumerate(price * 3))
+    table = read(tmp_path, "price,size,kind\n" + rows)
+    told = "'price': it holds numbers, and texts such as 'about 0': write these as numbers"
+    assert any(n.startswith(told) for n in make_problem(table).notices)
+    assert any(n.startswith(told) for n in make_problem(table, "price").notices)
+    assert not any("holds numbers" in n for n in make_problem(table, "size").notices[:1])
+
+
+def test_a_range_of_prices_is_a_class(tmp_path):
+    table = read(tmp_path, "size,price_range\n" + "1,0\n2,1\n3,2\n4,3\n" * 9)
+    assert make_problem(table).target.task == "classification"

@@ -109,7 +109,9 @@ def few_strays(values: np.ndarray, texts: Sequence[str], counts: np.ndarray) -> 
     stray = np.isnan(values)
     part = counts[stray].sum() / max(1, counts.sum())
     digits = any(re.search(r"\d", texts[i]) for i in np.flatnonzero(stray).tolist())
-    own = stray.sum() <= FEW and not digits
+    rows = np.sort(counts[stray])[::-1]
+    own = rows[:FEW].sum() >= 0.9 * rows.sum() and not digits
+    few = stray.sum() <= FEW
     if (~stray).sum() > _MANY_NUMBERS:
         return bool(part <= (0.5 if own else _MOST_STRAYS))
-    return bool(part < 0.005 or (part <= _MOST_STRAYS and own))
+    return bool(part < 0.005 or (part <= _MOST_STRAYS and few and not digits))

@@ -6,17 +6,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from xpnn._text import in_a_line
-from xpnn.tables.columns import Columns, TableError, hint, objects
+from xpnn.tables.columns import Columns, TableError, hint
 from xpnn.tables.foot import total_below
 from xpnn.tables.frames import Frame
 from xpnn.tables.ids import is_row_name, numbers_the_rows
 from xpnn.tables.preprocessing import Target
 from xpnn.tables.read import Table
-from xpnn.tables.targets import read_target
+from xpnn.tables.targets import read_target, word_among_numbers
 from xpnn.tables.values import Parsed, parse_as, parse_column
 
 TARGETS = ("target", "label", "class", "y")
 """Names that are taken for the target when none is given; else it is the last column."""
+
+
+_MANY = 30  # different words from which on numbers among them are told
 
 
 @dataclass(frozen=True)
@@ -239,6 +242,8 @@ def _useful(parsed: Mapping[str, Parsed], notices: list[str]) -> dict[str, Parse
             if different > max(10, len(known) / 2):
                 notices.append(f"left out {name!r}: {_too_many(known, different)}")
                 continue
+            if different > _MANY and (told := word_among_numbers(list(dict.fromkeys(known)))):
+                notices.append(f"{name!r}: {told}; until then they are words")
         elif np.isnan(values).all():
             notices.append(f"left out {name!r}: it is empty")
             continue
@@ -265,14 +270,8 @@ def _is_one(values: np.ndarray) -> bool:
 
 def _too_many(known: Sequence[str], different: int) -> str:
     """Why words are left out; of what are numbers in the main, what is none."""
-    some = known[:: max(1, len(known) // 1000)]
-    strays = [v for v in some if parse_column(objects([v])).kind != "numeric"]
-    if not strays or 2 * len(strays) > len(some):
-        return f"{different:,} different texts, such as {in_a_line(known[0])!r} (an id?)"
-    return (
-        f"it holds numbers, and texts such as {in_a_line(strays[0])!r}: write these as "
-        "numbers, or say that they are gaps with --na"
-    )
+    some = f"{different:,} different texts, such as {in_a_line(known[0])!r} (an id?)"
+    return word_among_numbers(known) or some
 
 
 def split_rows(

@@ -1,11 +1,13 @@
 """What is predicted: labels as they were written, or numbers; and which of the two."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
+from xpnn._text import in_a_line
 from xpnn.arrays.numeric import places
-from xpnn.tables.columns import TableError
+from xpnn.tables.columns import TableError, objects
 from xpnn.tables.gaps import GAPS
 from xpnn.tables.read import Table
 from xpnn.tables.values import Parsed, differ_in_capitals, different_texts, parse_column
@@ -18,7 +20,7 @@ _AMOUNTS = frozenset((
 ))  # fmt: skip
 _LABELS = frozenset((
     *("category", "class", "cluster", "code", "color", "colour", "group", "kind", "label"),
-    *("segment", "species", "status", "type"),
+    *("segment", "species", "status", "type", "range", "band", "bracket", "tier"),
 ))  # fmt: skip
 
 
@@ -82,7 +84,8 @@ def read_target(
         known = parsed.values[present]
         if learned and len(known) > 1 and (known == known[0]).all():
             raise TableError(
-                f"The target {name!r} is always {known[0]:.7g}; there is nothing to learn."
+                f"The target {name!r} is always {known[0]:.7g}; there is nothing to learn. Name "
+                "another --target."
             )
         return parsed.values, present, task, notes
     y, present, more = _labels(table, name, parsed, learned)
@@ -152,6 +155,8 @@ def _labels(
     if parsed.kind == "words":
         gap, notes = _gaps_among_words(texts, counts, name)
         present = (codes >= 0) & ~np.append(gap, True)[codes]
+        if len(texts) > _MOST_LABELS and (stray := word_among_numbers(texts)):
+            notes.append(f"{name!r}: {stray}; until then they are classes")
     else:
         present = (codes >= 0) & ~np.isnan(parsed.values)
         notes = [f"{name!r}: {note}" for note in parsed.notes if "missing" in note]
@@ -165,6 +170,34 @@ def _labels(
         whole = [int(t) if u else 0 for t, u in zip(texts, used, strict=True)]
         return np.array([*whole, 0])[codes], present, notes
     return np.array([*texts, ""], dtype=str)[codes], present, notes
+
+
+def word_among_numbers(texts: Sequence[str]) -> str:
+    """What to do with the words of a column whose values are numbers in the main, for people.
+
+    Parameters
+    ----------
+    texts : sequence of str
+
+    Returns
+    -------
+    str
+        Empty where most are words.
+
+    Examples
+    --------
+    >>> word_among_numbers(["12", "13", "about 7"])
+    "it holds numbers, and texts such as 'about 7': write these as numbers, or say that they are \
+gaps with --na"
+    """
+    some = texts[:: max(1, len(texts) // 1000)]
+    strays = [t for t in some if parse_column(objects([t])).kind != "numeric"]
+    if not strays or 2 * len(strays) > len(some):
+        return ""
+    return (
+        f"it holds numbers, and texts such as {in_a_line(strays[0])!r}: write these as "
+        "numbers, or say that they are gaps with --na"
+    )
 
 
 def _is_int(text: str) -> bool:
@@ -194,7 +227,10 @@ def _check_classes(table: Table, name: str, known: list[str], rows: int, parsed:
     if not known:
         raise TableError(f"The target {name!r} has no values; name another --target.")
     if len(known) < 2:
-        raise TableError(f"The target {name!r} is always {known[0]}; there is nothing to learn.")
+        raise TableError(
+            f"The target {name!r} is always {known[0]}; there is nothing to learn. Name another "
+            "--target."
+        )
     if 2 * len(known) > rows and len(known) > 10:
         cure = "Try --task regression or another" if parsed.kind == "numeric" else "Name another"
         raise TableError(

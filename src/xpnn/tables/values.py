@@ -159,7 +159,8 @@ def parse_as(column: np.ndarray, kind: str, style: Mapping[str, Any], name: str)
     gaps = NUMBER_GAPS | {gap.lower() for gap in style.get("gaps", ())}
     values = _read_styled(texts, kind, style)
     stray = np.isnan(values) & np.array([t.lower() not in gaps for t in texts], dtype=bool)
-    if stray.any() and not style.get("strays"):
+    known = style.get("strays") and 2 * int(stray.sum()) <= max(2, len(texts))
+    if stray.any() and not known:
         raise _unlike(name, kind, column, np.append(stray, False)[codes])
     values = np.append(values, np.array([np.nan]).astype(values.dtype))[codes]
     return _known(values, style)
