@@ -77,6 +77,27 @@ def test_a_checkpoint_knows_of_longer_cycles():
     assert (later.longer, later.ends, later.done) == (plan.longer, plan.ends, 124)
 
 
+def test_numbers_whose_error_still_falls_get_longer_cycles():
+    """By a tenth at the last valley; they count as the others, without a strong weight decay."""
+    plan, ended, decays, told = plan_of([0.3, 0.2, 0.15, 0.1, 0.08, 0.079], falling=0.9)
+    assert [v.epoch for v in plan.valleys] == [4, 12, 28, 60, 124, 252]
+    assert ended == told == 252
+    assert set(decays) == {0.02}
+    assert plan_of([0.3, 0.2, 0.15, 0.1, 0.095], falling=0.9)[1] == 124
+    assert plan_of([0.3, 0.2, 0.15, 0.14], falling=0.9)[1] == 60
+    assert plan_of([0.3, 0.2, 0.25], falling=0.9)[1] == 28
+
+
+def test_a_limit_shortens_a_longer_cycle():
+    """Which fitted when it began, before epochs took three times as long."""
+    times = itertools.accumulate([1.0] * 80 + [3.0] * 200)
+    found = [0.3, 0.2, 0.15, 0.1, 0.08, 0.07]
+    plan, ended, _, _ = plan_of(found, falling=0.9, limit=150.0, clock=lambda: next(times))
+    assert plan.shortened
+    assert 80 < ended < 124
+    assert [v.epoch for v in plan.valleys] == [4, 12, 28, 60, ended]
+
+
 def test_where_numbers_have_little_noise_dropout_ends_at_a_valley():
     found = iter([0.3, 0.09, 0.12, 0.1])
     plan = Plan(60, lambda state: (next(found), np.zeros((1, 1, 1))), calm=0.1)
@@ -93,6 +114,7 @@ def test_a_smooth_function_of_few_rows_is_learned_without_dropout(monkeypatch):
 
     def error():
         model = TabularRegressor(n_members=2, epochs=150, random_state=0).fit(x, truth(x))
+        assert len(model.history_["loss"]) <= 150
         return np.sqrt(np.mean((model.predict(new) - truth(new)) ** 2) / truth(new).var())
 
     rng = np.random.default_rng(0)

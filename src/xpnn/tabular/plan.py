@@ -22,10 +22,13 @@ LITTLE = 0.25
 CALM = 0.1
 """Of the variance of numbers, the squared error out of fold below which they have little noise."""
 
+FALLING = 0.9
+"""Times the best score before: a last valley of numbers below it is still far from the end."""
+
 _WORSE = 1.1  # times the best score: a valley that ends training, as a later one would be no better
-_LONGER = 2  # cycles more, where there is little noise
+_LONGER = 2  # cycles more, where there is more to learn
 _BETTER = 0.8  # times the best score: a valley of these that counts, and lets the next one come
-_STRONG = 50.0  # times the weight decay, in these
+_STRONG = 50.0  # times the weight decay, in these, of classes
 
 
 class Valley(NamedTuple):
@@ -38,7 +41,7 @@ class Valley(NamedTuple):
 
 
 def longer_cycles(epochs: int) -> list[int]:
-    """Epochs of cycles beyond all others, where classes have little noise.
+    """Epochs of cycles beyond all others, where there is more to learn.
 
     Parameters
     ----------
@@ -103,6 +106,8 @@ class Plan:
         network that has little noise to learn finds simpler rules when it has to be small.
     calm : float, default=0.0
         Once the best score is below it, training goes on without dropout.
+    falling : float, default=0.0
+        Where the last score is below this times the best one before it, a longer cycle follows.
     agreed : callable, default=identity
         Of the seconds spent here those that all processes go by.
     """
@@ -117,15 +122,17 @@ class Plan:
         enough: float = 0.0,
         little: float = 0.0,
         calm: float = 0.0,
+        falling: float = 0.0,
         agreed: Callable[[float], float] = lambda spent: spent,
     ) -> None:
         self.look, self.limit, self.clock, self.move = look, limit, clock, move
-        self.enough, self.little, self.calm, self.agreed = enough, little, calm, agreed
+        self.enough, self.little, self.calm, self.falling = enough, little, calm, falling
+        self.agreed = agreed
         self.began = clock()
         self.ends = valley_epochs(epochs)
-        self.longer = longer_cycles(epochs) if little > 0 else []  # that may come
+        self.longer = longer_cycles(epochs) if little > 0 or falling > 0 else []  # may come
         self.most = epochs + sum(self.longer)
-        self.strong = False  # whether such a cycle has begun
+        self.beyond = False  # whether such a cycle has begun
         self.shortened = False  # by the limit
         self.done = 0  # epochs
         self.from_epoch = 0  # of the cycle
@@ -139,8 +146,13 @@ class Plan:
         of_cycle = progress._replace(step=step, total_steps=epochs * per_epoch)
         return coslog(base, of_cycle, cycles=1.0)
 
+    @property
+    def strong(self) -> bool:
+        """Whether the weight decay is strong: in the longer cycles of classes."""
+        return self.beyond and self.little > 0
+
     def decay(self, base: float, progress: Progress) -> float:
-        """The weight decay: strong in the longer cycles."""
+        """The weight decay."""
         return _STRONG * base if self.strong else base
 
     def dropout(self, base: float, progress: Progress) -> float:
@@ -168,7 +180,7 @@ class Plan:
             if scores and not self.enough <= scores[-1] <= _WORSE * min(scores):
                 self.ends = []
             if scores and not self.ends and self._goes_on(min(scores)):
-                self.strong = True
+                self.beyond = True
                 self.ends = [self.done + self.longer.pop(0)]
         return not self.ends
 
@@ -183,7 +195,9 @@ class Plan:
 
     def _goes_on(self, best: float) -> bool:
         """Whether a longer cycle is to come, after all others or one that was worth it."""
-        if not (self.longer and self.enough <= best < self.little):
+        scores = [v.score for v in self.valleys]
+        falls = len(scores) > 1 and scores[-1] < self.falling * min(scores[:-1])
+        if not self.longer or not (falls or self.enough <= best < self.little):
             return False
         if self.strong and self.valleys[-1].epoch < self.done:
             return False
@@ -201,7 +215,7 @@ class Plan:
         last = max(self.done + self._left(limit), self.done)
         if self.ends and last < self.ends[-1]:
             self.shortened = True
-            ends = [last] if self.strong else valley_epochs(last)
+            ends = [last] if self.beyond else valley_epochs(last)
             self.ends = [end for end in ends if end > self.done] or [self.done]
 
     def finish(self, state: Any) -> list[Valley]:
@@ -228,7 +242,7 @@ class Plan:
             "done": self.done,
             "from_epoch": self.from_epoch,
             "longer": self.longer,
-            "strong": self.strong,
+            "beyond": self.beyond,
             "shortened": self.shortened,
             "valleys": [(v.epoch, v.score, v.state.step) for v in self.valleys],
         }
@@ -246,7 +260,7 @@ class Plan:
         """Go on as the plan that said this."""
         self.began = self.clock() - plain["spent"]
         self.ends, self.done, self.from_epoch = plain["ends"], plain["done"], plain["from_epoch"]
-        self.longer, self.strong = plain["longer"], plain["strong"]
+        self.longer, self.beyond = plain["longer"], plain["beyond"]
         self.shortened = plain["shortened"]
         for i, (epoch, score, step) in enumerate(plain["valleys"]):
             theta, buffers = (self.move(arrays[f"{name}_{i}"]) for name in ("theta", "buffers"))

@@ -74,7 +74,7 @@ class Recipe:
     learning_rate: float
     folds: int
     repeats: int
-    longer: bool = True  # whether classes of little noise get more epochs than these
+    longer: bool = True  # whether there are more epochs than these where more can be learned
 
     @property
     def members(self) -> int:

@@ -20,7 +20,7 @@ from xpnn.tabular.blend import blend_weights, last_by_half
 from xpnn.tabular.folds import held_rows, member_rows
 from xpnn.tabular.linear import linear_parameters, takes_lines
 from xpnn.tabular.ownrows import Shards
-from xpnn.tabular.plan import CALM, ENOUGH, LITTLE, Plan, Valley
+from xpnn.tabular.plan import CALM, ENOUGH, FALLING, LITTLE, Plan, Valley
 from xpnn.tabular.recipe import Recipe, groups_of, initial_parameters, make_optimizer
 from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import Dataset, predict_in_chunks
@@ -131,7 +131,7 @@ def fit_members(
     if task.classes:
         of_plan |= {"enough": ENOUGH, "little": LITTLE * _loss_of_shares(task) * recipe.longer}
     elif task.loss.name == "squared_error":
-        of_plan["calm"] = CALM
+        of_plan |= {"calm": CALM, "falling": FALLING * recipe.longer}
     if comm is not None:
         of_plan["agreed"] = comm.broadcast
     plan = Plan(recipe.epochs, held.look, time_limit, **of_plan)
