@@ -7,8 +7,9 @@ import numpy as np
 
 from xpnn._text import in_a_line
 from xpnn.arrays.numeric import places
-from xpnn.tables.columns import TableError, objects
+from xpnn.tables.columns import TableError
 from xpnn.tables.gaps import GAPS
+from xpnn.tables.numerals import find_style, read_numbers
 from xpnn.tables.read import Table
 from xpnn.tables.values import Parsed, differ_in_capitals, different_texts, parse_column
 
@@ -191,7 +192,8 @@ def word_among_numbers(texts: Sequence[str]) -> str:
 gaps with --na"
     """
     some = texts[:: max(1, len(texts) // 1000)]
-    strays = [t for t in some if parse_column(objects([t])).kind != "numeric"]
+    values = read_numbers(some, find_style(some))  # 12 Main Street and 7 High Street are none
+    strays = [t for t, value in zip(some, values, strict=True) if np.isnan(value)]
     if not strays or 2 * len(strays) > len(some):
         return ""
     return (
