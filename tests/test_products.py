@@ -143,10 +143,25 @@ def test_the_environment_names_less_than_the_processor_has(monkeypatch):
         compiled.tiles()
 
 
-def test_a_network_of_small_products_takes_no_room_for_panels():
-    rules = Rules(network(sizes=(7, 13, 5)), LOSS, get_optimizer("sgd"))
+def room_of_steps(sizes):
+    """Bytes that steps of fifty rows work in."""
+    rules = Rules(network(sizes=sizes), LOSS, get_optimizer("sgd"))
     steps, theta = CompiledSteps(rules, lambda: None), rules.network.init(0)[0]
-    data = Batch(np.zeros((50, 7)), np.zeros(50, dtype=np.int64), None)
+    data = Batch(np.zeros((50, sizes[0])), np.zeros(50, dtype=np.int64), None)
     carry = Carry(theta, np.zeros(0), (), np.float64(0))
     steps.on_rows(carry, Rows(data, None, 0, 50), None, [(0.1,)])
-    assert steps.held["room"].size < 100_000
+    return steps.held["room"].size
+
+
+def test_a_network_of_small_products_takes_no_room_for_panels():
+    assert room_of_steps((7, 13, 5)) < 100_000
+
+
+@pytest.mark.skipif(BEST == 0, reason="no tiles")
+def test_tiles_begin_where_they_pay(monkeypatch):
+    found = {}
+    for kind in compiled.PRODUCTS[: compiled.tiles() + 1]:
+        monkeypatch.setenv("XPNN_PRODUCTS", kind)
+        found[kind] = room_of_steps((32, 32, 5))
+    assert found["AVX2"] > found["BLAS"]  # which packs so little, too
+    assert found.get("AVX512", found["BLAS"]) == found["BLAS"]  # whose small products do not

@@ -13,9 +13,12 @@
 #define BLAS_ALONE (4 * 65536 - 1)
 #define FEWEST_COLUMNS 16 /* of a piece: for each BLAS may copy the other matrix */
 
-/* From so many multiplications and columns on tiles pay: OpenBLAS packs nothing of less. */
-#define FEWEST_TILED 1000000
-#define FEWEST_TILED_COLUMNS 32
+#define FEWEST_TILED_COLUMNS 32 /* from which on tiles pay */
+
+/* Whether tiles pay for a product of so many multiplications. */
+INLINE int worth_tiles(int64_t tiles, int64_t multiplications) {
+    return tiles && multiplications >= TILES[tiles - 1].fewest;
+}
 
 /* What products are done with; a thread's own. */
 typedef struct {
@@ -28,7 +31,7 @@ typedef struct {
 /* The tiles for products of so many rows by a network's layers: 0 where all of them are small. */
 static int64_t tiles_for(const plan *p, int64_t rows) {
     for (int64_t k = 0; k < p->layers; k++)
-        if (p->layer[k].n_in * p->layer[k].n_out * rows >= FEWEST_TILED) return p->tiles;
+        if (worth_tiles(p->tiles, p->layer[k].n_in * p->layer[k].n_out * rows)) return p->tiles;
     return 0;
 }
 
@@ -63,7 +66,7 @@ static void multiply_by_blas(const multiplier *by, matrix a, matrix b, real *c, 
 /* The same by what is faster; rows of C are n apart. */
 static void multiply_matrices(const multiplier *by, matrix a, matrix b, real *c, int64_t m,
                               int64_t n, int64_t depth) {
-    if (by->tiles && n >= FEWEST_TILED_COLUMNS && m * n * depth >= FEWEST_TILED)
+    if (n >= FEWEST_TILED_COLUMNS && worth_tiles(by->tiles, m * n * depth))
         multiply_panels(by->tiles, a, b, c, n, m, n, depth, by->panels);
     else
         multiply_by_blas(by, a, b, c, m, n, depth);
