@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from sklearn.utils import check_random_state
 
 from xpnn import Perceptron
 from xpnn.estimators import _inputs
@@ -124,3 +125,26 @@ def test_scores_that_overflow_are_no_fault_of_x(monkeypatch):
     monkeypatch.setenv("XPNN_COMPILED", "0")
     alone = Perceptron(max_iter=3, tol=None).fit(x, y)
     np.testing.assert_array_equal(model.coef_, alone.coef_)
+
+
+@pytest.mark.parametrize("random", [None, np.random.RandomState(3)], ids=["global", "own"])
+def test_an_error_of_x_leaves_the_random_numbers_as_they_were(random):
+    x, y = np.ones((30, 2)), np.arange(30) % 2
+    x[20, 1] = np.nan
+    drawn_from = check_random_state(random)
+    before = drawn_from.get_state()[1:3]
+    model = Perceptron(random_state=random)
+    for call in (model.fit, lambda x, y: model.partial_fit(x, y, classes=[0, 1])):
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            call(x, y)
+        for found, wanted in zip(drawn_from.get_state()[1:3], before, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+    model.fit(np.ones((30, 2)), y)
+    assert drawn_from.get_state()[2] != before[1]
+
+
+def test_an_error_of_x_is_told_once():
+    x, y = np.asarray([["a", 1.0], [{}, 2.0]], dtype=object), [0, 1]
+    with pytest.raises((TypeError, ValueError)) as told:
+        Perceptron().fit(x, y)
+    assert not isinstance(told.value.__context__, type(told.value))

@@ -70,7 +70,7 @@ def test_a_fit_takes_and_refuses_the_same(monkeypatch):
             given.append(np.full(shape, value))
             given[-1].flat[:1] = 2.0
     found = [outcome(fit, x) for x in given]
-    monkeypatch.setattr(_inputs, "_is_matrix", lambda x: False)
+    monkeypatch.setattr(_inputs, "is_matrix", lambda x: False)
     assert [outcome(fit, x) for x in given] == found
 
 

@@ -142,7 +142,7 @@ def read_features(estimator: Any, x: Any, *, reset: bool, look: bool = True) -> 
         non-numeric data.
     """
     x = readable(x, "X")
-    if reset and _is_matrix(x) and (not look or _adds_up(x, x.dtype)):  # in a tenth of the time
+    if reset and is_matrix(x) and (not look or _adds_up(x, x.dtype)):  # in a tenth of the time
         estimator.n_features_in_ = x.shape[1]
         estimator.__dict__.pop("feature_names_in_", None)
         return x, NUMPY
@@ -172,14 +172,14 @@ def read_features(estimator: Any, x: Any, *, reset: bool, look: bool = True) -> 
 def is_ready(estimator: Any, x: Any) -> bool:
     """Whether `read_features` of a fitted estimator would return `x` as it is: a fast check."""
     return (
-        _is_matrix(x)
+        is_matrix(x)
         and x.shape[1] == estimator.n_features_in_
         and "feature_names_in_" not in estimator.__dict__
         and _adds_up(x, estimator._state.theta.dtype)
     )
 
 
-def _is_matrix(x: Any) -> bool:
+def is_matrix(x: Any) -> bool:
     """Whether it is NumPy's own, floating, of two dimensions and of at least one entry."""
     return type(x) is np.ndarray and x.dtype in _HOST_FLOATS and x.ndim == 2 and x.size > 0
 

@@ -14,7 +14,7 @@ from xpnn.arrays.backend import Backend, to_numpy
 from xpnn.blocks import Blocks
 from xpnn.estimators._blocks import TrainingBlocks
 from xpnn.estimators._heldout import take_rows
-from xpnn.estimators._inputs import NUMPY, read_features, read_target, read_weight
+from xpnn.estimators._inputs import NUMPY, is_matrix, read_features, read_target, read_weight
 from xpnn.estimators._labels import weights_of_all
 from xpnn.estimators._processes import ALONE, Way
 from xpnn.estimators._readblocks import read_blocks
@@ -50,24 +50,28 @@ class Rows(NamedTuple):
 def look_late(est: Any, X: Any, way: Way, *, again: bool) -> Iterator[bool]:
     """Leave it to the epochs whether X is finite, where they find out as they visit all rows.
 
-    That saves a pass over X. An error of X still comes before any other.
+    That saves a pass over X. An error of X still comes before any other, with no random number
+    drawn.
 
     Yields
     ------
     bool
         Whether X has to be looked at before.
     """
-    as_it_is = type(X) is np.ndarray and est.device is None and est.dtype in (None, X.dtype)
+    as_it_is = is_matrix(X) and est.device is None and est.dtype in (None, X.dtype)
     whole = not (again or est.early_stopping) and way.keeper is None
     if not (as_it_is and whole and est.batch_size == 1 and library() is not None):
         yield True
         return
+    random = check_random_state(est.random_state)  # None is NumPy's own
+    before = random.get_state()
     try:
         yield False
     except BaseException:
         try:
             read_features(est, X, reset=True)
         except ValueError as error:
+            random.set_state(before)
             raise error from None
         raise
 
