@@ -112,6 +112,28 @@ def test_losses_of_each_output(target, loss, shape, bias):
     assert_losses_alike(target, loss, z, y, bias, weighted=True)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint64])
+@pytest.mark.parametrize("shape", [(300, 3), (300, 40)])
+def test_class_numbers_of_any_whole_dtype(dtype, shape):
+    rng = np.random.default_rng(1)
+    z, y = rng.normal(size=shape), rng.integers(0, shape[1], shape[0])
+    ops, db = NumpyOps(np), np.zeros(shape[1])
+    expected = [np.array(a) for a in ops.loss(z.copy(), None, y, None, LOSS, db)]
+    found = ops.loss(z.copy(), None, y.astype(dtype), None, LOSS, db)
+    for a, e in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, e)
+
+
+def test_the_loss_of_large_right_scores_is_zero():
+    """Each row's own difference of two large numbers is, and so is their sum."""
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 2, (200, 1)).astype(np.float32)
+    z = ((2 * y - 1) * rng.uniform(5e3, 2e4, y.shape)).astype(np.float32)
+    for kind in (NumpyOps, Ops):
+        value, _ = kind(np).loss(z.copy(), None, y, None, get_loss("binary_cross_entropy"), None)
+        assert value == 0.0
+
+
 def assert_losses_alike(target, loss, z, y, bias, weighted):
     """Values, gradients and those of biases by every override."""
     rng, results = np.random.default_rng(2), []

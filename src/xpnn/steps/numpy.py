@@ -48,7 +48,8 @@ def half_squares(z: Array, y: Array) -> tuple[Array, Array]:
 def binary(z: Array, y: Array) -> tuple[Array, Array]:
     """`binary_cross_entropy` without weights, and its gradient in place of `z`."""
     n = max(len(z), 1)
-    value = np.add.reduce(np.logaddexp(0.0, z), axis=None) - np.vdot(z, y)
+    # row by row: the difference of two large sums is less exact
+    value = np.add.reduce(np.logaddexp(0.0, z) - z * y, axis=None)
     np.subtract(sigmoid(z, np), y, out=z)
     return value / n, np.multiply(z, 1.0 / n, out=z)
 
@@ -193,7 +194,7 @@ class NumpyOps(Ops):
             np.add(z, b, out=z)
         row = self.space("row", n, z.dtype).reshape(n, 1)
         right, (of_row, of_class) = self.space("right", n, np.intp), z.strides
-        np.multiply(y, of_class // z.itemsize, out=right, casting="unsafe")
+        np.multiply(y, of_class // z.itemsize, out=right, dtype=np.intp, casting="unsafe")
         np.add(right, self.constant(np.arange, n, np.intp) * (of_row // z.itemsize), out=right)
         np.maximum.reduce(z, axis=1, out=row, keepdims=True)
         np.subtract(z, row, out=z)
