@@ -88,6 +88,12 @@ def test_numbers_whose_error_still_falls_get_longer_cycles():
     assert plan_of([0.3, 0.2, 0.25], falling=0.9)[1] == 28
 
 
+def test_numbers_get_no_longer_cycle_after_a_score_that_is_not_finite():
+    scores = [0.3, 0.2, 0.15, 0.1, np.nan, 0.01]
+    assert plan_of(scores, falling=0.9)[1] == 124
+    assert plan_of([0.3, 0.2, 0.15, np.inf, 0.01], falling=0.9)[1] == 60
+
+
 def test_a_limit_shortens_a_longer_cycle():
     """Which fitted when it began, before epochs took three times as long."""
     times = itertools.accumulate([1.0] * 80 + [3.0] * 200)

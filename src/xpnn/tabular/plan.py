@@ -195,11 +195,11 @@ class Plan:
 
     def _goes_on(self, best: float) -> bool:
         """Whether a longer cycle is to come, after all others or one that was worth it."""
-        scores = [v.score for v in self.valleys]
-        falls = len(scores) > 1 and scores[-1] < self.falling * min(scores[:-1])
+        scores, counts = [v.score for v in self.valleys], self.valleys[-1].epoch == self.done
+        falls = counts and scores[-1] < self.falling * min(scores[:-1], default=0.0)
         if not self.longer or not (falls or self.enough <= best < self.little):
             return False
-        if self.strong and self.valleys[-1].epoch < self.done:
+        if self.beyond and not counts:
             return False
         fits = self.limit is None or self._left(self.limit) >= self.longer[0]
         self.shortened = self.shortened or not fits
