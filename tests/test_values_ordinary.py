@@ -7,6 +7,7 @@ import pytest
 from texts import columns, read, words
 
 from xpnn.tables import TableError
+from xpnn.tables.problem import make_problem
 from xpnn.tables.sound import check_style
 from xpnn.tables.values import parse_as, parse_column
 
@@ -140,3 +141,68 @@ def test_arff_of_any_system_with_an_attribute_in_a_comment(tmp_path, end):
 def test_a_number_that_begins_with_its_decimal_mark_has_no_thousands(texts, style):
     parsed = parse_column(words(*texts))
     assert (parsed.kind, parsed.style) == ("numeric", style)
+
+
+HUNDRED = [str(v) for v in range(100)] * 3
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        (*HUNDRED, *["always", "never"] * 9), (*HUNDRED, *["Online", "Phone", "Mail"] * 30),
+        (*HUNDRED, *[">100"] * 12), (*HUNDRED, *["90+"] * 12),
+        (*HUNDRED, *(f"{v}A" for v in range(12))), (*HUNDRED, *(f"V{v}" for v in range(12))),
+        (*HUNDRED, "12A", "14B", "7a"),
+        (*(str(v) for v in range(1900, 2010)), "2010-11", "2011-12"),
+        (*(f"555{v}" for v in range(1000, 1200)), *["555-1234"] * 5),
+        (*["1", "2", "3"] * 30, *["unknown", "other"] * 5), (*["18-25", "26-35"] * 20, "36-45"),
+    ],
+)  # fmt: skip
+def test_numbers_beside_codes_or_several_words_stay_words(texts):
+    parsed = parse_column(words(*texts))
+    assert (parsed.kind, parsed.values.tolist()) == ("words", list(texts))
+
+
+def test_one_word_in_many_rows_is_told_by_being_missing():
+    parsed = parse_column(words(*HUNDRED, *["never"] * 90))
+    assert (parsed.kind, np.isnan(parsed.values).sum()) == ("numeric", 90)
+    again = parse_as(words("never", "7"), "numeric", parsed.style, "x")
+    np.testing.assert_array_equal(again, [np.nan, 7])
+    with pytest.raises(TableError, match="'x' should be numbers, got 'always' in row 2"):
+        parse_as(words("7", "always"), "numeric", parsed.style, "x")
+
+
+THINGS = "".join(f"thing {i},{i % 5},{i % 3}\n" for i in range(10))
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "\nBerlin\n", "a longer name than all of the others have\n", "*NSYNC,3\n",
+        "\n*NSYNC,3,1\n", "Source: water,3\n", "Total,7,2\n",
+    ],
+)  # fmt: skip
+def test_a_last_row_that_may_be_one_stays(tmp_path, last):
+    table = read(tmp_path, f"name,size,grade\n{THINGS}{last}")
+    assert table.n_rows == 11
+    assert not any("below" in note for note in table.notes)
+
+
+def test_rows_stay_where_all_begin_as_notes_do_or_have_one_value(tmp_path):
+    rows = "".join(f"* thing {i},{i % 5},{i % 3}\n" for i in range(10))
+    assert read(tmp_path, f"name,size,grade\n{rows}* thing\n").n_rows == 11
+    table = read(tmp_path, "text;grade;size\n" + "a whole sentence\n" * 9)
+    assert table.n_rows == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "task"),
+    [
+        ("price_range", [0, 1, 2, 3], "classification"),
+        ("price_range", [200, 250, 310, 420], "regression"),
+        ("range", [*range(80, 440, 30)], "regression"),
+    ],
+)
+def test_a_range_is_classes_where_they_are_numbered(tmp_path, name, values, task):
+    rows = "".join(f"{i % 7},{v}\n" for i, v in enumerate(values * 9))
+    assert make_problem(read(tmp_path, f"size,{name}\n{rows}")).target.task == task

@@ -27,8 +27,8 @@ _TOTAL = re.compile(
 def lines_of_foot(tail: Sequence[Sequence[str]], width: int, above: Sequence[Sequence[str]]) -> int:
     """How many of a table's last rows are notes below it, with blank ones above them.
 
-    A note has one value, the first, that is unlike those of the first column, or begins as notes
-    do. Among words it has to be a sentence where no blank row stands above.
+    A note begins as notes do, or is a text of several words alone in its row: below a blank row,
+    or where the first column has numbers or times.
 
     Parameters
     ----------
@@ -45,18 +45,20 @@ def lines_of_foot(tail: Sequence[Sequence[str]], width: int, above: Sequence[Seq
     >>> lines_of_foot([*rows, [], ["Source: our own counts"]], 2, rows)
     2
     """
-    if width < 2 or any(len(_filled(row)) == 1 for row in above):
+    if width < 2 or not above or any(len(_filled(row)) == 1 for row in above):
         return 0
     first = [row[0].strip() for row in above if row and row[0].strip()]
+    parsed = parse_column(objects(first))
+    usual = not any(map(_NOTE.match, first))  # rows do not begin as notes do
     found = 0
     for count, row in enumerate(reversed(tail), 1):
-        filled = _filled(row)
-        noted = bool(row) and _NOTE.match(row[0]) is not None
-        if not filled:
+        if not _filled(row):
             found = count if found or count > 1 else 0
-        elif not noted and (len(filled) > 1 or not row[0].strip() or not _is_unlike(row[0], first)):
+            continue
+        noted = usual and _is_note(row)
+        if not noted and not _is_sentence(row, first, parsed):
             break
-        elif found == count - 1 and len(row) != width and (noted or _is_sentence(row[0], first)):
+        if found == count - 1 and len(row) != width and (noted or parsed.kind != "words"):
             found = count
     return found
 
@@ -65,20 +67,23 @@ def _filled(row: Sequence[str]) -> list[str]:
     return [value for value in row if value.strip()]
 
 
-def _is_unlike(value: str, column: Sequence[str]) -> bool:
-    """Whether a text is no value of a column: a word among numbers, or a new one among words."""
-    parsed = parse_column(objects(column)) if column else None
-    if parsed is None or parsed.kind == "words":
-        return value.strip() not in column
+def _is_note(row: Sequence[str]) -> bool:
+    """Whether a row begins as notes do, and is one text or was cut at commas within it."""
+    rest = _filled(row[1:])
+    return _NOTE.match(row[0]) is not None and all(value.startswith(" ") for value in rest)
+
+
+def _is_sentence(row: Sequence[str], column: Sequence[str], parsed: Parsed) -> bool:
+    """Whether a row has one text, of several words, that is no value of the first column."""
+    text = row[0].strip()
+    if _filled(row[1:]) or " " not in text:
+        return False
+    if parsed.kind == "words":
+        return text not in column
     try:
-        return bool(np.isnan(parse_as(objects([value]), parsed.kind, parsed.style, ""))[0])
+        return bool(np.isnan(parse_as(objects([text]), parsed.kind, parsed.style, ""))[0])
     except TableError:
         return True
-
-
-def _is_sentence(value: str, column: Sequence[str]) -> bool:
-    longest = max(map(len, column), default=0)
-    return " " in value.strip() and len(value) > 2 * longest
 
 
 def told_foot(rows: Sequence[Sequence[str]]) -> list[str]:

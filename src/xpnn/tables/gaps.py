@@ -32,6 +32,7 @@ FEW = 5
 """So many different strays among numbers at most are a column's own words, as Undisclosed."""
 
 _MOST_STRAYS, _MANY_NUMBERS = 0.05, 50
+_RANGE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:-|\u2013|to)\s*(\d+(?:\.\d+)?)", re.ASCII)
 _FILL = 1e20  # from here on: what rasters and climate models write where they have nothing
 
 
@@ -85,10 +86,10 @@ def _is_far(rest: np.ndarray, value: float) -> bool:
 
 
 def few_strays(values: np.ndarray, texts: Sequence[str], counts: np.ndarray) -> bool:
-    """Whether all but a few values were read. A stray with a digit, such as 3+, may be a class.
+    """Whether all but a few values were read. A stray with a digit, such as 12A, may be a class.
 
-    Where more than 50 numbers differ it is none: 1200 - 1500 among areas is missing, and so is a
-    word that stands in many rows.
+    Where more than 50 numbers differ, 1200 - 1500 within them is none, and one word may stand in
+    up to half of the rows: that it is missing says the same. Several words there may have meanings.
 
     Parameters
     ----------
@@ -107,11 +108,23 @@ def few_strays(values: np.ndarray, texts: Sequence[str], counts: np.ndarray) -> 
     False
     """
     stray = np.isnan(values)
-    part = counts[stray].sum() / max(1, counts.sum())
-    digits = any(re.search(r"\d", texts[i]) for i in np.flatnonzero(stray).tolist())
-    rows = np.sort(counts[stray])[::-1]
-    own = rows[:FEW].sum() >= 0.9 * rows.sum() and not digits
-    few = stray.sum() <= FEW
-    if (~stray).sum() > _MANY_NUMBERS:
-        return bool(part <= (0.5 if own else _MOST_STRAYS))
-    return bool(part < 0.005 or (part <= _MOST_STRAYS and few and not digits))
+    known, rows = values[~stray], counts[stray]
+    part = rows.sum() / max(1, counts.sum())
+    if part < 0.005:
+        return True
+    many = len(known) > _MANY_NUMBERS
+    odd = [texts[i] for i in np.flatnonzero(stray).tolist()]
+    coded = np.array([re.search(r"\d", text) is not None for text in odd])
+    if coded.any():
+        coded &= np.array([not _is_range(text, known) for text in odd])
+        return bool(many and part <= _MOST_STRAYS and rows[coded].sum() < 0.005 * counts.sum())
+    one = many and rows.max() >= 0.9 * rows.sum()
+    return bool(part <= (0.5 if one else _MOST_STRAYS) and (many or len(rows) <= FEW))
+
+
+def _is_range(text: str, known: np.ndarray) -> bool:
+    """Whether a text is two of a column's numbers in order: 2010-11 among years is none."""
+    ends = _RANGE.fullmatch(text.replace(",", ""))
+    if ends is None or known.dtype.kind != "f":
+        return False
+    return bool(known.min() <= float(ends[1]) < float(ends[2]) <= known.max())

@@ -21,8 +21,9 @@ _AMOUNTS = frozenset((
 ))  # fmt: skip
 _LABELS = frozenset((
     *("category", "class", "cluster", "code", "color", "colour", "group", "kind", "label"),
-    *("segment", "species", "status", "type", "range", "band", "bracket", "tier"),
+    *("segment", "species", "status", "type"),
 ))  # fmt: skip
+_BINS = frozenset(("range", "band", "bracket", "tier"))  # numbered, where their names are amounts'
 
 
 def read_target(
@@ -134,7 +135,7 @@ def _tell_task(parsed: Parsed, name: str) -> tuple[str, str]:
     as_classes = f"{many}, taken as classes; --task regression takes them as amounts"
     if n * 5 > len(values):
         why = f"{many} in {len(values):,} rows"
-    elif words & _LABELS:
+    elif words & _LABELS or (words & _BINS and different[-1] - different[0] < n):
         return "classification", as_classes
     elif different[0] >= 1800 and different[-1] <= 2100:
         why = f"{many} that look like years"

@@ -54,7 +54,7 @@ def parse_column(
     """Tell what a column holds, and read it.
 
     Numbers with a few strays are numbers, and the strays are missing: 5 % at most, or up to half
-    where more than 50 numbers differ and the strays are few words without digits.
+    where more than 50 numbers differ and the strays are one word.
 
     Parameters
     ----------
