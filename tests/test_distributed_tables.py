@@ -13,7 +13,7 @@ import xpnn
 from xpnn.data import Blocks
 from xpnn.distributed import in_threads, one
 from xpnn.distributed.tree import bounds
-from xpnn.tabular import training
+from xpnn.tabular import outoffold, training
 from xpnn.tabular.folds import folds_of_shards
 
 pytestmark = pytest.mark.own_context
@@ -131,13 +131,13 @@ def test_more_columns_of_numbers_than_are_embedded():
 
 @pytest.mark.parametrize("rows", ["all", "own"])
 def test_each_row_is_predicted_out_of_fold_by_one_process_that_has_it(rows, monkeypatch):
-    predicted, looked = training.held_predictions, {}
+    predicted, looked = outoffold.held_predictions, {}
 
     def noted(network, theta, buffers, x, folds, backend):
         looked.setdefault(id(network), []).append(np.asarray(x)[:, 0])
         return predicted(network, theta, buffers, x, folds, backend)
 
-    monkeypatch.setattr(training, "held_predictions", noted)
+    monkeypatch.setattr(outoffold, "held_predictions", noted)
 
     def work(comm):
         model = fitted(comm, classifier(), {"size": SIZE}, NAMES)

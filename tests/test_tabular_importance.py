@@ -7,7 +7,7 @@ from xpnn import TabularClassifier, TabularRegressor, get_backend
 from xpnn.network import Dense, Network, Scale
 from xpnn.tabular import importance, inspection
 from xpnn.tabular.importance import FirstSums, by_copies, permutation_importance
-from xpnn.tabular.training import held_predictions
+from xpnn.tabular.outoffold import held_predictions
 
 RNG = np.random.default_rng(0)
 TABLE = {

@@ -13,7 +13,7 @@ from xpnn.network import Dense, Network, Scale
 from xpnn.parts.losses import get_loss
 from xpnn.tables.encoding import fit_encoding
 from xpnn.tables.frames import read_frame
-from xpnn.tabular import training
+from xpnn.tabular import outoffold, training
 from xpnn.tabular.linear import linear_parameters, lines_of, takes_lines
 
 
@@ -119,7 +119,9 @@ def test_a_line_of_classes_counts_only_if_it_is_surely_better():
             np.where(np.eye(2)[codes] > 0, p[:, None], 1 - p[:, None])
             for p in (true, true + rng.normal(0.01, 0.1, n).clip(-0.04, 0.04))
         )
-        task = training.Task(np.zeros((n, 1)), codes, None, get_loss("softmax_cross_entropy"), True)
+        task = outoffold.Task(
+            np.zeros((n, 1)), codes, None, get_loss("softmax_cross_entropy"), True
+        )
         weights = np.array([0.5, 0.5]), np.array([1.0, 0.0])
         assert training._surely_better([valley, line], *weights, task) is surely
 

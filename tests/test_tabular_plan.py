@@ -10,7 +10,7 @@ from tabular_table import FRAME, SMALL, Y, table
 
 import xpnn
 from xpnn import Dense, Network, TabularClassifier, TabularRegressor, get_backend
-from xpnn.tabular import training
+from xpnn.tabular import outoffold
 from xpnn.tabular.blend import blend_weights
 from xpnn.tabular.folds import make_folds, member_rows
 from xpnn.tabular.plan import Plan, valley_epochs
@@ -39,16 +39,16 @@ def test_rows_out_of_fold_are_predicted_some_at_a_time(monkeypatch):
     theta, buffers = network.init(0)
     x = np.random.default_rng(0).normal(size=(50, 3))
     given = network, theta, buffers, x, make_folds(x[:, 0], 4, 1, 0), get_backend("numpy")
-    expected, seen = training.held_predictions(*given), []
-    one = training.predict_in_chunks
+    expected, seen = outoffold.held_predictions(*given), []
+    one = outoffold.predict_in_chunks
 
     def noted(network, theta, buffers, x, *rest):
         seen.append(len(x))
         return one(network, theta, buffers, x, *rest)
 
-    monkeypatch.setattr(training, "predict_in_chunks", noted)
-    monkeypatch.setattr(training, "_AT_ONCE", 3 * 5)
-    np.testing.assert_allclose(training.held_predictions(*given), expected, rtol=1e-12)
+    monkeypatch.setattr(outoffold, "predict_in_chunks", noted)
+    monkeypatch.setattr(outoffold, "_AT_ONCE", 3 * 5)
+    np.testing.assert_allclose(outoffold.held_predictions(*given), expected, rtol=1e-12)
     assert max(seen) <= 5
     assert sum(seen) == 50
 

@@ -2,7 +2,7 @@
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -12,7 +12,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, backend_of, get_backend, to_numpy
-from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
 from xpnn.distributed.communicator import Communicator
 from xpnn.estimators._callbacks import given_callbacks
@@ -35,7 +34,6 @@ from xpnn.estimators._inputs import NUMPY, is_foreign, read_weight, readable
 from xpnn.estimators._plain import KINDS, Kind
 from xpnn.estimators._processes import agreed_seed, check_comm, check_same, together
 from xpnn.estimators._settings import draw_seed, hidden_sizes
-from xpnn.model.network import Network
 from xpnn.tables.encoding import Encoding, only_unknown_words
 from xpnn.tables.frames import Frame, as_table, read_frame
 from xpnn.tables.thresholds import Classes
@@ -43,10 +41,12 @@ from xpnn.tabular import record
 from xpnn.tabular.blocks import BlockFrame, inputs_of, learned, with_targets
 from xpnn.tabular.folds import folds_of
 from xpnn.tabular.inspection import Inspection
+from xpnn.tabular.judged import Judged
 from xpnn.tabular.linear import lines_of
+from xpnn.tabular.outoffold import Task
 from xpnn.tabular.ownrows import Part, Shards
 from xpnn.tabular.recipe import EMBEDDINGS, Recipe, embedded_by, make_network, make_recipe
-from xpnn.tabular.training import Fitted, Kept, Task, fit_members
+from xpnn.tabular.training import Fitted, fit_members
 from xpnn.training.callbacks import ProgressBar
 from xpnn.training.checkpoint import Keeper
 from xpnn.training.data import predict_in_chunks
@@ -63,7 +63,7 @@ def as_shares(weight: Any) -> np.ndarray | None:
     return shares
 
 
-class BaseTabular(Inspection, OnDevice):
+class BaseTabular(Judged, Inspection, OnDevice):
     """A network for tables with scikit-learn's interface."""
 
     _records: ClassVar[Any] = record
@@ -79,20 +79,8 @@ class BaseTabular(Inspection, OnDevice):
     callbacks: Any
 
     encoding_: Encoding
-    network_: Network
-    valleys_: dict[int, tuple[float, float]]
-    validation_score_: float
     fit_time_: float
-    outcome_: str
-    importance_: dict[str, tuple[float, float]]
-    oof_prediction_: np.ndarray
     _columns: list[str]
-    _n_out: int
-    _folds: np.ndarray
-    _held: np.ndarray
-    _weights: list[float]
-    _arrays: dict[str, Array]
-    recipe_: Recipe
     n_features_in_: int
 
     _kinds: ClassVar[dict[str, Kind]] = {
@@ -122,22 +110,8 @@ class BaseTabular(Inspection, OnDevice):
     def _task_of(self, x: np.ndarray, y: Any) -> Task:
         """Rows with a target that is known, to be scored on."""
 
-    @abstractmethod
-    def _in_words(self, prediction: np.ndarray) -> np.ndarray:
-        """What `oof_prediction_` holds, of predictions as trained."""
-
-    @abstractmethod
-    def _adopt_outputs(self, prediction: np.ndarray, task: Task) -> None:
-        """Set what is known from predictions out of fold: of shape (n, n_out), as trained."""
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the training rows."""
-        state = super().__getstate__()
-        state.pop("_task", None)
-        return state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -237,7 +211,8 @@ class BaseTabular(Inspection, OnDevice):
         )
         fitted = self._train(task, folds, part, shards, keeper, seed, began)
         self._adopt(fitted, task)
-        self._task = None if part.apart else task
+        if part.apart:
+            self._task = None
         if not known.all():  # no member has seen these
             self._complete(known, frame, part)
         self.fit_time_ = time.perf_counter() - began
@@ -289,40 +264,9 @@ class BaseTabular(Inspection, OnDevice):
         if self.epochs is not None:
             self.recipe_ = replace(self.recipe_, epochs=int(self.epochs), longer=False)
 
-    def _complete(self, known: np.ndarray, frame: Any, part: Part) -> None:
-        """Predictions of the rows that have no weight, among those out of fold."""
-
-        def predictions(rows: np.ndarray) -> np.ndarray:
-            if not rows.any():
-                return np.empty((0, self._n_out))
-            return self._predict_inputs(inputs_of(self.encoding_, frame.of_rows(rows)))
-
-        rest = part.predicted(predictions, ~known)
-        found = self.oof_prediction_
-        whole = np.empty((len(known), *found.shape[1:]), dtype=found.dtype)
-        whole[known], whole[~known] = found, self._in_words(rest)
-        self.oof_prediction_ = whole
-
     def _callbacks(self, speaks: bool) -> list[Any]:
         given = given_callbacks(self)
         return [*given, ProgressBar()] if self.verbose and speaks else given
-
-    def _adopt(self, fitted: Fitted, task: Task) -> None:
-        self._weights = [k.weight for k in fitted.kept]
-        self._arrays = {}
-        for i, k in enumerate(fitted.kept):
-            self._arrays |= {f"theta_{i}": k.theta, f"buffers_{i}": k.buffers}
-        self._folds, self._held = fitted.folds, fitted.held
-        self.valleys_ = dict(fitted.valleys)
-        self.history_ = {name: list(curve) for name, curve in fitted.history.items()}
-        self.outcome_ = fitted.outcome
-        self.__dict__.pop("importance_", None)
-        self._adopt_outputs(fitted.prediction, task)
-
-    def _kept(self) -> Iterator[Kept]:
-        """The valleys that count."""
-        for i, weight in enumerate(self._weights):
-            yield Kept(self._arrays[f"theta_{i}"], self._arrays[f"buffers_{i}"], weight)
 
     # -- predicting -----------------------------------------------------------------------------
 
@@ -344,11 +288,6 @@ class BaseTabular(Inspection, OnDevice):
             for told in only_unknown_words(self.encoding_, frame):
                 warn_user(told)
         return x, backend_of(X) if is_foreign(X) else NUMPY
-
-    def _by_member(self, values: np.ndarray) -> list[np.ndarray]:
-        """Of each member, the values of the rows that it has not seen; (repeats, n, ...)."""
-        folds = range(self.recipe_.folds)
-        return [own[f == k] for own, f in zip(values, self._folds, strict=True) for k in folds]
 
     def _predict_inputs(self, x: np.ndarray, each: bool = False) -> np.ndarray:
         """The mean prediction of all members, (n, n_out); or each one's, members first."""

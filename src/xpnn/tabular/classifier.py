@@ -17,7 +17,8 @@ from xpnn.tables.frames import read_frame
 from xpnn.tabular.base import BaseTabular, as_shares
 from xpnn.tabular.blocks import to_score_by
 from xpnn.tabular.calibration import OF_THE_MEAN, fit_temperature, tempered
-from xpnn.tabular.training import Task, log_loss
+from xpnn.tabular.judged import Judgement
+from xpnn.tabular.outoffold import Task, log_loss
 
 LOSSES = ("log_loss", *with_aliases(["softmax_cross_entropy"]))
 """What a classifier's loss may be called."""
@@ -143,6 +144,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     """
 
     classes_: np.ndarray
+    temperature_: Any = Judgement()
+    validation_log_loss_: Any = Judgement()
     label_smoothing: float
     class_weight: Any
     _labels: Labels

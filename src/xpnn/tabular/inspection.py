@@ -11,8 +11,8 @@ from xpnn.model.embedding import PeriodicEmbedding
 from xpnn.model.layer import EVALUATE
 from xpnn.tables.kinds import Numbers
 from xpnn.tabular.importance import FirstSums, by_copies, permutation_importance
+from xpnn.tabular.outoffold import Task, held_predictions, score_of
 from xpnn.tabular.report import summary
-from xpnn.tabular.training import Task, held_predictions, score_of
 
 _FEWEST_ROWS, _MOST_ROWS = 300, 2_000  # that importances are computed from
 _COMPONENTS, _REACH = 3, 4.0  # of a picture; the latter in widths between quartiles

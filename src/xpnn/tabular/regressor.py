@@ -15,9 +15,10 @@ from xpnn.parts.losses import Loss, get_loss, with_aliases
 from xpnn.tabular.base import BaseTabular
 from xpnn.tabular.blocks import to_score_by
 from xpnn.tabular.calibration import cross_conformal_interval, median_interval
+from xpnn.tabular.judged import Judgement
+from xpnn.tabular.outoffold import Task
 from xpnn.tabular.quantiles import check_levels, quantile_loss
 from xpnn.tabular.targets import MOST_ROWS, is_skewed, share_of_logarithm
-from xpnn.tabular.training import Task
 
 METHODS = ("median", "plus", "base")
 """Of intervals; the last two names are MAPIE's."""
@@ -94,6 +95,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     loss: str
     quantiles_: tuple[float, ...] | None
     log_share_: float | None
+    _residuals: Any = Judgement()
     _center: np.ndarray
 
     _checks: ClassVar[Checks] = {

@@ -11,19 +11,20 @@ from scipy.sparse import csr_array
 
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend
+from xpnn.arrays.random import SPLIT, host_generator
 from xpnn.arrays.typing import Array
 from xpnn.model.network import Network
-from xpnn.parts.losses import Loss
 from xpnn.parts.schedules import Schedule
 from xpnn.steps.threads import one_blas_thread
 from xpnn.tabular.blend import blend_weights, last_by_half
-from xpnn.tabular.folds import held_rows, member_rows
+from xpnn.tabular.folds import member_rows
 from xpnn.tabular.linear import linear_parameters, takes_lines
+from xpnn.tabular.outoffold import Held, Task, log_losses, score_of
 from xpnn.tabular.ownrows import Shards
 from xpnn.tabular.plan import CALM, ENOUGH, FALLING, LITTLE, Plan, Valley
 from xpnn.tabular.recipe import Recipe, groups_of, initial_parameters, make_optimizer
 from xpnn.training.checkpoint import Keeper
-from xpnn.training.data import Dataset, predict_in_chunks
+from xpnn.training.data import Dataset
 from xpnn.training.loop import train
 from xpnn.training.ownrows import OwnRows
 from xpnn.training.state import DivergedError, TrainingConfig, TrainingState
@@ -33,25 +34,10 @@ _CURE = (  # numbers and targets are scaled already, and the recipe is not the u
     "loss='huber'"
 )
 
+JUDGES = 4_096
+"""Rows that judge, after Ctrl-C, what training ended with: all would keep the result waiting."""
 
-_LEAST = 1e-30  # of a rate, before its logarithm
 _SURE = 2.0  # standard errors of what a linear model of classes gains
-_AT_ONCE = 1 << 20  # inputs of a look at the rows that a member has not seen
-
-
-class Task(NamedTuple):
-    """What is learned from, on the host."""
-
-    x: np.ndarray  # (n, n_in); of processes with rows of their own, those rows
-    target: np.ndarray  # as the loss takes it
-    weight: np.ndarray | None
-    loss: Loss
-    classes: bool  # whether probabilities are predicted, or numbers
-
-    def of_rows(self, rows: np.ndarray) -> "Task":
-        """The same of some rows."""
-        weight = None if self.weight is None else self.weight[rows]
-        return self._replace(x=self.x[rows], target=self.target[rows], weight=weight)
 
 
 class Kept(NamedTuple):
@@ -67,8 +53,8 @@ class Fitted(NamedTuple):
 
     kept: list[Kept]
     folds: np.ndarray  # (repeats, n)
-    held: np.ndarray  # predictions out of fold of those that count, (repeats, n, n_out)
-    prediction: np.ndarray  # their mean over repeats, (n, n_out)
+    held: np.ndarray | None  # predictions out of fold of those that count, (repeats, n, n_out);
+    # None where there was no time for them
     valleys: dict[int, tuple[float, float]]  # epoch: score out of fold, weight
     history: dict[str, list[float]]
     outcome: str  # how training ended
@@ -125,7 +111,7 @@ def fit_members(
         When a weight becomes NaN or infinite before any valley.
     """
     data = _to_learn(task, recipe, folds, backend, dtype, shards)
-    held = Held(network, task, data, folds, shards)
+    held = Held(network, task, data.arrays[0], backend, folds, shards)
     comm = None if shards is None else shards.comm
     of_plan: dict[str, Any] = {"move": backend.asarray}
     if task.classes:
@@ -167,12 +153,28 @@ def fit_members(
             raise error from None
         warn_user(f"{error} What was best before is kept.")
         end = error.state
+    if end.outcome == "interrupted" and comm is None and folds.shape[1] > JUDGES:
+        return _judged_by_some(held, plan, end)
     valleys = plan.finish(end)
     straight = [] if lines is None or not plan.done else _straight(held, lines, end)
     return _blended(task, valleys, straight, folds, end)
 
 
-def _straight(held: "Held", lines: csr_array, end: TrainingState) -> list[Valley]:
+def _judged_by_some(held: Held, plan: Plan, end: TrainingState) -> Fitted:
+    """What some rows choose of the valleys and of what training ended with."""
+    n = held.folds.shape[1]
+    rows = np.sort(host_generator(end.seed, SPLIT, 1).choice(n, JUDGES, replace=False))
+    some = held.of_rows(rows)
+    own = [v.held[:, rows] for v in plan.valleys]
+    plan.valleys = [
+        v._replace(score=some.score(h), held=h) for v, h in zip(plan.valleys, own, strict=True)
+    ]
+    plan.look = some.look
+    found = _blended(some.task, plan.finish(end), [], held.folds, end)
+    return found._replace(held=None)
+
+
+def _straight(held: Held, lines: csr_array, end: TrainingState) -> list[Valley]:
     """Linear models of the members' rows as a valley before the first epoch, if they are any."""
     task, folds, shards = held.task, held.folds, held.shards
     n = folds.shape[1]
@@ -188,7 +190,7 @@ def _straight(held: "Held", lines: csr_array, end: TrainingState) -> list[Valley
         return []
     if shards is not None:  # another machine's may differ in the last bits
         theta = shards.comm.gather_rows(theta[None])[0]
-    backend = held.data.backend
+    backend = held.backend
     with backend.device_context():
         dtype = backend.to_numpy(end.theta[:1]).dtype.name
         state = TrainingState(backend.asarray(theta, dtype=dtype), end.buffers, (), 0)
@@ -243,10 +245,9 @@ def _blended(
     found = list(zip((*valleys, *straight), weights.tolist(), strict=True))
     kept = [Kept(v.state.theta, v.state.buffers, w) for v, w in found if w]
     held = np.asarray(sum(w * v.held for v, w in found))
-    prediction = np.asarray(sum(w * p for p, w in zip(predictions, weights, strict=True)))
     told = {v.epoch: (v.score, w) for v, w in found if w or v.epoch or v is valleys[0]}
     history = {name: list(curve) for name, curve in end.history.items()}
-    return Fitted(kept, folds, held, prediction, told, history, end.outcome)
+    return Fitted(kept, folds, held, told, history, end.outcome)
 
 
 def _surely_better(
@@ -254,7 +255,7 @@ def _surely_better(
 ) -> bool:
     """Whether classes' log-loss is lower by more than twice the standard error of that."""
     whole = np.asarray(predictions)
-    losses = (_log_losses(np.tensordot(w, whole, 1), task.target) for w in (others, weights))
+    losses = (log_losses(np.tensordot(w, whole, 1), task.target) for w in (others, weights))
     gain = np.subtract(*losses)
     shares = np.ones(len(gain)) if task.weight is None else task.weight
     shares = shares / shares.sum()
@@ -262,121 +263,8 @@ def _surely_better(
     return mean > _SURE * float(np.sqrt(shares**2 @ (gain - mean) ** 2))
 
 
-class Held:
-    """Looks at a state by the rows that each member has not seen; of processes each by some."""
-
-    def __init__(
-        self,
-        network: Network,
-        task: Task,
-        data: Dataset,
-        folds: np.ndarray,
-        shards: Shards | None = None,
-    ) -> None:
-        self.network, self.task, self.data, self.folds = network, task, data, folds
-        self.shards = shards
-
-    def look(self, state: TrainingState) -> tuple[float, np.ndarray]:
-        """The score of a state, the lower the better, and the predictions out of fold."""
-        with np.errstate(all="ignore"):
-            held = self._predictions(state)
-            return score_of(held.mean(axis=0), self.task), held
-
-    def _predictions(self, state: TrainingState) -> np.ndarray:
-        x, backend = self.data.arrays[0], self.data.backend
-        given = self.network, state.theta, state.buffers
-        if self.shards is None:
-            return held_predictions(*given, x, self.folds, backend)
-        # shard by shard: the bits of a product may depend on how many rows it has
-        own, first = [np.empty((len(self.folds), 0, self.network.n_out))], self.shards.first
-        for a, b in self.shards.own:
-            if a < b:
-                rows = x[a - first : b - first, ...]
-                own.append(held_predictions(*given, rows, self.folds[:, a:b], backend))
-        found = self.shards.comm.gather_rows(np.moveaxis(np.concatenate(own, axis=1), 1, 0))
-        return np.ascontiguousarray(np.moveaxis(found, 0, 1))
-
-
-def held_predictions(
-    network: Network, theta: Array, buffers: Array, x: Any, folds: np.ndarray, backend: Backend
-) -> np.ndarray:
-    """Predictions of each member for the rows of its fold.
-
-    Parameters
-    ----------
-    network : Network
-    theta, buffers : arrays on the backend's device
-    x : array of shape (n, n_in)
-        There, or on the host.
-    folds : ndarray of int, shape (repeats, n)
-    backend : Backend
-
-    Returns
-    -------
-    ndarray of float64, shape (repeats, n, n_out)
-    """
-    xp, one = backend.xp, network.one_member
-    found = np.empty((*folds.shape, network.n_out), dtype=np.float64)
-    with backend.device_context():
-        each = network.layout.by_member(theta, xp), network.buffer_layout.by_member(buffers, xp)
-        count = network.members // len(folds)
-        for m, at in enumerate(held_rows(folds, count)):
-            weights, state = (a[m, ...] for a in each)
-            pieces = -(-at.size * x.shape[1] // _AT_ONCE) or 1  # x may be a mapped file
-            for rows in np.array_split(at, pieces):
-                if not len(rows):
-                    continue
-                some = x[rows] if isinstance(x, np.ndarray) else _taken(x, rows, backend)
-                out = predict_in_chunks(one, weights, state, some, backend, "forward")
-                found[m // count, rows] = backend.to_numpy(out)
-    flat: np.ndarray = network.link(found.reshape(-1, network.n_out), np)
-    return flat.reshape(found.shape)
-
-
-def score_of(prediction: np.ndarray, task: Task) -> float:
-    """The loss of probabilities or numbers; the lower the better.
-
-    Parameters
-    ----------
-    prediction : ndarray of shape (n, n_out)
-    task : Task
-    """
-    if task.classes:
-        return log_loss(prediction, task.target, task.weight)
-    output = prediction if task.loss.link == "identity" else np.log(np.maximum(prediction, _LEAST))
-    return float(task.loss(output, task.target, task.weight, np)[0])
-
-
 def _loss_of_shares(task: Task) -> float:
     """The log-loss of who knows nothing but how frequent classes are."""
     counts = np.bincount(task.target, weights=task.weight)
     shares = counts[counts > 0] / counts.sum()
     return -float(shares @ np.log(shares))
-
-
-def log_loss(probability: np.ndarray, codes: np.ndarray, weight: np.ndarray | None) -> float:
-    """The mean of -log of the probability of the true class.
-
-    Parameters
-    ----------
-    probability : ndarray of shape (n, n_classes)
-    codes : ndarray of int, shape (n,)
-    weight : ndarray of shape (n,), or None
-
-    Examples
-    --------
-    >>> round(log_loss(np.array([[0.5, 0.5]]), np.array([1]), None), 4)
-    0.6931
-    """
-    return float(np.average(_log_losses(probability, codes), weights=weight))
-
-
-def _log_losses(probability: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    losses: np.ndarray = -np.log(np.maximum(probability[np.arange(len(codes)), codes], 1e-15))
-    return losses
-
-
-def _taken(x: Array, at: np.ndarray, backend: Backend) -> Array:
-    wide = "int64" in backend.dtypes
-    index = backend.asarray(at, dtype="int64" if wide else "int32")
-    return backend.xp.take(x, index, axis=0)
