@@ -4,6 +4,9 @@ import gzip
 import io
 import sys
 
+import numpy as np
+
+from xpnn import TabularRegressor
 from xpnn.tables import progress, read_table
 from xpnn.tables.delimited import read_delimited
 
@@ -45,3 +48,14 @@ def test_nobody_is_told_where_nobody_looks(monkeypatch, tmp_path):
     (tmp_path / "t.csv").write_text(TEXT)
     read_table(tmp_path / "t.csv")
     assert shown.getvalue() == ""
+
+
+def test_importances_that_take_long_have_a_bar(monkeypatch):
+    shown = watched(monkeypatch, Terminal())
+    monkeypatch.setattr(progress, "DELAY", 0.0)
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    model = TabularRegressor(hidden=8, epochs=2, random_state=0).fit(x, x[:, 0])
+    model.feature_importance()
+    assert shown.getvalue() == ""
+    model.set_params(verbose=True).feature_importance()
+    assert "importances: " in shown.getvalue()

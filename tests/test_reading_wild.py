@@ -10,7 +10,7 @@ import pytest
 from texts import columns, read
 
 from xpnn.tables import TableError, read_table
-from xpnn.tables.problem import make_problem
+from xpnn.tables.problem import make_problem, read_alike
 
 ROWS = "".join(f"{i * 3 % 7}.5,{i * 2 % 5},{'xy'[i % 2]}\n" for i in range(10))
 PLAIN = "size,count,kind\n" + ROWS
@@ -186,6 +186,26 @@ def test_arff_is_a_table(tmp_path):
         "% a comment\n", ""
     )
     assert columns(read(tmp_path, keel, "t.dat")) == columns(table)
+
+
+def test_arff_says_which_numbers_are_categories(tmp_path):
+    """Of a column, and of a target of many classes, which would be amounts by their values."""
+    head = "@relation r\n@attribute ward {1,2, 3}\n@attribute 'n' INTEGER\n@attribute count {%s}\n"
+    head = head % ",".join(map(str, range(1, 13)))
+    rows = "".join(f"{1 + i % 3},{i % 7},{1 + i % 12}\n" for i in range(120))
+    table = read(tmp_path, head + "@data\n" + rows + "?,1,2\n", "t.arff")
+    assert table.categories == {"ward", "count"}
+    problem = make_problem(table)
+    assert problem.target.task == "classification"
+    assert problem.parsed["n"].kind == "numeric"
+    ward = problem.parsed["ward"]
+    assert ward.kind == "words"
+    assert ward.values.tolist()[-3:] == ["2", "3", None]
+    np.testing.assert_array_equal(read_alike(problem, table).parsed["ward"].values, ward.values)
+    assert make_problem(table, task="regression").target.task == "regression"
+    csv = make_problem(read(tmp_path, "ward,n,count\n" + rows))
+    assert csv.target.task == "regression"
+    assert csv.parsed["ward"].kind == "numeric"
 
 
 @pytest.mark.parametrize(

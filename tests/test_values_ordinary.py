@@ -206,3 +206,21 @@ def test_rows_stay_where_all_begin_as_notes_do_or_have_one_value(tmp_path):
 def test_a_range_is_classes_where_they_are_numbered(tmp_path, name, values, task):
     rows = "".join(f"{i % 7},{v}\n" for i, v in enumerate(values * 9))
     assert make_problem(read(tmp_path, f"size,{name}\n{rows}")).target.task == task
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (("1.2.10", "1.2.11", "1.2.12", "1.3.10", "1.4.10", "2.0.10"), "words"),
+        (("1.2.10", "1.2.11", "1.3.10", "1.4.12", "2.1.10", "2.1.12"), "words"),
+        (("1.1.10", "1.2.10", "1.3.10", "1.4.10", "1.5.10", "1.6.10"), "datetime"),
+        (("1.1.10", "1.1.11", "1.1.12", "1.1.13", "1.1.14", "1.1.15"), "datetime"),
+        (("1.2.10", "13.2.11", "5.6.12", "7.8.10", "9.9.11", "2.3.12"), "datetime"),
+        (("1.2.10", "1.12.11", "5.6.12", "7.8.10", "9.9.11", "2.3.12"), "datetime"),
+        (("01.02.10", "01.03.11", "05.06.12", "07.08.10", "09.09.11", "02.03.12"), "datetime"),
+        (("1.2.2010", "1.3.2011", "5.6.2012", "7.8.2010", "9.9.2011", "2.3.2012"), "datetime"),
+    ],
+)
+def test_versions_are_no_dates(texts, kind):
+    """Nor are days of few months, which have months or days of two digits."""
+    assert parse_column(np.array(texts * 4, dtype=object)).kind == kind

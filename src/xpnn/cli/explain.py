@@ -40,6 +40,7 @@ def explain(
                     f"{model} has no importances: name a table with the target to compute them, as "
                     f"in xpnn explain {model} FILE."
                 )
+        known.estimator.verbose = True
         found = importance_of(known, table)
         typer.echo(show.importances(found))
         if out is not None:

@@ -7,13 +7,13 @@ import re
 from xpnn.tables.columns import TableError
 
 _ATTRIBUTE = re.compile(
-    r"""^\s*@attribute\s+(?:'((?:[^'\\]|\\.)*)'|"([^"]*)"|([^\s{\[]+))""",
+    r"""^\s*@attribute\s+(?:'((?:[^'\\]|\\.)*)'|"([^"]*)"|([^\s{\[]+))[ \t]*(\{?)""",
     re.IGNORECASE | re.MULTILINE,
 )
 
 
-def csv_of_arff(text: str, source: str) -> str | None:
-    r"""The table of an ARFF file as CSV.
+def csv_of_arff(text: str, source: str) -> tuple[str, frozenset[str]] | None:
+    r"""The table of an ARFF file as CSV, and which columns it says are categories.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def csv_of_arff(text: str, source: str) -> str | None:
 
     Returns
     -------
-    str or None
+    (str, frozenset of str) or None
         None for any other text.
 
     Raises
@@ -33,8 +33,8 @@ def csv_of_arff(text: str, source: str) -> str | None:
 
     Examples
     --------
-    >>> csv_of_arff("@relation r\n@attribute 'the size' numeric\n@data\n1\n2\n", "t.arff")
-    'the size\n1\n2\n'
+    >>> csv_of_arff("@relation r\n@attribute 'the size' {1, 2}\n@data\n1\n2\n", "t.arff")
+    ('the size\n1\n2\n', frozenset({'the size'}))
     """
     if not re.match(r"(?:\s|%[^\r\n]*+)*+@(relation|attribute)\b", text, re.IGNORECASE):
         return None
@@ -43,15 +43,15 @@ def csv_of_arff(text: str, source: str) -> str | None:
     if data is None:
         raise TableError(f"{source} is an ARFF file without @data; get it anew.")
     head, body = text[: data.start()], text[data.end() :].lstrip()
-    names = ["".join(found) for found in _ATTRIBUTE.findall(head)]
+    found = [("".join(name), bool(brace)) for *name, brace in _ATTRIBUTE.findall(head)]
     lines = [line for line in io.StringIO(body) if not line.lstrip().startswith("%")]
     if lines and lines[0].lstrip().startswith("{"):
         raise TableError(f"{source} is a sparse ARFF file; write all its values, as CSV.")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(names)
+    writer.writerow([name for name, _ in found])
     if "'" in body:
         writer.writerows(csv.reader(lines, quotechar="'", escapechar="\\", skipinitialspace=True))
     else:
         out.writelines(lines)
-    return out.getvalue()
+    return out.getvalue(), frozenset(name for name, nominal in found if nominal)

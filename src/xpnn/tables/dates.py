@@ -64,6 +64,8 @@ _ISO_SPAN = re.compile(
 )
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z?)?", re.ASCII)
 _SEASON = re.compile(r"\d{4}-\d{2}")
+_VERSION = re.compile(r"([1-9]\.\d)\.(\d{2})")
+_FEWEST_VERSIONS = 6  # of dates, one in ten thousand sixes has no day and no month above 9
 _MISSING = np.datetime64("NaT", "us")
 
 
@@ -178,7 +180,9 @@ def compact_dates(values: np.ndarray) -> np.ndarray | None:
 
 
 def are_codes(texts: Sequence[str]) -> bool:
-    """Whether texts may be months and are none: SET-01 and SET-02, or the seasons 2008-09, 2009-10.
+    """Whether texts may be dates and are none: SET-01 and SET-02, the seasons 2008-09 and 2009-10.
+
+    And versions such as 1.2.10, if neither of the first numbers ever has two digits.
 
     Examples
     --------
@@ -187,6 +191,9 @@ def are_codes(texts: Sequence[str]) -> bool:
     """
     if len(texts) > 1 and all(_SEASON.fullmatch(t) for t in texts):
         return all((int(t[2:4]) + 1) % 100 == int(t[5:]) for t in texts)
+    versions = [m for m in map(_VERSION.fullmatch, texts) if m]
+    if len(versions) == len(texts) >= _FEWEST_VERSIONS:
+        return all(len({m[i] for m in versions}) > 2 for i in (1, 2))
     found = [m for m in map(_FORMS["short month"].fullmatch, texts) if m]
     return len(found) == len(texts) > 1 and len({m["word"].lower() for m in found}) == 1
 

@@ -214,7 +214,12 @@ def default_target(table: Table, drop: Sequence[str]) -> str:
 
 def _parse_all(table: Table, columns: Columns) -> dict[str, Parsed]:
     """Columns as read; beside a decimal comma, 1.234 is 1234, and 1,234 is little more than 1."""
-    parsed = {n: parse_column(c, decimal=table.decimal, name=n) for n, c in columns.items()}
+    parsed = {
+        n: parse_column(c, decimal=table.decimal, name=n)
+        if n not in table.categories
+        else Parsed(parse_as(table.text(n), "words", {}, n), "words")
+        for n, c in columns.items()
+    }
     styles = [p.style.get("decimal") for p in parsed.values()]
     if table.decimal is None and "," in styles:
         for name, found in parsed.items():

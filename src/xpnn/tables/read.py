@@ -106,6 +106,8 @@ class Table:
         The decimal mark, where it was named.
     texts : mapping of str to callable
         Gives the spelling of columns whose values do not tell it.
+    categories : frozenset of str
+        The columns that are words because the file says so, whatever they look like.
 
     Examples
     --------
@@ -121,6 +123,7 @@ class Table:
     notes: tuple[str, ...] = ()
     decimal: str | None = None
     texts: Mapping[str, Source] = field(default_factory=dict, repr=False, compare=False)
+    categories: frozenset[str] = frozenset()
 
     @property
     def n_rows(self) -> int:
@@ -230,13 +233,14 @@ def _read(
     ):
         kind = "a web page" if text.lstrip().startswith("<") else "JSON"
         raise TableError(f"{source} is {kind}, not a table; save it as CSV.")
-    sep, header = options.sep, options.header
-    if (table := csv_of_arff(text, source)) is not None:
-        text, sep, header = table, ",", True
+    sep, header, categories = options.sep, options.header, frozenset[str]()
+    if (weka := csv_of_arff(text, source)) is not None:
+        (text, categories), sep, header = weka, ",", True
         notes = [*notes, "an ARFF file: the names stand in its head"]
     split = read_delimited(text, source, suffix=suffix, sep=sep, header=header, expected=expected)
     all_notes = [*notes, *split.notes, *split.shape.notes]
-    return _named(name, split.shape.names, split.columns, options, all_notes, expected)
+    table = _named(name, split.shape.names, split.columns, options, all_notes, expected)
+    return replace(table, categories=categories & set(table.columns))
 
 
 def _without_foot(rows: list[list[str]]) -> tuple[list[list[str]], list[str]]:

@@ -73,7 +73,7 @@ def read_target(
     numeric = parsed.kind == "numeric" and not _is_truth(table, name)
     if task == "regression" and not numeric and parsed.kind != "numeric":
         raise TableError(_no_numbers(table, name, alone))
-    if numeric and task is None:
+    if numeric and task is None and name not in table.categories:
         task, why = _tell_task(parsed, name)
         notes = [why] if why else []
     else:

@@ -35,6 +35,7 @@ def permutation_importance(
     n_repeats: int,
     seed: int,
     together: int = 1,
+    seen: Callable[[int], Any] = lambda columns: None,
 ) -> dict[str, tuple[float, float]]:
     """How much the loss rises when a column's values are permuted among the rows.
 
@@ -49,6 +50,8 @@ def permutation_importance(
     seed : int
     together : int, default=1
         Columns of one call of `losses`.
+    seen : callable (int) -> object
+        Told after each call how many more columns are done.
 
     Returns
     -------
@@ -82,6 +85,7 @@ def permutation_importance(
         rises = losses([m for _, m in some]) - whole
         means = zip(rises.mean(axis=1).tolist(), rises.std(axis=1).tolist(), strict=True)
         found |= zip((name for name, _ in some), means, strict=True)
+        seen(len(some))
     return dict(sorted(found.items(), key=lambda item: -item[1][0]))
 
 

@@ -10,7 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 from xpnn.model.embedding import PeriodicEmbedding
 from xpnn.model.layer import EVALUATE
 from xpnn.tables.kinds import Numbers
-from xpnn.tabular.importance import FirstSums, by_copies, permutation_importance
+from xpnn.tables.progress import reading_bar
+from xpnn.tabular.importance import FirstSums, Losses, by_copies, permutation_importance
 from xpnn.tabular.outoffold import Task, held_predictions, score_of
 from xpnn.tabular.report import summary
 
@@ -57,6 +58,7 @@ class Inspection:
     _n_out: int
     _read_inputs: Any
     _task_of: Any
+    verbose: Any
     _predict_inputs: Any
 
     def summary(self) -> str:
@@ -200,13 +202,22 @@ class Inspection:
     def _importance(
         self, task: Task, folds: np.ndarray | None, n_repeats: int
     ) -> dict[str, tuple[float, float]]:
-        places, network = self.encoding_.places, self.network_
+        places = self.encoding_.places
+        losses, together = self._losses(task, folds, n_repeats)
+        given = task.x, places, losses, n_repeats, 0, together
+        if not self.verbose:
+            return permutation_importance(*given)
+        with reading_bar(len(places), "column", "importances") as bar:
+            return permutation_importance(*given, seen=bar.update)
+
+    def _losses(self, task: Task, folds: np.ndarray | None, n_repeats: int) -> tuple[Losses, int]:
+        """What rows lose as columns are permuted, and how many columns it takes at once."""
+        network = self.network_
         if FirstSums.suits(network):
             host = self._backend.to_numpy
             kept = ((host(k.theta), host(k.buffers), k.weight) for k in self._kept())
             sums = FirstSums(network, kept, task.x, folds, partial(score_of, task=task))
-            most = sums.together(n_repeats)
-            return permutation_importance(task.x, places, sums, n_repeats, 0, most)
+            return sums, sums.together(n_repeats)
 
         def loss(x: np.ndarray) -> float:
             if folds is None:
@@ -217,4 +228,4 @@ class Inspection:
                 prediction += weight * held.mean(axis=0)
             return score_of(prediction, task)
 
-        return permutation_importance(task.x, places, by_copies(task.x, loss), n_repeats, 0)
+        return by_copies(task.x, loss), 1
