@@ -245,6 +245,9 @@ def test_test_rows_by_a_file_a_group_or_time():
     train, test = (int(n) for n in re.search(r"rows +(\d+) train, (\d+) test", out).groups())
     assert train + test == 100
     assert test >= 20
+    towns = read_table("houses.csv").columns["town"]
+    folds = xpnn.load("xpnn-out/houses/model.safetensors")._folds[0]
+    assert len(set(zip(towns, folds, strict=True))) == len(set(towns))
     out = call("train", "houses.csv", *QUICK, "--time", "id", "--test-size", 0.1).stdout
     assert "rows    90 train, 10 test" in out
     assert "no column 'towns'" in refused("train", "houses.csv", "--group", "towns", code=1)
@@ -258,6 +261,9 @@ def test_groups_stay_together_and_times_are_in_order():
     assert not set(groups[train]) & set(groups[test])
     assert sorted([*train, *test]) == list(range(200))
     assert len(test) >= 60
+    assert splits.names_of(groups, train).tolist() == groups.tolist()
+    assert splits.names_of(np.where(groups == "a", None, groups), train)[groups == "a"][0] == ""
+    assert splits.names_of(groups, np.flatnonzero(groups == "a")) is None
     times = rng.integers(0, 50, 200).astype(float)
     times[:5] = np.nan
     train, test = splits.split_by_time(times, 0.3)

@@ -100,7 +100,10 @@ def test_a_column_may_have_another_type_in_each_process():
     """As parts of a file have: whole numbers here, gaps there, and text in a third."""
     parts = [
         {"n": np.arange(70), "t": np.arange(70) * 0.5},
-        {"n": np.where(np.arange(70) % 7, np.arange(70), np.nan), "t": ["a", None] * 35},
+        {
+            "n": np.where(np.arange(70) % 7, np.arange(70), np.nan),
+            "t": ["a", None, "b", None, None] * 14,
+        },
         {"n": np.arange(63, dtype=np.float32), "t": np.arange(63)},
     ]
     y = NAMES[: 70 + 70 + 63]

@@ -134,14 +134,16 @@ def _table_job(
     """What is to be done with a table in memory."""
     from xpnn.command.train import train_on
 
-    rows, other = _split(table, problem, *test, how)
+    rows, other, groups = _split(table, problem, *test, how)
     return Job(
         task=problem.target.task,
         several=bool(problem.targets),
         name=table.name,
         lines=list(about(source, table.n_rows, problem)),
         notes=list(problem.notices),
-        run=lambda params, **to: train_on(problem, params, *rows, other=other, refit=refit, **to),
+        run=lambda params, **to: train_on(
+            problem, params, *rows, other=other, groups=groups, refit=refit, **to
+        ),
     )
 
 
@@ -173,21 +175,22 @@ def _split(
     group: str | None,
     time: str | None,
     how: Reading,
-) -> tuple[Any, "Problem | None"]:
-    """Training and test rows, and the problem of the latter if it is another table's."""
+) -> tuple[Any, "Problem | None", Any]:
+    """Training and test rows; the problem of the latter if it is another table's; all's groups."""
     from xpnn.command import splits
 
     if sum(v is not None for v in (test, group, time)) > 1:
         raise UsageError("--test, --group and --time each say which rows are tested: give one.")
     if test is not None:
-        return splits.split_by_file(problem, read_as_asked(test, how, expected=[*problem.columns]))
+        expected = [*problem.columns]
+        return (*splits.split_by_file(problem, read_as_asked(test, how, expected=expected)), None)
     if group is not None or time is not None:
         column = splits.column_of(table, problem, str(group or time))
         by = splits.split_by_groups if group is not None else splits.split_by_time
         rows = by(column, test_size)
         splits.check_training(problem, rows[0], str(group or time))
-        return rows, None
-    return splits.split_evenly(problem.y, problem.target.task, test_size), None
+        return rows, None, None if group is None else splits.names_of(column, rows[0])
+    return splits.split_evenly(problem.y, problem.target.task, test_size), None, None
 
 
 class _Header:

@@ -31,7 +31,7 @@ def split_by_groups(groups: np.ndarray, test_size: float) -> tuple[np.ndarray, n
     >>> len(train), len(test)
     (2, 2)
     """
-    names = [v or "" for v in as_text(groups).tolist()]
+    names = _names(groups)
     counts = Counter(names)
     different = sorted(counts)
     if len(different) < 2:
@@ -49,6 +49,29 @@ def split_by_groups(groups: np.ndarray, test_size: float) -> tuple[np.ndarray, n
         rows += counts[different[i]]
     test = np.array([name in chosen for name in names])
     return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+def names_of(groups: np.ndarray, train: np.ndarray) -> np.ndarray | None:
+    """The groups by name, for folds; None where training has one alone, which no fold can leave.
+
+    Parameters
+    ----------
+    groups : ndarray of shape (n,)
+        See `split_by_groups`.
+    train : ndarray of int
+        Rows for training.
+
+    Examples
+    --------
+    >>> names_of(np.array(["a", "b", None], dtype=object), np.array([0, 2])).tolist()
+    ['a', 'b', '']
+    """
+    names = np.array(_names(groups))
+    return names if len(np.unique(names[train])) > 1 else None
+
+
+def _names(groups: np.ndarray) -> list[str]:
+    return [v or "" for v in as_text(groups).tolist()]
 
 
 def split_by_time(times: np.ndarray, test_size: float) -> tuple[np.ndarray, np.ndarray]:

@@ -65,6 +65,7 @@ def train_on(
     test: np.ndarray,
     *,
     other: Problem | None = None,
+    groups: np.ndarray | None = None,
     refit: bool = False,
     checkpoint: Checkpoint | None = None,
     resume: bool = False,
@@ -81,6 +82,8 @@ def train_on(
         Rows.
     other : Problem, default=None
         Where the test rows are, if not in `problem`.
+    groups : ndarray of shape (n,), default=None
+        Of all rows: those of one group are in one fold.
     refit : bool, default=False
         Whether the estimator is fitted on all rows once more, after the test; not if Ctrl-C has
         ended the first fit.
@@ -118,14 +121,15 @@ def train_on(
     task = problem.target.task
     estimator = make_estimator(task, params)
     how: dict[str, Any] = {"resume": resume, "comm": comm}
-    estimator.fit(problem.frame(train), problem.y[train], checkpoint=checkpoint, **how)
+    own = None if groups is None else groups[train]
+    estimator.fit(problem.frame(train), problem.y[train], None, own, checkpoint=checkpoint, **how)
     held = problem if other is None else other
     report = _report(estimator, problem, problem.y[train], held, test)
     if refit and estimator.outcome_ != "interrupted":
         if checkpoint is not None:
             checkpoint = replace(checkpoint, path=Path(checkpoint.path, "refit"))
         X = problem.frame(np.arange(len(problem.y)))
-        estimator.fit(X, problem.y, checkpoint=checkpoint, **how)
+        estimator.fit(X, problem.y, None, groups, checkpoint=checkpoint, **how)
         _importance(estimator)
     estimator.target_name_ = list(problem.targets) or problem.target.name
     return estimator.set_params(callbacks=None, device=None, verbose=False), report

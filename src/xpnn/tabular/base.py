@@ -40,6 +40,7 @@ from xpnn.tables.thresholds import Classes
 from xpnn.tabular import record
 from xpnn.tabular.blocks import BlockFrame, inputs_of, learned, with_targets
 from xpnn.tabular.folds import folds_of
+from xpnn.tabular.groups import count_groups, read_groups
 from xpnn.tabular.inspection import Inspection
 from xpnn.tabular.judged import Judged
 from xpnn.tabular.linear import lines_of
@@ -125,6 +126,7 @@ class BaseTabular(Judged, Inspection, OnDevice):
         X: Any,
         y: Any = None,
         sample_weight: Any = None,
+        groups: Any = None,
         *,
         checkpoint: Any = None,
         resume: bool = False,
@@ -141,6 +143,10 @@ class BaseTabular(Judged, Inspection, OnDevice):
             learned from 200,000 rows, and their inputs written to a temporary file.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
+        groups : array-like of shape (n_samples,), default=None
+            Rows of one group, such as those of one patient, are in one fold: scores, predictions
+            and residuals out of fold are then of groups that a member has not seen. Not for
+            processes with rows of their own.
         checkpoint : path-like or xpnn.Checkpoint, default=None
             A folder for checkpoints of this training, by default one in five minutes. Ctrl-C and
             SIGTERM leave one too; after SIGTERM the process ends with status 143.
@@ -171,13 +177,14 @@ class BaseTabular(Judged, Inspection, OnDevice):
         check_parameters(self)
         check_comm(comm)
         with together(comm), checkpoints(checkpoint, resume, comm) as keeper:
-            return self._commit(lambda new: new._fit(X, y, sample_weight, keeper, comm))
+            return self._commit(lambda new: new._fit(X, y, sample_weight, groups, keeper, comm))
 
     def _fit(
         self,
         X: Any,
         y: Any,
         sample_weight: Any,
+        groups: Any = None,
         keeper: Keeper | None = None,
         comm: Communicator | None = None,
     ) -> None:
@@ -187,6 +194,7 @@ class BaseTabular(Judged, Inspection, OnDevice):
         part = Part(comm, frame.n_rows)
         y, sample_weight = part.of_all(y, "y"), part.of_all(sample_weight, "sample_weight")
         weight = read_weight(sample_weight, np.empty((part.n, 0)))
+        group = read_groups(groups, part)
         target, weight, strata, loss = self._read_task(y, part.n, as_shares(weight))
         known = np.ones(part.n, dtype=bool) if weight is None else weight > 0
         if (n := int(known.sum())) < _FEWEST_ROWS:
@@ -198,8 +206,10 @@ class BaseTabular(Judged, Inspection, OnDevice):
         numbers = embedded_by(self.embedding)
         classes = loss.name == "softmax_cross_entropy"
         seed = agreed_seed(comm, draw_seed(self.random_state), keeper)
-        self._choose_recipe(n, numbers.periodic, classes)
-        folds, target = folds_of(strata[known], self.recipe_, seed, classes, shards), target[known]
+        group = None if group is None else group[known]
+        self._choose_recipe(n, numbers.periodic, classes, count_groups(group, self.n_members))
+        folds = folds_of(strata[known], self.recipe_, seed, classes, shards, group)
+        target = target[known]
         here = part.among(known)
         told = Classes(target, folds, self.recipe_.folds).of_rows(here) if classes else None
         self.encoding_ = learned(some, numbers.bins, numbers.most_numbers, told, comm)
@@ -209,7 +219,7 @@ class BaseTabular(Judged, Inspection, OnDevice):
         self.network_ = make_network(
             self.recipe_, x.shape[1], self.encoding_.n_numbers, self._n_out, loss.link
         )
-        fitted = self._train(task, folds, part, shards, keeper, seed, began)
+        fitted = self._train(task, folds, group, part, shards, keeper, seed, began)
         self._adopt(fitted, task)
         if part.apart:
             self._task = None
@@ -221,6 +231,7 @@ class BaseTabular(Judged, Inspection, OnDevice):
         self,
         task: Task,
         folds: np.ndarray,
+        group: np.ndarray | None,
         part: Part,
         shards: Shards | None,
         keeper: Keeper | None,
@@ -229,6 +240,7 @@ class BaseTabular(Judged, Inspection, OnDevice):
     ) -> Fitted:
         comm = part.comm
         data = {"X": None if part.apart else task.x, "y": task.target, "sample_weight": task.weight}
+        data["groups"] = group
         check_same(comm, self, data | {"dtype of the work": self._dtype})
         if keeper is not None:
             names = {"classes": getattr(self, "classes_", None)}
@@ -257,10 +269,10 @@ class BaseTabular(Judged, Inspection, OnDevice):
         self._backend = self._source if self.device is None else get_backend(self.device)
         self._dtype = self._working_dtype(x, self._backend)
 
-    def _choose_recipe(self, n: int, periodic: bool, classes: bool) -> None:
+    def _choose_recipe(self, n: int, periodic: bool, classes: bool, groups: int | None) -> None:
         """The recipe for so many rows."""
         sizes = None if self.hidden is None else tuple(hidden_sizes(self.hidden))
-        self.recipe_ = make_recipe(n, self.n_members, sizes, periodic, classes)
+        self.recipe_ = make_recipe(n, self.n_members, sizes, periodic, classes, groups)
         if self.epochs is not None:
             self.recipe_ = replace(self.recipe_, epochs=int(self.epochs), longer=False)
 

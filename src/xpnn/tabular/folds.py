@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from xpnn.arrays.random import SPLIT, host_generator
+from xpnn.tabular.groups import folds_of_groups
 from xpnn.tabular.ownrows import Shards
 from xpnn.tabular.recipe import Recipe
 
@@ -107,9 +108,17 @@ def _rarest_first(
 
 
 def folds_of(
-    strata: np.ndarray, recipe: Recipe, seed: int, classes: bool, shards: Shards | None = None
+    strata: np.ndarray,
+    recipe: Recipe,
+    seed: int,
+    classes: bool,
+    shards: Shards | None = None,
+    groups: np.ndarray | None = None,
 ) -> np.ndarray:
     """The fold of each row in each repeat of a recipe, (repeats, n); by shards of own rows."""
+    if groups is not None:
+        rng, given = host_generator(seed, SPLIT), (strata, groups, recipe.folds)
+        return np.stack([folds_of_groups(*given, rng, classes) for _ in range(recipe.repeats)])
     how = recipe.folds, recipe.repeats, seed
     if shards is None or not shards.apart:
         return make_folds(strata, *how)
@@ -128,7 +137,7 @@ def member_rows(folds: np.ndarray, count: int) -> np.ndarray:
     Returns
     -------
     ndarray of int64, shape (k, repeats * count)
-        A member with a row less than the others has its first row twice.
+        A member with fewer rows than the others has some twice: one less, and it is the first.
 
     Examples
     --------
@@ -137,7 +146,14 @@ def member_rows(folds: np.ndarray, count: int) -> np.ndarray:
     """
     own = [np.flatnonzero(repeat != f) for repeat in folds for f in range(count)]
     most = max(map(len, own))
-    return np.stack([np.concatenate([rows, rows[: most - len(rows)]]) for rows in own], axis=1)
+    more = [most - len(rows) for rows in own]
+    return np.stack(
+        [
+            np.concatenate([rows, rows[np.arange(k) * len(rows) // max(k, 1)]])
+            for rows, k in zip(own, more, strict=True)
+        ],
+        axis=1,
+    )
 
 
 def held_rows(folds: np.ndarray, count: int) -> list[np.ndarray]:

@@ -83,7 +83,12 @@ class Recipe:
 
 
 def make_recipe(
-    n: int, n_members: int | None, hidden: tuple[int, ...] | None, embedding: bool, classes: bool
+    n: int,
+    n_members: int | None,
+    hidden: tuple[int, ...] | None,
+    embedding: bool,
+    classes: bool,
+    groups: int | None = None,
 ) -> Recipe:
     """The recipe for `n` rows.
 
@@ -97,10 +102,13 @@ def make_recipe(
         Whether numbers get a periodic embedding.
     classes : bool
         Whether classes are predicted.
+    groups : int, default=None
+        Of rows that stay together; None is as many as rows.
     """
-    folds = min(5, n) if n_members is None else min(n_members, n)
+    most = n if groups is None else groups
+    folds = min(5, most) if n_members is None else min(n_members, most)
     repeats = 1
-    if n_members is not None and n_members > 10 and n_members % 5 == 0 and n >= 5:
+    if n_members is not None and n_members > 10 and n_members % 5 == 0 and most >= 5:
         folds, repeats = 5, n_members // 5
     width, batch = (64, 64) if n < 1024 else (96, 128) if n < 6000 else (128, 256)
     steps = min(max(42 * n / batch, 1000), 6000)
