@@ -49,6 +49,13 @@ def test_no_fold_is_empty_where_each_group_has_a_class_of_its_own():
     assert sorted(set(found.tolist())) == [0, 1, 2, 3, 4]
 
 
+def test_rare_of_very_many_classes_count_together():
+    rng = np.random.default_rng(0)
+    groups, classes = np.repeat(np.arange(400), 3), np.minimum(rng.geometric(0.01, 1200), 300)
+    found = folds_of_groups(classes, groups, 4, rng, True)
+    np.testing.assert_allclose(np.bincount(found), 300, atol=15)
+
+
 def test_members_of_large_folds_learn_from_all_their_rows_about_as_often():
     folds = np.repeat([[0, 1, 2]], [2, 10, 30], axis=1).reshape(1, -1)
     rows = member_rows(folds, 3)

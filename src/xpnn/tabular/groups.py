@@ -9,6 +9,7 @@ from xpnn.tables.columns import is_missing
 from xpnn.tabular.ownrows import Part
 
 _RANGES = 5  # of a target of numbers, each of which every fold is to have its share of
+_KINDS = 100  # classes of which folds are to have their shares; for memory, the rest are one
 
 
 def read_groups(groups: Any, part: Part) -> np.ndarray | None:
@@ -109,7 +110,8 @@ def folds_of_groups(
     if not classes:
         cuts = np.quantile(strata, np.arange(1, _RANGES) / _RANGES)
         strata = np.searchsorted(cuts, strata, side="right")
-    _, kinds = np.unique(strata, return_inverse=True)
+    _, kinds, counts = np.unique(strata, return_inverse=True, return_counts=True)
+    kinds = np.minimum(np.argsort(np.argsort(-counts, kind="stable"))[kinds], _KINDS)
     _, own = np.unique(groups, return_inverse=True)
     parts = np.zeros((own.max() + 1, kinds.max() + 2))
     np.add.at(parts, (own, kinds), 1.0)
