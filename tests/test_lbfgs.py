@@ -11,7 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
 
 from xpnn import DivergedError, MLPClassifier, MLPRegressor
-from xpnn.steps.compiled import library, steps
+from xpnn.steps import rules
+from xpnn.steps.compiled import library
 from xpnn.steps.compiled.steps import CompiledSteps
 from xpnn.training import lbfgs
 
@@ -162,7 +163,7 @@ def test_ctrl_c_acts_within_an_evaluation(rows, monkeypatch):
     """Between blocks of rows; also in the first one, of which there is no loss yet."""
     if library() is None:
         pytest.skip("blocks are of compiled code")
-    monkeypatch.setattr(steps, "_MULTIPLICATIONS_APART", 1.0)
+    monkeypatch.setattr(rules, "_MULTIPLICATIONS_APART", 1.0)
     calls, real = [], CompiledSteps._call
 
     def press(self):
