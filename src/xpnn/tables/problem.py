@@ -18,7 +18,6 @@ from xpnn.tables.values import Parsed, parse_as, parse_column
 TARGETS = ("target", "label", "class", "y")
 """Names that are taken for the target when none is given; else it is the last column."""
 
-
 _MANY = 30  # different words from which on numbers among them are told
 
 

@@ -85,10 +85,7 @@ def read_target(
             raise TableError(f"The target {name!r} has no values; name another --target.")
         known = parsed.values[present]
         if learned and len(known) > 1 and (known == known[0]).all():
-            raise TableError(
-                f"The target {name!r} is always {known[0]:.7g}; there is nothing to learn. Name "
-                "another --target."
-            )
+            raise _nothing_to_learn(name, f"{known[0]:.7g}")
         return parsed.values, present, task, notes
     y, present, more = _labels(table, name, parsed, learned)
     return y, present, task, notes + more
@@ -203,6 +200,12 @@ gaps with --na"
     )
 
 
+def _nothing_to_learn(name: str, value: str) -> TableError:
+    return TableError(
+        f"The target {name!r} is always {value}; there is nothing to learn. Name another --target."
+    )
+
+
 def _is_int(text: str) -> bool:
     if not re.fullmatch(r"-?[0-9]{1,19}", text):
         return False
@@ -230,10 +233,7 @@ def _check_classes(table: Table, name: str, known: list[str], rows: int, parsed:
     if not known:
         raise TableError(f"The target {name!r} has no values; name another --target.")
     if len(known) < 2:
-        raise TableError(
-            f"The target {name!r} is always {known[0]}; there is nothing to learn. Name another "
-            "--target."
-        )
+        raise _nothing_to_learn(name, known[0])
     if 2 * len(known) > rows and len(known) > 10:
         cure = "Try --task regression or another" if parsed.kind == "numeric" else "Name another"
         raise TableError(
