@@ -12,6 +12,7 @@ import json
 import statistics
 import sys
 import time
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -28,12 +29,21 @@ BATCH = 200
 class Bench:
     """One device with its data, network and initial weights."""
 
-    def __init__(self, spec: str, dtype: str, hidden: int) -> None:
+    def __init__(
+        self,
+        spec: str,
+        dtype: str,
+        hidden: int = 100,
+        network: dict[str, Any] | None = None,
+        loss: dict[str, float] | None = None,
+        config: dict[str, float] | None = None,
+    ) -> None:
         self.backend = xpnn.get_backend(spec)
         self.dtype = dtype if dtype in self.backend.dtypes else "float32"
         x, y = load_digits(return_X_y=True)
-        self.network = multilayer_perceptron([64, hidden, 10], "relu", dropout=0.5)
-        self.loss = xpnn.get_loss("softmax_cross_entropy")
+        self.network = multilayer_perceptron([64, hidden, 10], **(network or {"dropout": 0.5}))
+        self.loss = xpnn.get_loss("softmax_cross_entropy", **(loss or {}))
+        self.config = {"batch_size": BATCH, "patience": np.inf} | (config or {})
         optimizer = xpnn.get_optimizer("adam")
         move = self.backend.asarray
         with self.backend.device_context():
@@ -48,9 +58,7 @@ class Bench:
 
     def seconds_per_step(self, epochs: int) -> float:
         """Train for some epochs from the initial weights."""
-        config = TrainingConfig(
-            self.loss, self.optimizer, epochs=epochs, batch_size=BATCH, patience=np.inf
-        )
+        config = TrainingConfig(self.loss, self.optimizer, epochs=epochs, **self.config)
         self.backend.synchronize()
         start = time.perf_counter()
         end = train(self.network, self.state, self.data, config)

@@ -107,6 +107,16 @@ def test_ways_of_a_step_on_cupy_learn_alike(module, target, name):
     assert peers.accuracy(predict, work, target.backend.name) > 0.8
 
 
+def test_a_setting_is_measured_beside_the_plain_step(module):
+    cliffs = module("cliffs")
+    found = cliffs.ratios(["plain", "gelu", "clip_norm"], "float64", rounds=1, epochs=1)
+    assert found["plain"][1:] == [1.0, 1.0]
+    assert all(x > 0 for row in found.values() for x in row)
+    for name, setting in cliffs.SETTINGS.items():
+        cliffs.bench_of(name, "float32")
+        assert set(setting) <= {"network", "loss", "config"}
+
+
 @pytest.mark.slow
 def test_comparison_runs(tmp_path):
     code = (

@@ -15,6 +15,7 @@ FUNCTIONS = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "log": np.log,
     "log1p": np.log1p,
+    "exp_below": lambda x: np.exp(-np.abs(x)),
 }
 SPECIAL = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 88.72, 88.73, -87.4, -103.9, -104.1]
 SPECIAL += [709.7, 709.8, -745.1, -745.2, 1e-45, 5e-324, 2.0**-126, 2.0**-1022]

@@ -74,7 +74,8 @@ XPNN_EXPORT int64_t EXPORTED(function)(int64_t which, real *x, int64_t n) {
     case 2: tanh_rows(x, n); break;
     case 3: sigmoid_rows(x, n); break;
     case 4: log_rows(x, n); break;
-    default: log1p_rows(x, n);
+    case 5: log1p_rows(x, n); break;
+    default: exp_below_rows(x, n);
     }
     return 1;
 }

@@ -30,12 +30,12 @@ ELEMENTWISE(absolute, DIFFERENCE, size_of(r), sign_of(r))
 ELEMENTWISE(huber, DIFFERENCE const real d = at_most(at_least(r, -p), p);,
             d * (r - NUMBER(0.5) * d), d)
 ELEMENTWISE(log_cosh, DIFFERENCE const real a = size_of(r);,
-            a + log1p_of(exp_of(-2 * a)) - NUMBER(0.69314718055994530942), tanh_of(r))
+            a + log1p_of(exp_below_of(2 * r)) - NUMBER(0.69314718055994530942), tanh_of(r))
 ELEMENTWISE(pinball, DIFFERENCE const real d = NUMBER(r > 0) - p;, d * r, d)
-ELEMENTWISE(poisson, const real rate = exp_of(at_most(o, EXP_HELD - 20));,
+ELEMENTWISE(poisson, const real rate = exp_within(o, EXP_LOWEST, EXP_HELD - 20);,
             rate + t * (log_of(at_least(t, NUMBER(1e-37))) - o - 1), rate - t)
 ELEMENTWISE(binary,
-            const real s = t * (1 - p) + NUMBER(0.5) * p; const real e = exp_of(-size_of(o));,
+            const real s = t * (1 - p) + NUMBER(0.5) * p; const real e = exp_below_of(o);,
             at_least(o, 0) - o * s + log1p_of(e), (o >= 0 ? 1 : e) / (1 + e) - s)
 ELEMENTWISE(hinge, const real m = 1 - t * o;, at_least(m, 0), -t * NUMBER(m >= 0))
 ELEMENTWISE(perceptron, const real m = 0 - t * o;, at_least(m, 0), -t * NUMBER(m >= 0))

@@ -51,6 +51,12 @@ INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 INLINE real size_of(real x) { return to_real(to_bits(x) << 1 >> 1); }
 INLINE real at_least(real x, real low) { return x < low ? low : x; }
 INLINE real at_most(real x, real high) { return x > high ? high : x; }
+/* Both conditions are of x: of one that depends on the other gcc makes two paths of all that comes
+   after, and then computes both. */
+INLINE real within(real x, real low, real high) {
+    const real held = x > high ? high : x;
+    return x < low ? low : held;
+}
 INLINE real sign_of(real x) { return NUMBER(x > 0) - NUMBER(x < 0); }
 
 #endif

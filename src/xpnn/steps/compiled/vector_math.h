@@ -14,6 +14,7 @@
 #define EXP_LOWEST -104.0f /* where exp is 0 and infinite */
 #define EXP_HIGHEST 89.0f
 #define EXP_HELD 88.0f /* arrays/numeric.py, largest_exponent */
+#define LIFT 64 /* 2^(n + LIFT) is a normal number for every n of exp(x) that is not 0 */
 #define TANH_FAR 20.0f /* where tanh(x / 2) is 1 */
 #define ROOT_HALF 0x3f3504f3u
 #define ONE_BITS 0x3f800000u
@@ -27,6 +28,7 @@
 #define EXP_LOWEST -746.0
 #define EXP_HIGHEST 710.0
 #define EXP_HELD 709.0
+#define LIFT 128
 #define TANH_FAR 40.0
 #define ROOT_HALF 0x3fe6a09e00000000u
 #define ONE_BITS 0x3ff0000000000000u
@@ -42,62 +44,84 @@ INLINE real power_of_two(real n) {
     return to_real((to_bits(n + SHIFT) - to_bits(SHIFT) + BIAS) << MANTISSA);
 }
 
-/* exp(r) - 1 = r + r^2 q(r) for |r| <= ln(2) / 2; q is the polynomial of least largest error. */
+/* exp(r) - 1 = r + r^2 q(r) for |r| <= ln(2) / 2; q is the polynomial of least largest error. Its
+   even and odd terms are added apart: one chain of all of them would be waited for. */
 INLINE real expm1_near(real r) {
+    const real z = r * r;
 #if XPNN_BITS == 32
-    real q = 1.3926213466e-3f;
-    q = q * r + 8.3632029716e-3f;
-    q = q * r + 4.1666554438e-2f;
-    q = q * r + 1.6666576846e-1f;
-    q = q * r + 0.5f;
+    real even = 1.3926213466e-3f, odd = 8.3632029716e-3f;
+    even = even * z + 4.1666554438e-2f;
+    odd = odd * z + 1.6666576846e-1f;
+    even = even * z + 0.5f;
 #else
-    real q = 2.5100424157005067e-08;
-    q = q * r + 2.7620138719733994e-07;
-    q = q * r + 2.7557268378684192e-06;
-    q = q * r + 2.480152119021773e-05;
-    q = q * r + 0.00019841269863105968;
-    q = q * r + 0.0013888888917281794;
-    q = q * r + 0.008333333333330051;
-    q = q * r + 0.04166666666662399;
-    q = q * r + 0.16666666666666669;
-    q = q * r + 0.5;
+    real even = 2.7620138719733994e-07, odd = 2.5100424157005067e-08;
+    even = even * z + 2.480152119021773e-05;
+    odd = odd * z + 2.7557268378684192e-06;
+    even = even * z + 0.0013888888917281794;
+    odd = odd * z + 0.00019841269863105968;
+    even = even * z + 0.04166666666662399;
+    odd = odd * z + 0.008333333333330051;
+    even = even * z + 0.5;
+    odd = odd * z + 0.16666666666666669;
 #endif
-    return r * r * q + r;
+    return z * (odd * r + even) + r;
 }
 
-/* exp(x) = 2^n exp(r), with x = n ln(2) + r. 2^n is multiplied in halves: it may be too small. */
-INLINE real exp_of(real x) {
-    x = at_most(at_least(x, EXP_LOWEST), EXP_HIGHEST);
-    const real n = nearest(x * NUMBER(1.44269504088896341));
+/* x = n ln(2) + r */
+#define REDUCED                                                  \
+    const real n = nearest(x * NUMBER(1.44269504088896341));     \
     const real r = (x - n * LN2_HIGH) - n * LN2_LOW;
+
+/* exp(x) = 2^n exp(r), of an x held within bounds. 2^n is multiplied in halves: it may be too small,
+   or too large. */
+INLINE real exp_within(real x, real low, real high) {
+    x = within(x, low, high);
+    REDUCED
     const real half = nearest(n * NUMBER(0.5));
     return (1 + expm1_near(r)) * power_of_two(half) * power_of_two(n - half);
 }
 
+INLINE real exp_of(real x) { return exp_within(x, EXP_LOWEST, EXP_HIGHEST); }
+
 /* exp(x), held at the largest power that arrays/numeric.py lets through. */
-INLINE real exp_held(real x) { return exp_of(at_most(x, EXP_HELD)); }
+INLINE real exp_held(real x) { return exp_within(x, EXP_LOWEST, EXP_HELD); }
+
+/* exp(x) of an x from EXP_LOWEST to 21, in fewer operations. */
+INLINE real exp_lifted(real x) {
+    REDUCED
+    return (1 + expm1_near(r)) * power_of_two(n + LIFT) * (1 / power_of_two(LIFT));
+}
+
+/* exp(-|x|) */
+INLINE real exp_below_of(real x) { return exp_lifted(at_least(-size_of(x), EXP_LOWEST)); }
 
 /* exp(x) - 1 = 2 (2^(n-1) (exp(r) - 1) + 2^(n-1) - 1/2). */
-INLINE real expm1_of(real x) {
-    x = at_most(at_least(x, -TANH_FAR * 2), EXP_HIGHEST);
-    const real n = nearest(x * NUMBER(1.44269504088896341));
-    const real r = (x - n * LN2_HIGH) - n * LN2_LOW;
+INLINE real expm1_within(real x, real low, real high) {
+    x = within(x, low, high);
+    REDUCED
     const real s = power_of_two(n - 1);
     return 2 * (s * expm1_near(r) + (s - NUMBER(0.5)));
 }
 
+INLINE real expm1_of(real x) { return expm1_within(x, -TANH_FAR * 2, EXP_HIGHEST); }
+
 /* tanh|x| = e / (e + 2), with e = exp(2|x|) - 1. */
 INLINE real tanh_of(real x) {
-    const real e = expm1_of(at_most(2 * size_of(x), TANH_FAR)), t = e / (e + 2);
+    const real e = expm1_within(2 * size_of(x), 0, TANH_FAR), t = e / (e + 2);
     return to_real(to_bits(t) | (to_bits(x) & ((word)1 << (XPNN_BITS - 1))));
 }
 
-/* 1 / (1 + exp(-x)): accurate relative to its value also where that is tiny. */
-INLINE real sigmoid_of(real x) { return 1 / (1 + exp_held(-x)); }
+/* 1 / (1 + exp(-x)): accurate relative to its value also where that is tiny. exp is held as above,
+   and where nothing is left of it beside 1. */
+INLINE real sigmoid_of(real t) {
+    const real x = within(-t, -TANH_FAR * 2, EXP_HELD);
+    REDUCED
+    return 1 / (1 + (1 + expm1_near(r)) * power_of_two(n));
+}
 
-/* log(1 + f) = f - f^2/2 + s (f^2/2 + R(s^2)), with s = f / (2 + f) (FreeBSD's msun). */
-INLINE real log_near(real f, real k) {
-    const real s = f / (2 + f), z = s * s, w = z * z, half = NUMBER(0.5) * f * f;
+/* R(s^2) of log(1 + f) = 2 s + s R(s^2), with s = f / (2 + f) (FreeBSD's msun). */
+INLINE real log_series(real s) {
+    const real z = s * s, w = z * z;
 #if XPNN_BITS == 32
     const real even = w * (0.40000972152f + w * 0.24279078841f);
     const real odd = z * (0.66666662693f + w * 0.28498786688f);
@@ -107,7 +131,12 @@ INLINE real log_near(real f, real k) {
     const real odd = z * (0.6666666666666735130 + w * (0.2857142874366239149 +
                      w * (0.1818357216161805012 + w * 0.1479819860511658591)));
 #endif
-    const real p = odd + even;
+    return odd + even;
+}
+
+/* log(2^k (1 + f)); log(1 + f) as f - f^2/2 + s (f^2/2 + R(s^2)) loses least. */
+INLINE real log_near(real f, real k) {
+    const real s = f / (2 + f), half = NUMBER(0.5) * f * f, p = log_series(s);
     return k * LOG_LN2_HIGH - ((half - (s * (half + p) + k * LOG_LN2_LOW)) - f);
 }
 
@@ -126,8 +155,9 @@ INLINE real log_of(real x) {
 
 /* log(1 + x) of an x from 0 to 1, such as exp(-|z|); of a large one it is log(2) + log((1 + x) / 2). */
 INLINE real log1p_of(real x) {
-    const int large = x > NUMBER(0.41421356237309505); /* sqrt(2) - 1 */
-    return log_near(large ? NUMBER(0.5) * x - NUMBER(0.5) : x, large ? NUMBER(1) : NUMBER(0));
+    const real large = NUMBER(x > NUMBER(0.41421356237309505)); /* sqrt(2) - 1 */
+    const real s = (x - large) / (x + (2 + large));
+    return s * (2 + log_series(s)) + large * NUMBER(0.69314718055994530942);
 }
 
 #if XPNN_BITS == 32
@@ -212,6 +242,7 @@ OVER_ROWS(tanh)
 OVER_ROWS(sigmoid)
 OVER_ROWS(log)
 OVER_ROWS(log1p)
+OVER_ROWS(exp_below)
 
 /* Sums that no order of addition is promised for: eight at a time, in double precision. */
 #define SUM_OVER(name, arguments, term)                       \
