@@ -72,7 +72,10 @@ def test_packed_tables_and_any_name_are_read(tmp_path, pack, name):
         (zipped(b"a", "x.csv")[:-9], "damaged archive"),
         (bytes(range(256)) * 9, "no table: neither text nor Parquet"),
         (b"<!DOCTYPE html><p>Not found", "t.csv is a web page, not a table; save it as CSV"),
-        (b'[{"a": 1}]', "t.csv is JSON, not a table"),
+        (b'[{"a": 1},\n {"a": 2,}]', "t.csv is damaged JSON, line 2: "),
+        (b'{"a": 1}\n{"a": 2\n', "t.csv is damaged JSON, line 3: "),
+        (b'[{"a": 1}, 2]', r"t.csv is JSON, but no table: write a list of objects"),
+        (b'[{"a": [1]}]', "t.csv has no column of plain values: left out 'a': it holds lists"),
         (b"\x89PNG\r\n\x1a\n" + bytes(99), "no table: neither text nor Parquet"),
         (b"PAR1 nothing", "no Parquet file, or is damaged"),
         (b"", "is empty"),
@@ -174,7 +177,7 @@ def test_a_workbook_is_read(tmp_path):
         "day": ["2020-01-01T00:00:00", "2020-01-02T00:00:00"],
     }
     assert table.notes == (
-        "read the sheet 'Sizes' of 2; --sheet names another",
+        "read the sheet 'Sizes'; there is 'Sheet' too: --sheet names another",
         "left out 1 line above the table",
     )
 

@@ -254,10 +254,42 @@ def test_the_sheet_with_a_table_is_read_and_another_can_be_named(tmp_path, expec
     data = book(hidden=other, notes=[["Read me."], ["Data follow."]], data=rows, more=other)
     table = read(tmp_path, data, "t.xlsx")
     assert columns(table) == expected
-    assert table.notes == ("read the sheet 'data' of 4; --sheet names another",)
+    told = "read the sheet 'data'; there are 'notes', 'more', 'hidden' too: --sheet names another"
+    assert table.notes == (told,)
     assert list(read(tmp_path, data, "t.xlsx", sheet="more").columns) == ["a", "b"]
     with pytest.raises(TableError, match="no sheet 'dato'; did you mean 'data'"):
         read(tmp_path, data, "t.xlsx", sheet="dato")
+
+
+ABOUT = [["Made by", "A. Name"], ["Unit", "metres"], ["Place", "Ulm"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "taken"),
+    [
+        ("Overview", ABOUT, "data"),
+        ("Overview", [["1", "the data"], ["2", "the codes"], ["3", "more"]], "data"),
+        ("Table of contents", [*ABOUT, ["Rows", "10"], ["Columns", "3"]], "data"),
+        ("Note", [["Rows", "10"], ["Columns", "3"], ["Year", "2020"]], "data"),
+        ("small", [["size", "count", "kind"], ["1", "2", "x"], ["3", "4", "y"]], "small"),
+        ("words", [["sky", "play"], *[["sun", "yes"], ["rain", "no"]] * 9], "words"),
+        ("notes", [["size", "count"], *[[str(i * i), "1"] for i in range(30)]], "notes"),
+    ],
+)
+def test_a_short_sheet_about_the_table_is_passed_over(tmp_path, name, first, taken):
+    rows = [line.split(",") for line in PLAIN.splitlines()]
+    table = read(tmp_path, book(**{name: first, "data": rows}), "t.xlsx")
+    other = "data" if taken == name else name
+    told = f"read the sheet {taken!r}; there is {other!r} too: --sheet names another"
+    assert table.notes[0] == told
+
+
+def test_prediction_reads_the_sheet_that_has_the_names_of_training(tmp_path):
+    rows = [line.split(",") for line in PLAIN.splitlines()]
+    path = tmp_path / "t.xlsx"
+    path.write_bytes(book(other=[["a", "b"], [1, 2], [3, 5]], data=[["A title"], *rows]))
+    table = read_table(path, expected=["count", "size", "kind"])
+    assert list(table.columns) == ["size", "count", "kind"]
 
 
 def test_a_sheet_is_of_a_workbook(tmp_path):

@@ -9,7 +9,10 @@ from pathlib import PurePosixPath
 
 from xpnn.tables.columns import TableError
 
-_TABLES = (".csv", ".tsv", ".tab", ".data", ".dat", ".parquet", ".pq", ".xlsx", ".arff", ".feather")
+_TABLES = (
+    *(".csv", ".tsv", ".tab", ".data", ".dat", ".parquet", ".pq", ".xlsx", ".arff", ".feather"),
+    *(".json", ".jsonl", ".ndjson"),
+)
 _OTHERS = {
     b"\x28\xb5\x2f\xfd": "packed by zstd, which is not read here: unpack it first",
     b"7z\xbc\xaf": "a 7z archive: unpack it first",

@@ -14,11 +14,13 @@ from xpnn.tables.columns import Columns, TableError, as_text, hint, objects
 from xpnn.tables.delimited import read_delimited
 from xpnn.tables.foot import MOST_LINES, lines_of_foot, told_foot
 from xpnn.tables.progress import reading_bar
+from xpnn.tables.records import read_json
 from xpnn.tables.separators import known_separator
 from xpnn.tables.shape import find_shape
 from xpnn.tables.sources import check_encoding, decode, read_bytes
 from xpnn.tables.texts import ArrowColumn, Source, TextColumn
-from xpnn.tables.typed import FEATHER, read_parquet, read_workbook
+from xpnn.tables.typed import FEATHER, read_parquet
+from xpnn.tables.workbooks import read_workbook
 
 BUNDLED = {
     "digits": "classification",
@@ -160,7 +162,8 @@ def read_table(
     """Read a table of text, Parquet or a workbook, or one of scikit-learn's bundled data sets.
 
     What the file is, is told by its content; so are separator, encoding and names, as far as
-    the options leave it open. Large tables of text are read by pyarrow where it is installed.
+    the options leave it open; text may be JSON. Large tables of text are read
+    by pyarrow where it is installed.
 
     Parameters
     ----------
@@ -213,26 +216,16 @@ def _read(
         columns, texts, notes = read_parquet(data, source)
         return Table(name, columns, notes=tuple(notes), texts=texts)
     if data.startswith(b"PK\x03\x04") or suffix == ".xlsx":
-        rows, notes = read_workbook(data, source, options.sheet)
-        shape = find_shape(rows[:200], options.header, expected)
-        if shape.first and len(shape.names) > 1:
-            rows = [r for i, r in enumerate(rows) if i < shape.first or r != rows[shape.heading]]
-        rows, below = _without_foot(rows[shape.first :])
-        notes += below
-        found: list[TextColumn | ArrowColumn] = []
-        for texts_below in zip(*rows, strict=True):
-            column = TextColumn()
-            column.append(texts_below)
-            found.append(column)
-        return _named(name, shape.names, found, options, [*notes, *shape.notes], expected)
+        return _of_workbook(data, source, name, options, expected)
     if options.sheet is not None:
         raise TableError(f"--sheet is for a workbook, and {source} is none; leave it out.")
     text, notes = decode(data, source, options.encoding)
-    if re.match(
-        r"\s*+(<(!doctype|!--|html|head|body|div|table|\?xml)|\[?\s*\{\s*\")", text, re.IGNORECASE
-    ):
-        kind = "a web page" if text.lstrip().startswith("<") else "JSON"
-        raise TableError(f"{source} is {kind}, not a table; save it as CSV.")
+    if re.match(r"\s*+<(!doctype|!--|html|head|body|div|table|\?xml)", text, re.IGNORECASE):
+        raise TableError(f"{source} is a web page, not a table; save it as CSV.")
+    if (records := read_json(text, source, suffix)) is not None:
+        given, told = records
+        columns_of_text = list(map(_of_text, given.values()))
+        return _named(name, list(given), columns_of_text, options, [*notes, *told], expected)
     sep, header, categories = options.sep, options.header, frozenset[str]()
     if (weka := csv_of_arff(text, source)) is not None:
         (text, categories), sep, header = weka, ",", True
@@ -241,6 +234,24 @@ def _read(
     all_notes = [*notes, *split.notes, *split.shape.notes]
     table = _named(name, split.shape.names, split.columns, options, all_notes, expected)
     return replace(table, categories=categories & set(table.columns))
+
+
+def _of_workbook(
+    data: bytes, source: str, name: str, options: ReadOptions, expected: Sequence[str]
+) -> Table:
+    rows, notes = read_workbook(data, source, options.sheet, expected)
+    shape = find_shape(rows[:200], options.header, expected)
+    if shape.first and len(shape.names) > 1:
+        rows = [r for i, r in enumerate(rows) if i < shape.first or r != rows[shape.heading]]
+    rows, below = _without_foot(rows[shape.first :])
+    found = [_of_text(column) for column in zip(*rows, strict=True)]
+    return _named(name, shape.names, found, options, [*notes, *below, *shape.notes], expected)
+
+
+def _of_text(values: Sequence[str]) -> TextColumn:
+    column = TextColumn()
+    column.append(values)
+    return column
 
 
 def _without_foot(rows: list[list[str]]) -> tuple[list[list[str]], list[str]]:

@@ -1,13 +1,11 @@
-"""Tables whose values have types: Parquet by pyarrow, workbooks by openpyxl."""
+"""Tables whose values have types: Parquet and Arrow files, by pyarrow."""
 
-import datetime as dt
-import io
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from xpnn.tables.columns import Columns, TableError, as_text, hint, objects
+from xpnn.tables.columns import Columns, TableError, as_text, objects
 from xpnn.tables.texts import ArrowColumn, Source
 
 FEATHER = b"ARROW1\0"
@@ -42,7 +40,7 @@ def read_parquet(data: bytes, source: str) -> tuple[Columns, dict[str, Source], 
 
     Examples
     --------
-    >>> import pyarrow as pa, pyarrow.parquet as pq
+    >>> import io, pyarrow as pa, pyarrow.parquet as pq
     >>> file = io.BytesIO()
     >>> pq.write_table(pa.table({"size": [1, None], "ok": [True, False]}), file)
     >>> columns, texts, _ = read_parquet(file.getvalue(), "t.parquet")
@@ -128,73 +126,3 @@ def _later(column: Any, text: Callable[[Any], str | None]) -> Source:
 
 def _number_text(value: Any) -> str | None:
     return None if value is None else str(value)
-
-
-def read_workbook(
-    data: bytes, source: str, sheet: str | None = None
-) -> tuple[list[list[str]], list[str]]:
-    """Rows of text of one of a workbook's sheets, by openpyxl.
-
-    Parameters
-    ----------
-    data : bytes
-    source : str
-        How errors name it.
-    sheet : str, default=None
-        Its name; None takes the first that has a table, hidden ones last.
-
-    Returns
-    -------
-    rows : list of list of str
-        Without empty ones; all of one width.
-    notes : list of str
-        What was decided.
-
-    Raises
-    ------
-    ImportError
-        Without openpyxl; says how to install it.
-    TableError
-        For a damaged file, and for a sheet that it has not.
-
-    Examples
-    --------
-    See `xpnn.tables.read.read_table`.
-    """
-    try:
-        import openpyxl
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            'Reading a workbook needs openpyxl; get it with: python -m pip install "xpnn[data]"'
-        ) from error
-    try:
-        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-    except Exception as error:  # openpyxl raises what its parsers raise
-        raise TableError(f"{source} is no workbook, or is damaged; save it anew.") from error
-    sheets = {s.title: s for s in book.worksheets}
-    if sheet is not None and sheet not in sheets:
-        raise TableError(f"{source} has no sheet {sheet!r}{hint(sheet, sheets)}.")
-    shown = sorted(sheets.values(), key=lambda s: s.sheet_state != "visible")
-    best: tuple[str, list[list[str]]] = "", []
-    for each in shown if sheet is None else [sheets[sheet]]:
-        rows = [[_cell(v) for v in row] for row in each.iter_rows(values_only=True)]
-        rows = [row for row in rows if any(row)]
-        best = best if best[1] else (each.title, rows)
-        if sum(sum(map(bool, row)) > 1 for row in rows) > 1:  # more than notes
-            best = each.title, rows
-            break
-    title, rows = best
-    width = max(map(len, rows), default=0)
-    told = len(sheets) > 1 and rows and sheet is None
-    notes = [f"read the sheet {title!r} of {len(sheets)}; --sheet names another"] if told else []
-    return [row + [""] * (width - len(row)) for row in rows], notes
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, dt.timedelta):
-        return f"{value.days} days {dt.timedelta(seconds=value.seconds)}"
-    if isinstance(value, dt.date | dt.time):
-        return value.isoformat()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return "" if value is None else str(value).strip()
