@@ -18,7 +18,7 @@ from xpnn import (
 )
 from xpnn.perceptron import samples as samples_of_perceptrons
 from xpnn.steps.compiled import steps as compiled_steps
-from xpnn.tabular import training as tabular_training
+from xpnn.tabular import run as tabular_run
 from xpnn.tabular.plan import Plan
 
 pytestmark = [
@@ -124,7 +124,7 @@ def known(model):
 @pytest.mark.parametrize("kind", [TabularClassifier, TabularRegressor])
 def test_the_bits_of_a_table(kind, target_any, tmp_path, monkeypatch):
     monkeypatch.setattr(compiled_steps.CompiledSteps, "stride", lambda self, batch: 1)
-    monkeypatch.setattr(tabular_training, "CALM", np.inf)  # dropout ends at the first valley
+    monkeypatch.setattr(tabular_run, "CALM", np.inf)  # dropout ends at the first valley
     columns, weight = table(), np.linspace(0, 1, 90)
     y = np.where(columns["size"] > 0, "large", "small")
     y = y if kind is TabularClassifier else columns["size"] ** 2

@@ -13,7 +13,7 @@ import xpnn
 from xpnn.data import Blocks
 from xpnn.distributed import in_threads, one
 from xpnn.distributed.tree import bounds
-from xpnn.tabular import outoffold, training
+from xpnn.tabular import outoffold, run
 from xpnn.tabular.folds import folds_of_shards
 
 pytestmark = pytest.mark.own_context
@@ -157,13 +157,13 @@ def test_each_row_is_predicted_out_of_fold_by_one_process_that_has_it(rows, monk
 def test_each_member_learns_from_all_rows_but_those_of_its_fold(monkeypatch):
     made = []
 
-    class Noted(training.OwnRows):
+    class Noted(run.OwnRows):
         def portions(self, draw, size, *, whole):
             for portion in super().portions(draw, size, whole=whole):
                 made.append((portion.order, self.first))
                 yield portion
 
-    monkeypatch.setattr(training, "OwnRows", Noted)
+    monkeypatch.setattr(run, "OwnRows", Noted)
     ends = np.asarray(bounds(N, 8))[bounds(8, 2)]  # where a process's rows begin
 
     def work(comm):

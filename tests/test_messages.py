@@ -7,7 +7,7 @@ import pytest
 
 import xpnn
 from xpnn import DivergedError, MLPClassifier, MLPRegressor, Perceptron, TabularClassifier
-from xpnn.tabular import training
+from xpnn.tabular import run
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 3))
@@ -38,7 +38,7 @@ def test_a_tabular_model_advises_what_it_has(monkeypatch):
     def diverge(*args, **kwargs):
         raise DivergedError(3, 0.1, None)
 
-    monkeypatch.setattr(training, "train", diverge)
+    monkeypatch.setattr(run, "train", diverge)
     with pytest.raises(DivergedError, match=r"epoch 3 at .*dtype='float64'") as error:
         CLASSIFIERS["TabularClassifier"]().fit(X, Y)
     assert "learning_rate_init" not in str(error.value)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xpnn import TabularClassifier, TabularRegressor
-from xpnn.tabular import training
+from xpnn.tabular import run
 from xpnn.tabular.plan import Plan, longer_cycles
 from xpnn.training.callbacks import EpochEnd
 
@@ -127,7 +127,7 @@ def test_a_smooth_function_of_few_rows_is_learned_without_dropout(monkeypatch):
     x, new = rng.uniform(-2, 2, (300, 3)), rng.uniform(-2, 2, (500, 3))
     found = error()
     assert found < 0.115
-    monkeypatch.setattr(training, "CALM", 0.0)
+    monkeypatch.setattr(run, "CALM", 0.0)
     assert error() > 1.2 * found
 
 

@@ -122,8 +122,7 @@ def test_a_line_of_classes_counts_only_if_it_is_surely_better():
         task = outoffold.Task(
             np.zeros((n, 1)), codes, None, get_loss("softmax_cross_entropy"), True
         )
-        weights = np.array([0.5, 0.5]), np.array([1.0, 0.0])
-        assert training._surely_better([valley, line], *weights, task) is surely
+        assert training._surely_better(valley, (valley + line) / 2, task, 2.0) is surely
 
 
 def test_lines_are_columns_without_their_bends():

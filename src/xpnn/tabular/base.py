@@ -46,6 +46,7 @@ from xpnn.tabular.judged import Judged
 from xpnn.tabular.linear import lines_of
 from xpnn.tabular.outoffold import Task
 from xpnn.tabular.ownrows import Part, Shards
+from xpnn.tabular.plain import MOST_ROWS, plain_inputs
 from xpnn.tabular.recipe import EMBEDDINGS, Recipe, embedded_by, make_network, make_recipe
 from xpnn.tabular.training import Fitted, fit_members
 from xpnn.training.callbacks import ProgressBar
@@ -246,6 +247,8 @@ class BaseTabular(Judged, Inspection, OnDevice):
             names = {"classes": getattr(self, "classes_", None)}
             keeper.begin(about(self, self._dtype, **data, **names))
             keeper.note("seed", seed)
+        again = task.classes and self.embedding == "auto" and self.recipe_.longer
+        again = again and folds.shape[1] <= MOST_ROWS
         return fit_members(
             self.network_,
             self.recipe_,
@@ -261,6 +264,7 @@ class BaseTabular(Judged, Inspection, OnDevice):
             spent=time.perf_counter() - began,
             keeper=keeper,
             lines=None if getattr(self, "label_smoothing", 0) else lines_of(self.encoding_),
+            plain=plain_inputs(self.encoding_) if again else None,
         )
 
     def _place(self, X: Any, x: np.ndarray) -> None:

@@ -90,6 +90,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     embedding : {"auto", "both", "periodic", "piecewise"} or None, default="auto"
         What numbers become before the first layer: waves of learned frequencies, pieces of a
         line between quantiles, or both; "auto" is "piecewise" for up to 40 columns, else None.
+        Up to 6,000 rows it is then None too where a second training is surely better so.
     loss : {"log_loss", "cross_entropy", "softmax_cross_entropy"}, default="log_loss"
         One loss of three names: that of probabilities, which valleys are judged and blended by,
         too. A hinge has none; `MLPClassifier` takes it.

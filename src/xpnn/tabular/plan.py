@@ -28,6 +28,7 @@ FALLING = 0.9
 _WORSE = 1.1  # times the best score: a valley that ends training, as a later one would be no better
 _LONGER = 2  # cycles more, where there is more to learn
 _BETTER = 0.8  # times the best score: a valley of these that counts, and lets the next one come
+_JUDGED = 2  # valleys after which a training may be given up
 _STRONG = 50.0  # times the weight decay, in these, of classes
 
 
@@ -108,6 +109,8 @@ class Plan:
         Once the best score is below it, training goes on without dropout.
     falling : float, default=0.0
         Where the last score is below this times the best one before it, a longer cycle follows.
+    than : float, default=inf
+        Two valleys that are no better end training.
     agreed : callable, default=identity
         Of the seconds spent here those that all processes go by.
     """
@@ -123,11 +126,12 @@ class Plan:
         little: float = 0.0,
         calm: float = 0.0,
         falling: float = 0.0,
+        than: float = math.inf,
         agreed: Callable[[float], float] = lambda spent: spent,
     ) -> None:
         self.look, self.limit, self.clock, self.move = look, limit, clock, move
         self.enough, self.little, self.calm, self.falling = enough, little, calm, falling
-        self.agreed = agreed
+        self.than, self.agreed = than, agreed
         self.began = clock()
         self.ends = valley_epochs(epochs)
         self.longer = longer_cycles(epochs) if little > 0 or falling > 0 else []  # may come
@@ -160,6 +164,11 @@ class Plan:
         return 0.0 if min((v.score for v in self.valleys), default=math.inf) < self.calm else base
 
     @property
+    def halfway(self) -> float:
+        """The best score of the valleys after which another training may be given up."""
+        return min((v.score for v in self.valleys[:_JUDGED]), default=math.inf)
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing more was to come, of a plan that no limit has shortened."""
         return not self.ends and not self.shortened
@@ -179,6 +188,8 @@ class Plan:
             scores = [v.score for v in self.valleys]
             if scores and not self.enough <= scores[-1] <= _WORSE * min(scores):
                 self.ends = []
+            if len(scores) == _JUDGED and min(scores) >= self.than:
+                self.ends, self.longer = [], []
             if scores and not self.ends and self._goes_on(min(scores)):
                 self.beyond = True
                 self.ends = [self.done + self.longer.pop(0)]
@@ -205,9 +216,19 @@ class Plan:
         self.shortened = self.shortened or not fits
         return fits
 
+    def leaves_as_long(self) -> bool:
+        """Whether there is more to learn, and time to do all this once more."""
+        best = min((v.score for v in self.valleys), default=0.0)
+        return best > self.enough and (self.limit is None or 2 * self.spent <= self.limit)
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the fit began, those that all processes go by."""
+        return self.agreed(self.clock() - self.began)
+
     def _left(self, limit: float) -> int:
         """Epochs for which there is time."""
-        spent = self.agreed(self.clock() - self.began)
+        spent = self.spent
         return int((limit - spent) / (spent / self.done)) if spent > 0 else self.most
 
     def _shorten(self, limit: float) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from xpnn.tables.encoding import Column
 from xpnn.tables.kinds import Numbers, Words
+from xpnn.tabular.plain import is_widened, plain_inputs
 
 _MOST_COLUMNS = 30
 _KINDS = {"numeric": "numbers", "datetime": "times", "words": "words"}
@@ -69,6 +70,9 @@ def _training(est: Any) -> Iterator[str]:
     kinds = [layer.kind for layer in network.layers if layer.kind != "dense"]
     yield f"network   {network.members} members of {sizes}, {recipe.activation}; {', '.join(kinds)}"
     yield f"          {network.layout.size // network.members:,} parameters a member"
+    plain, host = plain_inputs(est.encoding_), est._backend.to_numpy
+    if plain is not None and any(is_widened(host(k.theta), network, plain) for k in est._kept()):
+        yield "          numbers without pieces: a second training was better so out of fold"
     epochs = len(est.history_.get("loss", ()))
     yield f"training  {epochs} epochs, batches of {recipe.batch_size}, {est.fit_time_:.1f} s"
     last = max(est.valleys_, default=epochs)

@@ -1,43 +1,34 @@
-"""One training: members that are folds, and what they say of the rows that they have not seen."""
+"""Members that are folds: what they learn, and which of it counts, as rows out of fold say."""
 
 import math
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend
 from xpnn.arrays.random import SPLIT, host_generator
 from xpnn.arrays.typing import Array
 from xpnn.model.network import Network
-from xpnn.parts.schedules import Schedule
-from xpnn.steps.threads import one_blas_thread
 from xpnn.tabular.blend import blend_weights, last_by_half
-from xpnn.tabular.folds import member_rows
+from xpnn.tabular.calibration import fit_temperature, tempered
 from xpnn.tabular.linear import linear_parameters, takes_lines
 from xpnn.tabular.outoffold import Held, Task, log_losses, score_of
 from xpnn.tabular.ownrows import Shards
-from xpnn.tabular.plan import CALM, ENOUGH, FALLING, LITTLE, Plan, Valley
-from xpnn.tabular.recipe import Recipe, groups_of, initial_parameters, make_optimizer
+from xpnn.tabular.plain import widened
+from xpnn.tabular.plan import Plan, Valley
+from xpnn.tabular.recipe import Recipe, make_network
+from xpnn.tabular.run import Trained, train_members
 from xpnn.training.checkpoint import Keeper
-from xpnn.training.data import Dataset
-from xpnn.training.loop import train
-from xpnn.training.ownrows import OwnRows
-from xpnn.training.state import DivergedError, TrainingConfig, TrainingState
-
-_CURE = (  # numbers and targets are scaled already, and the recipe is not the user's
-    "look for extreme values in the table, or pass dtype='float64', or for a regression "
-    "loss='huber'"
-)
+from xpnn.training.state import DivergedError, TrainingState
 
 JUDGES = 4_096
 """Rows that judge, after Ctrl-C, what training ended with: all would keep the result waiting."""
 
-_SURE = 2.0  # standard errors of what a linear model of classes gains
+_SURE_OF_LINES, _SURE_OF_PLAIN = 2.0, 1.5
+# standard errors of what classes gain by linear models and by a second training
 
 
 class Kept(NamedTuple):
@@ -59,6 +50,12 @@ class Fitted(NamedTuple):
     history: dict[str, list[float]]
     outcome: str  # how training ended
 
+    def tempered(self, task: Task) -> np.ndarray:
+        """Probabilities out of fold, at their best temperature."""
+        assert self.held is not None, "of a training that has ended by itself"
+        probability = self.held.mean(axis=0)
+        return tempered(probability, fit_temperature(probability, task.target, task.weight))
+
 
 def fit_members(
     network: Network,
@@ -76,6 +73,7 @@ def fit_members(
     keeper: Keeper | None = None,
     shards: Shards | None = None,
     lines: csr_array | None = None,
+    plain: np.ndarray | None = None,
 ) -> Fitted:
     """Train all members at once, and blend the valleys by their predictions out of fold.
 
@@ -104,60 +102,63 @@ def fit_members(
         Of the processes that train these members together.
     lines : scipy.sparse.csr_array of shape (n_in, n_lines), default=None
         What a linear model sees of the inputs, which is then one more candidate of the blend.
+    plain : ndarray of int, default=None
+        Inputs of a second training of classes, without the others.
 
     Raises
     ------
     DivergedError
         When a weight becomes NaN or infinite before any valley.
     """
-    data = _to_learn(task, recipe, folds, backend, dtype, shards)
-    held = Held(network, task, data.arrays[0], backend, folds, shards)
-    comm = None if shards is None else shards.comm
-    of_plan: dict[str, Any] = {"move": backend.asarray}
-    if task.classes:
-        of_plan |= {"enough": ENOUGH, "little": LITTLE * _loss_of_shares(task) * recipe.longer}
-    elif task.loss.name == "squared_error":
-        of_plan |= {"calm": CALM, "falling": FALLING * recipe.longer}
-    if comm is not None:
-        of_plan["agreed"] = comm.broadcast
-    plan = Plan(recipe.epochs, held.look, time_limit, **of_plan)
-    plan.began -= spent
-    config = TrainingConfig(
-        loss=task.loss,
-        optimizer=make_optimizer(),
-        learning_rate=recipe.learning_rate,
-        schedule=Schedule("cycles", plan.rate),
-        decay=Schedule("cycles", plan.decay, per="epoch"),
-        dropout=Schedule("cycles", plan.dropout, per="epoch"),
-        epochs=plan.most,
-        batch_size=recipe.batch_size,
-        groups=groups_of(network),
-        patience=math.inf,
+    learn = partial(train_members, recipe, folds, backend, dtype, seed, shards, time_limit)
+    held, plan, end = learn(
+        network, task, unseen=unseen, callbacks=callbacks, spent=spent, keeper=keeper
     )
-    with backend.device_context():
-        theta, buffers = (
-            backend.asarray(a, dtype=dtype) for a in initial_parameters(network, seed, unseen)
-        )
-        moments = config.optimizer.init(theta, backend.xp)
-    start = TrainingState(theta, buffers, moments, seed)
-    try:
-        with _few_threads(backend):
-            about: dict[str, Any] = {"callbacks": [*callbacks, plan], "stop": plan.late}
-            about |= {"expected": plan.expected, "keeper": keeper, "comm": comm}
-            end = train(network, start, data, config, consume=True, **about)
-        if plan.is_over and end.outcome == "stopped":  # by the plan itself
-            end.outcome = "finished"
-    except DivergedError as error:
-        error = DivergedError(error.epoch, error.learning_rate, error.state, _CURE)
-        if error.state is None:  # nothing was learned: the estimator stays as it was
-            raise error from None
-        warn_user(f"{error} What was best before is kept.")
-        end = error.state
-    if end.outcome == "interrupted" and comm is None and folds.shape[1] > JUDGES:
+    if end.outcome == "interrupted" and shards is None and folds.shape[1] > JUDGES:
         return _judged_by_some(held, plan, end)
     valleys = plan.finish(end)
     straight = [] if lines is None or not plan.done else _straight(held, lines, end)
-    return _blended(task, valleys, straight, folds, end)
+    found = _blended(task, valleys, straight, folds, end)
+    if plain is None or end.outcome != "finished" or not plan.leaves_as_long():
+        return found
+    return _with_plain_inputs(found, plan, held, recipe, learn, plain, straight)
+
+
+def _with_plain_inputs(
+    first: Fitted,
+    plan: Plan,
+    held: Held,
+    recipe: Recipe,
+    learn: Callable[..., Trained],
+    plain: np.ndarray,
+    straight: list[Valley],
+) -> Fitted:
+    """A second training, of these inputs alone, where it is surely better out of fold.
+
+    It is short where its first valleys are no better than the first one's. Callbacks and
+    checkpoints are of the first one: after a kill the second begins anew, to the same bits.
+    """
+    whole, task, backend = held.network, held.task, held.backend
+    few = make_network(recipe, len(plain), 0, whole.n_out, whole.link)
+    some = task._replace(x=np.ascontiguousarray(task.x[:, plain]))
+    try:
+        _, again, end = learn(few, some, spent=plan.spent, than=plan.halfway)
+    except DivergedError:
+        return first
+    if end.outcome == "interrupted":
+        return first._replace(outcome="interrupted")
+    if again.halfway >= plan.halfway:
+        return first
+    valleys = []
+    with backend.device_context():
+        for v in again.valleys:
+            theta = widened(backend.to_numpy(v.state.theta), few, whole, plain)
+            theta = backend.asarray(theta, dtype=theta.dtype.name)
+            state = TrainingState(theta, v.state.buffers, (), 0, step=v.state.step)
+            valleys.append(v._replace(state=state))
+    second = _blended(task, valleys, straight, first.folds, end)
+    pair = first.tempered(task), second.tempered(task)
+    return second if _surely_better(*pair, task, _SURE_OF_PLAIN) else first
 
 
 def _judged_by_some(held: Held, plan: Plan, end: TrainingState) -> Fitted:
@@ -198,35 +199,6 @@ def _straight(held: Held, lines: csr_array, end: TrainingState) -> list[Valley]:
     return [Valley(0, score, state, out)] if math.isfinite(score) else []
 
 
-def _to_learn(
-    task: Task,
-    recipe: Recipe,
-    folds: np.ndarray,
-    backend: Backend,
-    dtype: str,
-    shards: Shards | None,
-) -> Dataset:
-    """The rows that each member learns from."""
-    real = backend.float_dtype(dtype)
-    if shards is None or not shards.apart:
-        rows = member_rows(folds, recipe.folds)
-        given = task.x, task.target, task.weight
-        return Dataset(*given, backend, real, checked=True, rows=rows)
-    here = slice(shards.first, shards.first + len(task.x))
-    weight = None if task.weight is None else task.weight[here]
-    own = [member_rows(folds[:, a:b], recipe.folds) + (a - here.start) for a, b in shards.own]
-    given = task.x, task.target[here], weight
-    return OwnRows(*given, backend, real, shards.comm, checked=True, rows=own)
-
-
-def _few_threads(backend: Backend) -> AbstractContextManager[Any]:
-    """One BLAS thread for small products: more are no faster, and far slower on a busy machine.
-
-    Compiled steps have threads of their own, and know that this limit is xpnn's.
-    """
-    return one_blas_thread() if backend.name == "numpy" else nullcontext()
-
-
 def _blended(
     task: Task,
     valleys: list[Valley],
@@ -240,7 +212,8 @@ def _blended(
     if straight:
         alone = blend_weights(predictions[:-1], scores)
         weights, without = last_by_half(weights, alone), np.append(alone, 0.0)
-        if task.classes and not _surely_better(predictions, weights, without, task):
+        before, after = (np.tensordot(w, np.asarray(predictions), 1) for w in (without, weights))
+        if task.classes and not _surely_better(before, after, task, _SURE_OF_LINES):
             weights = without
     found = list(zip((*valleys, *straight), weights.tolist(), strict=True))
     kept = [Kept(v.state.theta, v.state.buffers, w) for v, w in found if w]
@@ -250,21 +223,10 @@ def _blended(
     return Fitted(kept, folds, held, told, history, end.outcome)
 
 
-def _surely_better(
-    predictions: list[np.ndarray], weights: np.ndarray, others: np.ndarray, task: Task
-) -> bool:
-    """Whether classes' log-loss is lower by more than twice the standard error of that."""
-    whole = np.asarray(predictions)
-    losses = (log_losses(np.tensordot(w, whole, 1), task.target) for w in (others, weights))
-    gain = np.subtract(*losses)
+def _surely_better(before: np.ndarray, after: np.ndarray, task: Task, sure: float) -> bool:
+    """Whether classes' log-loss falls by more than so many standard errors of that."""
+    gain = log_losses(before, task.target) - log_losses(after, task.target)
     shares = np.ones(len(gain)) if task.weight is None else task.weight
     shares = shares / shares.sum()
     mean = float(shares @ gain)
-    return mean > _SURE * float(np.sqrt(shares**2 @ (gain - mean) ** 2))
-
-
-def _loss_of_shares(task: Task) -> float:
-    """The log-loss of who knows nothing but how frequent classes are."""
-    counts = np.bincount(task.target, weights=task.weight)
-    shares = counts[counts > 0] / counts.sum()
-    return -float(shares @ np.log(shares))
+    return mean > sure * float(np.sqrt(shares**2 @ (gain - mean) ** 2))
