@@ -2,12 +2,14 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commands import call
 
+from xpnn import load
 from xpnn.command.scores import shown
 from xpnn.command.show import importances
 from xpnn.tables.columns import TableError, objects
@@ -157,3 +159,19 @@ def test_words_that_differ_in_capitals_alone_are_told():
     }
     told = "'sex': words that differ in capitals alone: 'Male', 'male'"
     assert told in make_problem(Table("t", columns)).notices
+
+
+def test_new_texts_among_numbers_are_told_in_prediction():
+    """Of a column whose training had more than 5 different ones, so that others are gaps too."""
+    odd = ["cal", "off", "low", "n/s", "rain", "ice"]
+    size = [odd[i // 50 % 6] if i % 50 == 0 else str(i * 7 % 301) for i in range(600)]
+    rows = [[s, "xy"[i % 2], i % 5 + 0.5] for i, s in enumerate(size)]
+    write("t.csv", ["size", "kind", "y"], rows)
+    call("train", "t.csv", *QUICK)
+    new = ["3", "snow", "cal", "fog", "5", "", "9"]
+    write("new.csv", ["size", "kind"], [[s, "x"] for s in new])
+    told = "'size': 2 rows have texts that are no numbers ('snow'), taken as missing"
+    assert f"note    {told}" in call("predict", "o", "new.csv").stderr.splitlines()
+    X = {"size": objects(new), "kind": objects(["x"] * 7)}
+    with pytest.warns(UserWarning, match=re.escape(f"Column {told}.")):
+        load("o").predict(X)

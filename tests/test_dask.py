@@ -221,6 +221,11 @@ def test_a_client_is_needed():
         classifier().fit(cut(X), cut(Y), comm=one())
 
 
+def test_groups_are_refused_with_the_cure():
+    with pytest.raises(ValueError, match=r"no groups.*fit xpnn.TabularRegressor on X.compute\(\)"):
+        xd.TabularRegressor().fit(cut(X), cut(Y), groups=cut(Y))
+
+
 def test_who_fails_ends_all_with_its_own_error_and_where(client):
     def work(comm):
         comm.barrier()

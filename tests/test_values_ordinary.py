@@ -224,3 +224,60 @@ def test_a_range_is_classes_where_they_are_numbered(tmp_path, name, values, task
 def test_versions_are_no_dates(texts, kind):
     """Nor are days of few months, which have months or days of two digits."""
     assert parse_column(np.array(texts * 4, dtype=object)).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected", "notes"),
+    [
+        (
+            ("16:38.3", "58.21", "2:05", "59", "1:02.45"),
+            [998.3, 58.21, 125, 59, 62.45],
+            ("times, such as '16:38.3', in seconds; 2 values are seconds alone",),
+        ),
+        (("1:02.45", "2:05", "1:59.5"), [62.45, 125, 119.5], None),
+        (("1:02:45.5", "59:10.2", "58:00.1"), [3765.5, 3550.2, 3480.1], None),
+        ((*(f"{v / 4}" for v in range(200, 239)), "1:00.25"), None, None),
+    ],
+)
+def test_laps_and_seconds_are_one_column_of_seconds(texts, expected, notes):
+    parsed = parse_column(words(*texts))
+    expected = [*(v / 4 for v in range(200, 239)), 60.25] if expected is None else expected
+    assert parsed.kind == "numeric"
+    np.testing.assert_allclose(parsed.values, expected, rtol=1e-12)
+    assert notes is None or parsed.notes == notes
+    check_style(parsed.style)
+    for text, value in zip(texts, expected, strict=True):  # alone, in prediction
+        assert parse_as(words(text), "numeric", parsed.style, "x")[0] == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [("16:38.3", "75.3", "58.2"), ("16:38.3", "58.2", "a12"), ("12:30", "58", "13:15")],
+)
+def test_what_may_be_no_laps_stays_words(texts):
+    assert parse_column(words(*texts * 9)).kind == "words"
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (("10-3-15", "8-5-12", "12-4-13", "9-2-11", "7-7-12"), "words"),
+        (("10-3-15", "4-4-2", "12-4-11"), "words"),
+        (("20-3-15", "13-5-20", "16-4-18"), "words"),  # of 38 games
+        (("10-3-15",), "words"),
+        (("20-3-15", "8-5-12", "12-4-11"), "datetime"),
+        (("3-20-15", "8-5-12", "12-4-11"), "datetime"),
+        (("3-1-15", "3-2-15", "3-3-15"), "words"),  # too few to be in order
+        (tuple(f"3-{i}-15" for i in range(1, 8)), "datetime"),
+        (tuple(f"3-{i}-15" for i in range(7, 0, -1)), "datetime"),
+        (("10-03-15", "08-05-12", "12-04-11"), "datetime"),
+        (("10-3-2015", "8-5-2012", "12-4-2011"), "datetime"),
+        (("10/3/15", "8/5/12", "12/4/11"), "datetime"),
+    ],
+)
+def test_results_such_as_10_3_15_are_no_dates(texts, kind):
+    """Days are: one is above 12, they are in order, or written with zeros or four digits."""
+    parsed = parse_column(words(*texts))
+    assert parsed.kind == kind
+    told = f"{len(texts)} values such as '{texts[0]}' stay words: "
+    assert any(told in note for note in parsed.notes) == (kind == "words" and "4-4-2" not in texts)

@@ -21,6 +21,7 @@ from xpnn.tables.gaps import GAPS
 from xpnn.tables.kinds import Words
 from xpnn.tables.preprocessing import Categorical
 from xpnn.tables.read import Table
+from xpnn.tables.strays import told_strays
 from xpnn.tables.values import parse_column
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -214,6 +215,7 @@ def _cells(column: np.ndarray) -> list[str]:
 def _unknown(estimator: Any, inputs: Any) -> Iterator[str]:
     if not hasattr(estimator, "encoding_"):
         return
+    yield from (f"note    {told}" for told in told_strays(estimator.encoding_, inputs))
     for name, (count, word, near) in unknown_words(estimator.encoding_, inputs).items():
         like = f"; training had {near!r}" if near else ""
         rows = "row has" if count == 1 else "rows have"

@@ -191,6 +191,7 @@ class OfTables(OnWorkers):
         X: Any,
         y: Any = None,
         sample_weight: Any = None,
+        groups: Any = None,
         *,
         checkpoint: Any = None,
         resume: bool = False,
@@ -207,6 +208,8 @@ class OfTables(OnWorkers):
         y : Dask series or array, or list of futures
             Cut as X is; an array of known chunks is cut so.
         sample_weight : Dask array or series of shape (n_samples,), or list of futures, default=None
+        groups : None
+            Not of rows that lie on several workers.
         checkpoint : path-like or xpnn.Checkpoint, default=None
             A folder of the client's, which writes what the workers send.
         resume : bool, default=False
@@ -227,6 +230,12 @@ class OfTables(OnWorkers):
         ValueError, DivergedError, CheckpointError
             As of the ordinary estimator, which runs on each worker.
         """
+        if groups is not None:
+            name = type(self).__name__
+            raise ValueError(
+                f"xpnn.dask.{name} takes no groups, whose rows would lie on several workers: leave "
+                f"them out, or fit xpnn.{name} on X.compute() with groups.compute()."
+            )
         given = self._given(X, y, sample_weight, comm=comm)
         return self._fit_on_workers(given, None, checkpoint, resume)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xpnn.tables.moments import MONTHS, SPANS, ZONES
-from xpnn.tables.numerals import western
+from xpnn.tables.numerals import NumberStyle, all_plain, read_numbers, western
 
 ORDERS = ("ymd", "dmy", "mdy")
 """In which order year, month and day stand."""
@@ -56,6 +56,8 @@ _SPAN = re.compile(
     r"(?::(?P<S>[0-5]\d)(?:[.,](?P<f>\d{1,9}))?)?\s*(?P<half>[aApP]\.?[mM]\.?)?)?"
 )
 _LAP = re.compile(r"(?P<M>\d{1,3}):(?P<S>[0-5]\d\.\d{1,9})")
+_SHORT_LAP = re.compile(r"\d{1,3}:[0-5]\d")
+_SECONDS = re.compile(r"[0-5]?\d(?:\.\d{1,9})?", re.ASCII)
 _HOUR = re.compile(r"(?P<H>1[0-2]|0?[1-9])\s*(?P<half>[aApP])\.?[mM]\.?")
 _WORDS = re.compile(r"(\d+(?:[.,]\d+)?)\s*([^\W\d_]+)\.?,?\s*(?:(?:and|und|et|y)\s)?\s*")
 _ISO_SPAN = re.compile(
@@ -65,6 +67,8 @@ _ISO_SPAN = re.compile(
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z?)?", re.ASCII)
 _SEASON = re.compile(r"\d{4}-\d{2}")
 _VERSION = re.compile(r"([1-9]\.\d)\.(\d{2})")
+_DASHED = re.compile(r"([1-9]\d?)-([1-9]\d?)-(\d{2})", re.ASCII)
+_FEWEST_IN_ORDER = 5  # one in sixty rises or falls by chance
 _FEWEST_VERSIONS = 6  # of dates, one in ten thousand sixes has no day and no month above 9
 _MISSING = np.datetime64("NaT", "us")
 
@@ -182,7 +186,8 @@ def compact_dates(values: np.ndarray) -> np.ndarray | None:
 def are_codes(texts: Sequence[str]) -> bool:
     """Whether texts may be dates and are none: SET-01 and SET-02, the seasons 2008-09 and 2009-10.
 
-    And versions such as 1.2.10, if neither of the first numbers ever has two digits.
+    And versions such as 1.2.10, if neither of the first numbers ever has two digits; results such
+    as 10-3-15, if nothing tells that they are days.
 
     Examples
     --------
@@ -194,8 +199,32 @@ def are_codes(texts: Sequence[str]) -> bool:
     versions = [m for m in map(_VERSION.fullmatch, texts) if m]
     if len(versions) == len(texts) >= _FEWEST_VERSIONS:
         return all(len({m[i] for m in versions}) > 2 for i in (1, 2))
+    if may_be_results(texts):
+        return True
     found = [m for m in map(_FORMS["short month"].fullmatch, texts) if m]
     return len(found) == len(texts) > 1 and len({m["word"].lower() for m in found}) == 1
+
+
+def may_be_results(texts: Sequence[str]) -> bool:
+    """Whether texts such as 10-3-15 are as well won, drawn and lost as days of short years.
+
+    Days are those of which one is above 12, or that rise or fall with the rows; all with one sum
+    are none.
+
+    Examples
+    --------
+    >>> may_be_results(["10-3-15", "8-5-12"]), may_be_results(["10-3-15", "8-25-12"])
+    (True, False)
+    """
+    found = [m for m in map(_DASHED.fullmatch, texts) if m]
+    if not texts or len(found) < len(texts):
+        return False
+    numbers = [[int(m[i]) for i in (1, 2, 3)] for m in found]
+    if len(numbers) > 2 and len({*map(sum, numbers)}) == 1:
+        return True
+    steps = (_unevenness(f, o) for f in (found, found[::-1]) for o in ("dmy", "mdy"))
+    ordered = len(found) >= _FEWEST_IN_ORDER and min(steps) < np.inf
+    return max(max(n[:2]) for n in numbers) <= 12 and not ordered
 
 
 def _date(text: str, order: str) -> dt.datetime | None:
@@ -269,6 +298,36 @@ def month_letters(texts: Sequence[str]) -> str:
         return "mM" if "m" in units and long and not short else "M"
     minutes = any("M" in found and found & short for found in each) or (short and not long)
     return "" if minutes and "m" not in units else "M"
+
+
+def are_laps(texts: Sequence[str]) -> bool:
+    """Whether times are of minutes and seconds, as 1:02.45 is; beside them 58.21 is seconds alone.
+
+    Most have a fraction, and no number without minutes is a minute or more.
+
+    Examples
+    --------
+    >>> are_laps(["16:38.3", "58.21", "2:05"]), are_laps(["16:38.3", "75.3"]), are_laps(["16:38"])
+    (True, False, False)
+    """
+    laps = sum(_LAP.fullmatch(text) is not None for text in texts)
+    if not laps:
+        return False
+    numbers = [text for text in texts if all_plain([text])]
+    laps += sum("." in text for text in numbers)
+    return 2 * laps >= len(texts) and all(map(_SECONDS.fullmatch, numbers))
+
+
+def read_laps(texts: Sequence[str]) -> np.ndarray:
+    """Read times of a column where `are_laps` holds as seconds.
+
+    Examples
+    --------
+    >>> read_laps(["16:38.3", "58.21", "2:05", "DNF"])
+    array([998.3 ,  58.21, 125.  ,    nan])
+    """
+    spans = read_spans([f"{t}.0" if _SHORT_LAP.fullmatch(t) else t for t in texts])
+    return np.where(np.isnan(spans), read_numbers(texts, NumberStyle()), spans)
 
 
 def read_spans(texts: Sequence[str], months: str = "M") -> np.ndarray:

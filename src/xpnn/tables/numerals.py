@@ -111,6 +111,22 @@ def find_style(texts: Sequence[str], decimal: str | None = None) -> NumberStyle:
     return NumberStyle(decimal, tuple(marks), unit, grouped, multiples)
 
 
+def told_style(style: NumberStyle) -> list[str]:
+    """A note on how numbers are written, where that is not a programming language's way.
+
+    Examples
+    --------
+    >>> told_style(NumberStyle(marks=("$",), grouped=True))
+    ["numbers written with '$' and thousands separators"]
+    """
+    marks = [repr(m) for m in (*style.marks, style.unit) if m]
+    how = [f"{', '.join(marks)}"] if marks else []
+    how += ["a decimal comma"] if style.decimal == "," else []
+    how += ["thousands separators"] if style.grouped else []
+    how += ["K, M or the like for thousands and millions"] if style.multiples else []
+    return [f"numbers written with {' and '.join(how)}"] if how else []
+
+
 def western(text: str) -> str:
     """Digits of any script, and their marks, as those of ASCII; a half behind a number as .5.
 

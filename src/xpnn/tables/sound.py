@@ -17,7 +17,7 @@ _STYLE: dict[str, Callable[[Any], bool]] = {
     "gaps": lambda v: _all_are(str, v),
     "strays": lambda v: isinstance(v, bool),
     "sentinels": lambda v: _all_are(float, v),
-    "form": lambda v: v == "time",
+    "form": lambda v: v in ("time", "lap"),
     "months": lambda v: v in ("", "mM"),
     "order": lambda v: v in ORDERS,
 }

@@ -18,12 +18,13 @@ from xpnn.arrays.numeric import places
 from xpnn.tables import dates
 from xpnn.tables.columns import TableError, as_text, is_missing, objects
 from xpnn.tables.gaps import FEW, GAPS, NO_DATES, NUMBER_GAPS, few_strays, sentinels
-from xpnn.tables.numerals import NumberStyle, find_style, read_numbers
+from xpnn.tables.numerals import NumberStyle, find_style, read_numbers, told_style
 
 KINDS = ("numeric", "datetime", "words")
 
 _SAMPLE = 1000
 _EMPTY = {"numeric": math.nan, "datetime": np.datetime64("NaT", "us")}
+_NO_DAYS = "no day above 12 and no order tells that they are dates; if so, write 2015-03-10"
 _HALF = re.compile(r"[ap]\.?m\.?", re.IGNORECASE)
 
 
@@ -97,6 +98,8 @@ def parse_column(
         )
         if alike := differ_in_capitals(texts):
             told.append(f"words that differ in capitals alone: {alike}")
+        if dates.may_be_results(texts):
+            told.append(f"{counts.sum():,} values such as {texts[0]!r} stay words: {_NO_DAYS}")
         return Parsed(_words(texts, codes), "words", {}, tuple(told))
     read, kind, style, notes = found
     values = np.full(len(texts) + 1, _EMPTY[kind], dtype=read.dtype)
@@ -106,8 +109,7 @@ def parse_column(
         style["gaps"] = sorted(texts[i] for i in unread)
         style |= {"strays": True} if len(unread) > FEW else {}  # others will come
         what = "are no dates" if kind == "datetime" else "are no numbers"
-        missing = int(counts[unread].sum())
-        notes = [_missing_note(missing, len(codes), what, style["gaps"]), *notes]
+        notes = [_missing_note(counts[unread].sum(), len(codes), what, style["gaps"]), *notes]
     values = values[codes]
     return _settled(Parsed(values, kind, style, tuple(notes)))
 
@@ -273,16 +275,20 @@ def _as_numbers(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -
     values = read_numbers(texts, style)
     if not few_strays(values, texts, counts):
         return None
+    if np.isnan(values).any() and dates.are_laps(texts):
+        return None
     if _HALF.fullmatch(style.unit) and not np.isnan(dates.read_spans(texts)).any():
         return None  # 6pm is a time
     default = asdict(NumberStyle())
     plain = {k: v for k, v in asdict(style).items() if v != default[k]}
     if "marks" in plain:
         plain["marks"] = list(plain["marks"])
-    return values, "numeric", plain, _style_notes(style)
+    return values, "numeric", plain, told_style(style)
 
 
 def _as_spans(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> _Found | None:
+    if dates.are_laps(texts):
+        return _as_laps(texts, counts)
     if not texts or np.isnan(dates.read_spans(_sample(texts))).mean() > 0.5:
         return None
     months = dates.month_letters(texts)
@@ -291,6 +297,16 @@ def _as_spans(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> 
         return None
     style = {"form": "time"} | ({} if months == "M" else {"months": months})
     return values, "numeric", style, [f"times, such as {texts[0]!r}, in seconds"]
+
+
+def _as_laps(texts: Sequence[str], counts: np.ndarray) -> _Found | None:
+    values = dates.read_laps(texts)
+    if not few_strays(values, texts, counts):
+        return None
+    lap = next(text for text in texts if ":" in text)
+    seconds = [i for i, text in enumerate(texts) if ":" not in text and values[i] == values[i]]
+    alone = f"; {counts[seconds].sum():,} values are seconds alone" if seconds else ""
+    return values, "numeric", {"form": "lap"}, [f"times, such as {lap!r}, in seconds{alone}"]
 
 
 def _as_dates(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> _Found | None:
@@ -311,15 +327,6 @@ def _sample(texts: Sequence[str]) -> Sequence[str]:
     return texts[:: max(1, len(texts) // _SAMPLE)]
 
 
-def _style_notes(style: NumberStyle) -> list[str]:
-    marks = [repr(m) for m in (*style.marks, style.unit) if m]
-    how = [f"{', '.join(marks)}"] if marks else []
-    how += ["a decimal comma"] if style.decimal == "," else []
-    how += ["thousands separators"] if style.grouped else []
-    how += ["K, M or the like for thousands and millions"] if style.multiples else []
-    return [f"numbers written with {' and '.join(how)}"] if how else []
-
-
 def _missing_note(count: int, rows: int, what: str, gaps: Sequence[str]) -> str:
     shown = ", ".join(repr(in_a_line(gap)) for gap in gaps[:3]) + (
         " and others" if len(gaps) > 3 else ""
@@ -336,6 +343,8 @@ def _words(texts: Sequence[str], codes: np.ndarray) -> np.ndarray:
 def _read_styled(texts: Sequence[str], kind: str, style: Mapping[str, Any]) -> np.ndarray:
     if kind == "datetime":
         return dates.read_dates(texts, style.get("order", "ymd"))
+    if style.get("form") == "lap":
+        return dates.read_laps(texts)
     if style.get("form") == "time":
         spans = dates.read_spans(texts, style.get("months", "M"))
         return np.where(np.isnan(spans), read_numbers(texts, NumberStyle()), spans)

@@ -36,6 +36,7 @@ from xpnn.estimators._processes import agreed_seed, check_comm, check_same, toge
 from xpnn.estimators._settings import draw_seed, hidden_sizes
 from xpnn.tables.encoding import Encoding, only_unknown_words
 from xpnn.tables.frames import Frame, as_table, read_frame
+from xpnn.tables.strays import told_strays
 from xpnn.tables.thresholds import Classes
 from xpnn.tabular import record
 from xpnn.tabular.blocks import BlockFrame, inputs_of, learned, with_targets
@@ -303,6 +304,8 @@ class BaseTabular(Judged, Inspection, OnDevice):
         if isinstance(frame, Frame) and frame is not X:  # the command's, which tells more
             for told in only_unknown_words(self.encoding_, frame):
                 warn_user(told)
+            for told in told_strays(self.encoding_, frame):
+                warn_user(f"Column {told}.")
         return x, backend_of(X) if is_foreign(X) else NUMPY
 
     def _predict_inputs(self, x: np.ndarray, each: bool = False) -> np.ndarray:
