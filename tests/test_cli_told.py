@@ -164,7 +164,7 @@ def test_words_that_differ_in_capitals_alone_are_told():
 def test_new_texts_among_numbers_are_told_in_prediction():
     """Of a column whose training had more than 5 different ones, so that others are gaps too."""
     odd = ["cal", "off", "low", "n/s", "rain", "ice"]
-    size = [odd[i // 50 % 6] if i % 50 == 0 else str(i * 7 % 301) for i in range(600)]
+    size = [odd[i // 50 % 6] if i % 50 == 0 else str(i * 8 % 301) for i in range(600)]
     rows = [[s, "xy"[i % 2], i % 5 + 0.5] for i, s in enumerate(size)]
     write("t.csv", ["size", "kind", "y"], rows)
     call("train", "t.csv", *QUICK)
