@@ -175,3 +175,47 @@ def test_new_texts_among_numbers_are_told_in_prediction():
     X = {"size": objects(new), "kind": objects(["x"] * 7)}
     with pytest.warns(UserWarning, match=re.escape(f"Column {told}.")):
         load("o").predict(X)
+
+
+COMMAS = ["2,041", "-0,418", "1,5", "-2,556"]
+
+
+def train_with_points():
+    rows = [[f"{(i * 37 % 100) / 25 - 2:.3f}", "xy"[i % 2], i % 5 + 0.5] for i in range(100)]
+    write("t.csv", ["size", "kind", "y"], rows)
+    call("train", "t.csv", *QUICK)
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "told"),
+    [
+        (COMMAS, (), True),
+        (COMMAS, ("--decimal", ","), False),
+        (["2,041"], ("--decimal", ","), False),
+    ],
+)
+def test_decimal_commas_in_prediction_are_no_thousands(texts, options, told):
+    """Where training had decimal points: 2,041 was 2041, --decimal or not."""
+    train_with_points()
+    write("new.csv", ["size", "kind"], [[s, "x"] for s in texts])
+    write("same.csv", ["size", "kind"], [[s.replace(",", "."), "x"] for s in texts])
+    found = call("predict", "o", "new.csv", *options)
+    assert found.stdout == call("predict", "o", "same.csv").stdout
+    note = "note    'size': numbers have the decimal mark ',', not '.'"
+    assert (note in found.stderr.splitlines()) == told
+
+
+def test_a_column_without_values_in_prediction_is_told():
+    train_with_points()
+    write("new.csv", ["size", "kind"], [["", "x"], ["", "y"]])
+    note = "note    'size': all 2 values are missing, and training had all"
+    assert call("predict", "o", "new.csv").stderr.splitlines() == [note]
+
+
+def test_points_that_can_only_be_decimal_stay_beside_decimal_commas():
+    """1.234 beside 0.5 is no 1234, whatever another column has."""
+    rows = "".join(f"{i}.{100 + i};{i},5;{i % 5}\n" for i in range(12))
+    Path("t.csv").write_text("a;b;y\n" + rows + "0.5;1,5;1\n")
+    parsed = make_problem(read_table("t.csv"), "y").parsed
+    assert parsed["a"].values[3] == 3.103
+    assert parsed["b"].values[3] == 3.5

@@ -21,8 +21,8 @@ from xpnn.tables.gaps import GAPS
 from xpnn.tables.kinds import Words
 from xpnn.tables.preprocessing import Categorical
 from xpnn.tables.read import Table
-from xpnn.tables.strays import told_strays
-from xpnn.tables.values import parse_column
+from xpnn.tables.strays import told_empty, told_strays
+from xpnn.tables.values import parse_as, parse_column
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
@@ -55,7 +55,12 @@ class Model(NamedTuple):
                     f"{table.name} lacks the column {name!r}, known in training{near}."
                 )
             spelled = [c.name for c in columns if isinstance(c, Words) or c.style]
-            return Frame(table.with_text(spelled))
+            found = table.with_text(spelled)
+            for c in columns:
+                if table.decimal is not None and c.kind == "numeric":
+                    style = table.as_named(c.style)
+                    found[c.name] = parse_as(found[c.name], c.kind, style, c.name)
+            return Frame(found)
         preprocessing = self.estimator.preprocessing_  # of the MLP estimators: older files
         features = preprocessing.features
         spelled = [f.name for f in features if isinstance(f, Categorical) or f.style]
@@ -215,7 +220,9 @@ def _cells(column: np.ndarray) -> list[str]:
 def _unknown(estimator: Any, inputs: Any) -> Iterator[str]:
     if not hasattr(estimator, "encoding_"):
         return
-    yield from (f"note    {told}" for told in told_strays(estimator.encoding_, inputs))
+    encoding = estimator.encoding_
+    for told in (*told_strays(encoding, inputs), *told_empty(encoding, inputs)):
+        yield f"note    {told}"
     for name, (count, word, near) in unknown_words(estimator.encoding_, inputs).items():
         like = f"; training had {near!r}" if near else ""
         rows = "row has" if count == 1 else "rows have"

@@ -127,6 +127,29 @@ def told_style(style: NumberStyle) -> list[str]:
     return [f"numbers written with {' and '.join(how)}"] if how else []
 
 
+def decimal_of(texts: Sequence[str], trained: str = ".", grouped: bool = False) -> str:
+    """The decimal mark of a column in prediction: that of training, if no number says otherwise.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    trained : {".", ","}
+    grouped : bool
+        Whether training had a mark of thousands, so that the other mark may be that.
+
+    Examples
+    --------
+    >>> decimal_of(["2,041", "0,418"]), decimal_of(["2,041"]), decimal_of(["2,041", "0.4", "0,418"])
+    (',', '.', '.')
+    """
+    other = "," if trained == "." else "."
+    if grouped or not any(other in text for text in texts):
+        return trained
+    parts = [m for m in map(_NUMBER.fullmatch, map(western, texts)) if m]
+    votes = {_vote(m["core"]) for m in parts if not m["exp"]}
+    return other if other in votes and trained not in votes else trained
+
+
 def western(text: str) -> str:
     """Digits of any script, and their marks, as those of ASCII; a half behind a number as .5.
 

@@ -10,6 +10,7 @@ from xpnn.tables.columns import Columns, TableError, hint
 from xpnn.tables.foot import total_below
 from xpnn.tables.frames import Frame
 from xpnn.tables.ids import is_row_name, numbers_the_rows
+from xpnn.tables.numerals import decimal_of
 from xpnn.tables.preprocessing import Target
 from xpnn.tables.read import Table
 from xpnn.tables.targets import read_target, word_among_numbers
@@ -167,7 +168,8 @@ def read_alike(problem: Problem, table: Table) -> Problem:
     spelled = [n for n, p in problem.parsed.items() if p.kind == "words" or p.style]
     given, parsed = table.with_text(spelled), {}
     for column, as_before in problem.parsed.items():
-        values = parse_as(given[column], as_before.kind, as_before.style, column)
+        style = table.as_named(as_before.style)
+        values = parse_as(given[column], as_before.kind, style, column)
         parsed[column] = replace(as_before, values=values[present])
     y = y[present]
     if y.dtype.kind != problem.y.dtype.kind:  # labels are text in one of the tables
@@ -227,7 +229,8 @@ def _parse_all(table: Table, columns: Columns) -> dict[str, Parsed]:
                 texts = [v or "" for v in table.text(name)]
                 points, several = any("." in v for v in texts), any(v.count(",") > 1 for v in texts)
                 commas = found.style.get("grouped") and not (points or several)
-                if commas or (points and again.style.get("grouped")):
+                sure = decimal_of(texts, ",") == "."  # 0.123 groups nothing
+                if commas or (points and again.style.get("grouped") and not sure):
                     parsed[name] = again
     return parsed
 

@@ -136,6 +136,12 @@ class Table:
         """A column as the file has it: str without spaces around, or None."""
         return self.texts[name]() if name in self.texts else as_text(self.columns[name])
 
+    def as_named(self, style: Mapping[str, Any]) -> dict[str, Any]:
+        """A style of `xpnn.tables.values.parse_as` with the decimal mark that was named, if any."""
+        # The other mark then is that of thousands, whatever training had.
+        named = {} if self.decimal is None else {"decimal": self.decimal, "grouped": True}
+        return {**style, **named}
+
     def with_text(self, names: Iterable[str]) -> Columns:
         """The columns, those named as text: for `xpnn.tables.values.parse_as` in prediction.
 

@@ -18,7 +18,7 @@ from xpnn.arrays.numeric import places
 from xpnn.tables import dates
 from xpnn.tables.columns import TableError, as_text, is_missing, objects
 from xpnn.tables.gaps import FEW, GAPS, NO_DATES, NUMBER_GAPS, few_strays, sentinels
-from xpnn.tables.numerals import NumberStyle, find_style, read_numbers, told_style
+from xpnn.tables.numerals import NumberStyle, decimal_of, find_style, read_numbers, told_style
 
 KINDS = ("numeric", "datetime", "words")
 
@@ -110,8 +110,7 @@ def parse_column(
         style |= {"strays": True} if len(unread) > FEW else {}  # others will come
         what = "are no dates" if kind == "datetime" else "are no numbers"
         notes = [_missing_note(counts[unread].sum(), len(codes), what, style["gaps"]), *notes]
-    values = values[codes]
-    return _settled(Parsed(values, kind, style, tuple(notes)))
+    return _settled(Parsed(values[codes], kind, style, tuple(notes)))
 
 
 def parse_as(column: np.ndarray, kind: str, style: Mapping[str, Any], name: str) -> np.ndarray:
@@ -349,7 +348,8 @@ def _read_styled(texts: Sequence[str], kind: str, style: Mapping[str, Any]) -> n
         spans = dates.read_spans(texts, style.get("months", "M"))
         return np.where(np.isnan(spans), read_numbers(texts, NumberStyle()), spans)
     how = {name: style[name] for name in ("unit", "multiples") if name in style}
-    return read_numbers(texts, NumberStyle(style.get("decimal", "."), **how))
+    mark = decimal_of(texts, style.get("decimal", "."), style.get("grouped", False))
+    return read_numbers(texts, NumberStyle(mark, **how))
 
 
 def _unlike(name: str, kind: str, column: Iterable[Any], stray: np.ndarray) -> TableError:
