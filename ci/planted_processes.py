@@ -61,7 +61,7 @@ PROCESSES = (
     ),
     Mutant(
         "members learn from the rows of their folds",
-        "tabular/training.py",
+        "tabular/run.py",
         "member_rows(folds[:, a:b], recipe.folds) + (a - here.start)",
         "member_rows(folds[:, a:b][:, ::-1], recipe.folds) + (a - here.start)",
         "distributed_tables",
