@@ -44,15 +44,35 @@ def interrupted(estimator, epoch, seen, **given):
 
 @pytest.mark.parametrize("epoch", [2, 11, 12])
 def test_ctrl_c_waits_for_a_look_at_some_rows_alone(seen, epoch):
-    """In the first cycle, in a later one, and at the end of one, which is judged already."""
+    """In the first cycle, in a later one, and at the end of one, before it is judged."""
     model = interrupted(TabularRegressor, epoch, seen)
-    assert sum(seen) == (N if epoch == 12 else JUDGES)
+    assert sum(seen) == JUDGES
     before = len(seen)
     assert model.outcome_ == "interrupted"
     assert np.isfinite(model.predict(FRAME)).all()
     assert len(seen) == before
     assert model.oof_prediction_.shape == (N,)
     assert len(seen) > before
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_ctrl_c_ends_a_look_between_two_pieces(seen, monkeypatch, tmp_path, checkpoint):
+    """But with a checkpoint, which would go on from there to other bits."""
+    noted = outoffold.predict_in_chunks
+
+    def press(*args):
+        if len(seen) == 2 and not pressed:  # in the look at the first valley
+            pressed.append(os.kill(os.getpid(), signal.SIGINT))
+        return noted(*args)
+
+    pressed = []
+    monkeypatch.setattr(outoffold, "predict_in_chunks", press)
+    model = TabularRegressor(**{**SMALL, "epochs": 60})
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        model.fit(FRAME, Y, checkpoint=tmp_path / "folder" if checkpoint else None)
+    assert len(model.history_["loss"]) == 4
+    assert list(model.valleys_) == [4]
+    assert sum(seen) == (N if checkpoint else 3 * N // 5 + JUDGES)
 
 
 @pytest.mark.parametrize("estimator", [TabularRegressor, TabularClassifier])
@@ -104,6 +124,21 @@ def test_an_interrupted_fit_forgets_the_one_before(seen):
         model.fit(FRAME, -1000.0 * Y + 1.0)
     assert model.oof_prediction_.min() < -1000.0
     assert model.validation_score_ == pytest.approx(score, abs=0.05)
+
+
+def test_a_whole_fit_after_it_has_nothing_left_to_judge(seen):
+    model = interrupted(TabularRegressor, 11, seen).set_params(callbacks=None, epochs=2)
+    looks = []
+    for fitted in (TabularRegressor(**model.get_params()), model):
+        seen.clear()
+        fitted.fit(FRAME, Y, sample_weight=np.arange(N) % 5 > 0)
+        looks.append(list(seen))
+    assert looks[0] == looks[1]
+    found = model.oof_prediction_
+    pickle.dumps(model)
+    assert seen == looks[1]
+    assert model.oof_prediction_ is found
+    assert found.shape == (N,)
 
 
 def test_rows_without_weight_are_predicted_after_ctrl_c_too(seen):

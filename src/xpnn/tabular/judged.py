@@ -81,6 +81,7 @@ class Judged:
         self.history_ = {name: list(curve) for name, curve in fitted.history.items()}
         self.outcome_ = fitted.outcome
         self.__dict__.pop("importance_", None)
+        self.__dict__.pop("_late", None)
         if fitted.held is not None:
             self._held = fitted.held
             self._adopt_outputs(fitted.held.mean(axis=0), task)

@@ -1,5 +1,6 @@
 """What members say of the rows that they have not seen."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,10 @@ from xpnn.training.state import TrainingState
 
 _LEAST = 1e-30  # of a rate, before its logarithm
 _AT_ONCE = 1 << 20  # inputs of a look at the rows that a member has not seen
+
+
+def _nothing() -> None:
+    """Between two pieces of a look that goes on whatever happens."""
 
 
 class Task(NamedTuple):
@@ -41,6 +46,7 @@ class Held(NamedTuple):
     backend: Backend
     folds: np.ndarray  # (repeats, n)
     shards: Shards | None = None
+    between: Callable[[], None] = _nothing  # two pieces of a look that is not shared; may raise
 
     def of_rows(self, rows: np.ndarray) -> "Held":
         """The same of some rows, of one process that has all of them."""
@@ -61,7 +67,7 @@ class Held(NamedTuple):
         x, backend = self.x, self.backend
         given = self.network, state.theta, state.buffers
         if self.shards is None:
-            return held_predictions(*given, x, self.folds, backend)
+            return held_predictions(*given, x, self.folds, backend, self.between)
         # shard by shard: the bits of a product may depend on how many rows it has
         own, first = [np.empty((len(self.folds), 0, self.network.n_out))], self.shards.first
         for a, b in self.shards.own:
@@ -73,7 +79,13 @@ class Held(NamedTuple):
 
 
 def held_predictions(
-    network: Network, theta: Array, buffers: Array, x: Any, folds: np.ndarray, backend: Backend
+    network: Network,
+    theta: Array,
+    buffers: Array,
+    x: Any,
+    folds: np.ndarray,
+    backend: Backend,
+    between: Callable[[], None] = _nothing,
 ) -> np.ndarray:
     """Predictions of each member for the rows of its fold.
 
@@ -85,6 +97,8 @@ def held_predictions(
         There, or on the host.
     folds : ndarray of int, shape (repeats, n)
     backend : Backend
+    between : callable, default=nothing
+        Called before each piece of the rows; what it raises ends the look.
 
     Returns
     -------
@@ -101,6 +115,7 @@ def held_predictions(
             for rows in np.array_split(at, pieces):
                 if not len(rows):
                     continue
+                between()
                 some = x[rows] if isinstance(x, np.ndarray) else _taken(x, rows, backend)
                 out = predict_in_chunks(one, weights, state, some, backend, "forward")
                 found[m // count, rows] = backend.to_numpy(out)

@@ -32,6 +32,14 @@ _JUDGED = 2  # valleys after which a training may be given up
 _STRONG = 50.0  # times the weight decay, in these, of classes
 
 
+class _LookEndedError(Exception):
+    """Ctrl-C has ended a look."""
+
+
+def _never() -> bool:
+    return False
+
+
 class Valley(NamedTuple):
     """What was found where the learning rate is zero."""
 
@@ -129,6 +137,7 @@ class Plan:
         than: float = math.inf,
         agreed: Callable[[float], float] = lambda spent: spent,
     ) -> None:
+        self.pressed: Callable[[], bool] = _never  # Ctrl-C, in a look at a valley
         self.look, self.limit, self.clock, self.move = look, limit, clock, move
         self.enough, self.little, self.calm, self.falling = enough, little, calm, falling
         self.than, self.agreed = than, agreed
@@ -183,7 +192,8 @@ class Plan:
         if self.limit is not None:
             self._shorten(self.limit)
         if self.ends and end.epoch >= self.ends[0]:
-            self._keep(end.epoch, end.state())
+            if not self._keep(end):
+                return False  # training ends here: its state is no valley yet
             self.from_epoch = self.ends.pop(0)
             scores = [v.score for v in self.valleys]
             if scores and not self.enough <= scores[-1] <= _WORSE * min(scores):
@@ -195,10 +205,23 @@ class Plan:
                 self.ends = [self.done + self.longer.pop(0)]
         return not self.ends
 
-    def _keep(self, epoch: int, state: Any) -> None:
-        score, held = self.look(state)
+    def between(self) -> None:
+        """Between two pieces of a look: after Ctrl-C nobody waits for the others."""
+        if self.pressed():
+            raise _LookEndedError
+
+    def _keep(self, end: EpochEnd) -> bool:
+        """Look at a valley, and whether the look came to its end."""
+        state, self.pressed = end.state(), end.interrupted
+        try:
+            score, held = self.look(state)
+        except _LookEndedError:
+            return False
+        finally:
+            self.pressed = _never
         if self._counts(score):
-            self.valleys.append(Valley(epoch, score, state, held))
+            self.valleys.append(Valley(end.epoch, score, state, held))
+        return True
 
     def _counts(self, score: float) -> bool:
         best = min((v.score for v in self.valleys), default=math.inf)

@@ -61,6 +61,8 @@ def train_members(
     held = Held(network, task, data.arrays[0], backend, folds, shards)
     comm = None if shards is None else shards.comm
     plan = Plan(recipe.epochs, held.look, time_limit, **_terms(recipe, task, backend, comm, than))
+    if comm is None and keeper is None:  # a checkpoint there would go on to other bits
+        plan.look = held._replace(between=plan.between).look
     plan.began -= spent
     config = _config(network, recipe, task, plan)
     with backend.device_context():

@@ -30,6 +30,8 @@ class EpochEnd:
         Why training stops here or lowers its rate; empty where it just goes on.
     state : callable
         Returns the `TrainingState` after the epoch.
+    interrupted : callable
+        Returns whether Ctrl-C is waiting to end training: for a callback that takes its time.
 
     Examples
     --------
@@ -44,6 +46,7 @@ class EpochEnd:
     metrics: dict[str, float]
     message: str = ""
     state: Callable[[], Any] = field(default=lambda: None, compare=False, repr=False)
+    interrupted: Callable[[], bool] = field(default=lambda: False, compare=False, repr=False)
 
 
 Callback: TypeAlias = Callable[[EpochEnd], Any]

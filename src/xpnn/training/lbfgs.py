@@ -249,7 +249,9 @@ class _Run:
         if self.tape is not None:
             self.tape.metrics.append(metrics)
         snapshot = work.inside()(lambda: s.copy(self.xp))
-        end = EpochEnd(self.n_iterations, self.config.epochs, metrics, "", snapshot)
+        end = EpochEnd(
+            self.n_iterations, self.config.epochs, metrics, "", snapshot, self.interrupted
+        )
         stop = agree(self.comm, calls.epoch(end))
         if self.tape is not None:
             self.tape.stopped = stop

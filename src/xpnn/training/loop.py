@@ -125,7 +125,7 @@ def train(
                     break
                 metrics, asked = run.read_metrics(), False
                 if callbacks:
-                    end = EpochEnd(epoch, epochs(), metrics, run.message, snapshot)
+                    end = EpochEnd(epoch, epochs(), metrics, run.message, snapshot, interrupted)
                     asked = calls.epoch(end)
                 asked, now = agree(comm, asked), agree(comm, interrupted())
                 run.end_epoch(asked=asked, interrupted=now)
