@@ -17,8 +17,15 @@ CI passes `--slow` and runs everything. The daily run leaves out what is marked
 `@pytest.mark.slow` (it takes a second or more of the processor and seldom fails alone), takes one
 of about k cases of what is marked `@pytest.mark.sampled(k)` (long lists of cases that fail
 together; the same ones every day), and draws fewer examples of a property.
+
+What runs once and not everywhere
+---------------------------------
+`@pytest.mark.long_to_compile`: JAX compiles it for seconds, and there it runs in the widest dtype
+alone: the code of the other is that of `strict:no_x64`, which runs it. `@pytest.mark.libraries`:
+has no target and looks at the libraries that are here, so CI runs it beside CuPy once more.
 """
 
+import gc
 import importlib
 import os
 import signal
@@ -69,6 +76,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "own_context: the code tested makes the device current")
     config.addinivalue_line("markers", "slow: takes a second or more, and CI alone needs it")
     config.addinivalue_line("markers", "sampled(k): one of about k cases, but in CI")
+    config.addinivalue_line("markers", "long_to_compile: on JAX in the widest dtype alone")
+    config.addinivalue_line("markers", "libraries: has no target, and looks at which are here")
     config.addinivalue_line("markers", "draws: the command draws its learning curve")
     examples = 100 if config.getoption("--slow") else 20
     settings.register_profile("xpnn", max_examples=examples, deadline=None, derandomize=True)
@@ -93,6 +102,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     skipped = [f"  not on {name}: {reason}" for name, reason in config.stash[SKIPPED].items()]
     return [f"targets: {', '.join(config.stash[CHOSEN])}", *skipped]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Thousands of tests are made and none is let go: looking for garbage takes a third of it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def daily(item: pytest.Item, seen: set[object]) -> bool:
@@ -126,10 +145,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         names = [name for name in names if name in wanted]
         for mark in metafunc.definition.iter_markers("dtypes"):
             dtypes = mark.args
+        long = metafunc.definition.get_closest_marker("long_to_compile") is not None
         pairs = []
         for name in names:
             has = [d for d in TABLE[name].dtypes if dtypes is None or d in dtypes]
-            pairs += [(name, dtype) for dtype in (has if fixture == "target" else has[:1])]
+            widest = fixture == "target_any" or (long and TABLE[name].module == "jax")
+            pairs += [(name, dtype) for dtype in (has[:1] if widest else has)]
         ids = ["-".join(pair) for pair in pairs]
         if not pairs:
             reason = f"only for {', '.join(wanted)}" + (
@@ -151,6 +172,19 @@ def torch(chosen: list[str]) -> ModuleType:
     if not any(name.startswith("torch") for name in chosen):
         pytest.skip("PyTorch is not among the targets of this run")
     return importlib.import_module("torch")
+
+
+@pytest.fixture
+def optimized(chosen: list[str]) -> Iterator[None]:
+    """JAX's programs as users run them, where numbers are compared: ci/test.sh has others plain."""
+    if not any(name.startswith("jax") for name in chosen):
+        yield
+        return
+    config, name = importlib.import_module("jax").config, "jax_disable_most_optimizations"
+    before = config.read(name)
+    config.update(name, False)
+    yield
+    config.update(name, before)
 
 
 @pytest.fixture(scope="session")

@@ -296,6 +296,7 @@ def test_the_host_double_is_no_real_gpu(target_any):
     assert target_any.backend.library.real(target_any.device) is real
 
 
+@pytest.mark.libraries
 @pytest.mark.slow
 def test_devices_lists_every_library_and_why_not(chosen):
     rows = devices()

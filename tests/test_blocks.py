@@ -156,6 +156,7 @@ def test_a_window_of_all_rows_is_a_shuffle_of_all_rows(table):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.long_to_compile
 def test_every_library_trains_on_the_same_rows(table, target):
     X, y = table
     about = {"dropout": 0.1, "clip_norm": 1.0}

@@ -118,6 +118,7 @@ def test_ones_own_functions_on_every_target(target_any):
 # -- nothing is shared -------------------------------------------------------------------------
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_copies_never_see_each_others_writes(target, early_stopping):
     """A held coefs_, copy.copy, a deep copy and a pickle; then partial_fit of any of them."""

@@ -57,6 +57,7 @@ class Own:
 RATES = {"weight": 0.5, "head": 2.0, "bias": 0.0, "scale": 6.0}
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.parametrize("name", [*sorted(OPTIMIZERS), "own"])
 def test_a_rate_is_a_factor_of_the_step(name, target):
     """After one step each group has moved by its factor times what it moves without."""

@@ -10,6 +10,7 @@ import pytest
 
 from xpnn._imports import import_many
 
+pytestmark = pytest.mark.libraries
 HEAVY = ("cupy", "torch", "jax", "matplotlib", "pandas", "polars", "pyarrow", "onnx")
 HEAVY += ("array_api_strict",)  # for tests only
 

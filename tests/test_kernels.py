@@ -33,6 +33,7 @@ NAMES = [name for name, activation in sorted(ACTIVATIONS.items()) if activation.
 ON_HOST = ("numpy", "cupy:0", "torch:cpu", "torch:cuda")
 
 
+@pytest.mark.libraries
 def test_signatures_are_those_of_the_reference(chosen):
     kinds = [NumpyOps]
     if any(name.startswith("torch") for name in chosen):

@@ -65,6 +65,7 @@ def test_gradient_against_central_differences(name, before):
     np.testing.assert_allclose(loss(theta)[1], numeric, atol=2e-8)
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.parametrize("name", KINDS)
 def test_a_layer_on_every_library(name, target):
     t, net = target, network(KINDS[name], before=True)

@@ -85,6 +85,7 @@ def test_sparse_rows_learn_what_dense_ones_do(target_any, kind, options):
 # -- groups ------------------------------------------------------------------------------------
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.parametrize("members", [1, 2])
 def test_groups_learn_at_rates_of_their_own(target, members):
     """After one step of gradient descent each has moved by its factor times what it would."""

@@ -162,6 +162,7 @@ def outputs(model, target, x=X):
     return a
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.parametrize("kind", KINDS)
 def test_predictions_are_the_members_mean(target, kind):
     t = target
@@ -316,6 +317,7 @@ def test_a_file_from_before_them_has_their_defaults():
     assert (model.embedding, model.members, model.groups) == (None, 1, None)
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.parametrize("kind", ["multiclass", "rates"])
 def test_moving_to_a_device_and_back(target, kind):
     t, method = target, "predict_proba" if kind == "multiclass" else "predict"

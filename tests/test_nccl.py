@@ -17,7 +17,7 @@ from xpnn.arrays.nccl import Nccl
 from xpnn.distributed import RemoteError, in_threads, nccl, one, tree_sum
 from xpnn.distributed.tree import SMALL, bounds
 
-pytestmark = pytest.mark.own_context
+pytestmark = [pytest.mark.own_context, pytest.mark.libraries]
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))
 Y = (X[:, 0] * X[:, 1] > 0).astype(int)

@@ -146,6 +146,7 @@ def test_a_step_goes_in_as_weights() -> None:
 # -- dropout and normalization --------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("optimized")  # two programs, one loss to the last bit
 def test_dropout_and_normalization_are_trained(target_any: Target) -> None:
     hidden = Dense(2, 16, "relu", dropout=0.5, normalization="batch")
     net = Network((hidden, Dense(16, 4, "tanh", normalization="layer"), Dense(4, 1)), 0.1)

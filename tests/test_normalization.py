@@ -63,6 +63,7 @@ def test_gradient_against_central_differences(kind, train):
     np.testing.assert_allclose(gradient, numeric, atol=1e-8)
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.parametrize("kind", ["batch", "layer"])
 def test_gradient_on_every_target(kind, target):
     net, theta, buffers, x, y = make(kind, "relu", dropout=0.3)

@@ -115,6 +115,7 @@ def test_public_names_are_documented(name):
     assert ">>>" in examples, f"the Examples of {name} show nothing that runs"
 
 
+@pytest.mark.libraries
 @pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_run(module, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ parity = load_script("ci/parity.py")
 pytestmark = pytest.mark.own_context
 
 
+@pytest.mark.usefixtures("optimized")
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_training_equals_numpys(target, name):

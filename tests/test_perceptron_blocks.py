@@ -56,6 +56,7 @@ RULES = {
 }
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.parametrize("rule", RULES)
 def test_unshuffled_blocks_are_the_array(rule, rows, target):
     X, y, weight = rows

@@ -88,6 +88,7 @@ def test_reference_is_the_rule(dtype: str, rule: Rule, k: int) -> None:
         np.testing.assert_allclose(found[name], expected[name], rtol=rtol, atol=atol)
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.parametrize("rule", BATCHES.values(), ids=BATCHES.keys())
 @pytest.mark.parametrize("k", [1, 4])
 def test_batches_are_the_rule(target: Target, rule: Rule, k: int) -> None:

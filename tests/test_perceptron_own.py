@@ -115,6 +115,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.own_context
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
 @pytest.mark.parametrize("name", ["noisy", "four classes"])

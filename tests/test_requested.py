@@ -246,6 +246,7 @@ def test_label_smoothing(y):
         classifier(loss="hinge", label_smoothing=0.1).fit(X, Y)
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.parametrize("kind", ["batch", "layer"])
 def test_normalization(kind, target):
     t = target

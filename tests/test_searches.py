@@ -129,6 +129,7 @@ def test_ray_workers_find_the_same():
 # -- streams of one GPU ---------------------------------------------------------------------------
 
 
+@pytest.mark.libraries
 def test_each_thread_has_a_stream_of_its_own_on_a_gpu():
     cupy = pytest.importorskip("cupy", exc_type=ImportError)
     backend = get_backend("cupy:0")
@@ -170,6 +171,7 @@ def test_each_thread_has_a_stream_of_its_own_on_a_gpu():
     assert main == [0, 0, 0, 0, True]
 
 
+@pytest.mark.libraries
 def test_fits_side_by_side_on_a_gpu_have_the_bits_of_fits_one_after_the_other():
     pytest.importorskip("cupy", exc_type=ImportError)
 

@@ -104,6 +104,7 @@ def of(results, outcome):
     return [r for r in results if r[1] == outcome]
 
 
+@pytest.mark.libraries
 @pytest.mark.slow
 def test_every_check_passes(chosen):
     """One test, or each of xdist's workers would run the checks for its part of several."""

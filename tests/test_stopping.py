@@ -132,6 +132,7 @@ def test_schedule_is_asked_before_each_step_or_epoch():
     assert [(p.epoch, p.samples) for p in asked] == [(0, 0), (1, N)]
 
 
+@pytest.mark.long_to_compile
 def test_weight_decay_follows_a_schedule(target):
     """Asked for once an epoch; it is the decay that the optimizer would have had."""
     grown = Schedule("grown", lambda base, p: base * (1.0 + 2.0 * p.epoch), per="epoch")

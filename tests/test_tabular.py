@@ -52,6 +52,7 @@ def test_scores_out_of_fold_are_those_of_new_rows(classifier, regressor):
     assert classifier.validation_log_loss_ == pytest.approx(expected)
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.own_context
 def test_the_same_model_on_every_device(target):
     """On NumPy and on the device, from one seed, within the table of tolerances."""

@@ -57,6 +57,7 @@ def test_rates_have_intervals_importances_and_files(model, tmp_path):
     assert (again.predict_interval(new) == model.predict_interval(new)).all()
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.own_context
 def test_rates_on_every_device(target):
     options = {**SMALL, "loss": "poisson", "epochs": 4, "dtype": target.dtype_name}
@@ -186,6 +187,7 @@ def test_rows_without_weight_say_nothing_of_logarithms():
     assert model.predict(AT).min() >= PRICES[20:].min()
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.own_context
 def test_skewed_targets_on_every_device(target):
     options = {**SMALL, "epochs": 4, "dtype": target.dtype_name}

@@ -116,6 +116,7 @@ def test_a_member_does_not_see_the_steps_of_others(periodic):
     members_see_their_own_steps(periodic)
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.slow
 def test_a_member_does_not_see_them_anywhere(target):
     members_see_their_own_steps(False, device=target.backend.name, dtype=target.dtype_name)

@@ -100,6 +100,7 @@ def test_shuffles_are_a_function_of_seed_and_epoch():
     assert len(set(map(tuple, orders))) == 3
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.parametrize("weighted", [False, True])
 def test_streaming_equals_resident(target, weighted):
     options = {"net": network(dropout=0.5), "weighted": weighted, "l2": 0.1}

@@ -42,6 +42,7 @@ def rows(backend, dtype):
     return Dataset(x, rng.integers(0, 3, N), None, backend, dtype)
 
 
+@pytest.mark.long_to_compile
 @pytest.mark.parametrize("members", [1, 2])
 def test_dropout_ends_where_its_schedule_says(members, target):
     given = target.backend, target.dtype_name
