@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xpnn.arrays.numeric import places
 from xpnn.distributed.communicator import Communicator
 from xpnn.tables.kinds import Step
 
@@ -131,7 +130,6 @@ class _Rows(NamedTuple):
 
     @classmethod
     def of(cls, values: np.ndarray, codes: np.ndarray) -> "_Rows":
-        codes = places(codes)
         n, counts = np.arange(len(values) + 1), np.bincount(codes)
         before = np.empty(len(values), dtype=np.int64)
         first = np.repeat(np.cumsum(counts) - counts, counts)

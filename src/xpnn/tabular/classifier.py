@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import ClassifierMixin
 
+from xpnn.arrays.numeric import places
 from xpnn.arrays.typing import Array
 from xpnn.estimators._checks import CLASS_WEIGHT, Checks, among, number
 from xpnn.estimators._inputs import on_host, read_target
@@ -187,7 +188,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         labels = Labels.of(y)
         self._labels, self.classes_ = labels, labels.classes
         self._n_out = len(labels.classes)
-        codes = labels.encode(y)
+        codes = places(labels.encode(y))
         if self.class_weight is not None:
             weight = as_shares(weigh_classes(self.class_weight, labels.names(codes), weight))
         return codes, weight, codes, self._loss()

@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from xpnn.arrays.numeric import places
 from xpnn.arrays.random import SPLIT, host_generator
 from xpnn.tabular.groups import folds_of_groups
 from xpnn.tabular.ownrows import Shards
@@ -74,7 +73,7 @@ def folds_of_shards(
     """
     rng, found = host_generator(seed, SPLIT), np.empty((repeats, len(strata)), dtype=np.int64)
     for repeat in found:
-        counts = np.bincount(places(strata)) if classes else np.empty(0)
+        counts = np.bincount(strata) if classes else np.empty(0)
         rarest = np.argsort(counts, kind="stable")
         seen = np.zeros((len(counts), folds), dtype=np.int64)
         for a, b in pairwise(ends):
@@ -97,7 +96,7 @@ def _rarest_first(
     mixed = rng.permutation(len(codes))
     rows = np.split(
         mixed[np.argsort(codes[mixed], kind="stable")],
-        np.cumsum(np.bincount(places(codes), minlength=len(seen)))[:-1],
+        np.cumsum(np.bincount(codes, minlength=len(seen)))[:-1],
     )
     for c in rarest:
         whole, rest = divmod(len(rows[c]), folds)

@@ -10,6 +10,7 @@ import numpy as np
 from xpnn.arrays.typing import Array
 from xpnn.parts.schedules import Progress, coslog
 from xpnn.training.callbacks import EpochEnd
+from xpnn.training.interrupt import never
 from xpnn.training.state import TrainingState
 
 _CYCLES = 4
@@ -34,10 +35,6 @@ _STRONG = 50.0  # times the weight decay, in these, of classes
 
 class _LookEndedError(Exception):
     """Ctrl-C has ended a look."""
-
-
-def _never() -> bool:
-    return False
 
 
 class Valley(NamedTuple):
@@ -137,7 +134,7 @@ class Plan:
         than: float = math.inf,
         agreed: Callable[[float], float] = lambda spent: spent,
     ) -> None:
-        self.pressed: Callable[[], bool] = _never  # Ctrl-C, in a look at a valley
+        self.pressed: Callable[[], bool] = never  # Ctrl-C, in a look at a valley
         self.look, self.limit, self.clock, self.move = look, limit, clock, move
         self.enough, self.little, self.calm, self.falling = enough, little, calm, falling
         self.than, self.agreed = than, agreed
@@ -218,7 +215,7 @@ class Plan:
         except _LookEndedError:
             return False
         finally:
-            self.pressed = _never
+            self.pressed = never
         if self._counts(score):
             self.valleys.append(Valley(end.epoch, score, state, held))
         return True

@@ -9,7 +9,6 @@ import numpy as np
 
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend
-from xpnn.arrays.numeric import places
 from xpnn.distributed.communicator import Communicator
 from xpnn.model.network import Network
 from xpnn.parts.schedules import Schedule
@@ -147,6 +146,6 @@ def _few_threads(backend: Backend) -> AbstractContextManager[Any]:
 
 def _loss_of_shares(task: Task) -> float:
     """The log-loss of who knows nothing but how frequent classes are."""
-    counts = np.bincount(places(task.target), weights=task.weight)
+    counts = np.bincount(task.target, weights=task.weight)
     shares = counts[counts > 0] / counts.sum()
     return -float(shares @ np.log(shares))

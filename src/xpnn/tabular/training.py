@@ -27,8 +27,8 @@ from xpnn.training.state import DivergedError, TrainingState
 JUDGES = 4_096
 """Rows that judge, after Ctrl-C, what training ended with: all would keep the result waiting."""
 
-_SURE_OF_LINES, _SURE_OF_PLAIN = 2.0, 1.5
-# standard errors of what classes gain by linear models and by a second training
+_SURE_OF_LINES = 2.0  # standard errors of what classes gain by linear models
+_SURE_OF_PLAIN = 1.5  # and by a second training
 
 
 class Kept(NamedTuple):

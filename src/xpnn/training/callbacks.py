@@ -13,6 +13,8 @@ from typing import Any, TextIO, TypeAlias
 
 import numpy as np
 
+from xpnn.training.interrupt import never
+
 
 @dataclass(frozen=True)
 class EpochEnd:
@@ -46,7 +48,7 @@ class EpochEnd:
     metrics: dict[str, float]
     message: str = ""
     state: Callable[[], Any] = field(default=lambda: None, compare=False, repr=False)
-    interrupted: Callable[[], bool] = field(default=lambda: False, compare=False, repr=False)
+    interrupted: Callable[[], bool] = field(default=never, compare=False, repr=False)
 
 
 Callback: TypeAlias = Callable[[EpochEnd], Any]

@@ -19,6 +19,11 @@ class TrainingInterrupted(KeyboardInterrupt):
         super().__init__(text.strip())
 
 
+def never() -> bool:
+    """Where nothing is to end training."""
+    return False
+
+
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C into a flag that is looked at between two steps.
@@ -31,7 +36,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     main = threading.current_thread() is threading.main_thread()
     previous = signal.getsignal(signal.SIGINT) if main else None
     if not callable(previous):
-        yield lambda: False
+        yield never
         return
 
     def note(signum: int, frame: Any) -> None:
