@@ -328,13 +328,6 @@ MUTANTS = (
         "tabular_linear",
     ),
     Mutant(
-        "a category that training has not seen counts as the first",
-        "tables/preprocessing.py",
-        "place.get(v, -1)",
-        "place.get(v, 0)",
-        "tables",
-    ),
-    Mutant(
         "a form feed ends a line",
         "tables/delimited.py",
         'yield from io.StringIO(text[start:end], newline="")',

@@ -49,9 +49,3 @@ def test_errors_are_one_line(model, tmp_path):
         assert message in done.output
         assert done.output.count("\n") == 1
     assert run("export", tmp_path / "none", tmp_path / "house.c").exit_code == 1
-    old = xpnn.MLPRegressor(max_iter=1).partial_fit(np.eye(3), np.arange(3.0))
-    old.preprocessing_ = None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xpnn.command.export.load", lambda path: old)
-        done = run("export", model, tmp_path / "house.c")
-    assert "is of an older kind, whose preprocessing cannot be exported" in done.output

@@ -91,10 +91,11 @@ def test_predict_takes_columns_in_any_order_without_a_target():
     assert np.isfinite(values).all()
 
 
-def test_predict_needs_preprocessing():
+def test_predict_needs_a_model_of_tables():
     model = xpnn.MLPRegressor(max_iter=1).partial_fit(np.eye(3), np.arange(3.0))
     xpnn.save(model, "m")
-    assert "saved without preprocessing" in refused("predict", "m", "diabetes", code=1)
+    said = refused("predict", "m", "diabetes", code=1)
+    assert "m has a MLPRegressor, and nothing says how a table becomes its input" in said
 
 
 # -- tables as people have them -----------------------------------------------------------------

@@ -21,7 +21,6 @@ import xpnn
 from xpnn import DeviceError, MLPClassifier, MLPRegressor, Perceptron
 from xpnn.files import ModelFileError, encode, read_record
 from xpnn.files import record as files
-from xpnn.tables.preprocessing import Categorical, Numeric, Preprocessing, Target
 
 WORDS = np.where(X[:, 0] > 0, "ja", np.where(X[:, 1] > 0, "nein", "weiß nicht"))
 
@@ -51,11 +50,9 @@ def weights(model):
 @pytest.mark.parametrize("which", range(len(MODELS)), ids=MODELS)
 def test_an_estimator_comes_back_and_goes_on(tmp_path, which):
     model = list(estimators())[which]
-    preprocessing = Preprocessing((Categorical("c", ("a", None)),), Target("y", "classification"))
-    xpnn.save(model, tmp_path / "m", preprocessing=preprocessing)
+    xpnn.save(model, tmp_path / "m")
     again = xpnn.load(tmp_path / "m")
     assert type(again) is type(model)
-    assert again.preprocessing_ == preprocessing
     assert again.get_params() == model.get_params()
     assert again.history_ == model.history_
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
@@ -69,8 +66,6 @@ def test_an_estimator_comes_back_and_goes_on(tmp_path, which):
         model = copy.deepcopy(model).partial_fit(X, y)
         for a, b in zip(weights(again.partial_fit(X, y)), weights(model), strict=True):
             np.testing.assert_array_equal(a, b)
-    xpnn.save(again, tmp_path / "n")  # an estimator keeps its preprocessing
-    assert xpnn.load(tmp_path / "n").preprocessing_ == preprocessing
 
 
 def early_stopped(epochs=3, **options):
@@ -188,6 +183,16 @@ def test_a_file_of_format_version_1_still_opens():
     assert model.partial_fit(x, y, validation_data=(x, y)).n_iter_ == 1
 
 
+def test_a_file_that_keeps_a_table_apart_says_what_to_do(tmp_path):
+    """As written before the tabular estimators: without it predictions would be scaled."""
+    xpnn.save(next(estimators()), tmp_path / "m")
+    header, arrays = read_record(tmp_path / "m")
+    header["preprocessing"] = {"features": [], "target": {"name": "y", "task": "regression"}}
+    files.write_record(tmp_path / "m", header, arrays)
+    with pytest.raises(ModelFileError, match="train a TabularClassifier or"):
+        xpnn.load(tmp_path / "m")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -263,10 +268,9 @@ def places(value, path=()):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
-    preprocessing = Preprocessing((Numeric("n", 0.0, 1.0, 2.0),), Target("y", "regression"))
     records = []
     for model in (*estimators(), early_stopped()):
-        xpnn.save(model, folder / "m", preprocessing=preprocessing)
+        xpnn.save(model, folder / "m")
         header, arrays = read_record(folder / "m")
         records.append((encode(header), arrays))
     return folder, records

@@ -1,6 +1,5 @@
-"""Tables, the problem in them, preprocessing of older model files, and the split."""
+"""Tables, the problem in them, and the split."""
 
-import json
 import math
 import sys
 from datetime import datetime
@@ -12,12 +11,6 @@ from hypothesis import strategies as st
 from texts import table, words, write
 
 from xpnn.tables import BUNDLED, TableError, read_table
-from xpnn.tables.preprocessing import (
-    Categorical,
-    Numeric,
-    Preprocessing,
-    Target,
-)
 from xpnn.tables.problem import make_problem, split_rows
 
 MIXED = """\
@@ -231,64 +224,6 @@ def test_a_bad_problem_says_what_is_wrong(y, options, message):
 def test_too_many_classes_are_refused():
     with pytest.raises(TableError, match="30 different values in 30 rows"):
         make_problem(table(x=np.ones(30) / 2, z=words(*(f"n{i}" for i in range(30)))))
-
-
-# -- preprocessing of older model files --------------------------------------------------------
-
-
-def test_a_column_is_what_the_file_says():
-    when = Numeric("when", 1.0, 2.0, 4.0, "datetime", {})
-    p = Preprocessing((when, Categorical("c", ("b", None))), Target("y", "regression", 1.0, 2.0))
-    found = p.transform({"when": words("1970-01-11", None), "c": words("z", None)})
-    assert found.tolist() == [[2.0, 0, 0], [-0.25, 0, 1]]
-    assert p.inverse_target(np.array([0.0, 1.0])).tolist() == [1.0, 3.0]
-
-
-def test_transform_says_what_it_cannot_use():
-    p = Preprocessing(
-        (Numeric("age", 1.0, 1.0, 1.0), Categorical("town", ("Ulm",))), Target("y", "regression")
-    )
-    with pytest.raises(TableError, match=r"lacks column 'town'.*did you mean 'Town'"):
-        p.transform({"age": np.ones(2), "Town": words("Ulm", "Ulm")})
-    with pytest.raises(TableError, match="'age' should be numbers, got 'old' in row 2"):
-        p.transform({"age": words("3", "old"), "town": words("Ulm", "Ulm")})
-
-
-names = st.text(max_size=5)
-floats = st.floats(allow_nan=False, allow_infinity=False)
-features = st.one_of(
-    st.builds(Numeric, names, floats, floats, st.floats(min_value=1e-300, max_value=1e300)),
-    st.builds(
-        lambda n, c: Categorical(n, tuple(c)),
-        names,
-        st.lists(st.none() | names, min_size=1, max_size=4, unique=True),
-    ),
-)
-
-
-@given(st.lists(features, min_size=1, max_size=4), floats)
-def test_preprocessing_is_data(features, mean):
-    preprocessing = Preprocessing(tuple(features), Target("y", "regression", mean, 2.0))
-    assert Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"features": []},
-        {"features": [{"kind": "numeric", "name": "a", "median": 1.0, "mean": 1.0, "scale": 0.0}]},
-        {"features": [{"kind": "numeric", "name": "a", "median": "1", "mean": 1.0, "scale": 1.0}]},
-        {"features": [{"kind": "code", "name": "a", "categories": ["a"]}]},
-        {"features": [{"kind": "categorical", "name": "a", "categories": ["a", "a"]}]},
-        {"features": [{"kind": "categorical", "name": "a", "categories": [3]}]},
-        {"target": {"name": "y", "task": "poetry", "mean": 0.0, "scale": 1.0}},
-    ],
-)
-def test_preprocessing_checks_its_data(change):
-    good = Preprocessing((Categorical("a", ("b",)),), Target("y", "regression")).to_dict()
-    assert Preprocessing.from_dict(good)
-    with pytest.raises((ValueError, TypeError, KeyError)):
-        Preprocessing.from_dict({**good, **change})
 
 
 # -- the split ----------------------------------------------------------------------------------

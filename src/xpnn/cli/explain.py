@@ -28,8 +28,6 @@ def explain(
         from xpnn.plotting import plot_importance
 
         known = load_model(model)
-        if not hasattr(known.estimator, "feature_importance"):
-            raise ValueError(f"{model} is of a kind that has no importances; train it anew.")
         table = None
         if file is not None:
             table = read_as_asked(file, how, expected=known.expected)

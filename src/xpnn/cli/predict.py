@@ -53,11 +53,8 @@ def predict(
         known = load_model(model)
         if proba and known.task == "regression":
             raise UsageError("--proba is for classification; this model is a regression.")
-        if proba and not hasattr(known.estimator, "predict_proba"):
-            raise UsageError("--proba needs probabilities, and this model was trained on margins.")
-        if interval is not None and not hasattr(known.estimator, "predict_interval"):
-            what = "a classification" if known.task == "classification" else "of an older kind"
-            raise UsageError(f"--interval is for a TabularRegressor; this model is {what}.")
+        if interval is not None and known.task == "classification":
+            raise UsageError("--interval is for a TabularRegressor; this is a classification.")
         files = files_to_predict(file)
         known.estimator.set_params(device=backend.name).to_device(backend)
         told = list[str]()

@@ -27,8 +27,7 @@ def write(model: Path, out: Path, name: str = "xpnn") -> Iterator[str]:
     Raises
     ------
     ValueError
-        For another suffix, a model of an older xpnn whose preprocessing stands apart, and what
-        cannot be exported.
+        For another suffix, and what cannot be exported.
     ImportError
         Without the package onnx, where it is needed.
     OSError
@@ -37,10 +36,6 @@ def write(model: Path, out: Path, name: str = "xpnn") -> Iterator[str]:
     if out.suffix not in (".onnx", ".c"):
         raise ValueError(f"{out} ends in {out.suffix or 'nothing'!r}, expected NAME.onnx or NAME.c")
     estimator = load(model)
-    if hasattr(estimator, "preprocessing_"):
-        raise ValueError(
-            f"{model} is of an older kind, whose preprocessing cannot be exported; train it anew."
-        )
     if out.suffix == ".c":
         to_c(estimator, out, name=name)
         yield f"wrote   {out}"

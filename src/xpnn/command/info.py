@@ -61,9 +61,6 @@ def _model(header: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "score", f"{known['validation_score_']:.4g} out of fold"
     given = [f"{k}={v!r}" for k, v in record["params"].items() if v is not None]
     yield "given", _few(given)
-    table_of = header.get("preprocessing")
-    if table_of is not None:
-        yield "table", f"{len(table_of['features'])} columns; the target is {table_of['target']}"
 
 
 def _checkpoint(header: dict[str, Any]) -> Iterator[tuple[str, str]]:

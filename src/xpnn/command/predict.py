@@ -14,12 +14,11 @@ from xpnn.blocks.opening import files_below
 from xpnn.command.blocks import several_files
 from xpnn.command.scores import class_scores, number_scores, shown
 from xpnn.command.train import MAIN
-from xpnn.tables.columns import TableError, hint, objects
+from xpnn.tables.columns import TableError, hint
 from xpnn.tables.encoding import unknown_words
 from xpnn.tables.frames import Frame
 from xpnn.tables.gaps import GAPS
 from xpnn.tables.kinds import Words
-from xpnn.tables.preprocessing import Categorical
 from xpnn.tables.read import Table
 from xpnn.tables.strays import told_empty, told_strays
 from xpnn.tables.values import parse_as, parse_column
@@ -44,38 +43,20 @@ class Model(NamedTuple):
         """Classification or regression."""
         return "classification" if hasattr(self.estimator, "classes_") else "regression"
 
-    def inputs(self, table: Table) -> Any:
+    def inputs(self, table: Table) -> Frame:
         """What the estimator's `predict` takes."""
-        if hasattr(self.estimator, "encoding_"):
-            # as text, where its spelling counts: 1.234 may be a word, or 1234
-            columns = self.estimator.encoding_.columns
-            for name in (c.name for c in columns if c.name not in table.columns):
-                near = hint(name, table.columns)
-                raise TableError(
-                    f"{table.name} lacks the column {name!r}, known in training{near}."
-                )
-            spelled = [c.name for c in columns if isinstance(c, Words) or c.style]
-            found = table.with_text(spelled)
-            for c in columns:
-                if table.decimal is not None and c.kind == "numeric":
-                    style = table.as_named(c.style)
-                    found[c.name] = parse_as(found[c.name], c.kind, style, c.name)
-            return Frame(found)
-        preprocessing = self.estimator.preprocessing_  # of the MLP estimators: older files
-        features = preprocessing.features
-        spelled = [f.name for f in features if isinstance(f, Categorical) or f.style]
-        x = preprocessing.transform(table.with_text(spelled))
-        return x.astype(self.estimator.dtype or "float32")
-
-    def predictions(self, inputs: Any, probability: np.ndarray | None = None) -> np.ndarray:
-        """Classes, by their probabilities where known, or numbers in the target's unit."""
-        if probability is not None and hasattr(self.estimator, "encoding_"):
-            return np.asarray(self.estimator.classes_[probability.argmax(axis=1)])
-        found = np.asarray(self.estimator.predict(inputs))
-        if hasattr(self.estimator, "encoding_"):
-            return found
-        inverse: np.ndarray = self.estimator.preprocessing_.inverse_target(found)
-        return inverse
+        # as text, where its spelling counts: 1.234 may be a word, or 1234
+        columns = self.estimator.encoding_.columns
+        for name in (c.name for c in columns if c.name not in table.columns):
+            near = hint(name, table.columns)
+            raise TableError(f"{table.name} lacks the column {name!r}, known in training{near}.")
+        spelled = [c.name for c in columns if isinstance(c, Words) or c.style]
+        found = table.with_text(spelled)
+        for c in columns:
+            if table.decimal is not None and c.kind == "numeric":
+                style = table.as_named(c.style)
+                found[c.name] = parse_as(found[c.name], c.kind, style, c.name)
+        return Frame(found)
 
 
 def files_to_predict(source: str) -> list[str]:
@@ -121,18 +102,14 @@ def model_of(estimator: Any, where: str) -> Model:
     ValueError
         For one that does not.
     """
-    if hasattr(estimator, "encoding_"):
-        names = [c.name for c in estimator.encoding_.columns]
-        target = getattr(estimator, "target_name_", "prediction")
-        return Model(estimator, [target] if isinstance(target, str) else target, names)
-    if hasattr(estimator, "preprocessing_"):
-        p = estimator.preprocessing_
-        return Model(estimator, [p.target.name], [f.name for f in p.features])
-    raise ValueError(
-        f"{where} was saved without preprocessing, so nothing says how a table becomes its "
-        "input; fit a TabularClassifier or a TabularRegressor, or save it with "
-        "xpnn.save(..., preprocessing=...)."
-    )
+    if not hasattr(estimator, "encoding_"):
+        raise ValueError(
+            f"{where} has a {type(estimator).__name__}, and nothing says how a table becomes its "
+            "input; fit a TabularClassifier or a TabularRegressor."
+        )
+    names = [c.name for c in estimator.encoding_.columns]
+    target = getattr(estimator, "target_name_", "prediction")
+    return Model(estimator, [target] if isinstance(target, str) else target, names)
 
 
 def predict_csv(
@@ -178,9 +155,11 @@ def predict_csv(
             raise TableError(f"{table.name} has no column {name!r}{hint(name, table.columns)}.")
     est, inputs = model.estimator, model.inputs(table)
     probability = None
-    if proba or (model.task == "classification" and hasattr(est, "encoding_")):
+    if model.task == "classification":
         probability = np.asarray(est.predict_proba(inputs))
-    y = model.predictions(inputs, probability)
+        y = np.asarray(est.classes_[probability.argmax(axis=1)])
+    else:
+        y = np.asarray(est.predict(inputs))
     columns: list[tuple[str, Any]] = [(name, table.text(name)) for name in keep]
     names = [f"{name} predicted" if name in keep else name for name in model.targets]
     columns += zip(names, y.reshape(len(y), -1).T, strict=True)
@@ -217,13 +196,11 @@ def _cells(column: np.ndarray) -> list[str]:
     return ["" if v is None else f"{v:.7g}" if isinstance(v, float) else str(v) for v in values]
 
 
-def _unknown(estimator: Any, inputs: Any) -> Iterator[str]:
-    if not hasattr(estimator, "encoding_"):
-        return
+def _unknown(estimator: Any, inputs: Frame) -> Iterator[str]:
     encoding = estimator.encoding_
     for told in (*told_strays(encoding, inputs), *told_empty(encoding, inputs)):
         yield f"note    {told}"
-    for name, (count, word, near) in unknown_words(estimator.encoding_, inputs).items():
+    for name, (count, word, near) in unknown_words(encoding, inputs).items():
         like = f"; training had {near!r}" if near else ""
         rows = "row has" if count == 1 else "rows have"
         yield f"note    {name!r}: {count:,} {rows} words unknown in training ({word!r}{like})"
@@ -241,19 +218,17 @@ def _score(
 def _score_of(
     model: Model, name: str, table: Table, y: np.ndarray, probability: np.ndarray | None
 ) -> Iterator[str]:
-    if model.task == "classification":
+    if probability is not None:
         truth = table.text(name)
-        labels = set(map(str, model.estimator.classes_.tolist()))
+        classes = np.array([str(c) for c in model.estimator.classes_.tolist()])
+        labels = set(classes.tolist())
         known = np.array([t is not None and (t in labels or t.lower() not in GAPS) for t in truth])
-        predicted = objects([str(v) for v in y.tolist()])
         if not known.any():
             return
-        scores = {"accuracy": float((truth[known] == predicted[known]).mean())}
-        if probability is not None and hasattr(model.estimator, "encoding_"):
-            classes = np.array([str(c) for c in model.estimator.classes_.tolist()])
-            order = np.argsort(classes)
-            about = truth[known].astype(str), predicted[known].astype(str)
-            scores = class_scores(*about, probability[known][:, order], classes[order])
+        order = np.argsort(classes)
+        predicted = np.array([str(v) for v in y[known].tolist()])
+        about = predicted, probability[known][:, order], classes[order]
+        scores = class_scores(truth[known].astype(str), *about)
     else:
         parsed = parse_column(table.columns[name], decimal=table.decimal)
         if parsed.kind != "numeric":

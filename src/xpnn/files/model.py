@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from xpnn.arrays.backend import DeviceError
-from xpnn.files.record import MALFORMED, damaged, read_record, write_record
+from xpnn.files.record import MALFORMED, ModelFileError, damaged, read_record, write_record
 
 IN_FOLDER = "model.safetensors"
 """What a model's file is called in a folder of its own, as `xpnn train` writes it."""
 
 
-def save(estimator: Any, path: str | os.PathLike[str], preprocessing: Any | None = None) -> None:
+def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     """Write a fitted estimator as one model file, atomically.
 
     Parameters
@@ -23,9 +23,6 @@ def save(estimator: Any, path: str | os.PathLike[str], preprocessing: Any | None
     estimator : fitted estimator of xpnn
     path : path-like
         Usually named ``*.safetensors``.
-    preprocessing : Preprocessing, default=None
-        What turns a table into the estimator's X, see `xpnn.tables`; stored as data. None
-        stores the estimator's own `preprocessing_`, if it has one.
 
     Raises
     ------
@@ -65,14 +62,7 @@ def save(estimator: Any, path: str | os.PathLike[str], preprocessing: Any | None
             "data, never code. Pickle it, if you trust every place it will be loaded from."
         )
     record, arrays = estimator._to_record()
-    if preprocessing is None:
-        preprocessing = getattr(estimator, "preprocessing_", None)
-    header = {
-        "xpnn": __version__,
-        "class": type(estimator).__name__,
-        "estimator": record,
-        "preprocessing": None if preprocessing is None else preprocessing.to_dict(),
-    }
+    header = {"xpnn": __version__, "class": type(estimator).__name__, "estimator": record}
     write_record(path, header, arrays)
 
 
@@ -89,26 +79,29 @@ def load_as(path: str | os.PathLike[str], classes: Mapping[str, type]) -> Any:
     Returns
     -------
     estimator
-        Fitted; with `preprocessing_` where the file has one.
+        Fitted.
 
     Raises
     ------
     ModelFileError
-        When it is no model file, is damaged, or comes from a newer xpnn.
+        When it is no model file, is damaged, comes from a newer xpnn, or from one that kept apart
+        how a table becomes a network's input.
     OSError
         When it cannot be read.
     """
-    from xpnn.tables.preprocessing import Preprocessing
-
     path = Path(path) / IN_FOLDER if Path(path).is_dir() else path
     header, arrays = read_record(path)
+    if header.get("preprocessing") is not None:
+        raise ModelFileError(
+            f"{path} holds a network and apart from it how a table becomes its input, as xpnn no "
+            "longer writes it: train a TabularClassifier or a TabularRegressor anew, as xpnn train "
+            "does."
+        )
     try:
         name = header["class"]
         if name not in classes:
             raise ValueError(f"it holds a {name!r}, known are {', '.join(classes)}")
         estimator: Any = classes[name]._from_record(header["estimator"], arrays)  # type: ignore[attr-defined]
-        if header["preprocessing"] is not None:
-            estimator.preprocessing_ = Preprocessing.from_dict(header["preprocessing"])
     except DeviceError:
         raise  # the file is sound, this machine lacks the device
     except MALFORMED as error:

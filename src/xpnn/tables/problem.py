@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from xpnn.tables.foot import total_below
 from xpnn.tables.frames import Frame
 from xpnn.tables.ids import is_row_name, numbers_the_rows
 from xpnn.tables.numerals import decimal_of
-from xpnn.tables.preprocessing import Target
 from xpnn.tables.read import Table
 from xpnn.tables.targets import read_target, word_among_numbers
 from xpnn.tables.values import Parsed, parse_as, parse_column
@@ -20,6 +20,13 @@ TARGETS = ("target", "label", "class", "y")
 """Names that are taken for the target when none is given; else it is the last column."""
 
 _MANY = 30  # different words from which on numbers among them are told
+
+
+class Target(NamedTuple):
+    """What is predicted."""
+
+    name: str
+    task: str
 
 
 @dataclass(frozen=True)
