@@ -9,16 +9,10 @@ def needed(module: str, what: str, package: str = "") -> Any:
 
     Parameters
     ----------
-    module : str
     what : str
         What needs it, at the beginning of a sentence.
     package : str
         What to install, where that has another name than the module's first part.
-
-    Raises
-    ------
-    ImportError
-        Where it is missing; says how to install it.
 
     Examples
     --------

@@ -27,7 +27,6 @@ def compiled(
     ----------
     function : callable
         Pure, of arrays, Python scalars and tuples of them.
-    xp : namespace
     donate : tuple of int
         Positions of the arguments whose memory the result may take over.
     static : tuple of int
@@ -107,6 +106,5 @@ def host_words(keys: np.ndarray, xp: Namespace) -> Any:
     Parameters
     ----------
     keys : ndarray of uint32, shape (steps, layers, 2)
-    xp : namespace
     """
     return keys if is_jax_namespace(xp) else keys.tolist()

@@ -20,13 +20,7 @@ _LOOKS = 64  # at an event between two looks for a failure
 
 
 def nccl_library() -> Any:
-    """CuPy's module of NCCL.
-
-    Raises
-    ------
-    ImportError
-        Without CuPy, or where it finds no NCCL; with the command that installs it.
-    """
+    """CuPy's module of NCCL."""
     try:
         from cupy.cuda import nccl
     except ImportError as error:
@@ -60,10 +54,8 @@ class Nccl:
 
     Parameters
     ----------
-    size : int
     uid : list of int
         One process's `unique_id`.
-    rank : int
     device : int
         The number of the GPU here.
     """
@@ -100,7 +92,6 @@ class Nccl:
         ----------
         parts : sequence of arrays of shape (k,)
             The part for process r at r; of one dtype.
-        counts : sequence of int
         look : callable () -> None
             Called while the host waits; what it raises ends that.
         """

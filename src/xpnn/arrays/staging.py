@@ -19,7 +19,6 @@ class Staging:
 
     Parameters
     ----------
-    backend : Backend
     shapes : list of (shape, dtype), or None for what is not there
     """
 

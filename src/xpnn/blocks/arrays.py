@@ -16,8 +16,6 @@ class Slices:
     ----------
     array : array-like with `shape`, `dtype` and slices
         Of one or two dimensions. A memory map's pages leave the memory after they are read.
-    name : str
-        How errors call it.
 
     Attributes
     ----------
@@ -98,7 +96,6 @@ class Parts:
     Parameters
     ----------
     parts : sequence of Slices
-    name : str
 
     Examples
     --------
@@ -143,7 +140,6 @@ def overlapping(ends: np.ndarray, start: int, stop: int) -> list[tuple[int, int,
     ----------
     ends : ndarray of int
         How many rows there are up to each part's end.
-    start, stop : int
 
     Examples
     --------

@@ -149,13 +149,7 @@ def numbers_dtype(schema: Any) -> np.dtype:
 
 
 def matrix(table: Any) -> np.ndarray:
-    """A pyarrow Table's numbers, (rows, columns); what is missing is NaN.
-
-    Raises
-    ------
-    ValueError
-        For a column of anything but numbers.
-    """
+    """A pyarrow Table's numbers, (rows, columns); what is missing is NaN."""
     kind = numbers_dtype(table.schema)
     if kind.kind != "f" and any(c.null_count for c in table.columns):
         kind = np.dtype(np.float64)
@@ -181,13 +175,7 @@ def _floats(column: Any) -> np.ndarray:
 
 
 def plain(column: Any) -> np.ndarray:
-    """A column's values as NumPy has them; words as str.
-
-    Raises
-    ------
-    ValueError
-        For a missing word.
-    """
+    """A column's values as NumPy has them; words as str."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):

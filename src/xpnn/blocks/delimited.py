@@ -18,13 +18,6 @@ def csv_batches(files: Sequence[Path]) -> Iterator[Any]:
     Whole numbers are read as floating ones, which a later row may hold. The first rows of the
     first file decide what a column holds; other files may have the columns in another order.
 
-    Raises
-    ------
-    ImportError
-        Without pyarrow.
-    ValueError
-        For a value that is none of its column, it says which; for files of other columns.
-
     Examples
     --------
     >>> import tempfile

@@ -25,11 +25,6 @@ def numpy_files(files: Sequence[Path]) -> tuple[ArrayTable, Parts | None, Parts 
     ----------
     files : sequence of Path
         In the order of their rows.
-
-    Raises
-    ------
-    ValueError
-        Where none of the arrays is X.
     """
     parts: dict[str, list[Any]] = {kind: [] for kind in _KEYS}
     for path in files:
@@ -94,13 +89,7 @@ class _Compressed(Slices):
         self.array, self.direct = None, False
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows on the host.
-
-        Raises
-        ------
-        ValueError
-            When the file is another one by now.
-        """
+        """Rows on the host."""
         path, _, state = self.where
         if _state(path) != state:
             raise ValueError(f"{str(path)!r} has changed since it was opened: make Blocks anew.")

@@ -10,7 +10,6 @@ def chosen(start: int, stop: int, fraction: float, seed: int, stream: int = SPLI
 
     Parameters
     ----------
-    start, stop : int
     fraction : float
         How many, in the mean.
     seed : int

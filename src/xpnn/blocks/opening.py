@@ -33,14 +33,11 @@ def open_table(source: Any, block_rows: int, folder: Any, dtype: Any) -> Opened:
     Parameters
     ----------
     source : path, list of paths, array, data frame or Arrow stream
-    block_rows : int
     folder, dtype
         Where and as what to write what cannot be read in pieces.
 
     Raises
     ------
-    ValueError
-        For something that cannot be read.
     FileNotFoundError
     """
     if isinstance(source, str) and any(sign in source for sign in "*?["):

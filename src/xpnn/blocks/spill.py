@@ -118,8 +118,6 @@ def spill(
 
     Raises
     ------
-    FileExistsError
-        When the folder holds something else.
     OSError
         When there is no room; what was written is removed.
 

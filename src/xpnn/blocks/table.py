@@ -10,12 +10,7 @@ from xpnn.blocks.arrays import Parts, Slices
 
 
 class Table(Protocol):
-    """Rows and columns that are read a stretch at a time.
-
-    Attributes
-    ----------
-    n_rows, n_columns : int
-    """
+    """Rows and columns that are read a stretch at a time."""
 
     n_rows: int
     n_columns: int
@@ -111,13 +106,6 @@ def index_of(columns: Sequence[int]) -> Any:
 
 def column_number(table: Any, column: Any) -> int:
     """The number of a column that is named, or counted from the end.
-
-    Raises
-    ------
-    ValueError
-        When there is none; it says which there are.
-    TypeError
-        When it is neither a name nor a whole number.
 
     Examples
     --------

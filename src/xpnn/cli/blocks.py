@@ -21,12 +21,7 @@ class Job(NamedTuple):
 
 
 def refuse(path: Path, given: Mapping[str, Any]) -> None:
-    """Say which options go with one table in memory alone.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Say which options go with one table in memory alone."""
     for name, value in given.items():
         if value not in (None, False, []):
             raise UsageError(
@@ -49,8 +44,6 @@ def block_job(
 
     Raises
     ------
-    UsageError
-        For several targets.
     TableError
         For files that cannot be read so.
     """

@@ -207,13 +207,7 @@ def known(option: str, name: str, names: Iterable[str]) -> str:
 
 
 def loss_of(name: str, task: str) -> str | None:
-    """The loss of a name, which may be an other one that people know; None: the task's own.
-
-    Raises
-    ------
-    UsageError
-        For a loss of the other task, and for an unknown one.
-    """
+    """The loss of a name, which may be an other one that people know; None: the task's own."""
     from xpnn.parts.losses import LOSSES, with_aliases
     from xpnn.tabular.classifier import LOSSES as OF_CLASSES
     from xpnn.tabular.regressor import LOSSES as OF_NUMBERS

@@ -58,17 +58,8 @@ def read_as_asked(
 
     Parameters
     ----------
-    source : str
-    how : Reading
     quiet : bool, default=True
         Whether to say nothing about a long reading.
-    expected : sequence of str
-        Names known from training, the target's last.
-
-    Raises
-    ------
-    UsageError
-        For options that cannot be.
 
     Examples
     --------

@@ -38,11 +38,6 @@ def several_files(source: str, more: Sequence[str] = ()) -> list[Path]:
     more : sequence of str
         More files, as a shell makes of a pattern.
 
-    Raises
-    ------
-    TableError
-        When no file is called so.
-
     Examples
     --------
     >>> several_files("iris")
@@ -67,16 +62,10 @@ def open_problem(
 
     Parameters
     ----------
-    paths : sequence of Path
     target, task : str, default=None
         None tells it by names and values, as for a table in memory.
     drop : sequence of str
         Columns that are not used.
-
-    Raises
-    ------
-    TableError
-        For files that cannot be read so, or a target or column that there is not.
     """
     given: Any = str(paths[0]) if len(paths) == 1 else list(paths)
     try:
@@ -102,13 +91,7 @@ def open_problem(
 
 
 def test_rows(problem: BlockProblem, test_size: float, seed: int) -> np.ndarray:
-    """The rows with a target that a hash of their numbers chooses, as a mask.
-
-    Raises
-    ------
-    TableError
-        When there are none, or no others.
-    """
+    """The rows with a target that a hash of their numbers chooses, as a mask."""
     test: np.ndarray = chosen(0, problem.blocks.n_rows, test_size, seed) & problem.present
     if not test.any() or (test == problem.present).all():
         raise TableError(f"--test-size {test_size} leaves no rows to train on, or none to test.")
@@ -122,7 +105,6 @@ def train_on_blocks(
 
     Parameters
     ----------
-    problem : BlockProblem
     params : mapping of str to object
     test : ndarray of bool, shape (n_rows,)
     **how

@@ -26,10 +26,8 @@ def compare(
 
     Parameters
     ----------
-    problem : Problem
     params : mapping of str to object
         Of our estimator.
-    folds : int, default=5
     seed : int, default=0
         Of the folds, and of all contestants.
 
@@ -76,7 +74,6 @@ def contestants(task: str, params: Mapping[str, Any], seed: int) -> dict[str, Co
     ----------
     task : {"classification", "regression"}
     params : mapping of str to object
-    seed : int
     """
     found: dict[str, Contestant] = {"xpnn": _ours(task, params)}
     made = _of_sklearn(task, seed) | _boosting(task, seed)

@@ -14,14 +14,8 @@ def importance_of(model: Model, table: Table | None) -> dict[str, tuple[float, f
 
     Parameters
     ----------
-    model : Model
     table : Table, or None
         With the target.
-
-    Raises
-    ------
-    TableError
-        For a table without the target, or without rows that have a known one.
     """
     est = model.estimator
     if table is None:

@@ -23,15 +23,6 @@ def write(model: Path, out: Path, name: str = "xpnn") -> Iterator[str]:
     ------
     str
         Lines that say what was written and what it takes and gives.
-
-    Raises
-    ------
-    ValueError
-        For another suffix, and what cannot be exported.
-    ImportError
-        Without the package onnx, where it is needed.
-    OSError
-        When a file cannot be read or written.
     """
     if out.suffix not in (".onnx", ".c"):
         raise ValueError(f"{out} ends in {out.suffix or 'nothing'!r}, expected NAME.onnx or NAME.c")

@@ -19,8 +19,6 @@ def describe(path: Path) -> str:
     ------
     ModelFileError
         When it is neither, or its header is damaged.
-    OSError
-        When it cannot be read.
     """
     contents = read_contents(path)
     try:

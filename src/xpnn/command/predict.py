@@ -60,13 +60,7 @@ class Model(NamedTuple):
 
 
 def files_to_predict(source: str) -> list[str]:
-    """The files that a folder or a pattern names, in order; one file or bundled table is itself.
-
-    Raises
-    ------
-    TableError
-        Where there is none.
-    """
+    """The files that a folder or a pattern names, in order; one file or bundled table is itself."""
     found = several_files(source)
     if not found:
         return [source]
@@ -94,13 +88,6 @@ def model_of(estimator: Any, where: str) -> Model:
     Parameters
     ----------
     estimator : fitted estimator
-    where : str
-        How errors name the file.
-
-    Raises
-    ------
-    ValueError
-        For one that does not.
     """
     if not hasattr(estimator, "encoding_"):
         raise ValueError(
@@ -125,8 +112,6 @@ def predict_csv(
 
     Parameters
     ----------
-    model : Model
-    table : Table
     proba : bool, default=False
         Whether to add a column ``p(class)`` for each class.
     interval : float, default=None
@@ -144,11 +129,6 @@ def predict_csv(
     told : list of str
         What a user should know: words unknown in training; where the table has the target too,
         how well it was met.
-
-    Raises
-    ------
-    TableError
-        For columns that are missing, or text where numbers are expected.
     """
     for name in keep:
         if name not in table.columns:

@@ -17,7 +17,6 @@ def result(report: Report, model: Path | None = None) -> str:
 
     Parameters
     ----------
-    report : Report
     model : Path, default=None
         The file that was written.
     """

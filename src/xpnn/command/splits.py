@@ -20,11 +20,6 @@ def split_by_groups(groups: np.ndarray, test_size: float) -> tuple[np.ndarray, n
     test_size : float
         About which part of the rows is for the test.
 
-    Raises
-    ------
-    TableError
-        For fewer than two groups.
-
     Examples
     --------
     >>> train, test = split_by_groups(np.array(["a", "a", "b", "b"], dtype=object), 0.5)
@@ -56,8 +51,6 @@ def names_of(groups: np.ndarray, train: np.ndarray) -> np.ndarray | None:
 
     Parameters
     ----------
-    groups : ndarray of shape (n,)
-        See `split_by_groups`.
     train : ndarray of int
         Rows for training.
 
@@ -81,12 +74,6 @@ def split_by_time(times: np.ndarray, test_size: float) -> tuple[np.ndarray, np.n
     ----------
     times : ndarray of shape (n,)
         Numbers or times; rows without one are for training.
-    test_size : float
-
-    Raises
-    ------
-    TableError
-        For words, or where all times are the same.
 
     Examples
     --------
@@ -119,12 +106,7 @@ def split_evenly(y: np.ndarray, task: str, test_size: float) -> tuple[np.ndarray
 
 
 def check_training(problem: Problem, rows: np.ndarray, column: str) -> None:
-    """Refuse a split by a column that leaves one class, or one number, to learn from.
-
-    Raises
-    ------
-    TableError
-    """
+    """Refuse a split by a column that leaves one class, or one number, to learn from."""
     y = problem.y[rows]
     if len(y) and (y == y[0]).all():
         raise TableError(
@@ -134,13 +116,7 @@ def check_training(problem: Problem, rows: np.ndarray, column: str) -> None:
 
 
 def column_of(table: Table, problem: Problem, name: str) -> np.ndarray:
-    """A column of the table, of the problem's rows alone; times and numbers as such.
-
-    Raises
-    ------
-    TableError
-        For a name that the table has not.
-    """
+    """A column of the table, of the problem's rows alone; times and numbers as such."""
     if name not in table.columns:
         raise TableError(f"{table.name} has no column {name!r}{hint(name, table.columns)}.")
     values = parse_column(table.columns[name], decimal=table.decimal).values
@@ -156,11 +132,6 @@ def split_by_file(problem: Problem, table: Table) -> tuple[tuple[np.ndarray, np.
         Of the training rows.
     table : Table
         With the same columns and the target.
-
-    Raises
-    ------
-    TableError
-        For a table without the target, or words where training had numbers.
     """
     other = read_alike(problem, table)
     classes = problem.target.task == "classification"

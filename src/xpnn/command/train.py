@@ -75,7 +75,6 @@ def train_on(
 
     Parameters
     ----------
-    problem : Problem
     params : mapping of str to object
         Of `TabularClassifier` or `TabularRegressor`.
     train, test : ndarray of int
@@ -234,16 +233,10 @@ def write_results(
     folder : Path
         It must exist.
     estimator : fitted estimator
-    report : Report
     notes : iterable of str
         What was decided of the table.
     options : mapping of str to JSON-able objects
         Those of the command.
-
-    Raises
-    ------
-    OSError
-        When a file cannot be written.
     """
     save(estimator, folder / MODEL)
     curves = {

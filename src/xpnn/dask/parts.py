@@ -52,15 +52,7 @@ class Given(NamedTuple):
 
     @classmethod
     def of(cls, name: str, X: Any, y: Any, weight: Any = None) -> "Given":
-        """Check that all are Dask's and go together.
-
-        Raises
-        ------
-        TypeError
-            For what is not Dask's, with the cure.
-        ValueError
-            For another number of partitions than X has.
-        """
+        """Check that all are Dask's and go together."""
         given = {"X": X, "y": y, "sample_weight": weight}
         for key, value in given.items():
             if not is_dask(value) and not (key == "sample_weight" and value is None):
@@ -124,7 +116,6 @@ class Rows:
     Parameters
     ----------
     client : distributed.Client
-    given : Given
     workers : sequence of str
         Where those that are computed only now may lie.
     name : str
@@ -139,15 +130,7 @@ class Rows:
         self.locate()
 
     def locate(self) -> None:
-        """Wait for all parts, and learn where they lie.
-
-        Raises
-        ------
-        ValueError
-            For parts of y or of the weights that have other rows than those of X.
-        RuntimeError
-            For parts that are lost.
-        """
+        """Wait for all parts, and learn where they lie."""
         try:
             facts = self.client.gather(self.client.map(_facts, self.futures, pure=False))
         except CancelledError as error:

@@ -14,7 +14,6 @@ def lazily(model: Any, method: str, X: Any, /, **options: Any) -> Any:
     Parameters
     ----------
     model : an ordinary estimator of xpnn
-    method : str
     X : Dask array or frame, or list of delayed objects or futures
     **options
         Of the method.
@@ -55,7 +54,6 @@ def outcomes(model: Any, given: Given) -> tuple[Any, Any, Any]:
     Parameters
     ----------
     model : an ordinary estimator of xpnn
-    given : Given
 
     Returns
     -------
@@ -113,7 +111,6 @@ def predicted(x: Any, model: Any, method: str, options: dict[str, Any]) -> Any:
     ----------
     x : array or frame
     model : an ordinary estimator of xpnn
-    method : str
     options : dict of str to object
     """
     if not len(x):

@@ -77,8 +77,6 @@ def fit_rows(
 
     Parameters
     ----------
-    comm : SocketCommunicator
-    order : Order
     given : sequence of Part
         This rank's rows.
     held : sequence of Part, or None

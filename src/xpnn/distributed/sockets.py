@@ -51,13 +51,7 @@ class _Peer:
                 self.out = self.out[self.socket.send(self.out) :]
 
     def pull(self) -> Message | None:
-        """Take what has come: a whole message, or None where some of it is missing.
-
-        Raises
-        ------
-        EOFError
-            When there will be no more.
-        """
+        """Take what has come: a whole message, or None where some of it is missing."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 while self._got < len(self._into):
@@ -79,7 +73,6 @@ class SocketCommunicator(Communicator):
 
     Parameters
     ----------
-    rank : int
     addresses : sequence of (host, port)
         Where each rank listens.
     door : Door

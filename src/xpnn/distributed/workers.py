@@ -45,13 +45,7 @@ def distributed() -> Any:
 
 
 def chosen_client(client: Any) -> Any:
-    """The client that was given, or the one that was made last.
-
-    Raises
-    ------
-    ValueError, TypeError
-        Where there is none; for something that is none.
-    """
+    """The client that was given, or the one that was made last."""
     module = distributed()
     if client is None:
         try:

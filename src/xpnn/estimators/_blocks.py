@@ -130,13 +130,7 @@ class TrainingBlocks:
         return [value]
 
     def split(self, fraction: float, seed: int) -> tuple[np.ndarray, Any, Any]:
-        """Leave out the rows that a hash of their numbers holds out, and give them.
-
-        Raises
-        ------
-        ValueError
-            When fewer than two are held out, or none is left.
-        """
+        """Leave out the rows that a hash of their numbers holds out, and give them."""
         self.held = fraction, seed
         counts = [int(self._held_out(i).sum()) for i in range(len(self.bounds))]
         held, n = np.sum(self.of_each([sum(counts), int(self.sizes.sum())]), axis=0).tolist()
@@ -181,13 +175,7 @@ class TrainingBlocks:
 
 
 def check_features(est: Any, blocks: Blocks, *, reset: bool) -> None:
-    """Set or compare the number of features and their names.
-
-    Raises
-    ------
-    ValueError
-        For another number, or other names, than fit had; for no row or no feature.
-    """
+    """Set or compare the number of features and their names."""
     name, names = type(est).__name__, blocks.feature_names
     for count, kind in zip(blocks.shape, ("sample", "feature"), strict=True):
         if count < 1:

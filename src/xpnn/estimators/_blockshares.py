@@ -26,7 +26,6 @@ class SharedBlocks(TrainingBlocks):
     est : BaseMLP
     blocks : Blocks
         Of all rows, or of this process's, as ``comm.rows`` says.
-    comm : Communicator
     factors : ndarray of shape (n_classes,), default=None
     """
 

@@ -37,8 +37,6 @@ def checkpoints(
 
     Raises
     ------
-    CheckpointError
-        For a folder that cannot be used, or that has checkpoints which nobody wants to go on from.
     ModelFileError
         Where none of its checkpoints is whole.
     """
@@ -108,7 +106,6 @@ def about(estimator: Any, dtype: str, **data: Any) -> dict[str, Any]:
 
     Parameters
     ----------
-    estimator : estimator
     dtype : str
         Of the work.
     **data : arrays, tuples of arrays, or None
@@ -130,7 +127,6 @@ def drawing(random_state: Any, keeper: Keeper | None) -> Any:
     Parameters
     ----------
     random_state : int, RandomState or None
-    keeper : Keeper or None
     """
     if keeper is None or isinstance(random_state, int):
         return random_state

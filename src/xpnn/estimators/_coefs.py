@@ -24,7 +24,6 @@ class Parameters(list[Array]):
     Parameters
     ----------
     arrays : iterable of arrays
-    owner : estimator
     name : str
         The attribute whose items these are.
     """
@@ -69,13 +68,7 @@ def read_parameters(est: Any, name: str, role: str) -> Parameters:
 
 
 def assign_parameters(est: Any, name: str, role: str, value: Iterable[Any]) -> None:
-    """Replace the parameters with a role.
-
-    Raises
-    ------
-    ValueError
-        For other shapes, and values that are no finite real numbers; nothing is replaced then.
-    """
+    """Replace the parameters with a role."""
     if not hasattr(est, "network_"):
         raise AttributeError(f"{type(est).__name__} has no {name} before fit; see initialize().")
     layout, backend, entries = est.network_.layout, est._backend, _entries(est, role)

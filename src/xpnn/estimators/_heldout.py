@@ -86,13 +86,7 @@ def take_rows(a: Any, rows: np.ndarray) -> Any:
 def drawn_split(
     n: int, fraction: float, stratify: np.ndarray | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the rows to train on and of those held out, of `n`.
-
-    Raises
-    ------
-    ValueError
-        When fewer than two rows would be held out.
-    """
+    """Numbers of the rows to train on and of those held out, of `n`."""
     from sklearn.model_selection import train_test_split  # many modules, of no use to most fits
 
     keep, hold = train_test_split(
@@ -106,13 +100,7 @@ def drawn_split(
 def split_rows(
     rows: Rows, fraction: float, stratify: np.ndarray | None, seed: int
 ) -> tuple[Rows, Rows]:
-    """The rows to train on and those held out, as scikit-learn's networks split them.
-
-    Raises
-    ------
-    ValueError
-        When fewer than two rows would be held out, or none with a weight above zero.
-    """
+    """The rows to train on and those held out, as scikit-learn's networks split them."""
     if isinstance(rows.x, TrainingBlocks):
         return rows, _held_blocks(rows.x, lambda: rows.x.split(fraction, seed))
     keep, hold = drawn_split(rows.x.shape[0], fraction, stratify, seed)
@@ -191,13 +179,7 @@ def _read_rows(
 
 
 def make_monitor(est: Any, *, n_held: int | None, stopping: bool) -> Monitor:
-    """What the parameter `monitor` stands for, with so many rows held out (None: none at all).
-
-    Raises
-    ------
-    ValueError
-        For a metric of held-out rows where there are too few, or an unknown scorer.
-    """
+    """What the parameter `monitor` stands for, with so many rows held out (None: none at all)."""
     spec = est.monitor
     if spec == "auto":
         spec = "val_score" if stopping else "loss"

@@ -62,12 +62,6 @@ def readable(x: Any, name: str) -> Any:
     A Dask array becomes NumPy's, as does what speaks DLPack and is no array of a library that
     follows the standard; a sparse matrix that SciPy does not know becomes its CSR, and numbers of
     ml_dtypes those of NumPy.
-
-    Raises
-    ------
-    ValueError
-        For what is traced, spread over devices, of a library without the array API, or Blocks
-        where they are not taken; with the cure.
     """
     if isinstance(x, Blocks):
         raise ValueError(
@@ -134,12 +128,6 @@ def read_features(estimator: Any, x: Any, *, reset: bool, look: bool = True) -> 
     x : array of float32 or float64, or CSR matrix
     backend : Backend
         The library and device of `x`.
-
-    Raises
-    ------
-    ValueError
-        For NaN or infinity, a wrong number of dimensions or features, no sample, complex or
-        non-numeric data.
     """
     x = readable(x, "X")
     if reset and is_matrix(x) and (not look or _adds_up(x, x.dtype)):  # in a tenth of the time
@@ -328,7 +316,6 @@ def read_target(
 
     Parameters
     ----------
-    estimator : estimator
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     x : array
     numeric : bool

@@ -26,20 +26,11 @@ CLASS_LOSSES = ("log_loss", "hinge", "binary_cross_entropy", "softmax_cross_entr
 
 @dataclass(frozen=True, eq=False)  # of arrays
 class Labels:
-    """The classes of a problem, on the host.
-
-    Attributes
-    ----------
-    kind : {"binary", "multiclass", "multilabel"}
-    classes : ndarray of shape (n_classes,)
-        Sorted; for multilabel the column numbers.
-    sparse : bool
-        Whether predictions of several labels are SciPy CSR, as the target was.
-    """
+    """The classes of a problem, on the host."""
 
     kind: Literal["binary", "multiclass", "multilabel"]
-    classes: np.ndarray
-    sparse: bool = False
+    classes: np.ndarray  # sorted; for multilabel the column numbers
+    sparse: bool = False  # whether predictions of several labels are SciPy CSR, as the target was
 
     @classmethod
     def of(cls, y: np.ndarray, classes: Any = None, *, sparse: bool = False) -> "Labels":
@@ -81,13 +72,7 @@ class Labels:
         return self.classes.dtype.kind in "biuf"
 
     def encode(self, y: np.ndarray) -> Any:
-        """Class numbers: int64 of shape (n,); for multilabel 0 and 1 of shape (n, n_labels).
-
-        Raises
-        ------
-        ValueError
-            For a label that is not among the classes.
-        """
+        """Class numbers: int64 of shape (n,); for multilabel 0 and 1 of shape (n, n_labels)."""
         if self.kind == "multilabel":
             return self._indicators(y)
         if y.ndim != 1:
@@ -132,11 +117,6 @@ class Labels:
         """The loss that a classifier's parameters stand for; its link makes probabilities.
 
         A loss of the user's own is given logits and the targets of "log_loss".
-
-        Raises
-        ------
-        ValueError
-            For a built-in loss that is none of these labels.
         """
         fitting = "softmax_cross_entropy" if self.kind == "multiclass" else "binary_cross_entropy"
         if isinstance(spec, str) and spec == "log_loss":
@@ -193,13 +173,7 @@ class Labels:
         return get_activation("sigmoid").value(z, xp)
 
     def compare(self, y: np.ndarray) -> Any:
-        """Class numbers for scoring: a label that is not among the classes is -1.
-
-        Raises
-        ------
-        ValueError
-            For a target of another kind, as of scikit-learn's metrics.
-        """
+        """Class numbers for scoring: a label that is not among the classes is -1."""
         if self.kind == "multilabel":
             return self._indicators(y)
         if y.ndim != 1 or (y.dtype.kind == "f" and (y != np.floor(y)).any()):
@@ -260,13 +234,7 @@ class Labels:
 
 
 def weigh_classes(class_weight: Any, y: np.ndarray, weight: Any) -> Any:
-    """Sample weights (None: ones) times those of the classes of `y`, where the weights are.
-
-    Raises
-    ------
-    ValueError
-        For a class's weight that is negative or not finite, or when no row has any weight left.
-    """
+    """Sample weights (None: ones) times those of the classes of `y`, where the weights are."""
     if isinstance(class_weight, list) and not all(isinstance(w, dict | str) for w in class_weight):
         raise ValueError(
             f"class_weight={class_weight!r} is a list, which has a dict for each column of y: pass "
@@ -291,13 +259,7 @@ def weigh_classes(class_weight: Any, y: np.ndarray, weight: Any) -> Any:
 
 
 def weights_of_all(class_weight: Any) -> Any:
-    """What "balanced" means where other processes have rows too; else what was given.
-
-    Raises
-    ------
-    ValueError
-        For several labels a row.
-    """
+    """What "balanced" means where other processes have rows too; else what was given."""
     part = A_PART.get()
     if part is None or class_weight != "balanced":
         return class_weight

@@ -87,11 +87,6 @@ def as_a_part(way: Way, est: Any, y: Any, classes: Any) -> Iterator[Any]:
     ------
     array
         The classes of all processes' rows, where each has its own; else what was given.
-
-    Raises
-    ------
-    ValueError
-        For ``class_weight="balanced"`` with several labels a row.
     """
     if not way.own_rows:
         yield classes
@@ -167,13 +162,7 @@ def check_alike(way: Way, est: Any, rows: Any) -> None:
 
 
 def check_own_rows(way: Way, est: Any, rows: Any) -> None:
-    """Refuse rows of several processes that do not go together, where each has its own.
-
-    Raises
-    ------
-    ValueError
-        With what differs from rank 0's, and the cure; in every process.
-    """
+    """Refuse rows of several processes that do not go together, where each has its own."""
     if way.comm is None or not way.own_rows:
         return
     names = getattr(est, "feature_names_in_", None)
@@ -197,8 +186,6 @@ def check_same(comm: Communicator | None, est: Any, data: dict[str, Any]) -> Non
 
     Parameters
     ----------
-    comm : Communicator or None
-    est : estimator
     data : dict of str to array or str
     """
     if comm is None:
@@ -241,11 +228,6 @@ def own_rows_measure(
     """The metrics of held-out rows of which each process has its own.
 
     Each computes outputs shard by shard; loss and score are then of all rows, in every process.
-
-    Raises
-    ------
-    ValueError
-        For a scorer of scikit-learn, which needs the rows themselves.
     """
     if monitor.scorer is not None:
         raise ValueError(

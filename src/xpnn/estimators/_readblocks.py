@@ -28,18 +28,10 @@ def read_blocks(
     ----------
     est : BaseMLP
         Whose attributes about features and outputs are set (in the first fit) or compared.
-    blocks : Blocks
     y, sample_weight : array-like, default=None
         Beside the blocks.
-    role, classes
-        As for `BaseMLP._read_target`.
     comm : Communicator, default=None
         The processes that train together; each reads the targets of its shards.
-
-    Raises
-    ------
-    ValueError
-        For bad input.
     """
     if y is not None or sample_weight is not None:
         blocks = blocks.with_targets(y, sample_weight)

@@ -53,13 +53,7 @@ def make_network(est: Any, n_features: int, loss: Loss) -> Network:
 
 
 def same_layout(est: Any, loss: Loss) -> Network:
-    """The network that the parameters describe now, of a fitted estimator.
-
-    Raises
-    ------
-    ValueError
-        When it has other weights.
-    """
+    """The network that the parameters describe now, of a fitted estimator."""
     network = make_network(est, est.n_features_in_, loss)
     before, now = ([e.shape for e in n.layout.entries] for n in (est.network_, network))
     layouts = [(n.layout, n.buffer_layout) for n in (est.network_, network)]

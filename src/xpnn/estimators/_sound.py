@@ -19,7 +19,6 @@ def check_arrays(
     Parameters
     ----------
     arrays : dict of str to ndarray
-    network : Network
     dtype : {"float32", "float64"}
     optimizer : class of xpnn.optimizers, or None
         Whose moments there are.

@@ -41,11 +41,6 @@ def split_own_rows(way: Way, est: Any, rows: Rows) -> tuple[Rows, Rows]:
 
     The split is drawn over the rows of all processes, so that it is the same however they are
     handed out. Both parts keep their shards.
-
-    Raises
-    ------
-    ValueError
-        When fewer than two rows would be held out, or none with a weight above zero.
     """
     comm, n = way.comm, int(rows.x.shape[0])
     assert comm is not None

@@ -94,29 +94,15 @@ Step = Affine | Factors | Waves
 
 @dataclass(frozen=True, eq=False)
 class Description:
-    """All that a prediction needs.
+    """All that a prediction needs."""
 
-    Attributes
-    ----------
-    n_in : int
-        Inputs of the networks.
-    layers : tuple of Affine, Factors or Waves
-    shares : ndarray of shape (k,)
-        What each of k networks counts in the mean, with the sum 1.
-    output : ClassOutput or NumberOutput
-    columns : list of str or None
-        Names of a table's columns; None where X is a matrix.
-    encoding : Encoding or None
-        How a table becomes the networks' inputs.
-    """
-
-    n_in: int
+    n_in: int  # inputs of the networks
     n_out: int
     layers: tuple[Step, ...]
-    shares: np.ndarray
+    shares: np.ndarray  # what each of k networks counts in the mean, with the sum 1
     output: ClassOutput | NumberOutput
-    columns: list[str] | None = None
-    encoding: Encoding | None = None
+    columns: list[str] | None = None  # names of a table's columns; None where X is a matrix
+    encoding: Encoding | None = None  # how a table becomes the networks' inputs
 
 
 def describe(model: Any) -> Description:
@@ -128,8 +114,6 @@ def describe(model: Any) -> Description:
 
     Raises
     ------
-    TypeError
-        For any other object.
     ValueError
         For an activation or a layer of the user's own, whose code no file can hold.
     sklearn.exceptions.NotFittedError
@@ -204,7 +188,6 @@ def steps(network: Network, weights: list[tuple[np.ndarray, np.ndarray]]) -> tup
 
     Parameters
     ----------
-    network : Network
     weights : list of (theta, buffers)
         Host arrays; their members stand behind each other on the first axis.
     """

@@ -15,11 +15,6 @@ def label_type(classes: np.ndarray) -> tuple[np.ndarray, str]:
     values : ndarray of int64, bool, float64 or str
     dtype : {"int64", "bool", "float64", "str"}
 
-    Raises
-    ------
-    ValueError
-        For labels that are none of these.
-
     Examples
     --------
     >>> label_type(np.array(["no", "yes"], dtype=object))

@@ -135,7 +135,6 @@ def sample_target(classes: Any, n_outputs: int) -> np.ndarray:
     Parameters
     ----------
     classes : ndarray of labels, "multilabel", or None for numbers
-    n_outputs : int
     """
     if classes is None:
         return np.zeros(2 if n_outputs == 1 else (2, n_outputs))

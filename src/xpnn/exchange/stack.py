@@ -48,13 +48,7 @@ class Part:
     dropout: float = 0.0
 
     def normalize(self, found: Normalization) -> None:
-        """Put a normalization behind the affine map.
-
-        Raises
-        ------
-        ValueError
-            For what our layers lack.
-        """
+        """Put a normalization behind the affine map."""
         kind, epsilon, scale, shift, mean, variance = found
         n = self.weight.shape[1]
         self.normalization, self.scale = kind, np.ones(n) if scale is None else scale
@@ -107,11 +101,6 @@ def stack_from(layers: Iterable[tuple[Any, Piece]], kinds: str) -> Stack:
         Each in the order of the model, as the other library has it and what it is here.
     kinds : str
         What layers may be, in the other library's words.
-
-    Raises
-    ------
-    ValueError
-        For a layer, or an order of them, that our networks have not.
     """
     stack = Stack([])
     for layer, piece in layers:
@@ -155,11 +144,6 @@ def estimator_of(stack: Stack, classes: Any, backend: Backend, dtype: str) -> An
     backend : Backend
         Where it shall work.
     dtype : {"float32", "float64"}
-
-    Raises
-    ------
-    ValueError
-        For a stack that the estimators' parameters cannot describe.
     """
     _check_widths(stack)
     _take_link(stack)
@@ -287,11 +271,6 @@ def stack_of(model: Any) -> Stack:
     Parameters
     ----------
     model : fitted MLPClassifier, MLPRegressor or Perceptron
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what is no stack of dense layers, or has an activation of the user's own.
     """
     if not isinstance(model, MLPClassifier | MLPRegressor | Perceptron):
         raise TypeError(

@@ -16,7 +16,6 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     path : path-like
         Its folder must exist. A symbolic link stays one; what it points to is replaced. Devices and
         pipes are written into.
-    data : bytes
 
     Raises
     ------
@@ -41,11 +40,6 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A file to write into piece by piece, which takes its name when the block ends well.
-
-    Parameters
-    ----------
-    path : path-like
-        As for `write_atomic`.
 
     Raises
     ------

@@ -80,14 +80,6 @@ def load_as(path: str | os.PathLike[str], classes: Mapping[str, type]) -> Any:
     -------
     estimator
         Fitted.
-
-    Raises
-    ------
-    ModelFileError
-        When it is no model file, is damaged, comes from a newer xpnn, or from one that kept apart
-        how a table becomes a network's input.
-    OSError
-        When it cannot be read.
     """
     path = Path(path) / IN_FOLDER if Path(path).is_dir() else path
     header, arrays = read_record(path)

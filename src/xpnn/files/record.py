@@ -21,22 +21,12 @@ from xpnn.files.atomic import write_atomic
 
 
 class Format(NamedTuple):
-    """A kind of record.
+    """A kind of record."""
 
-    Parameters
-    ----------
-    name, version
-        As files say them.
-    what : str
-        As errors say it.
-    finite : bool
-        Whether NaN and infinity in arrays are an error.
-    """
-
-    name: str
+    name: str  # as files say it, and the version
     version: int
-    what: str
-    finite: bool
+    what: str  # as errors say it
+    finite: bool  # whether NaN and infinity in arrays are an error
 
 
 # Version 1 had no best weights of an early stopping that goes on; it is read as it is.
@@ -69,18 +59,11 @@ def encode(value: Any, where: str = "header") -> Any:
     ----------
     value : None, bool, int, float, str, list, tuple, dict, NumPy scalar or array
         Arrays of booleans, numbers, strings, times (datetime64, timedelta64), or objects of these.
-    where : str
-        How errors name the value.
 
     Returns
     -------
     None, bool, int, float, str, list or dict
         `decode` gives the value back: tuples stay tuples, floats keep every bit.
-
-    Raises
-    ------
-    ValueError
-        For anything else; a model file holds data, never code.
 
     Examples
     --------
@@ -168,17 +151,11 @@ def write_record(
 
     Parameters
     ----------
-    path : path-like
-    header : mapping of str to plain data
-        See `encode`.
     arrays : mapping of str to ndarray
         Booleans, integers or floats, on the host; all finite in a model.
-    kind : Format, default=MODEL
 
     Raises
     ------
-    ValueError
-        For what cannot be stored, naming it. The old file is then as it was.
     OSError
         When the file cannot be written. The old file is then as it was.
 
@@ -215,11 +192,6 @@ def read_record(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read a file's header and arrays, and check them.
 
-    Parameters
-    ----------
-    path : path-like
-    kind : Format, default=MODEL
-
     Returns
     -------
     header : dict of str to plain data
@@ -230,8 +202,6 @@ def read_record(
     ------
     ModelFileError
         When it is no such file, is damaged, or has a newer format.
-    OSError
-        When it cannot be read.
     """
     data = Path(path).read_bytes()
     metadata = _metadata(data, path)
@@ -272,8 +242,6 @@ def read_contents(path: str | os.PathLike[str]) -> Contents:
     ------
     ModelFileError
         When it is neither a model nor a checkpoint, is damaged, or has a newer format.
-    OSError
-        When it cannot be read.
     """
     with Path(path).open("rb") as file:
         start = file.read(8)

@@ -41,7 +41,6 @@ def normalize(
     kind : {"batch", "layer"}
     train : bool
         False takes the running statistics for "batch".
-    xp : namespace
     rows : BatchRows, default=None
         The whole batch, where `u` is of some of its rows.
 

@@ -100,20 +100,10 @@ def read_rows(
     inputs : tuple
         One table of rows (n, n_inputs); one row (n_inputs,), which for a neuron of one input is a
         number a row; or one argument an input, each a number or (n,).
-    n_inputs : int
     device : str or Backend, default=None
         None is where the inputs are.
     more : bool, default=False
         Whether more inputs than `n_inputs` are welcome.
-
-    Returns
-    -------
-    Rows
-
-    Raises
-    ------
-    ValueError
-        For another number of inputs.
 
     Examples
     --------

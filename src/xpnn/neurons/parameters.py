@@ -19,22 +19,14 @@ def flat_parameters(network: Network, weights: Any, backend: Backend, dtype: str
 
     Parameters
     ----------
-    network : Network
     weights : array of shape (network.layout.size,), list, mapping, or Trace
         As one vector; as a list with ``(W, b)`` for each layer, W of shape (n_in, n_out), and
         ``W`` alone for a layer without bias; by the names of `network.layout`; or where a
         `Trace` ended.
-    backend : Backend
-    dtype : str
 
     Returns
     -------
     array of shape (network.layout.size,)
-
-    Raises
-    ------
-    ValueError
-        For what does not fit the network; says which layer, and the shape that it needs.
 
     Examples
     --------
@@ -62,11 +54,8 @@ def start_buffers(network: Network, weights: Any, backend: Backend, dtype: str) 
 
     Parameters
     ----------
-    network : Network
     weights
         As in `flat_parameters`: a Trace has statistics of its own.
-    backend : Backend
-    dtype : str
 
     Returns
     -------

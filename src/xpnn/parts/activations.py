@@ -354,13 +354,7 @@ def get_activation(spec: Any) -> Activation:
 
 
 def activation_name(activation: Activation) -> str:
-    """Return the name of a built-in activation, for a file.
-
-    Raises
-    ------
-    ValueError
-        For one of the user's own, which a file cannot describe.
-    """
+    """Return the name of a built-in activation, for a file."""
     if ACTIVATIONS.get(activation.name) != activation:
         raise ValueError(
             f"The activation {activation.name!r} is your own function, which a file cannot hold "

@@ -114,11 +114,6 @@ def bind_params(
         The values asked for.
     ranges : mapping of str to (low, high, closed)
         Allowed interval by parameter name, as for `check_number`; any finite number if absent.
-
-    Raises
-    ------
-    ValueError
-        For a parameter that does not exist, has no value, or is out of range.
     """
     known = _keyword_only(function)
     for name in given:

@@ -26,32 +26,17 @@ from xpnn.training.interrupt import any_of, interruptible
 
 @dataclass(frozen=True)
 class Plan:
-    """What a fit does, apart from the rule.
-
-    Parameters
-    ----------
-    max_iter : int
-    tol : float
-        -inf never stops early.
-    patience : int
-        Epochs without an improvement by `tol`, before a problem stops.
-    seed : int or None
-        Of the order of the samples; None keeps the order given.
-    keep_best : bool
-        Return the best weights seen at the end of an epoch: with fewest training mistakes, or
-        with rows held out, of the best score there.
-    verbose : bool
-    comm : Communicator, default=None
-        The processes that fit together.
-    """
+    """What a fit does, apart from the rule."""
 
     max_iter: int
-    tol: float = -np.inf
-    patience: int = 5
-    seed: int | None = None
+    tol: float = -np.inf  # -inf never stops early
+    patience: int = 5  # epochs without an improvement by `tol`, before a problem stops
+    seed: int | None = None  # of the order of the samples; None keeps the order given
     keep_best: bool = False
+    """Whether to return the best weights at the end of an epoch: with fewest training mistakes, or
+    with rows held out, of the best score there."""
     verbose: bool = False
-    comm: Communicator | None = None
+    comm: Communicator | None = None  # the processes that fit together
 
 
 @dataclass
@@ -95,13 +80,7 @@ def fit_problems(
 
     Parameters
     ----------
-    state : State
     samples : Samples, BlockSamples or SharedSamples
-    problems : Problems
-    held : Held or None
-    rule : Rule
-    plan : Plan
-    backend : Backend
     keeper : Keeper, default=None
         Gets checkpoints, in the middle of an epoch too, and may have one to go on from.
 

@@ -28,11 +28,8 @@ class SharedSamples:
 
     Parameters
     ----------
-    rows : OwnRows or OwnBlocks
     seed : int or None
         Of the order; None keeps the order given.
-    rule : Rule
-    comm : Communicator
     dtype : dtype of the backend's namespace
         Of weights.
     """
@@ -55,13 +52,7 @@ class SharedSamples:
         self.beside: Any = None, None, None
 
     def batches(self, rows: int) -> int:
-        """How many batches the first rows of an epoch, in all processes, are.
-
-        Raises
-        ------
-        ValueError
-            Where a batch ends elsewhere.
-        """
+        """How many batches the first rows of an epoch, in all processes, are."""
         step = int(np.searchsorted(self.ends, rows))
         if self.ends[step] != rows:
             raise ValueError(f"no batch ends at row {rows}")
@@ -105,8 +96,6 @@ class SharedHeld:
         The rows here.
     lengths : list of int
         How many each shard of this process has.
-    comm : Communicator
-    backend : Backend
 
     Attributes
     ----------

@@ -31,34 +31,18 @@ def never() -> bool:
 
 @dataclass(frozen=True)
 class Rule:
-    """What an epoch does; Python numbers only.
+    """What an epoch does; Python numbers only."""
 
-    Parameters
-    ----------
-    eta : float
-        Size of a step.
-    alpha, l1_ratio : float
-        Strength of the penalty (0: none) and its L1 share.
-    fit_intercept : bool
-    batch_size : int
-        1 is the perceptron rule; more rows are all scored by the weights before them.
-    average : bool
-        Keep the mean of the weights after each sample.
-    sparse : bool
-        X is sparse: steps of the intercept are a hundredth, as in scikit-learn, and a penalty
-        touches and measures the weights of features present in a sample.
-    zero_is_positive : bool
-        Rosenblatt's step: a score of exactly 0 is a positive answer. Else it is always wrong.
-    """
-
-    eta: float = 1.0
-    alpha: float = 0.0
-    l1_ratio: float = 0.0
+    eta: float = 1.0  # size of a step
+    alpha: float = 0.0  # strength of the penalty; 0 is none
+    l1_ratio: float = 0.0  # its L1 share
     fit_intercept: bool = True
-    batch_size: int = 1
-    average: bool = False
+    batch_size: int = 1  # the perceptron rule; more rows are all scored by the weights before them
+    average: bool = False  # keep the mean of the weights after each sample
     sparse: bool = False
-    zero_is_positive: bool = False
+    """X is sparse: steps of the intercept are a hundredth, as in scikit-learn, and a penalty
+    touches and measures the weights of features present in a sample."""
+    zero_is_positive: bool = False  # Rosenblatt's step for a score of 0; else that is always wrong
 
     @property
     def shrink(self) -> float:
@@ -136,8 +120,6 @@ def epoch(
         Unchanged.
     order : integer array of shape (m,)
         On the device of the weights; on the host if `data.x` is sparse.
-    rule : Rule
-    xp : namespace
     stop : callable
         Looked at often enough that Ctrl-C acts at once: whether to leave the other rows.
     sums : array of shape (3, K), default=None

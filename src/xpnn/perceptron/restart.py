@@ -69,8 +69,6 @@ def restore_fit(fit: Any, record: Record, backend: Backend, make_result: Any) ->
     ----------
     fit : the fit of `xpnn.perceptron.fit`
         Of the same samples.
-    record : Record
-    backend : Backend
     make_result : callable
         Makes the result of a problem.
     """

@@ -35,13 +35,7 @@ class _Whole:
     batch: int
 
     def batches(self, rows: int) -> int:
-        """How many batches the first rows of an epoch are.
-
-        Raises
-        ------
-        ValueError
-            Where a batch ends elsewhere.
-        """
+        """How many batches the first rows of an epoch are."""
         if rows % self.batch and rows != self.n:
             raise ValueError(f"no batch ends at row {rows}")
         return -(-rows // self.batch)
@@ -58,8 +52,6 @@ class Samples(_Whole):
         Which samples to learn.
     seed : int or None
         Of the order; None keeps the order given.
-    rule : Rule
-    backend : Backend
 
     Attributes
     ----------
@@ -118,10 +110,8 @@ class BlockSamples(_Whole):
 
     Parameters
     ----------
-    windows : Windows
     seed : int or None
         Of the order; None keeps the order given.
-    rule : Rule
     dtype : dtype of the backend's namespace
         Of weights.
     """

@@ -22,7 +22,6 @@ class SharedBatches:
 
     Parameters
     ----------
-    comm : Communicator
     stop : callable () -> bool
         Whether this process asks to stop.
     shares : Shares, default=None

@@ -17,13 +17,7 @@ MARKERS = "os^Dv*PX"
 
 
 def new_axes(size: tuple[float, float], path: Any = None) -> Any:
-    """Axes of a new figure: pyplot's, which notebooks and `pyplot.show` show; with `path`, apart.
-
-    Raises
-    ------
-    ImportError
-        Without matplotlib; says how to install it.
-    """
+    """Axes of a new figure: pyplot's, which notebooks and `show` show; with `path`, apart."""
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:

@@ -229,7 +229,6 @@ def rule_in_place(
     Parameters
     ----------
     optimizer : UpdateRule
-    u : Update
     penalties : (shares, sums of weights, places of entries)
     sizes : (entries, members, weights, own sums, rows, l1, l2)
     clip : array of shape (members,), or None

@@ -26,18 +26,10 @@ class Piece(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """Rows of which each process has those of its shards; a batch takes its part of every shard.
+    """Rows of which each process has those of its shards; a batch takes its part of every shard."""
 
-    Attributes
-    ----------
-    lengths : sequence of int
-        Rows of each shard of all processes.
-    window : int, default=None
-        Rows of all processes that are in memory at a time; None is all of them.
-    """
-
-    lengths: Sequence[int]
-    window: int | None = None
+    lengths: Sequence[int]  # rows of each shard of all processes
+    window: int | None = None  # rows of all processes in memory at a time; None is all of them
 
     @property
     def n(self) -> int:
@@ -76,7 +68,6 @@ class Cutter:
 
     Parameters
     ----------
-    comm : Communicator
     shares : Shares, default=None
         Where each process has the rows of its shards. None: all rows are here, and a batch is
         cut evenly.

@@ -97,7 +97,6 @@ def host_forward(network: Any, theta: np.ndarray, x: np.ndarray) -> Array | None
     Parameters
     ----------
     network : xpnn.network.Network
-    theta : ndarray
     x : ndarray of shape (n, n_in)
         Any floating dtype; computed in that of `theta`.
     """

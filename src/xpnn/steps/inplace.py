@@ -28,9 +28,6 @@ class InPlaceSteps:
 
     Parameters
     ----------
-    rules : Rules
-    ops : Ops
-    backend : Backend
     dtype : dtype of the backend's namespace
         Of the parameters.
     """

@@ -16,7 +16,6 @@ class Meeting:
 
     Parameters
     ----------
-    comm : Communicator
     count : int
         This process's shards.
     total : callable (list of arrays) -> array

@@ -82,31 +82,16 @@ class Steps(Protocol):
 
 @dataclass(frozen=True)
 class Rules:
-    """What a step does with the gradient of which loss.
-
-    Parameters
-    ----------
-    network : Network
-    loss : Loss
-    optimizer : object of xpnn.optimizers
-    l1, l2 : float
-        Penalties on the weights, divided by the batch's rows (or sum of weights).
-    clip_norm : float or None
-        Largest norm of the whole gradient, each member's own.
-    limit : float or None
-        Largest norm of a neuron's incoming weights.
-    groups : tuple of (name, Group)
-        How each group of parameters learns, see `make_groups`.
-    """
+    """What a step does with the gradient of which loss."""
 
     network: Network
     loss: Loss
     optimizer: Any
-    l1: float = 0.0
-    l2: float = 0.0
-    clip_norm: float | None = None
-    limit: float | None = None
-    groups: Groups = ()
+    l1: float = 0.0  # a penalty on the weights, divided by the batch's rows (or sum of weights)
+    l2: float = 0.0  # likewise
+    clip_norm: float | None = None  # largest norm of the whole gradient, each member's own
+    limit: float | None = None  # largest norm of a neuron's incoming weights
+    groups: Groups = ()  # how each group of parameters learns, see `make_groups`
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:

@@ -49,7 +49,6 @@ def accuracy(
     labels : object with `kind`, "multiclass", "binary" or "multilabel", and `classes`
     codes : callable (output, xp) -> integer array
         Class numbers of outputs.
-    xp : namespace
     """
     found = None
     if is_cupy_namespace(xp):

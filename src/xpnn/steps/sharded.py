@@ -29,12 +29,7 @@ class ShardedSteps:
 
     Parameters
     ----------
-    rules : Rules
     fit : Fit
-    backend : Backend
-    comm : Communicator
-    shares : Shares, default=None
-        See `Cutter`.
     quick : bool, default=False
         Whether compiled code can do it.
     """

@@ -36,10 +36,6 @@ def is_tar(data: bytes) -> bool:
 def refuse_other_kinds(data: bytes, source: str | os.PathLike[str]) -> None:
     """Say what a file is that is no table, and the cure.
 
-    Raises
-    ------
-    TableError
-
     Examples
     --------
     >>> refuse_other_kinds(b"a,b", "t.csv")
@@ -72,8 +68,6 @@ def unzip(source: str | os.PathLike[str], data: bytes) -> bytes:
 
     Raises
     ------
-    TableError
-        For several tables, or none, a password, or OpenDocument.
     zipfile.BadZipFile
         For a damaged archive.
     """
@@ -91,10 +85,6 @@ def unzip(source: str | os.PathLike[str], data: bytes) -> bytes:
 
 def the_table(names: Sequence[str], source: str | os.PathLike[str]) -> str:
     """The one file of an archive, or the only one that a table's name has.
-
-    Raises
-    ------
-    TableError
 
     Examples
     --------

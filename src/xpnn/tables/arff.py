@@ -15,21 +15,10 @@ _ATTRIBUTE = re.compile(
 def csv_of_arff(text: str, source: str) -> tuple[str, frozenset[str]] | None:
     r"""The table of an ARFF file as CSV, and which columns it says are categories.
 
-    Parameters
-    ----------
-    text : str
-    source : str
-        How errors name it.
-
     Returns
     -------
     (str, frozenset of str) or None
         None for any other text.
-
-    Raises
-    ------
-    TableError
-        For a sparse table, or one without data.
 
     Examples
     --------

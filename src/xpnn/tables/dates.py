@@ -121,7 +121,6 @@ def read_dates(texts: Sequence[str], order: str) -> np.ndarray:
 
     Parameters
     ----------
-    texts : sequence of str
     order : {"ymd", "dmy", "mdy"}
         Of 1/2/2024; other dates tell it by themselves.
 
@@ -335,7 +334,6 @@ def read_spans(texts: Sequence[str], months: str = "M") -> np.ndarray:
 
     Parameters
     ----------
-    texts : sequence of str
     months : str, default="M"
         What `month_letters` tells of the column.
 

@@ -55,16 +55,11 @@ def read_delimited(
 
     Parameters
     ----------
-    text : str
-    source : str
-        How errors name it.
     suffix : str
         The file's, such as ``.tsv``.
     sep : str, default=None
     header : bool, default=None
         None tells both.
-    expected : sequence of str
-        Names known from training, the target's last.
     arrow : bool, default=True
         Whether pyarrow may be used.
 

@@ -31,15 +31,6 @@ _KINDS: dict[str, type[Any]] = {cls.kind: cls for cls in (Numbers, Dates, Words)
 class Encoding:
     """Turns a table into a network's inputs.
 
-    Attributes
-    ----------
-    columns : tuple of Numbers, Dates or Words
-        Those that are used.
-    left_out : dict of str to str
-        The others, and why.
-    notes : dict of str to tuple of str
-        What was decided of each column, for people.
-
     Examples
     --------
     >>> from xpnn.tables.frames import read_frame
@@ -51,9 +42,9 @@ class Encoding:
     (3, 3)
     """
 
-    columns: tuple[Column, ...]
-    left_out: dict[str, str] = field(default_factory=dict)
-    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    columns: tuple[Column, ...]  # those that are used
+    left_out: dict[str, str] = field(default_factory=dict)  # the others, and why
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what was decided, for people
 
     @property
     def n_numbers(self) -> int:
@@ -106,11 +97,6 @@ class Encoding:
         Returns
         -------
         ndarray of float32, shape (n_samples, n_inputs)
-
-        Raises
-        ------
-        TableError
-            For a column that is missing, or a word where numbers are expected.
         """
         numbers: list[np.ndarray] = []
         others: list[np.ndarray] = []
@@ -339,11 +325,6 @@ def only_unknown_words(encoding: Encoding, frame: Frame) -> Iterator[str]:
 
     One row may be of something new, and is told only where training had the same word in other
     capitals.
-
-    Parameters
-    ----------
-    encoding : Encoding
-    frame : Frame
 
     Examples
     --------

@@ -57,13 +57,6 @@ def read_frame(X: Any) -> Frame:
     Frame
         Columns without names are called x0, x1, ...
 
-    Raises
-    ------
-    ValueError
-        For another number of dimensions, no rows, no columns, or complex numbers.
-    TypeError
-        For sparse data.
-
     Examples
     --------
     >>> read_frame(np.array([[1.0, np.nan]])).columns

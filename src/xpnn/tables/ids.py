@@ -38,7 +38,6 @@ def numbers_the_rows(values: np.ndarray, name: str) -> bool:
     Parameters
     ----------
     values : ndarray of float64, shape (n,)
-    name : str
 
     Examples
     --------

@@ -57,26 +57,13 @@ _GROUPED = {  # digits in groups: 1,234,567 or India's 12,34,567; a group is nev
 
 @dataclass(frozen=True)
 class NumberStyle:
-    """How a column writes its numbers.
+    """How a column writes its numbers."""
 
-    Attributes
-    ----------
-    decimal : {".", ","}
-    marks : tuple of str
-        Currencies and percent signs that stand at numbers, and () around negative ones.
-    unit : str
-        A word that stands behind every number, such as kg; empty for none.
-    grouped : bool
-        Whether a mark of thousands was seen.
-    multiples : bool
-        Whether K, M and their like behind a number mean thousands and millions.
-    """
-
-    decimal: str = "."
-    marks: tuple[str, ...] = ()
-    unit: str = ""
-    grouped: bool = False
-    multiples: bool = False
+    decimal: str = "."  # or ","
+    marks: tuple[str, ...] = ()  # currencies and percent signs, and () around negative numbers
+    unit: str = ""  # a word that stands behind every number, such as kg; empty for none
+    grouped: bool = False  # whether a mark of thousands was seen
+    multiples: bool = False  # whether K, M and their like mean thousands and millions
 
 
 def find_style(texts: Sequence[str], decimal: str | None = None) -> NumberStyle:
@@ -132,7 +119,6 @@ def decimal_of(texts: Sequence[str], trained: str = ".", grouped: bool = False) 
 
     Parameters
     ----------
-    texts : sequence of str
     trained : {".", ","}
     grouped : bool
         Whether training had a mark of thousands, so that the other mark may be that.

@@ -35,7 +35,6 @@ def fit_encoding_together(
     ----------
     frame : Frame
         The rows of this process.
-    comm : Communicator
     bins, most_numbers, classes
         Of `fit_encoding`; the classes are those of the rows here.
 

@@ -31,27 +31,16 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """A table taken apart: what is known, what is to be predicted, and what was left out.
+    """A table taken apart: what is known, what is to be predicted, and what was left out."""
 
-    Attributes
-    ----------
-    parsed : dict of str to Parsed
-        The features as they were read, with what `xpnn.tables.values.parse_as` needs.
-    y : ndarray of shape (n,), or (n, n_targets) where several were named
-        float64; for classification the labels as written: str, or int64 where that is the same.
-    target : Target
-        Its name is that of the first of several.
-    notices : tuple of str
-        What was decided, to be shown.
-    present : ndarray of bool
-        Which rows of the table have a target, and so are here.
-    """
-
-    parsed: Mapping[str, Parsed]
+    parsed: Mapping[str, Parsed]  # the features as they were read, with what `parse_as` needs
     y: np.ndarray
-    target: Target
-    notices: tuple[str, ...]
+    """Float64, of shape (n, n_targets) where several were named; for classification the labels as
+    written: str, or int64 where that is the same."""
+    target: Target  # its name is that of the first of several
+    notices: tuple[str, ...]  # what was decided, to be shown
     present: np.ndarray = field(default_factory=lambda: np.ones(0, dtype=bool), repr=False)
+    """Of all rows of the table those that have a target, and so are here."""
     targets: tuple[str, ...] = ()
     """The names of several targets; empty where there is one."""
 
@@ -84,18 +73,12 @@ def make_problem(
 
     Parameters
     ----------
-    table : Table
     target : str or sequence of str, default=None
         Its name; None takes the table's own, else the first of `TARGETS`, else the last column.
         Several are numbers, learned by one network.
     task : {"classification", "regression"}, default=None
     drop : sequence of str
         Columns to leave out.
-
-    Raises
-    ------
-    TableError
-        For an unknown column, no features, or a target that does not suit the task.
 
     Examples
     --------
@@ -151,14 +134,8 @@ def read_alike(problem: Problem, table: Table) -> Problem:
 
     Parameters
     ----------
-    problem : Problem
     table : Table
         Rows without a target are left out.
-
-    Raises
-    ------
-    TableError
-        For columns that are missing, and values that cannot be read so.
 
     Examples
     --------
@@ -308,11 +285,6 @@ def split_rows(
     -------
     train, validation, test : ndarray of int
         Row numbers in rising order; none is empty.
-
-    Raises
-    ------
-    TableError
-        For fewer than 5 rows.
 
     Examples
     --------

@@ -11,7 +11,6 @@ def reading_bar(total: int, unit: str, what: str) -> Any:
 
     Parameters
     ----------
-    total : int
     unit : str
         What is counted, such as ``row``.
     what : str

@@ -38,21 +38,6 @@ _PACKINGS = (".gz", ".zip", ".xz", ".bz2", ".tgz", ".tar")
 class ReadOptions:
     """How a table is written, where it is not to be told by the table.
 
-    Attributes
-    ----------
-    sep : str, default=None
-        What stands between values: one character, ``tab`` or ``space``.
-    encoding : str, default=None
-        Such as ``cp1252``.
-    decimal, thousands : str, default=None
-        The marks within numbers.
-    na : tuple of str
-        More texts that stand for missing values.
-    header : bool, default=None
-        Whether the first line names the columns.
-    sheet : str, default=None
-        Of a workbook.
-
     Raises
     ------
     TableError
@@ -64,13 +49,13 @@ class ReadOptions:
     ','
     """
 
-    sep: str | None = None
-    encoding: str | None = None
-    decimal: str | None = None
+    sep: str | None = None  # what stands between values: one character, ``tab`` or ``space``
+    encoding: str | None = None  # such as ``cp1252``
+    decimal: str | None = None  # the mark within numbers, as `thousands` is
     thousands: str | None = None
-    na: tuple[str, ...] = ()
-    header: bool | None = None
-    sheet: str | None = None
+    na: tuple[str, ...] = ()  # more texts that stand for missing values
+    header: bool | None = None  # whether the first line names the columns
+    sheet: str | None = None  # of a workbook
 
     def __post_init__(self) -> None:
         if self.sep is not None:
@@ -94,23 +79,6 @@ class ReadOptions:
 class Table:
     """Named columns of equal length.
 
-    Attributes
-    ----------
-    name : str
-    columns : dict of str to ndarray
-        float64 and datetime64[us] where nothing is left to be told; else the text as written,
-        None where it is empty, for `xpnn.tables.values.parse_column`.
-    target, task : str or None
-        Known for bundled data.
-    notes : tuple of str
-        What was decided in reading, to be shown.
-    decimal : str or None
-        The decimal mark, where it was named.
-    texts : mapping of str to callable
-        Gives the spelling of columns whose values do not tell it.
-    categories : frozenset of str
-        The columns that are words because the file says so, whatever they look like.
-
     Examples
     --------
     >>> table = Table("t", {"size": np.array([1.0, 2.5])})
@@ -120,12 +88,15 @@ class Table:
 
     name: str
     columns: Columns
-    target: str | None = None
-    task: str | None = None
-    notes: tuple[str, ...] = ()
-    decimal: str | None = None
+    """Numbers and datetime64[us] where nothing is left to be told; else the text as written, None
+    where it is empty, for `xpnn.tables.values.parse_column`."""
+    target: str | None = None  # known for bundled data
+    task: str | None = None  # likewise
+    notes: tuple[str, ...] = ()  # what was decided in reading, to be shown
+    decimal: str | None = None  # the decimal mark, where it was named
     texts: Mapping[str, Source] = field(default_factory=dict, repr=False, compare=False)
-    categories: frozenset[str] = frozenset()
+    """What gives the spelling of columns whose values do not tell it."""
+    categories: frozenset[str] = frozenset()  # words because the file says so, whatever they hold
 
     @property
     def n_rows(self) -> int:
@@ -181,12 +152,8 @@ def read_table(
 
     Raises
     ------
-    TableError
-        When there is no such file, or it holds no rows or cannot be made out.
     ImportError
         For Parquet without pyarrow or workbooks without openpyxl; says how to install it.
-    OSError
-        When the file cannot be read.
 
     Examples
     --------

@@ -19,9 +19,6 @@ def read_json(text: str, source: str, suffix: str) -> tuple[dict[str, list[str]]
 
     Parameters
     ----------
-    text : str
-    source : str
-        How errors name it.
     suffix : str
         The file's, such as ``.jsonl``.
 
@@ -29,11 +26,6 @@ def read_json(text: str, source: str, suffix: str) -> tuple[dict[str, list[str]]
     -------
     (dict of str to list of str, list of str) or None
         None for other text.
-
-    Raises
-    ------
-    TableError
-        For damaged JSON, with its line, and for JSON that is no table.
 
     Examples
     --------

@@ -25,21 +25,11 @@ _SAMPLE = 200
 
 @dataclass(frozen=True)
 class Separator:
-    """How values stand in a line.
+    """How values stand in a line."""
 
-    Attributes
-    ----------
-    mark : str
-        Of one character; " " stands for any number of spaces and tabs.
-    quote : str
-        What may stand around a value.
-    places : tuple of int
-        Where the columns of fixed width begin; empty for others.
-    """
-
-    mark: str
-    quote: str = '"'
-    places: tuple[int, ...] = ()
+    mark: str  # of one character; " " stands for any number of spaces and tabs
+    quote: str = '"'  # what may stand around a value
+    places: tuple[int, ...] = ()  # where the columns of fixed width begin; empty for others
 
 
 def known_separator(text: str) -> str:
@@ -49,11 +39,6 @@ def known_separator(text: str) -> str:
     -------
     str
         One character.
-
-    Raises
-    ------
-    TableError
-        For several characters.
 
     Examples
     --------
@@ -189,11 +174,6 @@ def cut(lines: Sequence[str], places: Sequence[int]) -> list[list[str]]:
     ----------
     lines : sequence of str
         Without tabs.
-    places : sequence of int
-
-    Returns
-    -------
-    list of list of str
 
     Examples
     --------

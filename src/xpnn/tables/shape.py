@@ -22,24 +22,12 @@ _NUMBERED = re.compile(r"column_(\d+)")
 
 @dataclass(frozen=True)
 class Shape:
-    """The place and the names of a table.
+    """The place and the names of a table."""
 
-    Attributes
-    ----------
-    first : int
-        Which row is the first one of data.
-    names : tuple of str
-        Distinct; an empty one where the file names no column.
-    notes : tuple of str
-        What was decided.
-    heading : int
-        Which row has the names, if one has.
-    """
-
-    first: int
-    names: tuple[str, ...]
-    notes: tuple[str, ...]
-    heading: int = field(default=0, repr=False)
+    first: int  # which row is the first one of data
+    names: tuple[str, ...]  # distinct; an empty one where the file names no column
+    notes: tuple[str, ...]  # what was decided
+    heading: int = field(default=0, repr=False)  # which row has the names, if one has
 
 
 def find_shape(
@@ -56,8 +44,6 @@ def find_shape(
         The first rows, none of them empty.
     header : bool, default=None
         Whether a row of names stands above the data; None tells it by the values.
-    expected : sequence of str
-        Names known from training, the target's last.
     above : sequence of str
         Values of a comment right above, which may be the names.
 
@@ -126,10 +112,8 @@ def has_names(rows: Sequence[Sequence[str]], width: int, expected: Sequence[str]
 
     Parameters
     ----------
-    rows : sequence of sequence of str
     width : int
         How many values a row has.
-    expected : sequence of str
 
     Examples
     --------

@@ -54,13 +54,6 @@ def read_bytes(source: str | os.PathLike[str]) -> bytes:
     ----------
     source : path-like or str
 
-    Raises
-    ------
-    TableError
-        For a damaged archive, or one of several tables.
-    OSError
-        When the file cannot be read.
-
     Examples
     --------
     >>> import tempfile
@@ -103,11 +96,6 @@ def _unpack(source: str | os.PathLike[str], data: bytes, opener: Any) -> bytes:
 def check_encoding(encoding: str) -> None:
     """Refuse the name of an encoding that Python does not know.
 
-    Raises
-    ------
-    TableError
-        With names that it knows.
-
     Examples
     --------
     >>> check_encoding("latin-1")
@@ -126,9 +114,6 @@ def decode(data: bytes, source: str, encoding: str | None = None) -> tuple[str, 
 
     Parameters
     ----------
-    data : bytes
-    source : str
-        How errors name it.
     encoding : str, default=None
         None tells it: by a byte order mark, else UTF-8 where that fits, else cp1252.
 
@@ -138,11 +123,6 @@ def decode(data: bytes, source: str, encoding: str | None = None) -> tuple[str, 
         Without NULs.
     notes : list of str
         What was decided.
-
-    Raises
-    ------
-    TableError
-        For bytes that are no text.
 
     Examples
     --------

@@ -33,8 +33,6 @@ def read_target(
 
     Parameters
     ----------
-    table : Table
-    name : str
     task : {"classification", "regression"}, default=None
         None tells it by the values.
     alone : bool, default=True
@@ -51,11 +49,6 @@ def read_target(
     task : str
     notes : list of str
         What was decided.
-
-    Raises
-    ------
-    TableError
-        For a target that does not suit the task, or none.
 
     Examples
     --------
@@ -173,10 +166,6 @@ def _labels(
 
 def word_among_numbers(texts: Sequence[str]) -> str:
     """What to do with the words of a column whose values are numbers in the main, for people.
-
-    Parameters
-    ----------
-    texts : sequence of str
 
     Returns
     -------

@@ -17,12 +17,6 @@ def read_parquet(data: bytes, source: str) -> tuple[Columns, dict[str, Source], 
 
     The index that pandas stores stands first, or is left out where it has no name.
 
-    Parameters
-    ----------
-    data : bytes
-    source : str
-        How errors name it.
-
     Returns
     -------
     columns : dict of str to ndarray
@@ -30,13 +24,6 @@ def read_parquet(data: bytes, source: str) -> tuple[Columns, dict[str, Source], 
         What gives a column's spelling, where its values do not tell it.
     notes : list of str
         What was decided.
-
-    Raises
-    ------
-    ImportError
-        Without pyarrow; says how to install it.
-    TableError
-        For a damaged file.
 
     Examples
     --------

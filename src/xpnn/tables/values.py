@@ -30,23 +30,12 @@ _HALF = re.compile(r"[ap]\.?m\.?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Parsed:
-    """A column as it was read.
+    """A column as it was read."""
 
-    Attributes
-    ----------
-    values : ndarray of shape (n,)
-        float64, datetime64[us], or objects that are str or None.
-    kind : {"numeric", "datetime", "words"}
-    style : dict
-        How it was read, as JSON holds it; `parse_as` takes it.
-    notes : tuple of str
-        What was decided, each with its count, for people.
-    """
-
-    values: np.ndarray
-    kind: str
-    style: dict[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    values: np.ndarray  # float64, datetime64[us], or objects that are str or None
+    kind: str  # "numeric", "datetime" or "words"
+    style: dict[str, Any] = field(default_factory=dict)  # how it was read, for `parse_as`; JSON
+    notes: tuple[str, ...] = ()  # what was decided, each with its count, for people
 
 
 def parse_column(
@@ -63,8 +52,6 @@ def parse_column(
         Of numbers, times, or objects: text, None, and what frames hold beside them.
     decimal : {".", ","}, default=None
         The decimal mark where it is known; None tells it by the column.
-    name : str, default=None
-        How errors call the column.
 
     Raises
     ------
@@ -121,10 +108,6 @@ def parse_as(column: np.ndarray, kind: str, style: Mapping[str, Any], name: str)
     column : ndarray of shape (n,)
         As `parse_column` takes it.
     kind : {"numeric", "datetime", "words"}
-    style : mapping
-        Both as `parse_column` found them.
-    name : str
-        How errors name the column.
 
     Returns
     -------
@@ -174,8 +157,6 @@ def different_texts(column: np.ndarray, name: str | None = None) -> tuple[list[s
     ----------
     column : ndarray of shape (n,)
         Of objects or text.
-    name : str, default=None
-        How errors call the column.
 
     Returns
     -------

@@ -30,14 +30,9 @@ def read_workbook(
 
     Parameters
     ----------
-    data : bytes
-    source : str
-        How errors name it.
     sheet : str, default=None
         Its name; None takes the first that has the names known from training, else the first that
         is a table, hidden ones last.
-    expected : sequence of str
-        Names known from training, the target's last.
 
     Returns
     -------
@@ -45,13 +40,6 @@ def read_workbook(
         Without empty ones; all of one width.
     notes : list of str
         What was decided.
-
-    Raises
-    ------
-    ImportError
-        Without openpyxl; says how to install it.
-    TableError
-        For a damaged file, and for a sheet that it has not.
 
     Examples
     --------
@@ -89,8 +77,6 @@ def the_sheet(sheets: dict[str, _Rows], expected: Sequence[str] = ()) -> str:
     ----------
     sheets : dict of str to list of list of str
         Their first rows, in the order in which they are looked at.
-    expected : sequence of str
-        Names known from training, the target's last.
 
     Examples
     --------

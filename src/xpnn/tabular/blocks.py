@@ -28,8 +28,6 @@ class BlockFrame:
     ----------
     est : BaseTabular
         With the columns of fit, or to be given them by `first`.
-    blocks : Blocks
-    first : bool, default=False
     known : ndarray of bool, shape (n_rows,), default=None
         The rows that count.
     comm : Communicator, default=None

@@ -60,7 +60,6 @@ def tempered(probability: np.ndarray, temperature: float) -> np.ndarray:
     Parameters
     ----------
     probability : ndarray of shape (n, n_classes)
-    temperature : float
 
     Returns
     -------
@@ -137,11 +136,6 @@ def median_interval(
     upper: list[np.ndarray] | None = None,
 ) -> np.ndarray:
     """The medians of the bounds that each member sets by the residuals of its own fold.
-
-    Parameters
-    ----------
-    residuals, predictions, level, upper
-        Of `cross_conformal_interval`.
 
     Returns
     -------

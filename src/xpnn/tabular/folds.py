@@ -18,8 +18,6 @@ def make_folds(strata: np.ndarray, folds: int, repeats: int, seed: int) -> np.nd
     ----------
     strata : ndarray of shape (n,)
         Class numbers, or the numbers to be predicted.
-    folds, repeats : int
-    seed : int
 
     Returns
     -------
@@ -56,7 +54,6 @@ def folds_of_shards(
     strata : ndarray of shape (n,)
     ends : sequence of int
         Where shards end, from 0 on.
-    folds, repeats, seed : int
     classes : bool
         Whether strata are class numbers: of each class, too, the folds have about as many rows
         over all shards, the rarest first.

@@ -21,12 +21,6 @@ def read_groups(groups: Any, part: Part) -> np.ndarray | None:
         Of any values that can be compared for equality.
     part : Part
         The rows that are here.
-
-    Raises
-    ------
-    ValueError
-        For another shape, a row without a group, a single group, and processes that have rows of
-        their own.
     """
     if part.apart:
         if part.comm is not None and any(part.comm.gather(groups is not None)):
@@ -54,11 +48,6 @@ def read_groups(groups: Any, part: Part) -> np.ndarray | None:
 
 def count_groups(groups: np.ndarray | None, n_members: int | None) -> int | None:
     """How many groups there are, at least as many as folds.
-
-    Raises
-    ------
-    ValueError
-        For a single one, or fewer than the members that are asked for.
 
     Examples
     --------
@@ -91,7 +80,6 @@ def folds_of_groups(
         Class numbers, or the numbers to be predicted.
     groups : ndarray of int, shape (n,)
         At least as many as folds.
-    folds : int
     rng : numpy.random.Generator
     classes : bool
         Whether strata are class numbers.

@@ -47,7 +47,6 @@ def permutation_importance(
     losses : callable (list of Mixed) -> ndarray
     n_repeats : int
         Permutations of each column.
-    seed : int
     together : int, default=1
         Columns of one call of `losses`.
     seen : callable (int) -> object

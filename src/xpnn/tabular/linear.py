@@ -62,11 +62,9 @@ def takes_lines(network: Network, n: int, lines: np.ndarray, classes: bool) -> b
 
     Parameters
     ----------
-    network : Network
     n : int
         Rows.
     lines : ndarray of shape (n_inputs, n_lines)
-    classes : bool
     """
     first, *rest = network.layers
     hidden = rest[:-1]
@@ -93,8 +91,6 @@ def linear_parameters(
 
     Parameters
     ----------
-    network : Network
-        See `takes_lines`.
     x : ndarray of shape (n, n_in)
     target : ndarray
         Class numbers (n,), or numbers (n, n_out).

@@ -91,12 +91,10 @@ def held_predictions(
 
     Parameters
     ----------
-    network : Network
     theta, buffers : arrays on the backend's device
     x : array of shape (n, n_in)
         There, or on the host.
     folds : ndarray of int, shape (repeats, n)
-    backend : Backend
     between : callable, default=nothing
         Called before each piece of the rows; what it raises ends the look.
 
@@ -129,7 +127,6 @@ def score_of(prediction: np.ndarray, task: Task) -> float:
     Parameters
     ----------
     prediction : ndarray of shape (n, n_out)
-    task : Task
     """
     if task.classes:
         return log_loss(prediction, task.target, task.weight)

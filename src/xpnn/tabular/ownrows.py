@@ -40,7 +40,6 @@ class Part:
 
     Parameters
     ----------
-    comm : Communicator or None
     here : int
         How many there are.
 
@@ -69,13 +68,7 @@ class Part:
         return slice(first, first + int(self.mine(known).sum()))
 
     def of_all(self, values: Any, name: str) -> Any:
-        """One value for each row here, as one for each row of all processes.
-
-        Raises
-        ------
-        ValueError
-            Where some process has none, or not one for each of its rows.
-        """
+        """One value for each row here, as one for each row of all processes."""
         comm = self.comm
         if comm is None or not self.apart:
             return values
@@ -95,13 +88,7 @@ class Part:
         return _gathered(comm, host, name)
 
     def shards(self, known: np.ndarray) -> Shards | None:
-        """Where the rows that count are cut, given a mask over all processes' rows.
-
-        Raises
-        ------
-        ValueError
-            Where a shard of a process's own rows has one alone: who leaves it out has none.
-        """
+        """Where the rows that count are cut, given a mask over all processes' rows."""
         comm = self.comm
         if comm is None:
             return None

@@ -81,7 +81,6 @@ def is_widened(theta: np.ndarray, whole: Network, inputs: np.ndarray) -> bool:
     Parameters
     ----------
     theta : ndarray of shape (whole.layout.size,)
-    whole : Network
     inputs : ndarray of int
 
     Examples

@@ -96,7 +96,6 @@ class Plan:
 
     Parameters
     ----------
-    epochs : int
     look : callable (state) -> (score, held)
         Scores the rows out of fold.
     limit : float, default=None

@@ -13,11 +13,6 @@ from xpnn.parts.losses import Loss, get_loss
 class Pinballs:
     """The mean of the pinball losses of some quantiles, an output each.
 
-    Parameters
-    ----------
-    levels : tuple of float
-        Between 0 and 1, in rising order.
-
     References
     ----------
     R. Koenker and G. Bassett (1978), "Regression quantiles", Econometrica 46.
@@ -31,7 +26,7 @@ class Pinballs:
     (0.5, [[-0.05, -0.45]])
     """
 
-    levels: tuple[float, ...]
+    levels: tuple[float, ...]  # between 0 and 1, in rising order
 
     def __call__(
         self, output: Array, target: Array, weight: Array | None, xp: Namespace
@@ -51,12 +46,7 @@ class Pinballs:
 
 
 def quantile_loss(levels: tuple[float, ...]) -> Loss:
-    """`Pinballs` as a loss.
-
-    Parameters
-    ----------
-    levels : tuple of float
-    """
+    """`Pinballs` as a loss."""
     return get_loss(Pinballs(levels))
 
 

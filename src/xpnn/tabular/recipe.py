@@ -94,8 +94,6 @@ def make_recipe(
 
     Parameters
     ----------
-    n : int
-    n_members : int or None
     hidden : tuple of int or None
         Sizes of the hidden layers.
     embedding : bool
@@ -132,10 +130,8 @@ def make_network(recipe: Recipe, n_in: int, n_numbers: int, n_out: int, link: An
 
     Parameters
     ----------
-    recipe : Recipe
     n_in : int
         Inputs of a table, of which the first `n_numbers` are numbers.
-    n_numbers, n_out : int
     link : str or Activation
     """
     layers: list[Any] = []
@@ -165,9 +161,6 @@ def initial_parameters(
 
     Parameters
     ----------
-    network : Network
-        Of `make_network`.
-    seed : int
     unseen : ndarray of bool, shape (members, n_in), default=None
         Of inputs behind the numbers.
     """

@@ -81,12 +81,8 @@ def fit_members(
     ----------
     network : Network
         With `recipe.members`.
-    recipe : Recipe
-    task : Task
     folds : ndarray of int, shape (repeats, n)
         Of the rows of all processes, see `folds_of`.
-    backend : Backend
-    dtype : str
     seed : int
         The one that folds were made by.
     unseen : ndarray of bool, shape (members, n_in), default=None

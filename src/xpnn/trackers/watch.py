@@ -77,13 +77,7 @@ class Watch:
         self.best = -math.inf
 
     def value(self, end: EpochEnd, watcher: Watcher) -> float:
-        """The metric after an epoch.
-
-        Raises
-        ------
-        ValueError
-            For one that is not measured.
-        """
+        """The metric after an epoch."""
         if callable(self.monitor):
             return float(self.monitor(watcher.model(end)))
         if self.monitor not in end.metrics:

@@ -111,30 +111,14 @@ class Store(Protocol):
 
 @dataclass
 class Keeper:
-    """One training's side of its checkpoints.
-
-    Parameters
-    ----------
-    spec : Checkpoint
-    store : Store
-    found : Record or None
-        What to go on from.
-    clock : callable, default=time.monotonic
-
-    Attributes
-    ----------
-    about : dict
-        What the training is of, see `begin`; kept with each record.
-    terminated : bool
-        Whether SIGTERM has come: the training is to stop at the next step.
-    """
+    """One training's side of its checkpoints."""
 
     spec: Checkpoint
     store: Store
-    found: Record | None = None
+    found: Record | None = None  # what to go on from
     clock: Callable[[], float] = time.monotonic
-    about: dict[str, Any] = field(default_factory=dict)
-    terminated: bool = False
+    about: dict[str, Any] = field(default_factory=dict)  # what the training is of, see `begin`
+    terminated: bool = False  # whether SIGTERM has come: the training is to stop at the next step
     notes: dict[str, Any] = field(default_factory=dict)
     _last: tuple[float, int, int] = (0.0, 0, 0)  # seconds, step, epoch
 
@@ -175,13 +159,7 @@ class Keeper:
             ) from error
 
     def begin(self, about: Mapping[str, Any]) -> None:
-        """Say what the training is of; refuse a checkpoint of another one.
-
-        Raises
-        ------
-        CheckpointError
-            With all that differs.
-        """
+        """Say what the training is of; refuse a checkpoint of another one."""
         self.about = {"xpnn": __version__, **about}
         if self.found is None:
             return
@@ -229,13 +207,7 @@ class Keeper:
         )
 
     def stop_if_terminated(self) -> None:
-        """After SIGTERM and its checkpoint: end the process, or let the user's handler decide.
-
-        Raises
-        ------
-        SystemExit
-            With 143, a shell's exit status after SIGTERM.
-        """
+        """After SIGTERM and its checkpoint: end the process, or let the user's handler decide."""
         if self.terminated:
             warn_user(f"Training ended by SIGTERM. {self.advice}")
             raise SystemExit(128 + signal.SIGTERM)

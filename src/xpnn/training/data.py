@@ -90,7 +90,6 @@ class Dataset:
 
         Parameters
         ----------
-        draw : Draw
         size : int
             Rows of a batch.
         whole : bool
@@ -108,13 +107,7 @@ class Dataset:
             yield Portion(Batch(*batch), None, 0, 1)
 
     def check_labels(self, loss: Any, n_classes: int) -> None:
-        """Refuse class numbers that a network with so many outputs does not have.
-
-        Raises
-        ------
-        ValueError
-            With the first wrong one and its row.
-        """
+        """Refuse class numbers that a network with so many outputs does not have."""
         y, xp = self.arrays[1], self.backend.xp
         numbers = built_in(loss) == "softmax_cross_entropy" and y is not None and y.ndim == 1
         if self.checked or not numbers or not self.n:
@@ -176,7 +169,6 @@ def predict_in_chunks(
     network : xpnn.network.Network
     theta, buffers : arrays on the backend's device
     x : array of shape (n, n_in) on the device or the host, or SciPy CSR matrix
-    backend : Backend
     method : {"predict", "forward"}
         With or without the network's link.
 

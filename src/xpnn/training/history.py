@@ -12,10 +12,6 @@ _CHUNK = 256  # numbers that a copy copies at most
 class Curve(Sequence[float]):
     """A metric of every epoch; a copy takes a time that does not depend on its length.
 
-    Parameters
-    ----------
-    values : iterable of float, default=()
-
     Examples
     --------
     >>> curve = Curve([0.5])

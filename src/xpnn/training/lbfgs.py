@@ -58,7 +58,6 @@ def train_lbfgs(
         Without dropout.
     state : TrainingState
         Where to start; not changed.
-    data : Dataset or Windows
     config : TrainingConfig
         Its loss, penalties, `epochs` (here iterations) and `tol` (of the projected gradient).
     max_fun : int
@@ -67,8 +66,6 @@ def train_lbfgs(
         As for `xpnn.training.train`, after each iteration.
     keeper : Keeper, default=None
         As for `xpnn.training.train`; its steps are evaluations, its epochs iterations.
-    comm : Communicator, default=None
-        As for `xpnn.training.train`.
 
     Returns
     -------

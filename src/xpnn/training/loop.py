@@ -66,11 +66,8 @@ def train(
 
     Parameters
     ----------
-    network : Network
     state : TrainingState
         Where to start; not changed, unless `consume`.
-    data : Dataset or Windows
-    config : TrainingConfig
     validation : callable, default=None
         Called after each epoch with theta and buffers.
     callbacks : iterable of callables

@@ -28,8 +28,6 @@ class OwnRows(Dataset):
     ----------
     x, y, weight, backend, dtype
         See `Dataset`; resident, or a SciPy CSR matrix on NumPy.
-    comm : Communicator
-    checked : bool, default=False
     lengths : sequence of int, default=None
         Of this process's shards; None cuts evenly.
     rows : sequence of ndarray of int, shape (k, members), default=None

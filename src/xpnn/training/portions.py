@@ -10,33 +10,19 @@ from xpnn.steps.rules import Batch
 
 
 class Draw(NamedTuple):
-    """What an epoch's order follows from, but for the data.
+    """What an epoch's order follows from, but for the data."""
 
-    Attributes
-    ----------
-    seed : int
-        64 bits.
-    epoch : int
-    members : int
-        How many orders: one for all, or each member's own.
-    shuffle : bool
-        False takes the rows as they lie.
-    begun : int
-        Steps that are done already: of these, a portion need not have rows.
-    """
-
-    seed: int
+    seed: int  # 64 bits
     epoch: int
-    members: int = 1
-    shuffle: bool = True
-    begun: int = 0
+    members: int = 1  # how many orders: one for all, or each member's own
+    shuffle: bool = True  # False takes the rows as they lie
+    begun: int = 0  # steps that are done already: of these, a portion need not have rows
 
     def order(self, n: int, rows: np.ndarray | None = None) -> np.ndarray | None:
         """An epoch's order of `n` rows.
 
         Parameters
         ----------
-        n : int
         rows : ndarray of int, shape (n, members), default=None
             The rows that each member learns from; None is all, for each.
 
@@ -61,20 +47,9 @@ class Draw(NamedTuple):
 
 
 class Portion(NamedTuple):
-    """Rows of an epoch whose steps need no other rows.
+    """Rows of an epoch whose steps need no other rows."""
 
-    Attributes
-    ----------
-    batch : Batch
-        Arrays on the device; of a streamed portion, just the one batch.
-    order : array of int, or None
-        In which to take them, on the device.
-    start : int
-        Where in the order the first step begins.
-    steps : int
-    """
-
-    batch: Batch
-    order: Array | None
-    start: int
+    batch: Batch  # arrays on the device; of a streamed portion, just the one batch
+    order: Array | None  # in which to take them, on the device
+    start: int  # where in the order the first step begins
     steps: int

@@ -56,14 +56,8 @@ def restore_run(run: Any, record: Record, callbacks: Iterable[Any]) -> None:
     ----------
     run : the run of `xpnn.training.loop`
         Of the same network, data and configuration; not begun.
-    record : Record
     callbacks : iterable
         Those that have `load_state` are told what they said.
-
-    Raises
-    ------
-    CheckpointError
-        For arrays of other shapes or dtypes.
     """
     header, arrays, backend = record.header, record.arrays, run.data.backend
     _check(run, record)

@@ -25,10 +25,6 @@ def steps_of(
 
     Parameters
     ----------
-    network : Network
-    theta : array
-    data : Dataset or Windows
-    config : TrainingConfig
     comm : Communicator or None
         The processes that take these steps together.
     """

@@ -16,7 +16,6 @@ class SharedSums:
 
     Parameters
     ----------
-    comm : Communicator
     data : Dataset, OwnRows or Windows
     on_batch : callable (theta, buffers, batch) -> (loss and gradient, weight, buffers)
         Sums over a batch.

@@ -23,10 +23,8 @@ class Tape:
 
     Parameters
     ----------
-    keeper : Keeper
     state : TrainingState
         Where it starts.
-    backend : Backend
 
     Attributes
     ----------

@@ -46,7 +46,6 @@ class Windows:
 
     Parameters
     ----------
-    source : BlockSource
     backend : Backend
         Where the work is done.
 
@@ -109,7 +108,6 @@ class Windows:
 
         Parameters
         ----------
-        draw : Draw
         size : int
             Rows of a batch.
         whole : bool

@@ -116,11 +116,6 @@ def device_name(spec: Any) -> str:
     """The name of a device that a library's own object stands for, such as ``torch.device("cpu")``.
 
     A name stays as it is, and a backend has one.
-
-    Raises
-    ------
-    DeviceError
-        For anything else.
     """
     if isinstance(spec, str):
         return spec

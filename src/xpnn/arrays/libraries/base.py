@@ -116,13 +116,7 @@ def widened(host: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def check_whole(x: Any, name: str) -> None:
-    """Refuse what gives its rows one after the other or in batches, which is no array.
-
-    Raises
-    ------
-    ValueError
-        For iterators, and datasets and loaders of PyTorch, with the cure.
-    """
+    """Refuse what gives its rows one after the other or in batches, which is no array."""
     of_torch = any(c.__module__.startswith("torch.utils.data") for c in type(x).__mro__)
     if of_torch or hasattr(x, "__next__"):
         cure = ", such as the tensors of a TensorDataset" if of_torch else ""

@@ -36,8 +36,6 @@ def add_columns(source: Source, encoding: Encoding, values: dict[str, str], row:
 
     Parameters
     ----------
-    source : Source
-    encoding : Encoding
     values : dict of str to str
         How C names each column's value.
     row : str

@@ -11,8 +11,6 @@ def add_network(source: Source, found: Description, *, link: str) -> None:
 
     Parameters
     ----------
-    source : Source
-    found : Description
     link : str
         The activation of the last outputs, before the mean; "logits" keeps pairs of
         sigmoid(-z) and sigmoid(z).

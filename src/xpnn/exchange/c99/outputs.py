@@ -13,8 +13,6 @@ def add_outputs(source: Source, found: Description, name: str, row: str) -> int:
 
     Parameters
     ----------
-    source : Source
-    found : Description
     name : str
         What their names begin with.
     row : str

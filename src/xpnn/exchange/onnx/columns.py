@@ -44,8 +44,6 @@ def add_columns(g: Graph, encoding: Encoding, inputs: dict[str, tuple[str, str]]
 
     Parameters
     ----------
-    g : Graph
-    encoding : Encoding
     inputs : dict of str to (str, str)
         A column's input and its dtype.
     """

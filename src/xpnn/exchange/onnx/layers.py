@@ -59,7 +59,6 @@ def add_layers(g: Graph, x: str, layers: tuple[Step, ...]) -> str:
 
     Parameters
     ----------
-    g : Graph
     x : str
         Inputs (batch, n_in), float32.
     layers : tuple of Affine, Factors or Waves

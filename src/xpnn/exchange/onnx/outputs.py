@@ -20,12 +20,9 @@ def add_output(
 
     Parameters
     ----------
-    g : Graph
     raw : str
         (batch, n_out), or (k, batch, n_out) of k networks.
-    output : ClassOutput or NumberOutput
     shares : ndarray of shape (k,)
-    n_out : int
     """
     if isinstance(output, NumberOutput):
         _numbers(g, _mean(g, ACTIVATIONS[output.link](g, raw), shares), output, n_out)

@@ -68,11 +68,6 @@ def tiles() -> int:
         The index in `PRODUCTS` of what the environment variable `XPNN_PRODUCTS` names, or of the
         best that this processor has.
 
-    Raises
-    ------
-    ValueError
-        Where `XPNN_PRODUCTS` names none of them.
-
     Examples
     --------
     >>> library() is None or PRODUCTS[tiles()] in ("BLAS", "AVX2", "AVX512")

@@ -62,10 +62,8 @@ def compiled_outputs(
     Parameters
     ----------
     network : xpnn.network.Network
-    theta, buffers : ndarray
     x : ndarray of shape (n, n_in), or SciPy CSR matrix
         Any floating dtype; computed in that of `theta`.
-    link : bool
     """
     known = _known(network, theta.dtype)
     _, plan, at, _, work, most, n_in, n_out, *_ = known

@@ -237,7 +237,6 @@ def keeps_to_thread(wide: int, rows: int, back: int = 0) -> bool:
     ----------
     wide : int
         Multiplications of a row in the largest product.
-    rows : int
     back : int, default=0
         Those of an input in the largest product of a gradient of weights.
     """

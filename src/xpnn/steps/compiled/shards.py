@@ -23,8 +23,6 @@ class CompiledShards:
 
     Parameters
     ----------
-    rules : Rules
-    shapes : Shapes
     count : int
         This process's shards.
     sparse : bool

@@ -18,13 +18,7 @@ KINDS: dict[str, type[CupySteps]] = {
 
 
 def cuda_steps(rules: Rules, backend: Backend, dtype: DType) -> CupySteps:
-    """Steps of several launches, or of the kind that the environment asks for where it suits.
-
-    Raises
-    ------
-    ValueError
-        For an unknown kind.
-    """
+    """Steps of several launches, or of the kind that the environment asks for where it suits."""
     asked = os.environ.get("XPNN_CUDA_STEPS") or "launches"
     if asked not in KINDS:
         raise ValueError(
