@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from texts import table, words, write
 
+from xpnn.command.splits import split_evenly
 from xpnn.tables import BUNDLED, TableError, read_table
-from xpnn.tables.problem import make_problem, split_rows
+from xpnn.tables.problem import make_problem
 
 MIXED = """\
 age,town,member,target
@@ -233,33 +234,33 @@ def test_too_many_classes_are_refused():
 def test_the_split_is_a_stratified_partition(n, n_classes, test_size, seed):
     y = np.random.default_rng(seed).integers(0, n_classes, n)
     try:
-        parts = split_rows(y, "classification", test_size)
+        train, test = split_evenly(y, "classification", test_size)
     except TableError as error:
         assert "too few" in str(error)  # noqa: PT017
         return
-    assert sorted(np.concatenate(parts).tolist()) == list(range(n))
-    assert all(len(part) for part in parts)
-    assert set(y[parts[0]]) == set(y)
+    assert sorted([*train.tolist(), *test.tolist()]) == list(range(n))
+    assert len(test)
+    assert set(y[train]) == set(y)
     sizes = np.bincount(y)
     if sizes[sizes > 0].min() > 10:
-        shares = np.bincount(y[parts[2]], minlength=len(sizes))
-        assert np.abs(shares - sizes * len(parts[2]) / n).max() < 2
+        shares = np.bincount(y[test], minlength=len(sizes))
+        assert np.abs(shares - sizes * len(test) / n).max() < 2
 
 
 def test_the_split_is_always_the_same():
     y = np.arange(100) % 7
-    first, second = split_rows(y, "classification"), split_rows(y, "classification")
+    first, second = split_evenly(y, "classification"), split_evenly(y, "classification")
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_a_regressions_test_rows_span_its_range():
     y = np.random.default_rng(0).exponential(size=500)
-    _, _, test = split_rows(y, "regression")
+    _, test = split_evenly(y, "regression")
     assert abs(np.median(y[test]) - np.median(y)) < 0.02
     assert len(test) == 100
 
 
 def test_too_few_rows_are_refused():
     with pytest.raises(TableError, match="4 rows is too small"):
-        split_rows(np.arange(4), "regression")
+        split_evenly(np.arange(4), "regression")

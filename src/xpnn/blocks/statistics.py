@@ -15,6 +15,16 @@ from xpnn.blocks.hashing import chosen
 class Statistics:
     """Of each feature; what is missing (NaN) counts in `missing` alone.
 
+    Attributes
+    ----------
+    n_rows : int
+    missing : ndarray of int, shape (n_features,)
+    mean, std, least, most : ndarray of float64, shape (n_features,)
+        NaN for a feature of which nothing is known. `std` is that of the population, as
+        scikit-learn's StandardScaler has it.
+    sample : ndarray of float64, shape (n, n_features)
+        Rows chosen by a hash of their numbers.
+
     Examples
     --------
     >>> from xpnn.data import Blocks
@@ -24,12 +34,12 @@ class Statistics:
     """
 
     n_rows: int
-    missing: np.ndarray  # of shape (n_features,), as all but `sample`
-    mean: np.ndarray  # NaN for a feature of which nothing is known, as below
-    std: np.ndarray  # of the population, as scikit-learn's StandardScaler has it
+    missing: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
     least: np.ndarray
     most: np.ndarray
-    sample: np.ndarray  # rows chosen by a hash of their numbers, shape (n, n_features)
+    sample: np.ndarray
 
     def quantile(self, q: Any) -> np.ndarray:
         """Quantiles of the sample.

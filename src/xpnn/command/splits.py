@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 
 from xpnn.tables.columns import TableError, as_text, hint
-from xpnn.tables.problem import Problem, read_alike, split_rows
+from xpnn.tables.problem import Problem, read_alike
 from xpnn.tables.read import Table
 from xpnn.tables.values import parse_column
 
@@ -96,13 +96,32 @@ def split_by_time(times: np.ndarray, test_size: float) -> tuple[np.ndarray, np.n
     return np.flatnonzero(~test), np.flatnonzero(test)
 
 
-def split_evenly(y: np.ndarray, task: str, test_size: float) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test rows, each with its share of every class or range; see `split_rows`.
+def split_evenly(y: np.ndarray, task: str, test_size: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test rows: always the same ones, each with its share of every class or range.
 
-    Of several targets the range is that of the first.
+    Rows are put in order of y (of several targets the first), in a fixed random order among
+    equals, and taken at even steps. A class always has a row in training.
+
+    Examples
+    --------
+    >>> train, test = split_evenly(np.repeat([0, 1], 50), "classification")
+    >>> len(train), len(test)
+    (80, 20)
     """
-    train, validation, test = split_rows(y if y.ndim == 1 else y[:, 0], task, test_size)
-    return np.union1d(train, validation), test
+    y, n = (y if y.ndim == 1 else y[:, 0]), len(y)
+    if n < 5:
+        raise TableError(f"A table of {n} rows is too small to train and test on; 5 is the least.")
+    order = np.random.default_rng(0).permutation(n)
+    order = order[np.argsort(y[order], kind="stable")]
+    count = min(max(1, round(n * test_size)), n - 1)
+    test = order[np.diff(np.arange(n + 1) * count // n) > 0]
+    for label in np.unique(y) if task == "classification" else ():
+        rows = np.flatnonzero(y == label)
+        if np.isin(rows, test).all():  # a class too rare for its share
+            test = test[test != rows[0]]
+    if not len(test):
+        raise TableError(f"{n} rows are too few for the classes in them; get more of each.")
+    return np.setdiff1d(np.arange(n), test), np.sort(test)
 
 
 def check_training(problem: Problem, rows: np.ndarray, column: str) -> None:

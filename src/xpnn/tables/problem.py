@@ -1,4 +1,4 @@
-"""What a table asks: features, target and task, and which rows train, validate and test."""
+"""What a table asks: features, target and task."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -263,57 +263,3 @@ def _too_many(known: Sequence[str], different: int) -> str:
     """Why words are left out; of what are numbers in the main, what is none."""
     some = f"{different:,} different texts, such as {in_a_line(known[0])!r} (an id?)"
     return word_among_numbers(known) or some
-
-
-def split_rows(
-    y: np.ndarray, task: str, test_size: float = 0.2, validation_size: float = 0.1
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Split rows for training, validation and test: always the same way, stratified.
-
-    Rows are put in order of y, in a fixed random order among equals, and taken at even steps:
-    so each part has its share of every class, or of every range of a regression's target. A
-    class always has a row in training.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n,)
-    task : {"classification", "regression"}
-    test_size, validation_size : float
-        Parts of the whole, above 0; together below 1.
-
-    Returns
-    -------
-    train, validation, test : ndarray of int
-        Row numbers in rising order; none is empty.
-
-    Examples
-    --------
-    >>> train, validation, test = split_rows(np.repeat([0, 1], 50), "classification")
-    >>> len(train), len(validation), len(test)
-    (70, 10, 20)
-    """
-    n = len(y)
-    if n < 5:
-        raise TableError(f"A table of {n} rows is too small to train and test on; 5 is the least.")
-    order = np.random.default_rng(0).permutation(n)
-    order = order[np.argsort(y[order], kind="stable")]
-    test = _every(order, test_size)
-    rest = order[~np.isin(order, test)]
-    validation = _every(rest, validation_size / (1 - test_size))
-    if task == "classification":
-        held = np.union1d(test, validation)
-        for label in np.unique(y):
-            rows = np.flatnonzero(y == label)
-            if np.isin(rows, held).all():  # a class too rare for its share
-                test, validation = (part[part != rows[0]] for part in (test, validation))
-    if not (len(test) and len(validation)):
-        raise TableError(f"{n} rows are too few for the classes in them; get more of each.")
-    train = np.setdiff1d(np.arange(n), np.union1d(test, validation))
-    return train, np.sort(validation), np.sort(test)
-
-
-def _every(rows: np.ndarray, part: float) -> np.ndarray:
-    """Take a part of the rows at even steps, at least one and never all."""
-    count = min(max(1, round(len(rows) * part)), len(rows) - 1)
-    steps = (np.arange(1, len(rows) + 1) * count) // len(rows)
-    return rows[np.diff(steps, prepend=0) > 0]

@@ -140,14 +140,27 @@ def parse_as(column: np.ndarray, kind: str, style: Mapping[str, Any], name: str)
         values = parsed.values if parsed.kind == kind else np.full(len(column), _EMPTY[kind])
         return _known(values, style)
     texts, codes = different_texts(column, name)
-    gaps = NUMBER_GAPS | {gap.lower() for gap in style.get("gaps", ())}
-    values = _read_styled(texts, kind, style)
-    stray = np.isnan(values) & np.array([t.lower() not in gaps for t in texts], dtype=bool)
+    values, stray = read_texts(texts, kind, style)
     known = style.get("strays") and 2 * int(stray.sum()) <= max(2, len(texts))
     if stray.any() and not known:
         raise _unlike(name, kind, column, np.append(stray, False)[codes])
     values = np.append(values, np.array([np.nan]).astype(values.dtype))[codes]
     return _known(values, style)
+
+
+def read_texts(
+    texts: Sequence[str], kind: str, style: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What different texts say in a style, and which say nothing and were no gap in training.
+
+    Examples
+    --------
+    >>> read_texts(["1", "soon", "?"], "numeric", {"gaps": ["?"]})
+    (array([ 1., nan, nan]), array([False,  True, False]))
+    """
+    gaps = NUMBER_GAPS | {gap.lower() for gap in style.get("gaps", ())}
+    values = _read_styled(texts, kind, style)
+    return values, np.isnan(values) & np.array([t.lower() not in gaps for t in texts], dtype=bool)
 
 
 def different_texts(column: np.ndarray, name: str | None = None) -> tuple[list[str], np.ndarray]:
