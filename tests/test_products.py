@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(
 BEST = compiled.library().xpnn_tiles() if compiled.library() else 0
 KINDS = range(1, BEST + 1) if BEST else [pytest.param(0, marks=pytest.mark.skip("no tiles"))]
 EDGE = 7.5  # beside the numbers of a matrix
+NARROW, ACROSS = 4, 5  # forms of a product of few columns: A as it lies, or transposed
 
 
 def stored(values, transposed, rng):
@@ -30,11 +31,11 @@ def stored(values, transposed, rng):
 
 
 def product(kind, a, b, form=0, seed=0):
-    """A B by tiles of a kind; that nothing is written beside it."""
+    """A B by tiles of a kind, see `xpnn_product`; that nothing is written beside it."""
     rng = np.random.default_rng(seed)
     (m, depth), n, dtype = a.shape, b.shape[1], a.dtype
-    (left, lda), (right, ldb) = stored(a, form & 1, rng), stored(b, form >> 1, rng)
-    ldc = n + int(rng.integers(0, 4))
+    (left, lda), (right, ldb) = stored(a, form & 1, rng), stored(b, form >> 1 & 1, rng)
+    ldc = n + (0 if form & NARROW else int(rng.integers(0, 4)))
     out = np.full((m + 1, ldc), EDGE, dtype)
     about = address(left), lda, address(right), ldb, address(out), ldc
     assert function("product", dtype)(kind, m, n, depth, form, *about)
@@ -69,6 +70,18 @@ def test_products_of_any_shape(kind, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", [NARROW, ACROSS])
+def test_products_of_few_columns(form, kind, dtype):
+    """Of every number of them, more rows and deeper than what stays in the cache among them."""
+    rng = np.random.default_rng(0)
+    for n in range(1, 32):
+        assert_product(kind, int(rng.integers(1, 40)), n, int(rng.integers(1, 40)), dtype, form)
+    for m, n, depth in [(1, 1, 1), (300, 7, 5), (5, 31, 300), (530, 3, 129)]:
+        assert_product(kind, m, n, depth, dtype, form)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(1500, 3, 5), (20, 450, 600), (9, 33, 1100)])
 def test_products_of_more_than_one_block(shape, kind, dtype):
     """More rows than are packed, more columns than stay in the cache, deeper than a panel."""
@@ -88,6 +101,9 @@ def test_nan_and_infinity_reach_what_they_are_multiplied_with(kind, dtype):
         np.testing.assert_array_equal(np.isfinite(found), np.isfinite(expected))
         np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
         np.testing.assert_array_equal(found[:, 36] > 0, expected[:, 36] > 0)
+    for form in (NARROW, ACROSS):
+        found = product(kind, a, b[:, 20:], form)
+        np.testing.assert_array_equal(np.isfinite(found), np.isfinite(expected[:, 20:]))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -103,6 +119,12 @@ def test_bits_do_not_depend_on_how_rows_and_columns_are_shared(kind, dtype):
             columns = [product(kind, a, p, form) for p in np.array_split(b, parts, axis=1)]
             np.testing.assert_array_equal(np.concatenate(rows), whole)
             np.testing.assert_array_equal(np.concatenate(columns, axis=1), whole)
+    for form in (NARROW, ACROSS):
+        few = product(kind, a, b[:, :9], form)
+        np.testing.assert_array_equal(product(1, a, b[:, :9], form), few)
+        for parts in (2, 3, 7):
+            rows = [product(kind, p, b[:, :9], form) for p in np.array_split(a, parts)]
+            np.testing.assert_array_equal(np.concatenate(rows), few)
 
 
 @pytest.mark.targets("numpy")

@@ -48,15 +48,20 @@ XPNN_EXPORT int64_t EXPORTED(outputs)(const plan *p, const real *theta, const re
     return 1;
 }
 
-/* C = A B of (m, depth) and (depth, n), each transposed where it says so; by tiles, for the tests.
-   0 if there is not enough memory. */
+/* C = A B of (m, depth) and (depth, n), the first and the second transposed where bits 1 and 2 of
+   `form` are set, as a product of few columns where bit 4 is; by tiles, for the tests. 0 if there is
+   not enough memory. */
 XPNN_EXPORT int64_t EXPORTED(product)(int64_t tiles, int64_t m, int64_t n, int64_t depth,
-                                      int64_t transposed, const real *a, int64_t lda, const real *b,
+                                      int64_t form, const real *a, int64_t lda, const real *b,
                                       int64_t ldb, real *c, int64_t ldc) {
+    const matrix left = {a, lda, form & 1}, right = {b, ldb, form >> 1 & 1};
+    if (form & 4) {
+        (form & 1 ? multiply_narrow_across : multiply_narrow)(tiles, left, right, c, m, n, depth);
+        return 1;
+    }
     real *panels = malloc((size_t)panel_numbers(tiles, m, n, depth) * sizeof *panels);
     if (!panels) return 0;
-    multiply_panels(tiles, (matrix){a, lda, transposed & 1}, (matrix){b, ldb, transposed >> 1}, c,
-                    ldc, m, n, depth, panels);
+    multiply_panels(tiles, left, right, c, ldc, m, n, depth, panels);
     free(panels);
     return 1;
 }

@@ -141,18 +141,18 @@ static void pack_columns(const matrix *b, int64_t k, int64_t j, int64_t n, int64
     }
 }
 
-/* One row of tiles: `rows` rows of C, from packed panels. */
+/* One row of tiles: `rows` rows of C, from packed columns; of A packed, or as it lies. */
 static void row_of_tiles(const tile_kind *t, int64_t rows, int64_t columns, int64_t n,
-                         const real *a, const real *b, real *c, int64_t ldc, int add) {
+                         const real *a, int64_t lda, const real *b, real *c, int64_t ldc, int add) {
     const int64_t width = 2 * t->lanes;
     real edge[MOST_TILE_ROWS * MOST_TILE_COLUMNS];
     for (int64_t j = 0; j < columns; j += width) {
         const int64_t here = smaller(width, columns - j), vectors = pieces(here, t->lanes);
         if (here % t->lanes == 0) {
-            t->run(rows, vectors, n, a, b + j * n, c + j, ldc, add);
+            t->run(rows, vectors, n, a, lda, b + j * n, c + j, ldc, add);
             continue;
         }
-        t->run(rows, vectors, n, a, b + j * n, edge, width, 0);
+        t->run(rows, vectors, n, a, lda, b + j * n, edge, width, 0);
         for (int64_t i = 0; i < rows; i++)
             for (int64_t l = 0; l < here; l++) {
                 real *to = c + i * ldc + j + l;
@@ -174,7 +174,7 @@ static void multiply_block(const tile_kind *t, const matrix *a, const matrix *b,
         pack_columns(b, k, j, deep, here, t, right);
         for (int64_t s = 0; s < tiles; s++) {
             const int64_t first = m * s / tiles, rows = m * (s + 1) / tiles - first;
-            row_of_tiles(t, rows, here, deep, left + first * deep, right,
+            row_of_tiles(t, rows, here, deep, left + first * deep, 0, right,
                          c + (i + first) * ldc + j, ldc, k > 0);
         }
     }

@@ -4,7 +4,7 @@
 #ifndef XPNN_PRODUCTS_H
 #define XPNN_PRODUCTS_H
 
-#include "panels.h"
+#include "narrow.h"
 #include "plan.h"
 
 /* Of more multiplications OpenBLAS shares a product among its threads, which then look for more
@@ -13,18 +13,22 @@
 #define BLAS_ALONE (4 * 65536 - 1)
 #define FEWEST_COLUMNS 16 /* of a piece: for each BLAS may copy the other matrix */
 
-#define FEWEST_TILED_COLUMNS 32 /* from which on tiles pay */
-
 /* Whether tiles pay for a product of so many multiplications. */
 INLINE int worth_tiles(int64_t tiles, int64_t multiplications) {
     return tiles && multiplications >= TILES[tiles - 1].fewest;
+}
+
+/* The same of a product of n columns, where they are few. */
+INLINE int worth_narrow(int64_t tiles, int64_t n, int64_t multiplications) {
+    return tiles && n <= NARROW && multiplications >= TILES[tiles - 1].narrow;
 }
 
 /* What products are done with; a thread's own. */
 typedef struct {
     gemm *blas;
     int64_t alone; /* whether BLAS keeps to the thread that asks */
-    int64_t tiles; /* 0: none */
+    int64_t kind;  /* of tiles; 0: none */
+    int64_t tiles; /* the same, where there are panels */
     real *panels;  /* numbers_of_panels of them */
 } multiplier;
 
@@ -66,7 +70,7 @@ static void multiply_by_blas(const multiplier *by, matrix a, matrix b, real *c, 
 /* The same by what is faster; rows of C are n apart. */
 static void multiply_matrices(const multiplier *by, matrix a, matrix b, real *c, int64_t m,
                               int64_t n, int64_t depth) {
-    if (n >= FEWEST_TILED_COLUMNS && worth_tiles(by->tiles, m * n * depth))
+    if (n > NARROW && worth_tiles(by->tiles, m * n * depth))
         multiply_panels(by->tiles, a, b, c, n, m, n, depth, by->panels);
     else
         multiply_by_blas(by, a, b, c, m, n, depth);
@@ -119,6 +123,8 @@ static void product(const multiplier *by, const real *x, int64_t ld, const real 
         matrix_times_vector(x, ld, w, z, rows, n_in);
     } else if (rows == 1) {
         row_times_matrix(x, w, z, n_in, n_out);
+    } else if (worth_narrow(by->kind, n_out, rows * n_in * n_out)) {
+        multiply_narrow(by->kind, (matrix){x, ld, 0}, (matrix){w, n_out, 0}, z, rows, n_out, n_in);
     } else if (rows > 0) {
         multiply_matrices(by, (matrix){x, ld, 0}, (matrix){w, n_out, 0}, z, rows, n_out, n_in);
     }
@@ -141,6 +147,9 @@ static void product_of_columns(const multiplier *by, const real *x, int64_t ld, 
         for (int64_t i = 0; i < rows; i++) add_scaled(dw, x + i * ld, dz[i], count);
     } else if (rows == 1) {
         for (int64_t i = 0; i < count; i++) add_scaled(dw + i * n_out, dz, x[i], n_out);
+    } else if (rows > 1 && worth_narrow(by->kind, n_out, rows * count * n_out)) {
+        multiply_narrow_across(by->kind, (matrix){x, ld, 1}, (matrix){dz, n_out, 0}, dw, count,
+                               n_out, rows);
     } else if (rows > 1) {
         multiply_matrices(by, (matrix){x, ld, 1}, (matrix){dz, n_out, 0}, dw, count, n_out, rows);
     }

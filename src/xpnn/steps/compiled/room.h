@@ -103,7 +103,7 @@ static void take_thread(const plan *p, const room *r, thread_room *t, dispenser 
     t->totals = take(d, 2 * wide, sizeof(double));
     t->draws = take(d, draw_room(wide), sizeof(uint64_t));
     t->scratch = take(d, (int64_t)loss_room(outputs), 1);
-    t->by = (multiplier){p->product, p->alone, tiles_for(p, r->largest),
+    t->by = (multiplier){p->product, p->alone, p->tiles, tiles_for(p, r->largest),
                          take(d, numbers_of_panels(p, r->largest), sizeof(real))};
 }
 

@@ -4,15 +4,19 @@
 
 #include "real.h"
 
-typedef void tile_function(int64_t rows, int64_t vectors, int64_t n, const real *a, const real *b,
-                           real *c, int64_t ldc, int add);
+typedef void tile_function(int64_t rows, int64_t vectors, int64_t n, const real *a, int64_t lda,
+                           const real *b, real *c, int64_t ldc, int add);
+typedef void across_function(int64_t vectors, int64_t m, int64_t n, const real *a, int64_t lda,
+                             const real *b, real *c);
 
 typedef struct {
     int64_t rows, lanes; /* of a tile, and numbers of a vector; a tile has two columns of vectors */
     int64_t panel;       /* bytes of B that stay in the second cache */
     int64_t fewest;      /* multiplications of a product from which on tiles pay: OpenBLAS packs
                             all with AVX2, and with AVX-512 nothing of less than a million */
+    int64_t narrow;      /* the same of products of few columns, of which OpenBLAS packs all, too */
     tile_function *run;
+    across_function *across;
 } tile_kind;
 
 #define MOST_TILE_ROWS 14
@@ -62,11 +66,11 @@ enum { LANES_avx2 = 32 / sizeof(real), LANES_avx512 = 64 / sizeof(real) };
 
 /* In the order of `xpnn_tiles`, from 1 on. */
 static const tile_kind TILES[] = {
-    {ROWS_avx2, LANES_avx2, (int64_t)384 << 10, 30000, tile_avx2},
-    {ROWS_avx512, LANES_avx512, (int64_t)512 << 10, 1000000, tile_avx512},
+    {ROWS_avx2, LANES_avx2, (int64_t)384 << 10, 30000, 1, tile_avx2, across_avx2},
+    {ROWS_avx512, LANES_avx512, (int64_t)512 << 10, 1000000, INT64_MAX, tile_avx512, across_avx512},
 };
 #else
-static const tile_kind TILES[] = {{1, 1, 1, 1, NULL}};
+static const tile_kind TILES[] = {{1, 1, 1, 1, 1, NULL, NULL}};
 #endif
 
 #endif
