@@ -1,8 +1,8 @@
 """Time one training step on every usable device: python benchmarks/step.py [--device SPEC ...]
 
 A multi-layer perceptron for scikit-learn's digits (64-100-10, ReLU, dropout 0.5, Adam, batches of
-200 rows), trained by `xpnn.training.train`; a step's share of the work between epochs is in its
-time. Rounds go over all devices in turn, so that a busy machine slows them alike, and each round
+200 rows), trained by `xpnn.training.loop.train`; its time has a step's share of the work between
+epochs. Rounds go over all devices in turn, so that a busy machine slows them alike, and each round
 gives a ratio to the first device; medians are shown. The device is waited for before each look at
 the clock.
 """
@@ -21,7 +21,7 @@ import xpnn
 from xpnn.data import Dataset
 from xpnn.network import multilayer_perceptron
 from xpnn.state import TrainingConfig, TrainingState
-from xpnn.training import train
+from xpnn.training.loop import train
 
 BATCH = 200
 

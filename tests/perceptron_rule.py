@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from xpnn.perceptron.choice import (
-    Rule,
-)
+from xpnn.perceptron.reference import Rule
 
 ROWS, FEATURES = 150, 7
 RULES = {

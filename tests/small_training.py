@@ -8,7 +8,7 @@ from xpnn.losses import get_loss
 from xpnn.network import Dense, Network
 from xpnn.optimizers import SGD
 from xpnn.state import TrainingConfig, TrainingState
-from xpnn.training import train
+from xpnn.training.loop import train
 
 N, N_IN, N_OUT = 23, 4, 3
 NUMPY = get_backend("numpy")

@@ -10,7 +10,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from xpnn.arrays.libraries import apple_gpu, gpu_driver
+from xpnn.arrays.libraries.base import apple_gpu, gpu_driver
 from xpnn.backends import Backend, DeviceError, get_backend
 
 # Relative to the largest magnitude in the array compared. The only tolerances there are.

@@ -15,7 +15,7 @@ from xpnn.data import Dataset
 from xpnn.network import Network
 from xpnn.optimizers import SGD
 from xpnn.state import TrainingState
-from xpnn.training import train
+from xpnn.training.loop import train
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(N, 5)).astype(np.float32), RNG.integers(0, 3, N)

@@ -15,7 +15,7 @@ from xpnn.distributed.tree import SMALL, bounds
 from xpnn.losses import get_loss
 from xpnn.network import multilayer_perceptron
 from xpnn.state import TrainingConfig, TrainingState
-from xpnn.training import train
+from xpnn.training.loop import train
 from xpnn.training.ownrows import OwnRows
 
 pytestmark = pytest.mark.own_context

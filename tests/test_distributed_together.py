@@ -14,7 +14,7 @@ from xpnn.distributed import RemoteError, in_threads, one
 from xpnn.losses import get_loss
 from xpnn.network import multilayer_perceptron
 from xpnn.state import TrainingConfig, TrainingState
-from xpnn.training import train
+from xpnn.training.loop import train
 
 pytestmark = pytest.mark.own_context
 

@@ -18,9 +18,9 @@ from small_records import ARRAYS, NUMBERS, X, forge
 
 import xpnn
 from xpnn import MLPRegressor
-from xpnn.files import ModelFileError, decode, encode, read_record, write_record
 from xpnn.files import record as files
 from xpnn.files.atomic import write_atomic
+from xpnn.files.record import ModelFileError, decode, encode, read_record, write_record
 
 HEADER = {
     "class": "Thing",

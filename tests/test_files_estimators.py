@@ -19,8 +19,8 @@ from small_records import NUMBERS, X, forge
 
 import xpnn
 from xpnn import DeviceError, MLPClassifier, MLPRegressor, Perceptron
-from xpnn.files import ModelFileError, encode, read_record
 from xpnn.files import record as files
+from xpnn.files.record import ModelFileError, encode, read_record
 
 WORDS = np.where(X[:, 0] > 0, "ja", np.where(X[:, 1] > 0, "nein", "weiß nicht"))
 

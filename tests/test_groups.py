@@ -9,7 +9,7 @@ from xpnn.network import GROUPS, Dense, Group, Network, Scale, make_groups
 from xpnn.optimizers import OPTIMIZERS, get_optimizer
 from xpnn.state import TrainingConfig, TrainingState
 from xpnn.steps.rules import Rules
-from xpnn.training import train
+from xpnn.training.loop import train
 
 RNG = np.random.default_rng(0)
 N, N_IN = 12, 3

@@ -11,7 +11,7 @@ from xpnn.network import LAYERS, Dense, Network, PeriodicEmbedding, Scale
 from xpnn.state import TrainingConfig, TrainingState
 from xpnn.steps.reference import ReferenceSteps
 from xpnn.steps.rules import Batch, Carry, Rows, Rules
-from xpnn.training import train
+from xpnn.training.loop import train
 
 RNG = np.random.default_rng(0)
 N, N_IN = 9, 3

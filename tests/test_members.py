@@ -13,7 +13,7 @@ from xpnn.random import SHUFFLE, WEIGHTS, dropout_mask, host_generator, member_k
 from xpnn.state import TrainingConfig, TrainingState
 from xpnn.steps.compiled import library
 from xpnn.steps.inference import host_outputs
-from xpnn.training import train
+from xpnn.training.loop import train
 
 pytestmark = pytest.mark.own_context
 RNG = np.random.default_rng(0)

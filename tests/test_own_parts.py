@@ -10,8 +10,8 @@ from xpnn.data import Dataset
 from xpnn.network import Dense, Group, Network
 from xpnn.optimizers import SGD
 from xpnn.state import TrainingConfig, TrainingState
-from xpnn.training import train
 from xpnn.training.lbfgs import train_lbfgs
+from xpnn.training.loop import train
 
 RNG = np.random.default_rng(0)
 X, Y, W = RNG.normal(size=(40, 5)), RNG.normal(size=(40, 2)), RNG.uniform(size=40)

@@ -16,14 +16,8 @@ from perceptron_rule import BATCHES, FEATURES, RULES, one_by_one, problem
 from targets import Target
 
 from xpnn.perceptron import batches, reference
-from xpnn.perceptron.choice import (
-    Data,
-    Rule,
-    State,
-    initial_state,
-    permutation,
-    select_epoch,
-)
+from xpnn.perceptron.choice import permutation, select_epoch
+from xpnn.perceptron.reference import Data, Rule, State, initial_state
 from xpnn.steps import compiled
 
 OVERRIDES = ("compiled", "numpy")

@@ -19,7 +19,7 @@ HISTORY = {
 
 
 def test_the_curves_the_second_axis_and_the_best_epoch_are_there():
-    ax = plot_history(HISTORY, title="digits", score_name="validation accuracy")
+    ax = plot_history(HISTORY, title="digits")
     loss, val_loss, best = ax.get_lines()
     assert list(loss.get_ydata()) == HISTORY["loss"]
     assert list(loss.get_xdata()) == [1, 2, 3]
@@ -27,10 +27,10 @@ def test_the_curves_the_second_axis_and_the_best_epoch_are_there():
     assert best.get_xdata()[0] == 2
     twin = ax.figure.axes[1]
     assert list(twin.get_lines()[0].get_ydata()) == HISTORY["val_score"]
-    assert twin.get_ylabel() == "validation accuracy"
+    assert twin.get_ylabel() == "validation score"
     assert ax.get_yscale() == "log"  # 2.1 is more than ten times 0.05
     shown = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert shown == ["training loss", "validation loss", "best epoch (2)", "validation accuracy"]
+    assert shown == ["training loss", "validation loss", "best epoch (2)", "validation score"]
 
 
 @pytest.mark.parametrize("loss", [[1.0, 0.5], [0.0, 100.0], [-1.0, 50.0], [math.nan, 1.0], [1.0]])

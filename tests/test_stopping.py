@@ -31,7 +31,7 @@ from xpnn.optimizers import SGD, AdamW
 from xpnn.random import SHUFFLE, host_generator
 from xpnn.schedules import Schedule, get_schedule
 from xpnn.state import DivergedError
-from xpnn.training import train
+from xpnn.training.loop import train
 
 pytestmark = pytest.mark.own_context
 

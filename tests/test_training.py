@@ -13,7 +13,7 @@ from xpnn.losses import LOSSES, get_loss
 from xpnn.optimizers import OPTIMIZERS, SGD, get_optimizer
 from xpnn.random import SHUFFLE, host_generator
 from xpnn.schedules import get_schedule
-from xpnn.training import train
+from xpnn.training.loop import train
 
 pytestmark = pytest.mark.own_context
 

@@ -10,7 +10,7 @@ from xpnn.network import Dense, Network
 from xpnn.optimizers import SGD
 from xpnn.schedules import Schedule
 from xpnn.state import TrainingConfig, TrainingState
-from xpnn.training import train
+from xpnn.training.loop import train
 
 pytestmark = pytest.mark.own_context
 

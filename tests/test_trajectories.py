@@ -18,7 +18,7 @@ from xpnn.optimizers import get_optimizer
 from xpnn.random import SHUFFLE, host_generator
 from xpnn.schedules import get_schedule
 from xpnn.state import TrainingConfig, TrainingState
-from xpnn.training import train
+from xpnn.training.loop import train
 
 pytestmark = pytest.mark.own_context
 

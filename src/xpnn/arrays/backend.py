@@ -21,18 +21,20 @@ import numpy as np
 
 from xpnn.arrays.libraries import (
     NUMPY,
-    DeviceError,
-    DeviceInfo,
-    Library,
-    apple_gpu,
     device_name,
     devices,
-    dtype_name,
-    gpu_driver,
     library_named,
     library_of,
     nearest_spec,
     no_such_device,
+)
+from xpnn.arrays.libraries.base import (
+    DeviceError,
+    DeviceInfo,
+    Library,
+    apple_gpu,
+    dtype_name,
+    gpu_driver,
 )
 from xpnn.arrays.typing import Array, Device, DType, Namespace
 

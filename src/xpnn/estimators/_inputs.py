@@ -19,9 +19,9 @@ from sklearn.utils.validation import validate_data
 from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend, to_numpy
 from xpnn.arrays.libraries import NUMPY as LIBRARY_OF_NUMPY
-from xpnn.arrays.libraries import TRACED, Foreign, library_of
-from xpnn.arrays.libraries.base import check_whole, widened
-from xpnn.arrays.libraries.foreign import by_dlpack
+from xpnn.arrays.libraries import library_of
+from xpnn.arrays.libraries.base import TRACED, check_whole, widened
+from xpnn.arrays.libraries.foreign import Foreign, by_dlpack
 from xpnn.arrays.numeric import FEW
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks

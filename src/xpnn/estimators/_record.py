@@ -136,7 +136,7 @@ def to_record(estimator: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises
     ------
     ValueError
-        For an activation of the user's own; other code is refused by `xpnn.files.encode`.
+        For an activation of the user's own; other code is refused by `xpnn.files.record.encode`.
     """
     state, to_numpy = estimator._state, estimator._backend.to_numpy
     header = {

@@ -14,8 +14,9 @@ from xpnn.arrays.backend import backend_of, dtype_name, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.neurons.inputs import floating, host_values, place
 from xpnn.neurons.units import ThresholdUnit
-from xpnn.perceptron.choice import Data, Rule, initial_state, select_epoch
 from xpnn.perceptron.choice import place as place_of_epochs
+from xpnn.perceptron.choice import select_epoch
+from xpnn.perceptron.reference import Data, Rule, initial_state
 
 
 class Boundary(NamedTuple):

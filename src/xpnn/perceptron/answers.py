@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from xpnn.arrays.backend import backend_of
 from xpnn.arrays.typing import Array
-from xpnn.perceptron.choice import Data, State, dense_rows, rows_at_once
+from xpnn.perceptron.batches import dense_rows, rows_at_once
+from xpnn.perceptron.reference import Data, State
 from xpnn.perceptron.restart import Problems
 from xpnn.training.data import is_sparse
 

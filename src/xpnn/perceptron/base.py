@@ -28,9 +28,11 @@ from xpnn.estimators._inputs import (
 from xpnn.estimators._labels import Labels
 from xpnn.estimators._processes import Way, agreed_seed, as_a_part, check_own_rows, check_same
 from xpnn.perceptron import record
-from xpnn.perceptron.choice import Rule, initial_state, place, rows_at_once
+from xpnn.perceptron.batches import rows_at_once
+from xpnn.perceptron.choice import place
 from xpnn.perceptron.fit import Fitted, Plan, fit_problems
 from xpnn.perceptron.reading import Rows, look_late, make_samples, read_rows
+from xpnn.perceptron.reference import Rule, initial_state
 from xpnn.perceptron.restart import Problems
 from xpnn.steps.scores import first_largest
 from xpnn.training.agreement import one_thread_a_product

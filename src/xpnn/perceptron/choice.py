@@ -11,23 +11,8 @@ from array_api_compat import is_cupy_namespace
 from xpnn.arrays.backend import Backend, get_backend
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.perceptron import batches
-from xpnn.perceptron.batches import dense_rows, rows_at_once
-from xpnn.perceptron.reference import Data, Rule, State, initial_state
+from xpnn.perceptron.reference import Rule, State
 from xpnn.steps.compiled import library
-
-__all__ = [
-    "Data",
-    "Epoch",
-    "Rule",
-    "State",
-    "dense_rows",
-    "finite_and_sums",
-    "initial_state",
-    "permutation",
-    "place",
-    "rows_at_once",
-    "select_epoch",
-]
 
 Epoch = Callable[..., tuple[State, Array]]  # the signature of `reference.epoch`
 

@@ -14,8 +14,9 @@ from xpnn.arrays.backend import Backend
 from xpnn.arrays.typing import Array
 from xpnn.distributed.communicator import Communicator
 from xpnn.perceptron.answers import Held, held_score, more_mistakes
-from xpnn.perceptron.choice import Data, Rule, State, finite_and_sums, select_epoch
+from xpnn.perceptron.choice import finite_and_sums, select_epoch
 from xpnn.perceptron.ownrows import SharedSamples, shared_mistakes
+from xpnn.perceptron.reference import Data, Rule, State
 from xpnn.perceptron.restart import Problems, fit_record, of_problems, restore_fit
 from xpnn.perceptron.samples import BlockSamples, Piece, Samples
 from xpnn.perceptron.shared import SharedBatches

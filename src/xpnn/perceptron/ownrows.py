@@ -14,7 +14,7 @@ from xpnn.arrays.typing import Array
 from xpnn.distributed.communicator import Communicator
 from xpnn.distributed.tree import tree_sum
 from xpnn.perceptron.answers import Held, more_mistakes
-from xpnn.perceptron.choice import Data, Rule, State
+from xpnn.perceptron.reference import Data, Rule, State
 from xpnn.perceptron.restart import Problems
 from xpnn.perceptron.samples import PIECE, Piece
 from xpnn.perceptron.shared import SharedBatches

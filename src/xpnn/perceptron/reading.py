@@ -19,8 +19,8 @@ from xpnn.estimators._labels import weights_of_all
 from xpnn.estimators._processes import ALONE, Way
 from xpnn.estimators._readblocks import read_blocks
 from xpnn.perceptron.answers import Held
-from xpnn.perceptron.choice import Rule
 from xpnn.perceptron.ownrows import SharedHeld, SharedSamples
+from xpnn.perceptron.reference import Rule
 from xpnn.perceptron.samples import BlockSamples, Samples
 from xpnn.steps.compiled import library
 from xpnn.training.data import is_sparse

@@ -10,7 +10,8 @@ import numpy as np
 
 from xpnn.arrays.backend import Backend
 from xpnn.arrays.typing import Array
-from xpnn.perceptron.choice import Rule, permutation
+from xpnn.perceptron.choice import permutation
+from xpnn.perceptron.reference import Rule
 from xpnn.training.portions import Draw
 from xpnn.training.windows import Windows
 

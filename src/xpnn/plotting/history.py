@@ -7,6 +7,8 @@ from typing import Any
 
 from xpnn.plotting.canvas import BLUE, CYCLE, DASHES, INK, ORANGE, finished, new_axes, save
 
+_SCORE = "validation score"
+
 
 def plot_history(
     history: Any,
@@ -14,8 +16,6 @@ def plot_history(
     *,
     ax: Any | None = None,
     title: str | None = None,
-    score_name: str = "validation score",
-    held_out: Mapping[int, float] | None = None,
 ) -> Any:
     """Learning curves: the losses, the validation score on a second axis, the best epoch.
 
@@ -23,17 +23,13 @@ def plot_history(
     ----------
     history : fitted estimator, or mapping of str to sequence of float
         An estimator's `history_`: ``loss`` and, where there was validation, ``val_loss`` and
-        ``val_score``, one number an epoch. NaN leaves a gap.
+        ``val_score``, one number an epoch. NaN leaves a gap. Of a tabular estimator its losses
+        out of fold (`valleys_`) are points.
     path : path-like, default=None
         Where to save the picture; the suffix tells the format (png, svg, pdf, ...).
     ax : matplotlib Axes, default=None
         Where to draw; None makes a figure: one of pyplot's, or with `path` one apart from them.
     title : str, default=None
-    score_name : str, default="validation score"
-        Label of the second axis.
-    held_out : mapping of int to float, default=None
-        Losses out of fold after some epochs, drawn as points; None is a tabular estimator's
-        `valleys_`, where it is passed.
 
     Returns
     -------
@@ -53,9 +49,9 @@ def plot_history(
     >>> ax.get_xlabel()
     'epoch'
     """
+    valleys = getattr(history, "valleys_", {})
+    held_out = {epoch: score for epoch, (score, _) in valleys.items()}
     if not isinstance(history, Mapping):
-        valleys = getattr(history, "valleys_", {})
-        held_out = held_out or {epoch: score for epoch, (score, _) in valleys.items()}
         history = _history_of(history)
     losses = {k: list(history[k]) for k in ("loss", "val_loss") if history.get(k)}
     if "loss" not in losses:
@@ -67,7 +63,7 @@ def plot_history(
     axes = [ax]
     best = _best_epoch(history)
     if history.get("val_score"):
-        axes.append(_draw_score(ax, list(history["val_score"]), score_name))
+        axes.append(_draw_score(ax, list(history["val_score"])))
     if best is not None:
         ax.axvline(best, color=INK, lw=0.9, ls=":", label=f"best epoch ({best})")
     for each in axes:
@@ -107,10 +103,10 @@ def _draw_losses(ax: Any, losses: Mapping[str, list[float]], held_out: Any) -> N
     ax.set_axisbelow(True)
 
 
-def _draw_score(ax: Any, scores: list[float], name: str) -> Any:
+def _draw_score(ax: Any, scores: list[float]) -> Any:
     twin = ax.twinx()
     epochs = range(1, len(scores) + 1)
-    twin.plot(epochs, scores, color=ORANGE, lw=1.8, label=name, **_dot(epochs))
+    twin.plot(epochs, scores, color=ORANGE, lw=1.8, label=_SCORE, **_dot(epochs))
     best = max((v for v in scores if math.isfinite(v)), default=None)
     if best is not None:
         at = scores.index(best) + 1
@@ -119,7 +115,7 @@ def _draw_score(ax: Any, scores: list[float], name: str) -> Any:
             f"{best:.3f}", (at, best), (0, 6), textcoords="offset points", ha="center",
             fontsize=9, color=ORANGE, bbox={"fc": "white", "ec": "none", "pad": 1.0},
         )  # fmt: skip
-    twin.set_ylabel(name, color=ORANGE)
+    twin.set_ylabel(_SCORE, color=ORANGE)
     twin.tick_params(axis="y", colors=ORANGE)
     twin.margins(y=0.12)
     return twin

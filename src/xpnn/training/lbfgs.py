@@ -63,9 +63,9 @@ def train_lbfgs(
     max_fun : int
         Most evaluations.
     validation, callbacks
-        As for `xpnn.training.train`, after each iteration.
+        As for `xpnn.training.loop.train`, after each iteration.
     keeper : Keeper, default=None
-        As for `xpnn.training.train`; its steps are evaluations, its epochs iterations.
+        As for `xpnn.training.loop.train`; its steps are evaluations, its epochs iterations.
 
     Returns
     -------

@@ -11,41 +11,12 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import array_api_compat
 
-from xpnn.arrays.libraries.base import (
-    REAL_DTYPES,
-    TRACED,
-    DeviceError,
-    DeviceInfo,
-    Library,
-    apple_gpu,
-    dtype_name,
-    gpu_driver,
-)
+from xpnn.arrays.libraries.base import DeviceError, DeviceInfo, Library
 from xpnn.arrays.libraries.cupy import CuPy
 from xpnn.arrays.libraries.foreign import Foreign, named
 from xpnn.arrays.libraries.host import NumPy, Strict
 from xpnn.arrays.libraries.jax import Jax
 from xpnn.arrays.libraries.torch import Torch
-
-__all__ = [
-    "LIBRARIES",
-    "NUMPY",
-    "REAL_DTYPES",
-    "TRACED",
-    "DeviceError",
-    "DeviceInfo",
-    "Foreign",
-    "Library",
-    "apple_gpu",
-    "device_name",
-    "devices",
-    "dtype_name",
-    "gpu_driver",
-    "library_named",
-    "library_of",
-    "nearest_spec",
-    "no_such_device",
-]
 
 NUMPY = NumPy()
 LIBRARIES: dict[str, Library] = {
