@@ -9,8 +9,7 @@ import numpy as np
 
 from xpnn.blocks import Blocks
 from xpnn.blocks.hashing import chosen
-from xpnn.command.scores import baseline, class_scores, confusion, number_scores
-from xpnn.command.train import Report, make_estimator
+from xpnn.command.train import Report, make_estimator, report_of
 from xpnn.tables.columns import TableError, hint
 from xpnn.tables.problem import default_target
 from xpnn.tables.read import Table
@@ -121,31 +120,8 @@ def train_on_blocks(
     filled = np.where(present, y, y[np.flatnonzero(present)[0]])
     rows = blocks.without_targets()
     estimator.fit(rows, filled, sample_weight=train.astype(np.float32), **how)
-    report = _report(estimator, problem, train, test)
+    # out of fold: no member has seen a test row, and of the others some have not
+    found = estimator.oof_prediction_
+    report = report_of(estimator, problem.task, (y[train], found[train]), (y[test], found[test]))
     estimator.target_name_ = problem.name
     return estimator.set_params(callbacks=None, device=None, verbose=False), report
-
-
-def _report(est: Any, problem: BlockProblem, train: np.ndarray, test: np.ndarray) -> Report:
-    """Of the rows that no member has seen, and of those that some have not."""
-    y, found, task = problem.y, est.oof_prediction_, problem.task
-    classes, table = np.asarray(getattr(est, "classes_", ())), None
-    if task == "regression":
-        scores, validation = (number_scores(y[rows], found[rows]) for rows in (test, train))
-    else:
-        labels = classes[found.argmax(axis=1)]
-        scores, validation = (
-            class_scores(y[rows], labels[rows], found[rows], classes) for rows in (test, train)
-        )
-        table = confusion(y[test], labels[test], classes)
-    return Report(
-        test=scores,
-        validation=validation,
-        baseline=baseline(task, y[train], y[test], classes),
-        rows={"train": int(train.sum()), "test": int(test.sum())},
-        epochs=len(est.history_.get("loss", ())),
-        seconds=est.fit_time_,
-        parameters=est.network_.layout.size,
-        confusion=table,
-        classes=classes.tolist() or None,
-    )

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -135,30 +135,46 @@ def train_on(
 
 
 def _report(est: Any, problem: Problem, y: np.ndarray, held: Problem, test: np.ndarray) -> Report:
-    truth, X, task, names = held.y[test], held.frame(test), problem.target.task, problem.targets
-    oof, classes = est.oof_prediction_, np.asarray(getattr(est, "classes_", ()))
+    truth, X, task = held.y[test], held.frame(test), problem.target.task
+    found = np.asarray(est.predict(X) if task == "regression" else est.predict_proba(X))
+    report = report_of(est, task, (y, est.oof_prediction_), (truth, found), problem.targets)
+    about = _new_labels(truth, np.asarray(report.classes or ()))
+    about += _given_away(report.validation[MAIN[task]], _importance(est))
+    tested = (np.flatnonzero(held.present)[test] + 1).tolist()
+    return replace(report, tested=tested, notes=about)
+
+
+def report_of(
+    est: Any,
+    task: str,
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    names: Sequence[str] = (),
+) -> Report:
+    """Scores of rows out of fold and of the test: of each the truth, and numbers or probabilities.
+
+    `names` are those of several targets.
+    """
+    classes, table = np.asarray(getattr(est, "classes_", ())), None
     if task == "regression":
-        validation, table = number_scores(y, oof, names), None
-        scores = number_scores(truth, np.asarray(est.predict(X)), names)
+        validation, scores = (number_scores(*rows, names) for rows in (train, test))
     else:
-        validation = class_scores(y, classes[oof.argmax(axis=1)], oof, classes)
-        probability = np.asarray(est.predict_proba(X))
-        labels = classes[probability.argmax(axis=1)]
-        scores = class_scores(truth, labels, probability, classes)
-        table = confusion(truth, labels, classes)
-    importance = _importance(est)
+        labels = [classes[found.argmax(axis=1)] for _, found in (train, test)]
+        validation, scores = (
+            class_scores(truth, own, found, classes)
+            for (truth, found), own in zip((train, test), labels, strict=True)
+        )
+        table = confusion(test[0], labels[1], classes)
     return Report(
         test=scores,
         validation=validation,
-        baseline=baseline(task, y, truth, classes, names),
-        rows={"train": len(y), "test": len(test)},
+        baseline=baseline(task, train[0], test[0], classes, names),
+        rows={"train": len(train[0]), "test": len(test[0])},
         epochs=len(est.history_.get("loss", ())),
         seconds=est.fit_time_,
         parameters=est.network_.layout.size,
         confusion=table,
         classes=classes.tolist() or None,
-        tested=(np.flatnonzero(held.present)[test] + 1).tolist(),
-        notes=[*_new_labels(truth, classes), *_given_away(validation[MAIN[task]], importance)],
     )
 
 

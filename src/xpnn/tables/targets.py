@@ -155,7 +155,7 @@ def _labels(
     used = np.bincount(places(codes[present]), minlength=len(texts)) > 0
     known = [t for t, u in zip(texts, used, strict=True) if u]
     if learned or not known:
-        _check_classes(table, name, known, int(present.sum()), parsed)
+        _check_classes(name, known, int(present.sum()), parsed)
     if alike := differ_in_capitals(known):
         notes.append(f"labels of {name!r} differ in capitals alone: {alike}")
     if all(_is_int(t) for t in known):
@@ -218,7 +218,7 @@ def _gaps_among_words(
     return gap, notes
 
 
-def _check_classes(table: Table, name: str, known: list[str], rows: int, parsed: Parsed) -> None:
+def _check_classes(name: str, known: list[str], rows: int, parsed: Parsed) -> None:
     if not known:
         raise TableError(f"The target {name!r} has no values; name another --target.")
     if len(known) < 2:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.arrays.backend import Backend, to_numpy
-from xpnn.arrays.typing import Array, DType, Namespace
+from xpnn.arrays.typing import Array, DType
 from xpnn.parts.losses import built_in
 from xpnn.steps.cut import Shares
 from xpnn.steps.inference import host_outputs, outputs_of
@@ -183,14 +183,12 @@ def predict_in_chunks(
     function = outputs_of(network, method, backend.xp)
     size = max(1, CHUNK_ELEMENTS // network.widest)
     data = Dataset(x, None, None, backend, theta.dtype)
-    parts = [
-        function(theta, buffers, batch, backend.xp) for batch in _chunks(data, size, backend.xp)
-    ]
+    parts = [function(theta, buffers, batch, backend.xp) for batch in _chunks(data, size)]
     rows = -2 if method == "forward" else 0  # the axis behind the members'
     return parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=rows)
 
 
-def _chunks(data: Dataset, size: int, xp: Namespace) -> Iterator[Array]:
+def _chunks(data: Dataset, size: int) -> Iterator[Array]:
     if data.resident and data.n <= size:
         yield data.arrays[0]
         return
