@@ -93,7 +93,7 @@ def test_a_library_of_another_version_is_not_used(tree, monkeypatch):
     assert compiled.library() is None
     assert compiled.state() == (
         f"NumPy alone, for the compiled library is of version 999, this xpnn needs {compiled.ABI}; "
-        "for the compiled steps, install a C compiler and run pip install --force-reinstall xpnn."
+        "for the compiled steps, with a C compiler run `python hatch_build.py` in the checkout."
     )
 
 
@@ -109,6 +109,7 @@ def test_no_library_or_a_broken_one_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(compiled, "_FILE", tmp_path / "_xpnn.so")
     assert compiled.library() is None
     assert "nothing was compiled at installation" in compiled.state()
+    assert "--no-cache-dir --no-binary xpnn xpnn`" in compiled.state()  # this is no checkout
     broken = tmp_path / "broken.so"
     broken.write_bytes(b"no library")
     monkeypatch.setattr(compiled, "_FILE", broken)

@@ -243,15 +243,32 @@ def test_kernel_follows_from_shapes_and_settings_alone(monkeypatch, caplog):
     assert type(training_steps(rules, sparse, numpy)) is ReferenceSteps
 
 
+def strides(net, batch):
+    """How many steps pass between two looks at Ctrl-C: on NumPy alone, and compiled."""
+    rules, numpy = Rules(net, LOSS, get_optimizer("adam")), get_backend("numpy")
+    compiled = CompiledSteps(rules, lambda: None).stride(batch)
+    return InPlaceSteps(rules, NumpyOps(np), numpy, np.float64).stride(batch), compiled
+
+
 def test_calls_of_many_numpy_steps_are_of_built_in_functions_alone():
-    adam, numpy = get_optimizer("adam"), get_backend("numpy")
-    small = network(sizes=(4, 100, 3)), network(CUBE), network(sizes=(4, 2000, 2000, 3))
-    known, own, wide = (
-        InPlaceSteps(Rules(net, LOSS, adam), NumpyOps(np), numpy, np.float64).stride(200)
-        for net in small
-    )
-    assert known > 100  # the time between two looks at Ctrl-C is short, and known
-    assert own == wide == 1
+    assert strides(network(sizes=(4, 16, 3)), 32) > (40, 1000)
+    assert strides(network(CUBE), 200)[0] == 1
+    assert strides(network(sizes=(4, 2000, 2000, 3)), 200) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch", "most"),
+    [
+        ((1, 1000, 1), 200, (4, 30)),  # elements
+        ((784, 1024, 10), 1, (4, 15)),  # parameters
+        ((5000, 2), 200, (4, 6)),  # features
+        ((1, *[3] * 12, 1), 8, (10, 1024)),  # calls
+    ],
+)
+def test_what_takes_time_beside_products_counts_where_ctrl_c_is_looked_for(sizes, batch, most):
+    """Each of these took 0.2 to 3 seconds for a call's steps, its products next to none."""
+    found = strides(network("mish", sizes=sizes), batch)
+    assert all(1 <= f <= m for f, m in zip(found, most, strict=True))
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -13,10 +13,11 @@ from xpnn.parts.losses import LOSSES
 from xpnn.parts.optimizers import OPTIMIZERS
 from xpnn.steps.compiled.plan import known_rules
 from xpnn.steps.operations import Ops, Update
-from xpnn.steps.rules import Batch, Rules
+from xpnn.steps.rules import Batch, Costs, Rules
 
 _IN_PLACE = ("identity", "relu", "tanh")
 CROSS_ENTROPY = LOSSES["softmax_cross_entropy"]
+_COSTS = Costs(layer=5e6, unit=700, parameter=200)  # float64, normalized, with dropout
 _COUNTERS = 8192  # of one draw: its words stay in the second cache
 _PIECE = 16384  # parameters of one piece of an update
 _FEW_CLASSES = 32  # up to which rows of their scores are too short for a vector unit
@@ -89,7 +90,7 @@ class NumpyOps(Ops):
 
     def stride(self, rules: Rules, rows: int) -> int:
         """As many as take no time to speak of, where no function of the user's own may."""
-        return rules.stride(rows * rules.network.members, 1e6) if known_rules(rules) else 1
+        return rules.stride(rows * rules.network.members, _COSTS) if known_rules(rules) else 1
 
     def product(self, a: Array, b: Array, out: Array) -> None:
         """Write the matrix product of two arrays, either of them transposed, into `out`."""

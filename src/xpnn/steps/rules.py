@@ -62,6 +62,14 @@ class Factors(NamedTuple):
     penalty: Array | None  # of L1 and L2
 
 
+class Costs(NamedTuple):
+    """What of a step is no product, in multiplications that take as long; rather too much."""
+
+    layer: float  # its calls
+    unit: float  # of a row's features and of its layers' outputs, forward and back
+    parameter: float  # to learn it
+
+
 class Steps(Protocol):
     """The training steps of one call of fit."""
 
@@ -103,13 +111,13 @@ class Rules:
         """Multiplications of a row in the products of a step."""
         return int(3 * sum(d.n_in * d.n_out for d in self.network.layers) + 1)
 
-    def stride(self, rows: int, others: float) -> int:
-        """How many steps of so many rows pass between two looks at Ctrl-C.
-
-        `others` is how many multiplications take as long as the rest of a step.
-        """
-        apart = _MULTIPLICATIONS_APART / (self.per_row * rows + others)
-        return int(max(1, min(_MOST_STEPS, apart)))
+    def stride(self, rows: int, costs: Costs) -> int:
+        """How many steps of so many rows pass between two looks at Ctrl-C."""
+        net = self.network
+        units = net.n_in + sum(d.n_out for d in net.layers)
+        work = rows * (self.per_row + costs.unit * units)
+        work += costs.layer * len(net.layers) + costs.parameter * net.layout.size
+        return int(max(1, min(_MOST_STEPS, _MULTIPLICATIONS_APART / work)))
 
     @cached_property
     def n_weights(self) -> int | None:

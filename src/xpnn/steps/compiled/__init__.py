@@ -20,7 +20,7 @@ from xpnn._warnings import warn_user
 ABI = 11  # XPNN_ABI in xpnn.h
 PRODUCTS = ("BLAS", "AVX2", "AVX512")  # in the order of xpnn_tiles in abi.c
 _FILE = Path(__file__).with_name(f"_xpnn.lib.{'dll' if sys.platform == 'win32' else 'so'}")
-_INSTALL = "install a C compiler and run pip install --force-reinstall xpnn"
+_INSTALL = "pip install --no-deps --force-reinstall --no-cache-dir --no-binary xpnn xpnn"
 
 
 def library() -> ctypes.CDLL | None:
@@ -54,7 +54,11 @@ def state() -> str:
         return "NumPy alone, as XPNN_COMPILED=0 says; unset it for the compiled steps."
     found, problem = _load(_FILE)
     if found is None:
-        return f"NumPy alone, for {problem}; for the compiled steps, {_INSTALL}."
+        # Sources are here in a checkout alone, which pip would not find again by its name; and
+        # without the last two options it would take the wheel that has nothing compiled again.
+        checkout = any(_FILE.parent.glob("*.c"))
+        cure = "`python hatch_build.py` in the checkout" if checkout else f"`{_INSTALL}`"
+        return f"NumPy alone, for {problem}; for the compiled steps, with a C compiler run {cure}."
     products = PRODUCTS[tiles()]
     return f"compiled; large products by {products}; XPNN_COMPILED=0 turns to NumPy alone."
 

@@ -29,10 +29,11 @@ from xpnn.steps.compiled.plan import (
     product_address,
 )
 from xpnn.steps.compiled.pool import Pool
-from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
+from xpnn.steps.rules import Batch, Carry, Coefficients, Costs, Rows, Rules, Steps
 
 _FEWEST_PRODUCTS = 1_000_000  # multiplications of a thread's share: with less it mostly waits
 _FEWEST_ROWS = 32  # of its share
+_COSTS = Costs(layer=3e4, unit=100, parameter=50)  # float64, normalized, with dropout
 
 
 class CompiledSteps:
@@ -65,7 +66,7 @@ class CompiledSteps:
 
     def stride(self, batch: int) -> int:
         """How many steps one call takes, so that Ctrl-C is seen soon."""
-        return self.rules.stride(batch, 1e5)
+        return self.rules.stride(batch, _COSTS)
 
     def words(self, keys: np.ndarray) -> Any:
         """Dropout keys, a uint32 array (steps, layers + 1, 2), as `on_rows` takes them."""
