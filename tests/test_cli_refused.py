@@ -64,6 +64,26 @@ def test_a_bad_table_is_refused_in_one_line(content, args, message):
     assert message in refused("train", "t.csv", *args, code=1)
 
 
+def test_a_column_that_is_not_there_is_told_with_what_reading_decided():
+    Path("t.csv").write_text("".join(f"{i}.5,{'ab'[i % 2]},{i * i}.25\n" for i in range(20)))
+    why = "no names in the first line (0.5, a, 0.25)"
+    for args in (("--target", "price"), ("--drop", "price"), ("--group", "price")):
+        told = refused("train", "t.csv", *args, code=1)
+        assert "t has no column 'price'" in told
+        assert why in told
+    call("train", "iris", *QUICK, "-q", "--out", "o")
+    for args in (("predict", "o", "t.csv"), ("explain", "o", "t.csv")):
+        assert why in refused(*args, code=1)
+
+
+def test_a_folder_without_a_model_is_told_with_those_below_it():
+    call("train", "iris", *QUICK, "-q", "--out", "all/iris")
+    for args in (("predict", "all", "iris"), ("explain", "all")):
+        told = refused(*args, code=1)
+        assert told.endswith(f"No such file or directory. There are {Path('all', 'iris')}.")
+    assert refused("predict", "none", "iris", code=1).endswith("xpnn train writes one.")
+
+
 def test_a_folder_that_cannot_be_made_is_one_line():
     Path("file").touch()
     assert "file" in refused("train", "iris", *QUICK, "--out", "file/o", code=1)

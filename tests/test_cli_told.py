@@ -67,6 +67,21 @@ def test_what_an_importance_is_stands_below():
         assert told.startswith("importance: how much the loss rises when a column's values")
 
 
+def test_importances_are_written_as_a_table_of_all_columns():
+    names = [f"x{i}" for i in range(70)]
+    write(
+        "t.csv", [*names, "y"], [[*((i * i * j + i) % 97 for j in range(70)), i] for i in range(30)]
+    )
+    call("train", "t.csv", *QUICK)
+    assert "and 10 more" in call("explain", "o", "t.csv", "--out", "worth.csv").stdout
+    with open("worth.csv", newline="", encoding="utf-8") as file:
+        first, *rows = csv.reader(file)
+    assert first == ["column", "importance", "spread"]
+    worth = [float(row[1]) for row in rows]
+    assert worth == sorted(worth, reverse=True)
+    assert sorted(row[0] for row in rows) == sorted(names)
+
+
 def test_compare_takes_one_target():
     write("t.csv", ["x", "y", "z"], [[i, i + 0.5, i + 1.5] for i in range(30)])
     error = call("compare", "t.csv", "--target", "y", "--target", "z", code=2).stderr

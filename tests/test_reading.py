@@ -155,6 +155,13 @@ def test_a_table_without_names_is_told(tmp_path, kind):
     assert "--header" in table.notes[0]
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_a_first_column_called_by_a_number_sign_is_no_comment(tmp_path, mark):
+    table = read(tmp_path, "# a list\n#,size,town\n1,1.5,Ulm\n2,2,Bonn\n".replace(",", mark))
+    assert columns(table) == {"#": [1, 2], "size": [1.5, 2], "town": ["Ulm", "Bonn"]}
+    assert table.notes == ("left out 1 line of comments",)
+
+
 def test_names_can_be_said_to_be_there_or_not(tmp_path):
     assert list(read(tmp_path, HEADERLESS["iris"], header=True).columns) == ["5.1", "3.5", "setosa"]
     table = read(tmp_path, PLAIN, header=False)

@@ -1,6 +1,7 @@
 """Tables and targets of every kind that people pass to the tabular estimators."""
 
 import datetime as dt
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -187,3 +188,33 @@ def test_words_of_which_none_was_known_in_fit_are_warned_of(recwarn):
 def test_a_matrix_is_refused_in_a_line():
     with pytest.raises(TypeError, match=r"np.matrix is not supported: pass np.asarray\(X\)"):
         fitted(NAMES, table=X.view(np.matrix))
+
+
+def test_labels_that_are_none_in_numpy_are_told_with_one_of_them():
+    pd = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match="y has no label in row 1"):
+        fitted(["a", None, "b"] * 4)
+    with pytest.raises(ValueError, match=r"y holds text and other labels, such as 'a' and 1:"):
+        fitted([1, "a"] * 6)
+    kinds = (pd.cut(pd.Series(X[:, 0]), 3), pd.Series(pd.period_range("2020-01", periods=12)))
+    for labels in (*kinds, [10**30, 10**31] * 6, [Decimal(i % 2) for i in range(12)]):
+        with pytest.raises(ValueError, match=r"y holds labels such as .* by y\.astype\(str\)"):
+            fitted(labels)
+        assert len(fitted(np.array(list(map(str, labels)))).classes_) > 1
+
+
+def test_durations_are_no_numbers_of_which_the_unit_is_unknown():
+    spans = np.arange(12) * np.timedelta64(1, "h")
+    model = fitted(NAMES, table={"spent": np.arange(12.0)})
+    with pytest.raises(ValueError, match=r"'spent' should be numbers, got '0 seconds' in row 1"):
+        model.predict({"spent": spans})
+    assert len(model.predict({"spent": np.full(2, "NaT", dtype="m8[s]")})) == 2
+    learned = fitted(NAMES, table={"spent": spans})
+    milliseconds = learned.predict_proba({"spent": spans.astype("m8[ms]")})
+    assert np.array_equal(milliseconds, learned.predict_proba({"spent": spans}))
+
+
+def test_sizes_of_layers_are_told_by_the_name_that_they_have_here():
+    for sizes, told in (((-1,), "hidden must be > 0"), ((2.5,), "hidden must be whole numbers")):
+        with pytest.raises(ValueError, match=f"^{told}, got"):
+            TabularClassifier(hidden=sizes).fit(X, NAMES)

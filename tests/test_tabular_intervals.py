@@ -170,6 +170,8 @@ def test_quantiles_need_to_be_asked_for(regressor):
         regressor.predict_quantiles(FRAME)
     with pytest.raises(ValueError, match="of one target"):
         TabularRegressor(quantiles=(0.5,), **SMALL).fit(FRAME, np.stack([Y, Y], axis=1))
+    with pytest.raises(ValueError, match="a loss of their own: leave out loss='huber'"):
+        TabularRegressor(quantiles=(0.5,), loss="huber", **SMALL).fit(FRAME, Y)
 
 
 def test_the_temperature_is_the_most_likely_one():

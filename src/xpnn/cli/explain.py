@@ -17,7 +17,10 @@ def explain(
         str | None, typer.Argument(help="A table with the target; default: the training rows.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Picture to draw, as importance.png.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Picture or table to write, as importance.png or importance.csv."
+        ),
     ] = None,
     how: Reading = UNSAID,
 ) -> None:
@@ -25,6 +28,7 @@ def explain(
     with one_line_errors():
         from xpnn.command import show
         from xpnn.command.explain import importance_of
+        from xpnn.files.atomic import atomic_file
         from xpnn.plotting import plot_importance
 
         known = load_model(model)
@@ -42,5 +46,9 @@ def explain(
         found = importance_of(known, table)
         typer.echo(show.importances(found))
         if out is not None:
-            plot_importance(found, out)
+            if out.suffix.lower() == ".csv":
+                with atomic_file(out) as writing:
+                    writing.write(show.importances_csv(found).encode())
+            else:
+                plot_importance(found, out)
             typer.echo(f"wrote   {out}")

@@ -38,6 +38,11 @@ def load_model(model: Path) -> Any:
     from xpnn.command.predict import model_of
     from xpnn.estimators import load
 
+    place = model / "model.safetensors" if model.is_dir() else model
+    if not place.exists():
+        below = [str(path.parent) for path in sorted(model.glob("*/model.safetensors"))]
+        there = f"There are {', '.join(below[:8])}" if below else "xpnn train writes one"
+        raise ValueError(f"{place}: No such file or directory. {there}.")
     return model_of(load(model), str(model))
 
 

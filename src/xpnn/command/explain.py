@@ -3,7 +3,7 @@
 import numpy as np
 
 from xpnn.command.predict import Model
-from xpnn.tables.columns import TableError, hint, objects
+from xpnn.tables.columns import TableError, objects
 from xpnn.tables.frames import Frame
 from xpnn.tables.read import Table
 from xpnn.tables.values import parse_column
@@ -24,7 +24,7 @@ def importance_of(model: Model, table: Table | None) -> dict[str, tuple[float, f
     names = model.targets
     for name in names:
         if name not in table.columns:
-            raise TableError(f"{table.name} has no column {name!r}{hint(name, table.columns)}.")
+            raise table.lacking(name)
     if model.task == "regression":
         each = [parse_column(table.columns[name], decimal=table.decimal).values for name in names]
         each = [y if y.dtype.kind == "f" else np.full(len(y), np.nan) for y in each]

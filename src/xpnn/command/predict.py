@@ -14,7 +14,7 @@ from xpnn.blocks.opening import files_below
 from xpnn.command.blocks import several_files
 from xpnn.command.scores import class_scores, number_scores, shown
 from xpnn.command.train import MAIN
-from xpnn.tables.columns import TableError, hint
+from xpnn.tables.columns import TableError
 from xpnn.tables.encoding import unknown_words
 from xpnn.tables.frames import Frame
 from xpnn.tables.gaps import GAPS
@@ -48,8 +48,7 @@ class Model(NamedTuple):
         # as text, where its spelling counts: 1.234 may be a word, or 1234
         columns = self.estimator.encoding_.columns
         for name in (c.name for c in columns if c.name not in table.columns):
-            near = hint(name, table.columns)
-            raise TableError(f"{table.name} lacks the column {name!r}, known in training{near}.")
+            raise table.lacking(name, "lacks the column {}, known in training")
         spelled = [c.name for c in columns if isinstance(c, Words) or c.style]
         found = table.with_text(spelled)
         for c in columns:
@@ -132,7 +131,7 @@ def predict_csv(
     """
     for name in keep:
         if name not in table.columns:
-            raise TableError(f"{table.name} has no column {name!r}{hint(name, table.columns)}.")
+            raise table.lacking(name)
     est, inputs = model.estimator, model.inputs(table)
     probability = None
     if model.task == "classification":

@@ -1,5 +1,7 @@
 """Tables of text for a terminal."""
 
+import csv
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,15 @@ def importances(found: Mapping[str, tuple[float, float]], most: int = 60) -> str
     more = f"\nand {len(found) - most:,} more" if len(found) > most else ""
     told = "importance: how much the loss rises when a column's values are mixed among the rows"
     return f"{table(rows, ruled=True)}{more}\n\n{told}"
+
+
+def importances_csv(found: Mapping[str, tuple[float, float]]) -> str:
+    """The same of all columns, as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("column", "importance", "spread"))
+    writer.writerows((name, *(f"{v:.7g}" for v in pair)) for name, pair in found.items())
+    return text.getvalue()
 
 
 def comparison(results: Mapping[str, tuple[Mapping[str, float], float]]) -> str:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from xpnn.tables.columns import TableError, as_text, hint
+from xpnn.tables.columns import TableError, as_text
 from xpnn.tables.problem import Problem, read_alike
 from xpnn.tables.read import Table
 from xpnn.tables.values import parse_column
@@ -137,7 +137,7 @@ def check_training(problem: Problem, rows: np.ndarray, column: str) -> None:
 def column_of(table: Table, problem: Problem, name: str) -> np.ndarray:
     """A column of the table, of the problem's rows alone; times and numbers as such."""
     if name not in table.columns:
-        raise TableError(f"{table.name} has no column {name!r}{hint(name, table.columns)}.")
+        raise table.lacking(name)
     values = parse_column(table.columns[name], decimal=table.decimal).values
     return np.asarray(values[problem.present])
 

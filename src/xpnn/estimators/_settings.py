@@ -21,13 +21,13 @@ _SKLEARN_SCHEDULES = ("constant", "invscaling", "adaptive")  # scikit-learn: for
 _STOCHASTIC_ONLY = {"dropout": 0.0, "input_dropout": 0.0, "clip_norm": None, "max_norm": None}
 
 
-def hidden_sizes(value: Any) -> list[Any]:
+def hidden_sizes(value: Any, name: str = "hidden_layer_sizes") -> list[Any]:
     """Sizes of the hidden layers as a list; a number stands for one layer."""
     sizes = list(value) if hasattr(value, "__iter__") else [value]
     if any(isinstance(size, Real) and size <= 0 for size in sizes):
-        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        raise ValueError(f"{name} must be > 0, got {sizes}.")
     if any(not isinstance(size, Integral) or isinstance(size, bool) for size in sizes):
-        raise ValueError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
+        raise ValueError(f"{name} must be whole numbers, got {sizes}.")
     return sizes
 
 

@@ -30,6 +30,7 @@ _HEAD = 200
 _PIECE = 20_000
 _END = "\0end"
 _COMMENT = re.compile(r"[ \t]*(#|%|//)")
+_NUMBERED = re.compile(r"#([,;|\t])")  # names, of which the first is #
 
 
 @dataclass(frozen=True)
@@ -146,16 +147,19 @@ def _lines(text: str, start: int = 0) -> Iterator[str]:
 
 def _before(text: str) -> tuple[int, str | None, list[str], str | None]:
     """Where the lines after blank ones and comments begin, the last comment, and sep=."""
-    place, comments, last, told = 0, 0, None, None
+    place, comments, last, told, above = 0, 0, None, None, ""
     for line in _lines(text):
         bare = line.strip()
         if told is None and re.fullmatch(r"sep=.", bare):
             told = bare[-1]
         elif bare and not _COMMENT.match(line):
+            named = _NUMBERED.match(above)
+            if named and above.count(named[1]) == line.count(named[1]):
+                place, comments, last = place - len(above), comments - 1, None
             break
         elif bare:
             comments, last = comments + 1, bare.lstrip("#%/ \t")
-        place += len(line)
+        place, above = place + len(line), line
     if place >= len(text):  # nothing else, as in a table of one column of #
         return 0, None, [], told
     lines = "line" if comments == 1 else "lines"

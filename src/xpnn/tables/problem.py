@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xpnn._text import in_a_line
-from xpnn.tables.columns import Columns, TableError, hint
+from xpnn.tables.columns import Columns, TableError
 from xpnn.tables.foot import total_below
 from xpnn.tables.frames import Frame
 from xpnn.tables.ids import is_row_name, numbers_the_rows
@@ -90,8 +90,7 @@ def make_problem(
     targets = [target] if isinstance(target, str) else list(dict.fromkeys(target or ()))
     for name in (*targets, *drop):
         if name not in table.columns:
-            near = hint(name, list(table.columns))
-            raise TableError(f"{table.name} has no column {name!r}{near}.")
+            raise table.lacking(name)
     if len(table.columns) == 1:
         only = in_a_line(next(iter(table.columns)), 60)
         raise TableError(
@@ -147,7 +146,7 @@ def read_alike(problem: Problem, table: Table) -> Problem:
     name, task = problem.target.name, problem.target.task
     for column in (*problem.target_names, *problem.parsed):
         if column not in table.columns:
-            raise TableError(f"{table.name} has no column {column!r}{hint(column, table.columns)}.")
+            raise table.lacking(column)
     y, present, _, _ = _read_targets(table, problem.target_names, task, learned=False)
     spelled = [n for n, p in problem.parsed.items() if p.kind == "words" or p.style]
     given, parsed = table.with_text(spelled), {}

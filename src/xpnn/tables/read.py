@@ -113,6 +113,12 @@ class Table:
         named = {} if self.decimal is None else {"decimal": self.decimal, "grouped": True}
         return {**style, **named}
 
+    def lacking(self, name: str, what: str = "has no column {}") -> TableError:
+        """The error for a column that is not there, with what was decided in reading."""
+        near = hint(name, list(self.columns))
+        read = f" In reading: {'; '.join(self.notes)}." if self.notes else ""
+        return TableError(f"{self.name} {what.format(repr(name))}{near}.{read}")
+
     def with_text(self, names: Iterable[str]) -> Columns:
         """The columns, those named as text: for `xpnn.tables.values.parse_as` in prediction.
 

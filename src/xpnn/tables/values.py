@@ -135,6 +135,9 @@ def parse_as(column: np.ndarray, kind: str, style: Mapping[str, Any], name: str)
             column = as_text(column)
             return parse_as(column, kind, style, name)
         parsed = _typed(column, fresh=False)
+        if column.dtype.kind == "m" and "form" not in style and not np.isnat(column).all():
+            shown = objects([str(v) for v in column.astype("timedelta64[s]")])
+            raise _unlike(name, kind, shown, ~np.isnat(column))  # of which unit?
         if parsed.kind != kind and not np.isnan(parsed.values).all():
             raise _unlike(name, kind, as_text(column), ~np.isnan(parsed.values))
         values = parsed.values if parsed.kind == kind else np.full(len(column), _EMPTY[kind])

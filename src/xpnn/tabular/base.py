@@ -276,7 +276,7 @@ class BaseTabular(Judged, Inspection, OnDevice):
 
     def _choose_recipe(self, n: int, periodic: bool, classes: bool, groups: int | None) -> None:
         """The recipe for so many rows."""
-        sizes = None if self.hidden is None else tuple(hidden_sizes(self.hidden))
+        sizes = None if self.hidden is None else tuple(hidden_sizes(self.hidden, "hidden"))
         self.recipe_ = make_recipe(n, self.n_members, sizes, periodic, classes, groups)
         if self.epochs is not None:
             self.recipe_ = replace(self.recipe_, epochs=int(self.epochs), longer=False)

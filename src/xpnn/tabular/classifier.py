@@ -30,6 +30,9 @@ def _plain(y: Any) -> Any:
     if hasattr(y, "columns") or hasattr(y, "column_names"):
         columns = list(read_frame(y).columns.values())
         y = columns[0][:, None] if len(columns) == 1 else np.stack(columns, axis=1)
+    if isinstance(y, list | tuple):
+        given = np.asarray(y, dtype=object)
+        y = given if given.ndim == 1 else y
     kind = getattr(y, "dtype", "")
     if isinstance(kind, np.dtype) and kind.kind in "biufc":
         return y
@@ -49,7 +52,13 @@ def _plain(y: Any) -> Any:
             f"y holds text and other labels, such as {text[0]!r} and {other!r}: make them one "
             "kind, as by y.astype(str)."
         )
-    return np.asarray(values.tolist())
+    found = np.asarray(values.tolist())
+    if found.dtype == object:  # periods, intervals, decimals and what else compares by itself
+        raise ValueError(
+            f"y holds labels such as {values.flat[0]!r}, and a label is text, a number, a boolean "
+            "or a date: make them text, as by y.astype(str)."
+        )
+    return found
 
 
 def _listed(y: Any) -> Any:

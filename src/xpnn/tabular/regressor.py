@@ -133,6 +133,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             )
         if levels is not None and not self._vector:
             raise ValueError("quantiles are of one target, and y has several: fit one model each.")
+        if levels is not None and get_loss(self.loss).name != "squared_error":
+            raise ValueError(f"quantiles have a loss of their own: leave out loss={self.loss!r}.")
         self.log_share_ = None
         if self._takes_logarithm(columns, weight):
             self.log_share_, positive = 0.0, columns if weight is None else columns[weight > 0]
