@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
+from threadpoolctl import threadpool_limits
 
 import xpnn
 from xpnn import TabularClassifier, TabularRegressor
@@ -173,3 +174,15 @@ def test_a_class_that_a_member_has_not_seen():
     X, y = np.arange(24.0)[:, None], ["a"] * 12 + ["b"] * 11 + ["c"]
     model = TabularClassifier(random_state=0, epochs=4).fit(X, y)
     assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_bits_do_not_depend_on_the_threads_of_blas():
+    rng = np.random.default_rng(0)
+    x, lines = rng.normal(size=(900, 300)), rng.random((300, 60))
+    net = Network((Scale(300), Dense(300, 8, "relu"), Dense(8, 1)), link="identity", members=2)
+    given = net, x, x[:, :1] + 0.1, None, np.arange(900)[None] % 2, lines
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.append(linear_parameters(*given))
+    np.testing.assert_array_equal(*found)

@@ -112,12 +112,12 @@ def linear_parameters(
     >>> net.predict(theta, np.zeros(0), np.array([[10.0]]), np).round(2).tolist()
     [[21.0]]
     """
-    seen = x.astype(np.float64) @ lines
-    center, spread = seen.mean(axis=0), seen.std(axis=0)
-    spread[spread <= 1e-9 * np.maximum(np.abs(center), 1e-9)] = 1.0
-    scaled = (seen - center) / spread
-    given = scaled, target, np.ones(len(x)) if weight is None else weight, folds
-    with one_blas_thread():
+    with one_blas_thread():  # all products: several threads would round otherwise
+        seen = x.astype(np.float64) @ lines
+        center, spread = seen.mean(axis=0), seen.std(axis=0)
+        spread[spread <= 1e-9 * np.maximum(np.abs(center), 1e-9)] = 1.0
+        scaled = (seen - center) / spread
+        given = scaled, target, np.ones(len(x)) if weight is None else weight, folds
         models = _of_classes(*given, network.n_out) if target.ndim == 1 else _of_numbers(*given)
         best, least = None, np.inf
         for coefficients, constants in models:
@@ -126,10 +126,10 @@ def linear_parameters(
                 best, least = (coefficients, constants), loss
             elif target.ndim == 1:
                 break
-    if best is None:
-        return None
-    coefficients = best[0] / spread[:, None]
-    return _as_network(network, lines @ coefficients, best[1] - center @ coefficients)
+        if best is None:
+            return None
+        coefficients = best[0] / spread[:, None]
+        return _as_network(network, lines @ coefficients, best[1] - center @ coefficients)
 
 
 def _members(folds: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
