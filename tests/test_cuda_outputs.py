@@ -149,13 +149,14 @@ def test_class_numbers_and_what_training_looks_at(target):
 @pytest.mark.parametrize("bad", [None, np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", ["coef", "intercept"])
 def test_what_a_perceptron_looks_at_after_an_epoch(target, place, bad):
-    from xpnn.perceptron import choice
+    from xpnn.perceptron.choice import finite_and_sums
+    from xpnn.perceptron.reference import initial_state
 
     t, rng = target, np.random.default_rng(0)
     arrays = {"coef": rng.normal(size=(3, 700)), "intercept": rng.normal(size=3)}
     if bad is not None:
         arrays[place][-1] = bad
     coef, intercept = t.asarray(arrays["coef"]), t.xp.asarray(arrays["intercept"])  # float64
-    sums, state = rng.normal(size=(3, 3)), choice.initial_state(coef, coef[:, 0], t.xp, False)
-    found = choice.finite_and_sums(state._replace(intercept=intercept), t.xp.asarray(sums), t.xp)
+    sums, state = rng.normal(size=(3, 3)), initial_state(coef, coef[:, 0], t.xp, False)
+    found = finite_and_sums(state._replace(intercept=intercept), t.xp.asarray(sums), t.xp)
     np.testing.assert_array_equal(t.to_numpy(found), [float(bad is None), *sums.ravel()])
