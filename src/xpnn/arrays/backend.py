@@ -380,8 +380,7 @@ def _resolve(library: Library, rest: str) -> Backend:
     name, device = library.spec(suffix), found[suffix]
     if name in _backends:
         return _backends[name]
-    fault = library.fault(device)
-    if fault:
+    if fault := library.fault(device):
         raise DeviceError(f"{name!r}: {fault}")
     return _register(library, device, name)
 
@@ -390,8 +389,7 @@ def _register(library: Library, device: Device, key: Any) -> Backend:
     name = library.spec(library.suffix(device))
     if name not in _backends:  # another thread may come between: the first is everybody's
         _backends.setdefault(name, Backend(name, library.load(), device, library))
-    _backends[key] = backend = _backends[name]
-    return backend
+    return _backends.setdefault(key, _backends[name])
 
 
 def _disagreement(arrays: tuple[Any, ...]) -> str:
