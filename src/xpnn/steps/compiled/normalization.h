@@ -32,17 +32,41 @@ WIDE static void scale_rows(const real *restrict x, int64_t ld, const real *rest
         for (int64_t j = 0; j < units; j++) z[j] = x[j] * scale[j];
 }
 
-/* Sums of each column in double precision: of u, or of u times another matrix. */
-WIDE static void columns_in_double(const real *restrict u, const real *restrict times,
-                                   double *restrict sums, int64_t rows, int64_t units) {
+/* What is summed of columns. */
+enum summed { ITSELF, SQUARE_AROUND, PRODUCT };
+
+INLINE real term(const enum summed what, real u, real v) {
+    const real d = what == SQUARE_AROUND ? u - v : u;
+    return what == ITSELF ? d : d * (what == PRODUCT ? v : d);
+}
+
+/* The sums of each column's terms in double precision; v's rows are `ld` apart (or 0). Four
+   rows' terms are added first: most of the time would go into making double numbers of them. */
+INLINE void sum_terms(const enum summed what, const real *restrict u, const real *restrict v,
+                      int64_t ld, double *restrict sums, int64_t rows, int64_t units) {
+    int64_t i = 0;
     for (int64_t j = 0; j < units; j++) sums[j] = 0;
-    for (int64_t i = 0; i < rows; i++, u += units) {
-        const real *v = times ? times + i * units : u;
-        if (times)
-            for (int64_t j = 0; j < units; j++) sums[j] += (double)u[j] * (double)v[j];
-        else
-            for (int64_t j = 0; j < units; j++) sums[j] += (double)u[j];
-    }
+    for (; i + 4 <= rows; i += 4, u += 4 * units, v += 4 * ld)
+        for (int64_t j = 0; j < units; j++)
+            sums[j] += (double)((term(what, u[j], v[j]) + term(what, u[units + j], v[ld + j])) +
+                                (term(what, u[2 * units + j], v[2 * ld + j]) +
+                                 term(what, u[3 * units + j], v[3 * ld + j])));
+    for (; i < rows; i++, u += units, v += ld)
+        for (int64_t j = 0; j < units; j++) sums[j] += (double)term(what, u[j], v[j]);
+}
+
+WIDE static void sums_of_columns(const real *u, double *sums, int64_t rows, int64_t units) {
+    sum_terms(ITSELF, u, u, units, sums, rows, units);
+}
+
+WIDE static void squares_of_columns(const real *u, const real *around, double *sums, int64_t rows,
+                                    int64_t units) {
+    sum_terms(SQUARE_AROUND, u, around, 0, sums, rows, units);
+}
+
+WIDE static void products_of_columns(const real *u, const real *v, double *sums, int64_t rows,
+                                     int64_t units) {
+    sum_terms(PRODUCT, u, v, units, sums, rows, units);
 }
 
 /* Sums of each column, added to `sums`. */
@@ -91,14 +115,25 @@ WIDE static void normalized_rows_back(real *restrict g, const real *restrict uni
     }
 }
 
-/* du in place of dunit, of batch normalization; the means are over the batch's rows. */
+/* unit of batch normalization in place of u, and z = unit scale. */
+WIDE static void normalize_columns(real *restrict u, const real *restrict mean,
+                                   const real *restrict inverse, const real *restrict scale,
+                                   real *restrict z, int64_t rows, int64_t units) {
+    for (int64_t i = 0; i < rows; i++, u += units, z += units)
+        for (int64_t j = 0; j < units; j++) {
+            u[j] = (u[j] - mean[j]) * inverse[j];
+            z[j] = u[j] * scale[j];
+        }
+}
+
+/* du in place of dz, of batch normalization; the means are over the batch's rows. */
 WIDE static void normalized_columns_back(real *restrict g, const real *restrict unit,
-                                         const real *restrict mean, const real *restrict along,
-                                         const real *restrict inverse, int64_t rows,
-                                         int64_t units) {
+                                         const real *restrict scale, const real *restrict mean,
+                                         const real *restrict along, const real *restrict inverse,
+                                         int64_t rows, int64_t units) {
     for (int64_t i = 0; i < rows; i++, g += units, unit += units)
         for (int64_t j = 0; j < units; j++)
-            g[j] = (g[j] - mean[j] - unit[j] * along[j]) * inverse[j];
+            g[j] = (g[j] * scale[j] - mean[j] - unit[j] * along[j]) * inverse[j];
 }
 
 #endif

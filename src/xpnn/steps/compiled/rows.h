@@ -69,21 +69,20 @@ static void gather_features(const task *t) {
     }
 }
 
-/* Sums over the whole batch of columns of this thread's rows: first(u), second(u) for each column.
-
-   Two places take turns: between two writes into one lies a barrier. */
+/* A thread's two sums of each column of its rows, for all threads to read after a barrier. Two
+   places take turns: between two writes into one lies a barrier. */
 static double *place_for_sums(const task *t) {
     return t->mine->sums + (t->mine->exchanges++ % 2) * 2 * widest(t->r->p);
 }
 
-static const double *sum_over_threads(const task *t, const double *place, int64_t count) {
-    const plan *p = t->r->p;
+/* `count` numbers added up over the threads, which `place` is one's part of. */
+static double *sum_over_threads(const task *t, const double *place, int64_t count) {
     const int64_t at = place - t->mine->sums;
-    pool_barrier(p->pool);
     double *into = t->mine->totals;
-    for (int64_t j = 0; j < count; j++) {
-        into[j] = 0;
-        for (int64_t i = 0; i < p->parts; i++) into[j] += t->r->thread[i].sums[at + j];
+    for (int64_t j = 0; j < count; j++) into[j] = 0;
+    for (int64_t i = 0; i < t->r->p->parts; i++) {
+        const double *sums = t->r->thread[i].sums + at;
+        for (int64_t j = 0; j < count; j++) into[j] += sums[j];
     }
     return into;
 }
@@ -99,46 +98,85 @@ static int goes_by_running(const task *t, const layer *l) {
     return t->n == 1 && l->statistics >= 0 && t->r->p->buffers;
 }
 
-/* unit in place of u, by the statistics of all threads' rows. */
-static void normalize_batch(const task *t, const layer *l, real *u, real *inverse) {
+/* The means of `rows` rows from their sums. */
+static void means_of(const double *sums, real *mean, int64_t rows, int64_t units) {
+    const double n = (double)larger(rows, 1);
+    for (int64_t j = 0; j < units; j++) mean[j] = NUMBER(sums[j] / n);
+}
+
+/* The batch's columns: their sums, and behind them those of squares around the mean. Each thread
+   takes the squares around its own rows' mean, which are put together as by Chan, Golub and LeVeque
+   (1979): the threads meet once. `mean` has the batch's means. */
+static const double *statistics_of_batch(const task *t, const real *u, real *mean, int64_t units) {
+    const plan *p = t->r->p;
+    double *place = place_for_sums(t);
+    sums_of_columns(u, place, t->count, units);
+    means_of(place, mean, t->count, units);
+    squares_of_columns(u, mean, place + units, t->count, units);
+    if (p->parts == 1) return place;
+    pool_barrier(p->pool);
+    double *total = sum_over_threads(t, place, 2 * units);
+    for (int64_t i = 0; i < p->parts; i++) {
+        const int64_t rows = t->n * (i + 1) / p->parts - t->n * i / p->parts;
+        const double *sums = t->r->thread[i].sums + (place - t->mine->sums);
+        means_of(sums, mean, rows, units);
+        for (int64_t j = 0; j < units; j++) {
+            const double apart = (double)mean[j] - total[j] / (double)t->n;
+            total[units + j] += (double)rows * apart * apart;
+        }
+    }
+    means_of(total, mean, t->n, units);
+    return total;
+}
+
+/* unit in place of u, by the statistics of all threads' rows, and z = unit scale. */
+static void normalize_batch(const task *t, const layer *l, real *u, real *inverse,
+                            const real *scale, real *z) {
     const int64_t units = l->n_out, n = t->n;
     if (goes_by_running(t, l)) {
         normalize_by_running(t->r->p->buffers + l->statistics, u, inverse, t->count, units);
+        scale_rows(u, units, scale, z, t->count, units);
         return;
     }
-    const int remembers = t->part == 0 && n > 1 && l->statistics >= 0 && t->r->p->buffers;
-    real *running = remembers ? t->r->p->buffers + l->statistics : NULL;
-    double *place = place_for_sums(t);
-    columns_in_double(u, NULL, place, t->count, units);
-    const double *total = sum_over_threads(t, place, units);
-    for (int64_t j = 0; j < units; j++) t->mine->factors[j] = NUMBER(total[j] / (double)n);
-    if (running) remember_statistic(running, total, units, (double)n);
-    subtract_from_rows(u, t->mine->factors, t->count, units);
-    place = place_for_sums(t);
-    columns_in_double(u, u, place, t->count, units);
-    total = sum_over_threads(t, place, units);
+    real *mean = t->mine->factors;
+    const double *total = statistics_of_batch(t, u, mean, units);
     for (int64_t j = 0; j < units; j++)
-        inverse[j] = 1 / ROOT(NUMBER(total[j] / (double)n) + EPSILON);
-    if (running) remember_statistic(running + units, total, units, (double)(n - 1));
-    multiply_rows(u, inverse, t->count, units);
+        inverse[j] = 1 / ROOT(NUMBER(total[units + j] / (double)n) + EPSILON);
+    if (t->part == 0 && n > 1 && l->statistics >= 0 && t->r->p->buffers) {
+        real *running = t->r->p->buffers + l->statistics;
+        remember_statistic(running, total, units, (double)n);
+        remember_statistic(running + units, total + units, units, (double)(n - 1));
+    }
+    normalize_columns(u, mean, inverse, scale, z, t->count, units);
 }
 
-/* du in place of dz, of batch normalization. */
+/* du in place of dz, of batch normalization; the thread's gradients of shift (or NULL) and scale.
+
+   Sums over rows of dunit = dz scale are those of dz times the scale. */
 static void normalized_batch_back(const task *t, const layer *l, real *g, const real *unit,
-                                  const real *scale, const real *inverse) {
+                                  const real *scale, const real *inverse, real *dshift,
+                                  real *dscale) {
     const int64_t units = l->n_out;
-    multiply_rows(g, scale, t->count, units);
+    double *place = place_for_sums(t);
+    sums_of_columns(g, place, t->count, units);
+    products_of_columns(g, unit, place + units, t->count, units);
+    for (int64_t j = 0; j < units; j++) {
+        if (dshift) dshift[j] += NUMBER(place[j]);
+        dscale[j] += NUMBER(place[units + j]);
+    }
     if (goes_by_running(t, l)) {
+        multiply_rows(g, scale, t->count, units);
         multiply_rows(g, inverse, t->count, units);
         return;
     }
-    double *place = place_for_sums(t);
-    columns_in_double(g, NULL, place, t->count, units);
-    columns_in_double(g, unit, place + units, t->count, units);
+    pool_barrier(t->r->p->pool);
     const double *total = sum_over_threads(t, place, 2 * units);
-    real *mean = t->mine->factors;
-    for (int64_t j = 0; j < 2 * units; j++) mean[j] = NUMBER(total[j] / (double)t->n);
-    normalized_columns_back(g, unit, mean, mean + units, inverse, t->count, units);
+    real *mean = t->mine->factors, *along = mean + units;
+    for (int64_t j = 0; j < units; j++) {
+        mean[j] = NUMBER(total[j] / (double)t->n * (double)scale[j]);
+        along[j] = NUMBER(total[units + j] / (double)t->n * (double)scale[j]);
+    }
+    normalized_columns_back(g, unit, scale, mean, along, inverse, t->count, units);
 }
 
 /* y = dropout(f(z + b)) of the thread's rows, in blocks that stay in the cache. */
@@ -189,11 +227,12 @@ static void dense_forward(const task *t, int64_t k, const real *x, int64_t ld) {
         product(&t->mine->by, x, ld, met_weights(t, k), u, t->count, l->n_in, units);
     else
         sparse_forward(t, p->theta + l->weight, u, units);
-    if (l->normalization == OF_BATCH)
-        normalize_batch(t, l, u, r->inverse + t->part * units);
-    else if (l->normalization == OF_LAYER)
+    if (l->normalization == OF_BATCH) {
+        normalize_batch(t, l, u, r->inverse + t->part * units, p->theta + l->scale, y);
+    } else if (l->normalization == OF_LAYER) {
         normalize_rows(u, r->inverse + t->first, t->count, units);
-    if (l->normalization) scale_rows(u, units, p->theta + l->scale, y, t->count, units);
+        scale_rows(u, units, p->theta + l->scale, y, t->count, units);
+    }
     activate_rows(t, k, y, b);
 }
 
@@ -243,16 +282,16 @@ static void dense_backward(const task *t, int64_t k, real *dx) {
     const layer *l = &p->layer[k];
     const layer_room *r = &t->r->layer[k];
     const int64_t units = l->n_out, at = t->first * units;
-    real *g = r->gradient + at, *vectors = t->mine->vectors;
-    pull_back_rows(t, k, g, l->bias >= 0 ? vectors + (l->bias - p->weights) : NULL);
+    real *g = r->gradient + at, *vectors = t->mine->vectors - p->weights;
+    real *db = l->bias >= 0 ? vectors + l->bias : NULL, *dscale = vectors + l->scale;
     const real *unit = r->unit + at, *scale = p->theta + l->scale;
-    if (l->normalization)
-        add_columns_of_products(g, unit, units, vectors + (l->scale - p->weights), t->count,
-                                units);
-    if (l->normalization == OF_BATCH)
-        normalized_batch_back(t, l, g, unit, scale, r->inverse + t->part * units);
-    else if (l->normalization == OF_LAYER)
+    pull_back_rows(t, k, g, l->normalization == OF_BATCH ? NULL : db);
+    if (l->normalization == OF_BATCH) {
+        normalized_batch_back(t, l, g, unit, scale, r->inverse + t->part * units, db, dscale);
+    } else if (l->normalization == OF_LAYER) {
+        add_columns_of_products(g, unit, units, dscale, t->count, units);
         normalized_rows_back(g, unit, scale, r->inverse + t->first, t->count, units);
+    }
     if (dx)
         product_with_transposed(&t->mine->by, g, p->theta + l->weight, dx, t->count, l->n_in,
                                 units);
