@@ -12,6 +12,7 @@ import pytest
 from texts import EXPECTED, PLAIN, columns, read
 
 from xpnn.tables import TableError, read_table
+from xpnn.tables.frames import read_frame
 
 # -- bytes --------------------------------------------------------------------------------------
 
@@ -144,6 +145,19 @@ def test_the_types_of_parquet(tmp_path):
     assert table.notes[0].startswith("left out 'lists': it holds list<")
     assert table.text("whole").tolist() == [str(2**60 + 1), None]
     assert table.text("flag").tolist() == ["True", None]
+
+
+def test_columns_of_one_name_are_called_alike_in_parquet_and_in_frames(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    names, called = ["x", "x", "x", "x_2"], ["x", "x_3", "x_4", "x_2"]
+    pq.write_table(pa.table([[1.0], [2.0], [3.0], [4.0]], names), tmp_path / "t.parquet")
+    table = read_table(tmp_path / "t.parquet")
+    assert columns(table) == {name: [i] for i, name in enumerate(called, 1)}
+    assert table.notes == tuple(f"a second column 'x' is called '{n}'" for n in called[1:3])
+    frame = pytest.importorskip("pandas").DataFrame([[1.0, 2.0, 3.0, 4.0]], columns=names)
+    assert list(read_frame(frame).columns) == called
 
 
 def test_an_index_of_pandas_is_no_target(tmp_path):

@@ -36,6 +36,26 @@ def hint(word: str, known: Iterable[str]) -> str:
     return f"{meant(word, names)} There are, nearest first: {shown}"
 
 
+def distinct_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Columns' names, of which the second of its kind is called x_2 if that is free; and notes.
+
+    Examples
+    --------
+    >>> distinct_names(["x", "x", "x_2"])
+    (['x', 'x_3', 'x_2'], ["a second column 'x' is called 'x_3'"])
+    """
+    found, taken, notes = list[str](), set[str](), list[str]()
+    for name in names:
+        new, number = name, 2
+        while new in taken or (new != name and new in names):
+            new, number = f"{name}_{number}", number + 1
+        if new != name:
+            notes.append(f"a second column {name!r} is called {new!r}")
+        taken.add(new)
+        found.append(new)
+    return found, notes
+
+
 def is_missing(value: Any) -> bool:
     """Whether a value is None, NaN, NaT or pandas' NA.
 

@@ -11,7 +11,7 @@ from array_api_compat import is_array_api_obj, is_numpy_array
 
 from xpnn.arrays.backend import to_numpy
 from xpnn.arrays.libraries.base import check_whole
-from xpnn.tables.columns import Columns, objects
+from xpnn.tables.columns import Columns, distinct_names, objects
 from xpnn.tables.values import Parsed
 
 
@@ -178,7 +178,7 @@ def as_table(X: Any) -> Any:
     if not (hasattr(X, "set_axis") and hasattr(X, "columns")):
         return X
     names = [str(name) for name in X.columns]
-    return X if len(set(names)) == len(names) else X.set_axis(_distinct(names), axis=1)
+    return X if len(set(names)) == len(names) else X.set_axis(distinct_names(names)[0], axis=1)
 
 
 def _by_column(records: Sequence[Mapping[Any, Any]]) -> dict[Any, list[Any]]:
@@ -196,18 +196,6 @@ def _unmasked(values: np.ndarray) -> np.ndarray:
         kind = found.dtype.kind
         found = found if kind in "Mm" else found.astype("f8" if kind in "biuf" else object)
         found[masked] = None  # which is NaN, NaT or itself
-    return found
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """Names of which the second of its kind is called x_2, as in files."""
-    found: list[str] = []
-    for name in names:
-        count, new = 1, name
-        while new in found:
-            count += 1
-            new = f"{name}_{count}"
-        found.append(new)
     return found
 
 

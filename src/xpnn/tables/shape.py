@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xpnn.tables.columns import TableError, objects
+from xpnn.tables.columns import TableError, distinct_names, objects
 from xpnn.tables.gaps import GAPS, NUMBER_GAPS
 from xpnn.tables.values import Parsed, parse_as, parse_column
 
@@ -267,16 +267,9 @@ def _names(
         notes = [*notes, "the first column has no name, the others have theirs one further on"]
     elif not extra:
         names += [""] * (width - len(names))
-    taken: set[str] = set()
-    for i, name in enumerate(names):
-        new, number = name, 2
-        while name and (new in taken or (new != name and new in names)):
-            new, number = f"{name}_{number}", number + 1
-        if new != name:
-            notes = [*notes, f"a second column {name!r} is called {new!r}"]
-        taken.add(new)
-        names[i] = new
-    return tuple(names), tuple(notes)
+    named, renamed = distinct_names([name for name in names if name])
+    new = iter(named)
+    return tuple(name and next(new) for name in names), (*notes, *renamed)
 
 
 def _rows_are_named(below: Sequence[Sequence[str]], width: int) -> bool:

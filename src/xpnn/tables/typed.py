@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn.tables.columns import Columns, TableError, as_text, objects
+from xpnn.tables.columns import Columns, TableError, as_text, distinct_names, objects
 from xpnn.tables.texts import ArrowColumn, Source
 
 FEATHER = b"ARROW1\0"
@@ -53,16 +53,12 @@ def read_parquet(data: bytes, source: str) -> tuple[Columns, dict[str, Source], 
     index = [n for n in stored if isinstance(n, str) and n in table.column_names]
     columns: Columns = {}
     texts: dict[str, Source] = {}
-    notes: list[str] = []
     order = sorted(range(table.num_columns), key=lambda i: table.column_names[i] not in index)
-    for i in order:
-        name = table.column_names[i]
+    names, notes = distinct_names([table.column_names[i] for i in order])
+    for i, name in zip(order, names, strict=True):
         if name.startswith("__index_level_"):
             notes.append(f"left out {name!r}: pandas' index")
             continue
-        while name in columns:
-            notes.append(f"a second column {name!r} is called {name + '_2'!r}")
-            name += "_2"
         found = _column(table.column(i))
         if found is None:
             notes.append(f"left out {name!r}: it holds {table.column(i).type}")
