@@ -1,5 +1,6 @@
 """Tables by pyarrow: Parquet and its data sets, a row group at a time, and tables in memory."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,27 @@ def need_pyarrow(what: str) -> Any:
     return pyarrow
 
 
-class ArrowTable:
+class _Columns:
+    """What is read of tables whose columns are pyarrow's."""
+
+    @abstractmethod
+    def columns(self, start: int, stop: int, columns: Sequence[int]) -> Any:
+        """Columns of any kind, a pyarrow Table."""
+
+    def numbers(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
+        """Numbers, (stop - start, len(columns))."""
+        return matrix(self.columns(start, stop, columns))
+
+    def fill(self, start: int, stop: int, columns: Sequence[int], into: np.ndarray) -> None:
+        """Write what `numbers` gives into an array."""
+        into[...] = self.numbers(start, stop, columns)
+
+    def values(self, start: int, stop: int, column: int) -> np.ndarray:
+        """One column's values of any kind, (stop - start,)."""
+        return plain(self.columns(start, stop, [column]).column(0))
+
+
+class ArrowTable(_Columns):
     """Columns of a pyarrow Table that is in memory.
 
     Parameters
@@ -43,24 +64,12 @@ class ArrowTable:
         self.names = tuple(table.schema.names)
         self.dtype = numbers_dtype(table.schema)
 
-    def numbers(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
-        """Numbers, (stop - start, len(columns))."""
-        return matrix(self.table.slice(start, stop - start).select(list(columns)))
-
-    def fill(self, start: int, stop: int, columns: Sequence[int], into: np.ndarray) -> None:
-        """Write what `numbers` gives into an array."""
-        into[...] = self.numbers(start, stop, columns)
-
     def columns(self, start: int, stop: int, columns: Sequence[int]) -> Any:
         """Columns of any kind, a pyarrow Table."""
         return self.table.slice(start, stop - start).select(list(columns))
 
-    def values(self, start: int, stop: int, column: int) -> np.ndarray:
-        """One column's values of any kind, (stop - start,)."""
-        return plain(self.table.slice(start, stop - start).column(column))
 
-
-class ParquetTable:
+class ParquetTable(_Columns):
     """Columns of Parquet files, read by row groups.
 
     Parameters
@@ -93,7 +102,8 @@ class ParquetTable:
             self.last = key, found
         return self.last[1]
 
-    def _rows(self, start: int, stop: int, columns: Sequence[int]) -> Any:
+    def columns(self, start: int, stop: int, columns: Sequence[int]) -> Any:
+        """Columns of any kind, a pyarrow Table."""
         import pyarrow as pa
 
         names = tuple(self.names[c] for c in columns)
@@ -101,22 +111,6 @@ class ParquetTable:
         if not parts:
             return self.schema.empty_table().select(names)
         return pa.concat_tables([self._table(g, names).slice(a, b - a) for g, a, b in parts])
-
-    def numbers(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
-        """Numbers, (stop - start, len(columns))."""
-        return matrix(self._rows(start, stop, columns))
-
-    def fill(self, start: int, stop: int, columns: Sequence[int], into: np.ndarray) -> None:
-        """Write what `numbers` gives into an array."""
-        into[...] = self.numbers(start, stop, columns)
-
-    def columns(self, start: int, stop: int, columns: Sequence[int]) -> Any:
-        """Columns of any kind, a pyarrow Table."""
-        return self._rows(start, stop, columns)
-
-    def values(self, start: int, stop: int, column: int) -> np.ndarray:
-        """One column's values of any kind, (stop - start,)."""
-        return plain(self._rows(start, stop, [column]).column(0))
 
 
 def is_number(kind: Any) -> bool:

@@ -1,6 +1,7 @@
 """`Blocks`: rows that need not fit in memory, wherever X is taken."""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -261,8 +262,7 @@ class Blocks:
         >>> blocks.map(lambda x: (x - about.mean) / about.std).read(0, 2)[0].tolist()
         [[-1.0, -1.0], [1.0, 1.0]]
         """
-        new = object.__new__(Blocks)
-        new.__dict__.update(self.__dict__)
+        new = copy(self)
         before = self._function
         new._function = function if before is None else OneAfterOther(before, function)
         some = np.asarray(function(self.read_features(0, min(2, self.n_rows))))
@@ -350,8 +350,7 @@ class Blocks:
         """
         if self._function is not None:
             raise ValueError("select() goes before map(), which may have made other columns.")
-        new = object.__new__(Blocks)
-        new.__dict__.update(self.__dict__)
+        new = copy(self)
         table = self._table
         new._targets = [] if target is None else [column_number(table, target)]
         new._y, new._vector = None, True
@@ -363,8 +362,7 @@ class Blocks:
 
     def without_targets(self) -> "Blocks":
         """The features alone, as `map` has made them, for targets beside them."""
-        new = object.__new__(Blocks)
-        new.__dict__.update(self.__dict__)
+        new = copy(self)
         new._targets, new._y, new._vector, new.target_name = [], None, True, None
         return new
 
@@ -381,8 +379,7 @@ class Blocks:
         ValueError
             Where there are some already, or another number of rows.
         """
-        new = object.__new__(Blocks)
-        new.__dict__.update(self.__dict__)
+        new = copy(self)
         if y is not None:
             if self.has_target:
                 raise ValueError(
