@@ -14,9 +14,10 @@ from array_api_compat import device
 from xpnn.arrays.backend import backend_of
 from xpnn.arrays.numeric import at_least, at_most
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.perceptron.reference import Data, Rule, State, Stop, never
+from xpnn.perceptron.reference import Data, Rule, State, Stop
 from xpnn.perceptron.shared import SharedBatches
 from xpnn.training.data import CHUNK_ELEMENTS
+from xpnn.training.interrupt import never
 
 
 def epoch(

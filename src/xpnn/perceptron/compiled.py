@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.perceptron.reference import Data, Rule, State, Stop, never, scale_floor
+from xpnn.perceptron.reference import Data, Rule, State, Stop, scale_floor
 from xpnn.steps.compiled import library
 from xpnn.steps.compiled.finite import all_finite
+from xpnn.training.interrupt import never
 
 _KEPT = 8  # KEPT in perceptron.c
 _AT_ONCE = 1 << 21  # weights that one call visits: some milliseconds, then Ctrl-C is looked at

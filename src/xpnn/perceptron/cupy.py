@@ -19,7 +19,8 @@ import numpy as np
 
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.perceptron.batches import rows_at_once
-from xpnn.perceptron.reference import Data, Rule, State, Stop, never
+from xpnn.perceptron.reference import Data, Rule, State, Stop
+from xpnn.training.interrupt import never
 
 TILE = 32  # one row for each thread of a warp
 ROWS = 4096  # of one launch

@@ -20,7 +20,8 @@ import numpy as np
 
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.perceptron import reference
-from xpnn.perceptron.reference import Data, Rule, State, Stop, Walk, in_order, never
+from xpnn.perceptron.reference import Data, Rule, State, Stop, Walk, in_order
+from xpnn.training.interrupt import never
 
 BLOCK = 32
 CHUNK = 2048  # rows made ready at a time, fewer of wide ones

@@ -16,25 +16,20 @@ from xpnn.distributed.tree import tree_sum
 from xpnn.perceptron.answers import Held, more_mistakes
 from xpnn.perceptron.reference import Data, Rule, State
 from xpnn.perceptron.restart import Problems
-from xpnn.perceptron.samples import PIECE, Piece
+from xpnn.perceptron.samples import PIECE, Drawn, Piece
 from xpnn.perceptron.shared import SharedBatches
 from xpnn.training.ownblocks import OwnBlocks
 from xpnn.training.ownrows import OwnRows
-from xpnn.training.portions import Draw
 
 
-class SharedSamples:
+class SharedSamples(Drawn):
     """Samples of this process's shards; what `Samples` is to those that all processes have.
 
     Parameters
     ----------
-    seed : int or None
-        Of the order; None keeps the order given.
     dtype : dtype of the backend's namespace
         Of weights.
     """
-
-    arrays: dict[str, np.ndarray] = {}  # noqa: RUF012 - an order follows from the epoch's number
 
     def __init__(
         self,
@@ -61,7 +56,7 @@ class SharedSamples:
     def pieces(self, epoch: int, begun: int) -> Generator[Piece]:
         """The rows here of an epoch, but for those that are done."""
         done, most = self.batches(begun), max(1, PIECE // self.batch)
-        draw = Draw(self.seed or 0, epoch, shuffle=self.seed is not None, begun=done)
+        draw = self.draw(epoch, done)
         with closing(self.rows.portions(draw, self.batch, whole=True)) as portions:
             for portion in portions:
                 first = portion.start // self.batch
@@ -79,12 +74,6 @@ class SharedSamples:
             order = np.arange(y.shape[0])
             order = order if self.rows.sparse else backend.asarray(order)
         return x, self.beside[1], self.beside[2], order
-
-    def end_epoch(self) -> None:
-        """Nothing: the next order follows from the epoch's number."""
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Nothing is kept."""
 
 
 class SharedHeld:

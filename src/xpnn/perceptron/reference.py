@@ -20,13 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xpnn.arrays.typing import Array, Namespace
+from xpnn.training.interrupt import never
 
 Stop = Callable[[], bool]
-
-
-def never() -> bool:
-    """Nobody asks to stop."""
-    return False
 
 
 @dataclass(frozen=True)

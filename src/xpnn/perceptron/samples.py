@@ -106,18 +106,31 @@ class Samples(_Whole):
         self.order, self.visit = order, None
 
 
-class BlockSamples(_Whole):
+class Drawn:
+    """Samples whose order follows from a seed and the epoch's number, so that none is kept."""
+
+    arrays: dict[str, np.ndarray] = {}  # noqa: RUF012 - of a checkpoint
+    seed: int | None  # None keeps the order given
+
+    def draw(self, epoch: int, begun: int) -> Draw:
+        """What the order of an epoch follows from, of which so many batches are done."""
+        return Draw(self.seed or 0, epoch, shuffle=self.seed is not None, begun=begun)
+
+    def end_epoch(self) -> None:
+        """Nothing: the next order follows from the epoch's number."""
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Nothing is kept."""
+
+
+class BlockSamples(Drawn, _Whole):
     """Samples of `Blocks`, what `Samples` is to those in memory.
 
     Parameters
     ----------
-    seed : int or None
-        Of the order; None keeps the order given.
     dtype : dtype of the backend's namespace
         Of weights.
     """
-
-    arrays: dict[str, np.ndarray] = {}  # noqa: RUF012 - an order follows from the epoch's number
 
     def __init__(self, windows: Windows, seed: int | None, rule: Rule, dtype: Any) -> None:
         self.windows, self.seed, self.batch = windows, seed, rule.batch_size
@@ -126,7 +139,7 @@ class BlockSamples(_Whole):
 
     def pieces(self, epoch: int, begun: int) -> Generator[Piece]:
         """The rows of an epoch, but for those that are done."""
-        draw = Draw(self.seed or 0, epoch, shuffle=self.seed is not None, begun=begun // self.batch)
+        draw = self.draw(epoch, begun // self.batch)
         before, backend = 0, self.windows.backend
         with closing(self.windows.portions(draw, self.batch, whole=True)) as portions:
             for x, y, weight, order, start, rows in self._rows(portions):
@@ -152,12 +165,6 @@ class BlockSamples(_Whole):
                     self.ones = backend.xp.ones(y.shape, dtype=self.dtype, device=backend.device)
                 weight = self.ones
             yield x, y, weight, portion.order, portion.start, rows
-
-    def end_epoch(self) -> None:
-        """Nothing: the next order follows from the epoch's number."""
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Nothing is kept."""
 
 
 def piece_rows(rule: Rule) -> int:
