@@ -26,7 +26,7 @@ from xpnn.arrays.numeric import FEW
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
 from xpnn.steps.compiled.finite import all_finite
-from xpnn.training.data import is_sparse
+from xpnn.training.data import dense, is_sparse
 
 NUMPY = get_backend("numpy")
 
@@ -361,7 +361,7 @@ def _host_target(estimator: Any, y: Any) -> np.ndarray:
     if not whole:  # which are finite
         how = {"accept_sparse": "csr", "ensure_2d": False, "dtype": None, "ensure_min_samples": 0}
         y = check_array(y, input_name="y", estimator=estimator, **how)
-    found: np.ndarray = y.toarray() if is_sparse(y) else y
+    found: np.ndarray = dense(y)
     return found
 
 

@@ -21,7 +21,7 @@ from xpnn.model.network import Dense, Network, PeriodicEmbedding, Scale
 from xpnn.model.normalization import EPSILON
 from xpnn.parts.activations import activation_name
 from xpnn.tables.encoding import Encoding
-from xpnn.training.data import is_sparse
+from xpnn.training.data import dense
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,8 +155,7 @@ def _of_network(model: Any) -> Description:
 
 
 def _of_perceptron(model: Any) -> Description:
-    coef = model.coef_.toarray() if is_sparse(model.coef_) else model.coef_
-    weight = to_numpy(coef).astype(np.float64).T
+    weight = to_numpy(dense(model.coef_)).astype(np.float64).T
     bias = to_numpy(model.intercept_).astype(np.float64)
     layers = (Affine(weight[None], bias[None], "identity"),)
     output = ClassOutput(model._labels.kind, model._labels.classes, margins=True)

@@ -20,7 +20,7 @@ from xpnn.estimators._settings import make_optimizer
 from xpnn.estimators._sklearn import get_progress, set_progress
 from xpnn.parts.activations import get_activation
 from xpnn.perceptron.estimator import Perceptron
-from xpnn.training.data import is_sparse
+from xpnn.training.data import dense
 
 _OURS: dict[type, type[Any]] = {
     SklearnClassifier: MLPClassifier,
@@ -77,9 +77,7 @@ def from_sklearn(model: Any) -> Any:
         _fill_perceptron(new, model)
     else:
         _fill_network(new, model)
-    for name in ("feature_names_in_", "n_iter_"):
-        if hasattr(model, name):
-            setattr(new, name, getattr(model, name))
+    _take_over(new, model)
     return new
 
 
@@ -120,6 +118,13 @@ def to_sklearn(model: Any) -> Any:
         raise TypeError(f"to_sklearn takes a fitted {_listed(_OURS)} of xpnn, got {model!r}.")
     check_is_fitted(model)
     return _their_perceptron(model) if theirs is SklearnPerceptron else _theirs(model, theirs)
+
+
+def _take_over(new: Any, model: Any) -> None:
+    """What has the same name and meaning on both sides."""
+    for name in ("feature_names_in_", "n_iter_"):
+        if hasattr(model, name):
+            setattr(new, name, getattr(model, name))
 
 
 def _listed(classes: Any) -> str:
@@ -181,8 +186,7 @@ def _curve(model: Any) -> list[float]:
 def _fill_perceptron(new: Any, model: Any) -> None:
     new._labels = Labels.of(sample_target(model.classes_, 1))
     new.classes_ = new._labels.classes
-    coef = model.coef_.toarray() if is_sparse(model.coef_) else model.coef_
-    new.coef_, new.intercept_ = coef.copy(), model.intercept_.copy()
+    new.coef_, new.intercept_ = dense(model.coef_).copy(), model.intercept_.copy()
     new._source = new._backend = NUMPY
     new.n_features_in_, new.t_, new.history_ = model.n_features_in_, float(model.t_), {}
 
@@ -273,12 +277,11 @@ def _set_progress(new: Any, model: Any) -> None:
     elif model.learning_rate == "invscaling":
         rate /= (state.samples + 1) ** model.power_t
     set_progress(new, {"moments": cut, "t": state.t, "rate": rate, "stale": state.stale})
-    new.n_iter_, new.t_, new.loss_ = model.n_iter_, model.t_, model.loss_
+    new.t_, new.loss_ = model.t_, model.loss_
+    _take_over(new, model)
     for name in ("loss_curve_", "validation_scores_", "best_validation_score_", "best_loss_"):
         if hasattr(new, name):
             setattr(new, name, getattr(model, name))
-    if hasattr(model, "feature_names_in_"):
-        new.feature_names_in_ = model.feature_names_in_
 
 
 def _their_perceptron(model: Any) -> Any:
@@ -289,12 +292,9 @@ def _their_perceptron(model: Any) -> Any:
             "scikit-learn's Perceptron has no pocket, no average and no batches: predictions are "
             "the same, and its partial_fit and fit will learn otherwise."
         )
-    coef = model.coef_.toarray() if is_sparse(model.coef_) else model.coef_
-    coef, intercept = np.array(to_numpy(coef)), np.array(to_numpy(model.intercept_))
+    coef, intercept = (np.array(to_numpy(dense(a))) for a in (model.coef_, model.intercept_))
     y = sample_target(model.classes_, 1)
     _fit_once(new, np.zeros((len(y), coef.shape[1]), dtype_name(coef.dtype)), y)
     new.coef_, new.intercept_, new.t_ = coef, intercept, float(model.t_)
-    for name in ("feature_names_in_", "n_iter_"):
-        if hasattr(model, name):
-            setattr(new, name, getattr(model, name))
+    _take_over(new, model)
     return new

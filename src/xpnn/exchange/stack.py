@@ -15,6 +15,7 @@ from xpnn.exchange.scikit import sample_target
 from xpnn.model.network import Dense
 from xpnn.model.normalization import EPSILON
 from xpnn.parts.activations import activation_name
+from xpnn.training.data import dense
 
 LINKS = ("identity", "softmax", "log_softmax", "sigmoid", "exp")
 """What a last activation may be: it makes predictions of outputs, and is no part of training."""
@@ -279,8 +280,7 @@ def stack_of(model: Any) -> Stack:
         )
     check_is_fitted(model)
     if isinstance(model, Perceptron):
-        coef = model.coef_.toarray() if hasattr(model.coef_, "toarray") else model.coef_
-        return Stack([Part(to_numpy(coef).T, to_numpy(model.intercept_))])
+        return Stack([Part(to_numpy(dense(model.coef_)).T, to_numpy(model.intercept_))])
     network, state = model.network_, model._state
     if network.members > 1 or any(type(layer) is not Dense for layer in network.layers):
         raise ValueError(

@@ -37,7 +37,7 @@ from xpnn.perceptron.restart import Problems
 from xpnn.steps.scores import first_largest
 from xpnn.training.agreement import one_thread_a_product
 from xpnn.training.checkpoint import Keeper
-from xpnn.training.data import Dataset, is_sparse
+from xpnn.training.data import Dataset, dense, is_sparse
 from xpnn.training.interrupt import TrainingInterrupted
 
 _MAX_INT = np.iinfo(np.int32).max
@@ -200,8 +200,7 @@ class BasePerceptron(OnDevice):
                 real = backend.float_dtype(dtype)
                 start[name] = backend.xp.zeros(shape, dtype=real, device=backend.device)
                 continue
-            value = value.toarray() if is_sparse(value) else value
-            array = backend.asarray(value, dtype=dtype, copy=True)
+            array = backend.asarray(dense(value), dtype=dtype, copy=True)
             if array.ndim < len(shape) and int(np.prod(array.shape)) == int(np.prod(shape)):
                 array = backend.xp.reshape(array, shape)
             if tuple(array.shape) != shape:
@@ -301,7 +300,7 @@ class BasePerceptron(OnDevice):
         x, source = read_features(self, X, reset=False)
         self._check_place(source, method)
         backend = source if self.device is None else get_backend(self.device)
-        coef = self.coef_.toarray() if is_sparse(self.coef_) else self.coef_
+        coef = dense(self.coef_)
         check_range(x, dtype_name(coef.dtype))
         with backend.device_context():
             xp, coef = backend.xp, backend.asarray(coef)

@@ -9,7 +9,7 @@ from xpnn.arrays.backend import to_numpy
 from xpnn.estimators import _record as record
 from xpnn.estimators._labels import Labels
 from xpnn.estimators._sound import check_names
-from xpnn.training.data import is_sparse
+from xpnn.training.data import dense, is_sparse
 from xpnn.training.sound import check_count, check_range
 
 _NAMES = "feature_names_in_"  # where there are some
@@ -26,16 +26,15 @@ def to_record(estimator: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     ValueError
         For weights of the user's own that do not fit the estimator.
     """
-    sparse = is_sparse(estimator.coef_)
-    coef = estimator.coef_.toarray() if sparse else estimator.coef_
-    arrays = {"coef": to_numpy(coef), "intercept": to_numpy(estimator.intercept_)}
+    coef = to_numpy(dense(estimator.coef_))
+    arrays = {"coef": coef, "intercept": to_numpy(estimator.intercept_)}
     arrays |= {f"last_{k}": to_numpy(v) for k, v in getattr(estimator, "_last", {}).items()}
     _check_arrays(arrays, estimator._labels, estimator.n_features_in_)
     header = {
         "params": record.plain_params(estimator),
         "attributes": record.attributes_of(estimator, _RECORDED),
         "labels": vars(estimator._labels),
-        "sparse": sparse,
+        "sparse": is_sparse(estimator.coef_),
     }
     return header, arrays
 

@@ -139,8 +139,7 @@ class Dataset:
             return self._moved(*(None if a is None else a[rows] for a in self.arrays))
         x, y, weight = self.arrays  # rows of each member's own
         at = order[start : start + size]
-        own = [x[at[:, m]] for m in range(at.shape[1])]
-        own = [a.toarray() if is_sparse(a) else a for a in own]
+        own = [dense(x[at[:, m]]) for m in range(at.shape[1])]
         if weight is not None:
             weight = weight[at] if weight.ndim < 2 else np.take_along_axis(weight, at, 0)
         targets = np.stack([y[at[:, m]] for m in range(at.shape[1])])
@@ -157,6 +156,11 @@ def placed(order: np.ndarray | None, backend: Backend) -> Array | None:
 def is_sparse(x: Any) -> bool:
     """Whether `x` is a SciPy sparse matrix or array; imports no SciPy."""
     return hasattr(x, "tocsr") and hasattr(x, "nnz")
+
+
+def dense(x: Any) -> Any:
+    """A SciPy sparse matrix as an array; anything else as it is."""
+    return x.toarray() if is_sparse(x) else x
 
 
 def predict_in_chunks(

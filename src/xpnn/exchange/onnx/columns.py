@@ -65,69 +65,57 @@ def add_columns(g: Graph, encoding: Encoding, inputs: dict[str, tuple[str, str]]
     return pieces[0] if len(pieces) == 1 else g.add("Concat", *pieces, axis=1)
 
 
-def _narrow(g: Graph, value: str) -> str:
-    return g.cast(value, "float32")
-
-
-def _wide(value: float) -> np.ndarray:
-    return np.array(value, dtype=np.float64)
-
-
 def _spread(g: Graph, known: str, spread: Spread) -> str:
     """Of values without gaps; these are the center."""
-    z = g.add("Mul", g.add("Sub", known, _wide(spread.center)), _wide(spread.factor))
-    z = g.add("Max", g.add("Min", z, _wide(_LIMIT)), _wide(-_LIMIT))
-    root = g.add("Sqrt", g.add("Add", g.add("Mul", z, z), _wide(9.0)))
-    return _narrow(g, g.add("Mul", g.add("Div", z, root), _wide(3.0)))
+    z = g.add("Mul", g.add("Sub", known, np.float64(spread.center)), np.float64(spread.factor))
+    z = g.add("Max", g.add("Min", z, np.float64(_LIMIT)), np.float64(-_LIMIT))
+    root = g.add("Sqrt", g.add("Add", g.add("Mul", z, z), np.float64(9.0)))
+    return g.cast(g.add("Mul", g.add("Div", z, root), np.float64(3.0)), "float32")
 
 
 def _numbers(g: Graph, c: Numbers, value: str, dtype: str) -> tuple[list[str], list[str]]:
     value = value if dtype == "float64" else g.cast(value, "float64")
     missing = g.add("Or", g.add("IsNaN", value), g.add("IsInf", value))
     for sentinel in c.style.get("sentinels", ()):
-        missing = g.add("Or", missing, g.add("Equal", value, _wide(sentinel)))
-    known = g.add("Where", missing, _wide(c.spread.center), value)
+        missing = g.add("Or", missing, g.add("Equal", value, np.float64(sentinel)))
+    known = g.add("Where", missing, np.float64(c.spread.center), value)
     others = []
     if c.edges:
         low, high = (np.array(side) for side in zip(*pairwise(c.edges), strict=True))
         clipped = g.add("Max", g.add("Min", known, high), low)
-        others.append(_narrow(g, g.add("Div", g.add("Sub", clipped, low), high - low)))
-    others += [_narrow(g, missing)] if c.flag else []
+        others.append(g.cast(g.add("Div", g.add("Sub", clipped, low), high - low), "float32"))
+    others += [g.cast(missing, "float32")] if c.flag else []
     return [_spread(g, known, c.spread)], others
 
 
 # -- times ----------------------------------------------------------------------------------------
 
 
-def _whole(value: int) -> np.ndarray:
-    return np.array(value, dtype=np.int64)
-
-
 def _floor(g: Graph, value: str, by: int) -> tuple[str, str]:
     """Quotient and remainder of whole numbers, the remainder at least 0."""
-    rest = g.add("Mod", value, _whole(by))
-    return g.add("Div", g.add("Sub", value, rest), _whole(by)), rest
+    rest = g.add("Mod", value, by)
+    return g.add("Div", g.add("Sub", value, rest), by), rest
 
 
 def _dates(g: Graph, c: Dates, value: str) -> tuple[list[str], list[str]]:
-    missing = g.add("Equal", value, _whole(NO_TIME))
-    known = g.add("Where", missing, _whole(0), value)
+    missing = g.add("Equal", value, NO_TIME)
+    known = g.add("Where", missing, 0, value)
     day, since = _floor(g, known, DAY)
     for none in NO_DATES:
-        missing = g.add("Or", missing, g.add("Equal", day, _whole(int(none.astype(np.int64)))))
+        missing = g.add("Or", missing, g.add("Equal", day, none.astype(np.int64)))
     parts = {
-        "elapsed": lambda: g.add("Div", g.cast(known, "float64"), _wide(float(DAY))),
-        "weekday": lambda: _floor(g, g.add("Add", day, _whole(3)), 7)[1],
-        "hour": lambda: g.add("Div", g.cast(since, "float64"), _wide(float(DAY // 24))),
+        "elapsed": lambda: g.add("Div", g.cast(known, "float64"), np.float64(DAY)),
+        "weekday": lambda: _floor(g, g.add("Add", day, 3), 7)[1],
+        "hour": lambda: g.add("Div", g.cast(since, "float64"), np.float64(DAY // 24)),
     }
     calendar = dict(zip(("year", "month", "day"), _calendar(g, day), strict=True))
     numbers = []
     for part, spread in c.parts.items():
         found = calendar[part] if part in calendar else parts[part]()
         wide = found if part in ("elapsed", "hour") else g.cast(found, "float64")
-        filled = g.add("Where", missing, _wide(spread.center), wide)
+        filled = g.add("Where", missing, np.float64(spread.center), wide)
         numbers.append(_spread(g, filled, spread))
-    return numbers, [_narrow(g, missing)] if c.flag else []
+    return numbers, [g.cast(missing, "float32")] if c.flag else []
 
 
 def _calendar(g: Graph, day: str) -> tuple[str, str, str]:
@@ -139,22 +127,22 @@ def _calendar(g: Graph, day: str) -> tuple[str, str, str]:
     """
 
     def by(value: str, divisor: int) -> str:
-        return g.add("Div", value, _whole(divisor))
+        return g.add("Div", value, divisor)
 
     def times(value: str, factor: int) -> str:
-        return g.add("Mul", value, _whole(factor))
+        return g.add("Mul", value, factor)
 
-    era, rest = _floor(g, g.add("Add", day, _whole(719_468)), 146_097)
+    era, rest = _floor(g, g.add("Add", day, 719_468), 146_097)
     less = g.add("Sub", g.add("Add", rest, by(rest, 36_524)), by(rest, 1_460))
     of_era = by(g.add("Sub", less, by(rest, 146_096)), 365)
     year = g.add("Add", of_era, times(era, 400))
     before = g.add("Sub", g.add("Add", times(of_era, 365), by(of_era, 4)), by(of_era, 100))
     of_year = g.add("Sub", rest, before)  # from the first of March
-    shifted = by(g.add("Add", times(of_year, 5), _whole(2)), 153)
-    until = by(g.add("Add", times(shifted, 153), _whole(2)), 5)
-    of_month = g.add("Add", g.add("Sub", of_year, until), _whole(1))
-    late = g.cast(g.add("Greater", shifted, _whole(9)), "int64")
-    month = g.add("Sub", g.add("Add", shifted, _whole(3)), times(late, 12))
+    shifted = by(g.add("Add", times(of_year, 5), 2), 153)
+    until = by(g.add("Add", times(shifted, 153), 2), 5)
+    of_month = g.add("Add", g.add("Sub", of_year, until), 1)
+    late = g.cast(g.add("Greater", shifted, 9), "int64")
+    month = g.add("Sub", g.add("Add", shifted, 3), times(late, 12))
     return g.add("Add", year, late), month, of_month
 
 
@@ -178,14 +166,14 @@ def _words(g: Graph, c: Words, value: str) -> tuple[list[str], list[str]]:
         others.append(_encoder(g, value, dict(zip(c.categories, (-1.0, 1.0), strict=True)), 0.0))
     elif c.categories:
         places = np.arange(len(c.categories), dtype=np.int64)
-        others.append(_narrow(g, g.add("Equal", code, places)))
+        others.append(g.cast(g.add("Equal", code, places), "float32"))
     if c.counts:
-        others.append(_narrow(g, g.add("Equal", code, _whole(-1))))
+        others.append(g.cast(g.add("Equal", code, -1), "float32"))
         seen = {word: _frequency(c.spread, n) for word, n in c.counts.items()}
         unseen = _frequency(c.spread, 0)
         numbers.append(_encoder(g, value, seen, unseen) if seen else _same(g, code, unseen))
     if c.flag:
-        others.append(_narrow(g, g.add("Equal", code, _whole(_MISSING))))
+        others.append(g.cast(g.add("Equal", code, _MISSING), "float32"))
     return numbers, others
 
 
@@ -195,4 +183,4 @@ def _frequency(spread: Spread, count: int) -> float:
 
 def _same(g: Graph, like: str, value: float) -> str:
     """A column of one number."""
-    return g.add("Add", g.add("Mul", _narrow(g, like), 0.0), value)
+    return g.add("Add", g.add("Mul", g.cast(like, "float32"), 0.0), value)

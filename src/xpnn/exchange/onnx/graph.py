@@ -84,7 +84,7 @@ class Graph:
     def constant(self, value: Any) -> str:
         """A constant; Python's floats are float32, its ints int64."""
         array = np.asarray(value)
-        if isinstance(value, float):
+        if type(value) is float:
             array = array.astype(np.float32)
         texts = array.dtype.kind in "OU"
         key = (str(array.dtype), array.shape, str(array.tolist()) if texts else array.tobytes())

@@ -129,15 +129,11 @@ def _with_logarithm(g: Graph, pair: tuple[str, str], output: NumberOutput, share
     """One number, of an output as it is, and of one that is its logarithm."""
     assert output.low is not None
     assert output.high is not None
-    plain = g.add("Mul", g.add("Gather", pair[0], np.array([0]), axis=1), _wide(1.0 - share))
+    plain = g.add("Mul", g.add("Gather", pair[0], np.array([0]), axis=1), np.float64(1.0 - share))
     exponential = g.add("Exp", g.add("Gather", pair[1], np.array([1]), axis=1))
-    both = g.add("Add", plain, g.add("Mul", exponential, _wide(share)))
+    both = g.add("Add", plain, g.add("Mul", exponential, np.float64(share)))
     value = g.add("Min", g.add("Max", both, output.low[:1]), output.high[:1])
     g.output(value, "variable", "float64", (None, 1))
-
-
-def _wide(number: float) -> np.ndarray:
-    return np.array(number, dtype=np.float64)
 
 
 def _rising(g: Graph, value: str, n: int) -> str:
