@@ -15,8 +15,8 @@ def devices(
     with one_line_errors():
         from dataclasses import asdict
 
+        from xpnn._text import table
         from xpnn.arrays import backend as backends
-        from xpnn.command import show
         from xpnn.steps import compiled
 
         found = backends.devices()
@@ -25,9 +25,9 @@ def devices(
             rows = [asdict(d) | steps.get(d.spec, {}) for d in found]
             typer.echo(json.dumps(rows, indent=2))
             return
-        table = [("device", "library", "version", "usable", "what, or why not")]
+        lines = [("device", "library", "version", "usable", "what, or why not")]
         for d in found:
             version, usable = d.version or "-", "yes" if d.usable else "no"
-            table.append((d.spec, d.library, version, usable, d.device if d.usable else d.reason))
-        typer.echo(show.table(table, ruled=True))
+            lines.append((d.spec, d.library, version, usable, d.device if d.usable else d.reason))
+        typer.echo(table(lines, ruled=True))
         typer.echo(f"\nsteps on numpy: {compiled.state()}")

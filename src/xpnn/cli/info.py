@@ -14,11 +14,11 @@ def info(
     """Print what a model file or a checkpoint holds, by its header alone."""
     with one_line_errors():
         from xpnn.command.info import describe
-        from xpnn.command.train import MODEL
         from xpnn.files.checkpoints import files_of
+        from xpnn.files.model import IN_FOLDER
 
         if model.is_dir():
             checkpoints = files_of(model)
-            inside = model / MODEL
+            inside = model / IN_FOLDER
             model = inside if inside.exists() or not checkpoints else checkpoints[-1]
         typer.echo(describe(model))

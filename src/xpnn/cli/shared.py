@@ -37,10 +37,11 @@ def load_model(model: Path) -> Any:
     """The model of a file, or of the folder that has it."""
     from xpnn.command.predict import model_of
     from xpnn.estimators import load
+    from xpnn.files.model import IN_FOLDER
 
-    place = model / "model.safetensors" if model.is_dir() else model
+    place = model / IN_FOLDER if model.is_dir() else model
     if not place.exists():
-        below = [str(path.parent) for path in sorted(model.glob("*/model.safetensors"))]
+        below = [str(path.parent) for path in sorted(model.glob(f"*/{IN_FOLDER}"))]
         there = f"There are {', '.join(below[:8])}" if below else "xpnn train writes one"
         raise ValueError(f"{place}: No such file or directory. {there}.")
     return model_of(load(model), str(model))

@@ -85,7 +85,10 @@ def _ours(task: str, params: Mapping[str, Any]) -> Contestant:
         estimator = make_estimator(task, params).fit(problem.frame(train), problem.y[train])
         if estimator.outcome_ == "interrupted":  # by Ctrl-C, after which a fit alone goes on
             raise KeyboardInterrupt
-        return _of_classes(estimator, problem.frame(test), classes)
+        X = problem.frame(test)
+        if task == "regression":
+            return np.asarray(estimator.predict(X), dtype=np.float64)
+        return _of_all(np.asarray(estimator.predict_proba(X)), estimator.classes_, classes)
 
     return predict
 
@@ -104,22 +107,17 @@ def _theirs(estimator: Any) -> Contestant:
             if problem.target.task == "regression":
                 return np.asarray(clone(estimator).fit(x, problem.y[train]).predict(new), float)
             present, codes = np.unique(problem.y[train], return_inverse=True)
-            found = np.zeros((len(new), len(classes)))
-            at = np.searchsorted(classes, present)
-            one = len(present) == 1  # which some refuse
-            found[:, at] = 1.0 if one else clone(estimator).fit(x, codes).predict_proba(new)
-            return found
+            if len(present) == 1:  # which some refuse
+                return _of_all(np.ones((len(new), 1)), present, classes)
+            return _of_all(clone(estimator).fit(x, codes).predict_proba(new), present, classes)
 
     return predict
 
 
-def _of_classes(estimator: Any, X: Any, classes: np.ndarray) -> np.ndarray:
-    """Numbers, or probabilities of all classes, of which training may have lacked some."""
-    if not hasattr(estimator, "classes_"):
-        return np.asarray(estimator.predict(X), dtype=np.float64)
-    probability = np.asarray(estimator.predict_proba(X))
+def _of_all(probability: np.ndarray, present: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Probabilities of all classes, of which training had those that were present."""
     found = np.zeros((len(probability), len(classes)))
-    found[:, np.searchsorted(classes, estimator.classes_)] = probability
+    found[:, np.searchsorted(classes, present)] = probability
     return found
 
 

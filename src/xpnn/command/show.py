@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from xpnn._text import in_a_line
-from xpnn._text import table as table
+from xpnn._text import in_a_line, table
 from xpnn.command.scores import shown
 from xpnn.command.train import Report
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import lru_cache
 from numbers import Integral, Real
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
@@ -155,13 +155,6 @@ def warn_of_max_iter(max_iter: int) -> None:
         f"Stochastic Optimizer: Maximum iterations ({max_iter}) reached and the optimization "
         "hasn't converged yet.",
         ConvergenceWarning,
-    )
-
-
-def refuse_to_split() -> NoReturn:
-    """`partial_fit` splits no rows off: they would be others in each call."""
-    raise ValueError(
-        "partial_fit does not support early_stopping=True without validation_data=(X, y)."
     )
 
 

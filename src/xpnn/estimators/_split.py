@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from xpnn.arrays.backend import Backend, to_numpy
-from xpnn.estimators import _settings as settings
 from xpnn.estimators._heldout import (
     OwnShare,
     Rows,
@@ -28,8 +27,10 @@ def hold_out(
         return rows, read_validation(est, validation_data, source, way.comm)
     if not est.early_stopping or est.solver == "lbfgs":
         return rows, None
-    if incremental:
-        settings.refuse_to_split()
+    if incremental:  # they would be others in each call
+        raise ValueError(
+            "partial_fit does not support early_stopping=True without validation_data=(X, y)."
+        )
     if way.own_rows and rows.target is not None:
         return split_own_rows(way, est, rows)
     stratify = None if rows.target is None else est._stratify(rows.target)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from array_api_compat import device
 
 from xpnn.arrays.typing import Array, Namespace
-from xpnn.parts.losses import Loss, get_loss
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,6 @@ class Pinballs:
             share = weight / xp.where(total > 0, total, xp.ones_like(total))
         share = share[:, None] / len(self.levels)
         return xp.sum(slope * r * share), slope * share
-
-
-def quantile_loss(levels: tuple[float, ...]) -> Loss:
-    """`Pinballs` as a loss."""
-    return get_loss(Pinballs(levels))
 
 
 def check_levels(quantiles: object) -> tuple[float, ...] | None:

@@ -17,7 +17,7 @@ from xpnn.tabular.blocks import to_score_by
 from xpnn.tabular.calibration import cross_conformal_interval, median_interval
 from xpnn.tabular.judged import Judgement
 from xpnn.tabular.outoffold import Task
-from xpnn.tabular.quantiles import check_levels, quantile_loss
+from xpnn.tabular.quantiles import Pinballs, check_levels
 from xpnn.tabular.targets import MOST_ROWS, is_skewed, share_of_logarithm
 
 METHODS = ("median", "plus", "base")
@@ -157,7 +157,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     def _loss(self) -> Loss:
         levels = self.quantiles_
-        return get_loss(self.loss) if levels is None else quantile_loss(levels)
+        return get_loss(self.loss if levels is None else Pinballs(levels))
 
     def _takes_logarithm(self, columns: np.ndarray, weight: np.ndarray | None) -> bool:
         if not self._vector or self.quantiles_ is not None or self._loss().name != "squared_error":
