@@ -32,7 +32,7 @@ address() { # Python itself leaks at its end, and its threads outlive nothing of
 thread() { # the pool and what it shares: nothing else of the process is watched
     CFLAGS="-g -fsanitize=thread -DXPNN_NO_CLONES" "$python" hatch_build.py # its ifuncs run before the sanitizer
     TSAN_OPTIONS="halt_on_error=1 ignore_noninstrumented_modules=1" LD_PRELOAD="$(gcc -print-file-name=libtsan.so)" \
-        "$python" -m pytest -q -x -p no:cacheprovider --device=numpy tests/test_shared_steps.py tests/test_member_threads.py -k "shared_among_threads or bits"
+        "$python" -m pytest -q -x -p no:cacheprovider --device=numpy tests/test_shared_steps.py tests/test_member_threads.py -k "shared_among_threads or bits or past_the_caches"
 }
 
 for sanitizer in "${@:-address}"; do stage "$sanitizer sanitizer" "$sanitizer"; done

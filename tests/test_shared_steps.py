@@ -1,5 +1,6 @@
 """Compiled steps that threads share; and what a fit holds in memory."""
 
+import ctypes
 import gc
 import os
 import threading
@@ -218,6 +219,19 @@ def test_without_another_thread_one_does_the_work(monkeypatch):
     steps, carry, data = some_steps(3)
     np.testing.assert_array_equal(run_steps(steps, carry, data), expected)
     assert steps.plan.parts == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_stored_past_the_caches_are_the_same(dtype):
+    found = {}
+    for said in (0, 1, 1_000_000):  # as measured, near, and far apart
+        steps, carry, data = some_steps(3, dtype)
+        run_steps(steps, carry, data)
+        trip = library().xpnn_pool_trip
+        assert trip(ctypes.c_void_p(steps.pool.handle), ctypes.c_int64(said)) > 0
+        found[said] = run_steps(steps, carry, data)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[1_000_000])
 
 
 @pytest.fixture

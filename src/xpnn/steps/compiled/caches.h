@@ -2,9 +2,11 @@
 
    A store into a line of memory that another processor's caches hold waits until they have let go
    of it, line after line: between processors without a cache in common that takes several times
-   as long as the update. So what is learned is stored past the caches. It comes back in one pass
-   from front to end, which the processor reads ahead of; a product reads it in strides, which it
-   does not. CSR rows ask for few of the weights, so those stay where they are. */
+   as long as the update. So what is learned is stored past the caches there. It comes back in one
+   pass from front to end, which the processor reads ahead of; a product reads it in strides, which
+   it does not. Where they have a cache in common the way through memory is the longer one: a step
+   of 784-256-128-10 in two threads takes 1.07 times as long by it in float32, 1.12 in float64. CSR
+   rows ask for few of the weights, so those stay where they are. */
 #ifndef XPNN_CACHES_H
 #define XPNN_CACHES_H
 
@@ -39,7 +41,7 @@ static void end_of_stores(void) {}
 
 /* Whether what is learned is stored so. */
 static int stores_past_caches(const plan *p) {
-    return STORES_PAST_CACHES && p->parts > 1 && !p->row_starts;
+    return STORES_PAST_CACHES && p->parts > 1 && !p->row_starts && pool_is_apart(p->pool);
 }
 
 /* Have n numbers in the caches. */

@@ -14,8 +14,12 @@
 #define LOOKS 2000 /* before sleeping: 20 to 100 microseconds */
 #define LOOKS_IN_A_ROW 100
 
+/* Nanoseconds that a number takes there and back: 30 to 120 by a cache in common, else 300. */
+#define APART 200
+#define TRIPS 20
+
 struct pool {
-    shared_number given, passed, arrived, sleepers;
+    shared_number given, passed, arrived, sleepers, turn, trip;
     int64_t parts;
     pool_work *work; /* NULL: end */
     void *argument;
@@ -58,6 +62,23 @@ void pool_barrier(pool *p) {
         wait_for_change(p, &p->passed, passed);
     }
 }
+
+void pool_measure(pool *p, int64_t part) {
+    if (!p || part > 1 || look(&p->trip)) return;
+    int64_t quickest = INT64_MAX;
+    for (int64_t turn = 0; turn < 2 * TRIPS; turn += 2) {
+        const int64_t begin = nanoseconds();
+        if (part == 1) wait_for_change(p, &p->turn, turn);
+        change(p, &p->turn);
+        if (part == 1) continue;
+        wait_for_change(p, &p->turn, turn + 1);
+        const int64_t took = nanoseconds() - begin;
+        quickest = took < quickest ? took : quickest;
+    }
+    if (part == 0) add_to(&p->trip, quickest + 1); /* 0: not yet measured */
+}
+
+int pool_is_apart(pool *p) { return look(&p->trip) > APART; }
 
 void pool_lock(pool *p) {
     if (p) lock_mutex(&p->lock);
@@ -121,3 +142,9 @@ XPNN_EXPORT pool *xpnn_pool_begin(int64_t parts) {
 }
 
 XPNN_EXPORT int64_t xpnn_pool_parts(const pool *p) { return p ? p->parts : 1; }
+
+/* How far apart the threads are, for the tests; as they say if that is not 0. */
+XPNN_EXPORT int64_t xpnn_pool_trip(pool *p, int64_t said) {
+    if (said) add_to(&p->trip, said - look(&p->trip));
+    return look(&p->trip);
+}

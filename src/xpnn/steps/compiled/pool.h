@@ -14,6 +14,13 @@ void pool_run(pool *p, pool_work *work, void *argument);
 /* Within pool_run: wait until all threads have come here. */
 void pool_barrier(pool *p);
 
+/* Within pool_run, by all threads: see how far apart the first two are, once for all runs. */
+void pool_measure(pool *p, int64_t part);
+
+/* Whether a number takes so long from one to the other as between processors without a cache in
+   common. */
+int pool_is_apart(pool *p);
+
 /* Within pool_run: one thread at a time from here to there. */
 void pool_lock(pool *p);
 void pool_unlock(pool *p);

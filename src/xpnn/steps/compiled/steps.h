@@ -203,6 +203,7 @@ static void take_part(void *argument, int64_t part) {
     const room *r = argument;
     const plan *p = r->p;
     double total = part == 0 ? p->total : 0; /* of steps before these */
+    pool_measure(p->pool, part);
     for (int64_t step = 0; step < p->steps; step++) {
         task t = {.r = r, .mine = &r->thread[part], .part = part, .begin = step * p->batch};
         t.n = smaller(p->batch, p->rows - p->start - t.begin);

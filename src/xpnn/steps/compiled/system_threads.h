@@ -27,10 +27,17 @@ static int start_thread(thread *t, thread_result(THREAD_CALL *f)(void *), void *
 }
 static void let_others_run(void) { SwitchToThread(); }
 static void join_thread(thread t) { WaitForSingleObject(t, INFINITE); CloseHandle(t); }
+static int64_t nanoseconds(void) {
+    LARGE_INTEGER ticks, of_a_second;
+    QueryPerformanceCounter(&ticks);
+    QueryPerformanceFrequency(&of_a_second);
+    return (int64_t)((double)ticks.QuadPart * 1e9 / (double)of_a_second.QuadPart);
+}
 #else
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <time.h>
 #define THREAD_CALL
 typedef void *thread_result;
 typedef pthread_t thread;
@@ -54,6 +61,11 @@ static int start_thread(thread *t, thread_result (*f)(void *), void *argument) {
 }
 static void let_others_run(void) { sched_yield(); }
 static void join_thread(thread t) { pthread_join(t, NULL); }
+static int64_t nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 #endif
 
 /* A number in a cache line of its own; each change is seen by all threads in one order. */
