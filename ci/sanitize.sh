@@ -16,7 +16,7 @@ if [ "${1:-}" = --install ]; then
 fi
 export PYTHONPATH=$root/src PYTHONMALLOC=malloc XPNN_REQUIRE_COMPILED=1 OPENBLAS_NUM_THREADS=1
 kernels=(tests/test_vector_math.py tests/test_products.py tests/test_compiled_steps.py tests/test_compiled_outputs.py
-    tests/test_compiled_sparse.py tests/test_perceptron_kernels.py)
+    tests/test_compiled_sparse.py tests/test_together.py tests/test_perceptron_kernels.py)
 
 restore() { # the library as it is without a sanitizer
     "$python" hatch_build.py >/dev/null || echo "sanitize.sh: run 'python hatch_build.py' in the checkout" >&2

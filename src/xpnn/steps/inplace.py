@@ -66,7 +66,7 @@ class InPlaceSteps:
     ) -> Carry:
         """Steps on consecutive batches of resident data."""
         self._bind(carry.theta)
-        data, order, first, most = rows
+        data, order, first, most = rows[:4]
         end = rows.of_epoch
         for k, c in enumerate(coefficients):
             start = first + k * most

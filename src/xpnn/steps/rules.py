@@ -47,11 +47,12 @@ class Rows(NamedTuple):
     order: Array | None  # row numbers, or (n, members) of them; None: as the rows lie
     start: int
     size: int  # of a batch; an epoch's last may be shorter
+    epochs: int = 1  # whose orders lie one behind the other
 
     @property
     def of_epoch(self) -> int:
         """Rows of an epoch, of each member."""
-        return int((self.data.x if self.order is None else self.order).shape[0])
+        return int((self.data.x if self.order is None else self.order).shape[0]) // self.epochs
 
 
 class Factors(NamedTuple):

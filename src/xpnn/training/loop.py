@@ -39,6 +39,7 @@ from xpnn.training.state import (
     copied,
 )
 from xpnn.training.stepping import calls_of, check_single_rows, steps_of, without_dropout
+from xpnn.training.together import is_unobserved, take_epochs
 from xpnn.training.windows import Windows
 from xpnn.training.work import Work
 
@@ -112,9 +113,8 @@ def train(
         ended = asked_by_any(run, ended, comm)
         epochs = expected or (lambda: config.epochs)
         with calls.during(epochs()):
-            for epoch in range(run.done + 1, config.epochs + 1):
-                if run.outcome != "finished":
-                    break
+            run.unobserved = is_unobserved(run, (callbacks, keeper))
+            while run.outcome == "finished" and run.done < config.epochs:
                 if not run.epoch(ended):
                     now = agree(comm, interrupted())
                     run.outcome = "interrupted" if now else "stopped"
@@ -122,7 +122,7 @@ def train(
                     break
                 metrics, asked = run.read_metrics(), False
                 if callbacks:
-                    end = EpochEnd(epoch, epochs(), metrics, run.message, snapshot, interrupted)
+                    end = EpochEnd(run.done, epochs(), metrics, run.message, snapshot, interrupted)
                     asked = calls.epoch(end)
                 asked, now = agree(comm, asked), agree(comm, interrupted())
                 run.end_epoch(asked=asked, interrupted=now)
@@ -153,6 +153,7 @@ class _Run:
         self.outcome: Outcome = "finished"
         self.settled: Outcome = "finished"  # the outcome, but for an interruption
         self.at = 0  # steps of the epoch that are done
+        self.unobserved = False  # whether nobody looks at the weights between epochs
         self.due: Callable[[], bool] | None = None  # whether it is time for a checkpoint
         self.save: Callable[[], None] = lambda: None
         self.good: Weights | None = None
@@ -210,12 +211,14 @@ class _Run:
         return Progress(step, epoch, samples, steps, c.epochs, s.plateaus + plateaus)
 
     def epoch(self, interrupted: Callable[[], bool]) -> bool:
-        """All batches once; False when Ctrl-C ended it between two steps."""
+        """All batches once, or of several epochs; False when Ctrl-C ended it between two steps."""
+        if self.unobserved and not interrupted() and take_epochs(self):
+            return True
         s, c, data = self.state, self.config, self.data
         n_steps, begun = -(-data.n // c.batch_size), self.at
         if c.dropout is not None:
             self._drop(c.dropout(1.0, self.progress()) > 0)
-        keys = self._keys(n_steps - begun)
+        keys = self.keys(n_steps - begun)
         if not begun:
             self.total = zero_beside(s.theta, self.xp)
             if c.schedule.function is not constant:
@@ -264,7 +267,7 @@ class _Run:
     def _advance(self, portion: Portion, k: int, words: Any, i: int, count: int) -> None:
         """`count` steps of the portion from its `k`-th on, the epoch's `i`-th; one for each key."""
         s, size = self.state, self.config.batch_size
-        rates = self._coefficients(i, count)
+        rates = self.coefficients(i, count)
         share = min(1.0, (self.data.n - i * size) / size)
         short = self.batch_statistics and share < 1.0
         before = self.xp.asarray(s.buffers, copy=True) if short else None
@@ -279,7 +282,7 @@ class _Run:
         if short:  # it counts by its size in the running statistics
             s.buffers = before + share * (s.buffers - before)
 
-    def _coefficients(self, first: int, count: int) -> list[tuple[float, ...]]:
+    def coefficients(self, first: int, count: int) -> list[tuple[float, ...]]:
         """The optimizer's scalars of the epoch's steps from `first` on; these count as done."""
         s, c = self.state, self.config
         rates: list[tuple[float, ...]] = []
@@ -294,7 +297,7 @@ class _Run:
             s.step, s.t = s.step + 1, s.t + 1
         return rates
 
-    def _keys(self, n_steps: int) -> Any:
+    def keys(self, n_steps: int) -> Any:
         """Dropout keys of an epoch, from a block drawn ahead: short epochs are many."""
         if not self.network.draws:
             return None
@@ -331,10 +334,10 @@ class _Run:
         if self.outcome != "diverged":
             self.good = None  # first, so that its memory is free for its successor
             self.good = copied((s.theta, s.buffers, ()), self.xp)
-            self._judge(metrics[self.config.monitor])
+            self.judge(metrics[self.config.monitor])
         return metrics
 
-    def _judge(self, value: float) -> None:
+    def judge(self, value: float) -> None:
         """Count epochs without improvement, as scikit-learn does, and keep the best."""
         s, c = self.state, self.config
         value = -value if c.monitor in ("loss", "val_loss") else value

@@ -100,6 +100,7 @@ class Plan(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("first_row", "member")),
         *((name, ctypes.c_void_p) for name in ("coefficients", "keys", "gradient")),
         *((name, ctypes.c_double) for name in ("over", "total")),
+        ("totals", ctypes.c_void_p),
     ]
 
 

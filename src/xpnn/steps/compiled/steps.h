@@ -202,11 +202,13 @@ static void one_step(const task *t, const double *coefficients) {
 static void take_part(void *argument, int64_t part) {
     const room *r = argument;
     const plan *p = r->p;
+    const int64_t rows = p->rows - p->start, of_epoch = larger(1, (rows + p->batch - 1) / p->batch);
     double total = part == 0 ? p->total : 0; /* of steps before these */
     pool_measure(p->pool, part);
     for (int64_t step = 0; step < p->steps; step++) {
-        task t = {.r = r, .mine = &r->thread[part], .part = part, .begin = step * p->batch};
-        t.n = smaller(p->batch, p->rows - p->start - t.begin);
+        const int64_t epoch = step / of_epoch, begin = step % of_epoch * p->batch;
+        task t = {.r = r, .mine = &r->thread[part], .part = part, .begin = epoch * p->rows + begin};
+        t.n = smaller(p->batch, rows - begin);
         t.first = t.n * part / p->parts;
         t.count = t.n * (part + 1) / p->parts - t.first;
         t.keys = p->keys ? p->keys + 2 * step * (p->layers + 1) : NULL;
@@ -214,6 +216,10 @@ static void take_part(void *argument, int64_t part) {
         if (step == 0) t.mine->exchanges = 0;
         one_step(&t, p->coefficients + step * p->coefficients_of_step);
         total += t.mine->value * (p->gradient ? 1 : (double)t.n);
+        if (p->totals && (step + 1) % of_epoch == 0) {
+            p->totals[epoch] = total;
+            total = 0;
+        }
     }
     r->thread[part].value = total;
 }

@@ -93,6 +93,22 @@ class CompiledSteps:
         total = carry.total + carry.theta.dtype.type(self.plan.total)
         return Carry(carry.theta, carry.buffers, carry.moments, total)
 
+    def on_epochs(
+        self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
+    ) -> list[Any] | None:
+        """All steps of several epochs, in place: each one's sum of losses.
+
+        None, and nothing done, where a step is several threads' or not compiled.
+        """
+        if not self._knows(carry, rows) or self.plan.parts > 1:
+            return None
+        totals = np.empty(rows.epochs)
+        self._aim(rows, keys, np.array(coefficients, dtype=np.float64))
+        self.plan.totals = address(totals)
+        self._call()
+        self.plan.totals = None
+        return list(totals.astype(carry.theta.dtype))
+
     def _by_others(
         self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
     ) -> Carry:
