@@ -7,6 +7,7 @@ to say so, and each of these has to be needed. `ci/differences.py` writes docs/d
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from operator import setitem
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -212,21 +213,18 @@ def _after_divergence(library: Any) -> str:
     return "as before" if np.array_equal(model.predict(X), before) else "changed"
 
 
-def _one_row(library: Any) -> str:
-    model = new(library, "MLPRegressor").fit(X, NUMBERS)
-    return f"{model.score(X[:1], NUMBERS[:1])}"
+def _done(act: Callable[[Any], object], what: str) -> Callable[[Any], str]:
+    """What is said of an act that goes through."""
+    return lambda library: (act(library), what)[1]
 
 
-def _early_stopping_in_calls(library: Any) -> str:
-    model = new(library, "MLPRegressor", early_stopping=True)
-    model.partial_fit(X, NUMBERS, validation_data=(X, NUMBERS))
-    return "goes by validation_data"
+def _own_first_weights(library: Any) -> str:
+    class Own(library.MLPRegressor):
+        def _init_coef(self, fan_in: int, fan_out: int, dtype: Any) -> Any:
+            return np.full((fan_in, fan_out), 0.5, dtype), np.zeros(fan_out, dtype)
 
-
-def _written_weights(library: Any) -> str:
-    model = new(library, "MLPRegressor").fit(X, NUMBERS)
-    model.coefs_[0][:] = 0
-    return "written into"
+    model = Own(hidden_layer_sizes=(4,), learning_rate_init=1e-30, max_iter=1).fit(X, NUMBERS)
+    return "called" if (model.coefs_[0] == 0.5).all() else "not called"
 
 
 BEHAVIOUR = {
@@ -237,9 +235,27 @@ BEHAVIOUR = {
     "loss of several outputs": _loss_of_outputs,
     "logarithm of a probability that rounds to 0": _tiny_logarithm,
     "predictions after a fit that has diverged": _after_divergence,
-    "R2 of a single row": _one_row,
-    "partial_fit with early_stopping and validation_data": _early_stopping_in_calls,
-    "model.coefs_[0][:] = 0": _written_weights,
+    "R2 of a single row": lambda lib: str(
+        new(lib, "MLPRegressor").fit(X, NUMBERS).score(X[:1], NUMBERS[:1])
+    ),
+    "partial_fit with early_stopping and validation_data": _done(
+        lambda lib: new(lib, "MLPRegressor", early_stopping=True).partial_fit(
+            X, NUMBERS, validation_data=(X, NUMBERS)
+        ),
+        "goes by validation_data",
+    ),
+    "model.coefs_[0][:] = 0": _done(
+        lambda lib: setitem(new(lib, "MLPRegressor").fit(X, NUMBERS).coefs_[0], slice(None), 0),
+        "written into",
+    ),
+    "coefs_ assigned before fit": _done(
+        lambda lib: setattr(new(lib, "MLPRegressor"), "coefs_", [X[:3], X[:3, :1]]), "taken"
+    ),
+    "out_activation_ of a fitted network set": _done(
+        lambda lib: setattr(new(lib, "MLPClassifier").fit(X, CODES), "out_activation_", "identity"),
+        "predict_proba gives the values before softmax",
+    ),
+    "_init_coef overridden in a subclass": _own_first_weights,
 }
 
 
@@ -322,15 +338,9 @@ DIFFERENCES = (
         "Parameters are those of the estimator at each call.",
     ),
     Difference("^alpha=-1 set", "refused", "Parameters are checked in each call."),
+    Difference("^biases of a new network$", "zero", "Measured on 42 tables: see below."),
     Difference(
-        "^biases of a new network$",
-        "zero",
-        "Measured on 42 tables: see below.",
-    ),
-    Difference(
-        "^weights of a new network with logistic units$",
-        "6 /",
-        "Measured on 42 tables: see below.",
+        "^weights of a new network with logistic units$", "6 /", "Measured on 42 tables: see below."
     ),
     Difference(
         "^loss of several outputs$",
@@ -356,6 +366,17 @@ DIFFERENCES = (
         r"^model\.coefs_\[0\]\[:\] = 0$",
         "refused",
         "Weights live on their device; assign an item: `model.coefs_[0] = array`.",
+    ),
+    Difference(
+        "^coefs_ assigned before fit$",
+        "refused",
+        "Nothing says how many features and which classes: `initialize(X, y)` comes first.",
+    ),
+    Difference("^out_activation_ of", "refused", "What comes before it is `decision_function(X)`."),
+    Difference(
+        "^_init_coef overridden",
+        "not called",
+        "Private methods of scikit-learn's are not called; a class that has one is warned of.",
     ),
 )
 

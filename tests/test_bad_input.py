@@ -295,3 +295,44 @@ def test_held_out_counts_are_not_negative_either():
     X, y = np.eye(4), np.arange(4.0)
     with pytest.raises(ValueError, match="at least 0"):
         MLPRegressor("poisson").fit(X, y, validation_data=(X, -y))
+
+
+GAPS = {
+    "an array": (lambda y: y, "rows 4 and 9: leave them out"),
+    "a list with None": (lambda y: [None, *y.tolist()[1:]], "rows 0, 4 and 9: leave"),
+    "a nullable series": (lambda y: pd.Series(y).astype("Float64"), "rows 4 and 9"),
+    "a column": (lambda y: np.where(np.arange(30) > 4, 0.0, y)[:, None], "row 4: leave it out"),
+    "infinity in two columns": (lambda y: np.column_stack([y, 1 / np.arange(30)]), "rows 0, 4"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:A column-vector")
+@pytest.mark.parametrize("kind", GAPS)
+def test_an_error_of_y_names_rows(kind):
+    change, match = GAPS[kind]
+    y = np.arange(30.0)
+    y[[4, 9]] = np.nan
+    with pytest.raises(ValueError, match=rf"Input y contains (NaN|infinity).*It stands in {match}"):
+        MLPRegressor().fit(np.zeros((30, 2)), change(y))
+
+
+def test_an_error_of_y_names_rows_on_every_target(target):
+    y = np.arange(8.0)
+    y[3] = np.nan
+    with pytest.raises(ValueError, match=r"Input y contains NaN\. It stands in row 3"):
+        MLPRegressor().fit(target.asarray(np.zeros((8, 2))), target.asarray(y))
+
+
+@pytest.mark.parametrize("model", [MLPClassifier(), Perceptron(), TabularClassifier()])
+@pytest.mark.parametrize("dtype", [object, "category", "string", "str"])
+def test_labels_that_are_missing_are_named(model, dtype):
+    y = pd.Series(["a", "b", "a", None] * 5, dtype=dtype)
+    for given in [y, y.to_numpy(object)]:
+        with pytest.raises(ValueError, match="y has no label in row 3: leave such rows out"):
+            model.fit(np.zeros((20, 2)), given)
+
+
+@pytest.mark.parametrize("model", [MLPClassifier(), Perceptron(), TabularClassifier()])
+def test_labels_of_two_kinds_are_named(model):
+    with pytest.raises(ValueError, match="y holds text and other labels, such as 'a' and 1"):
+        model.fit(np.zeros((4, 2)), np.array(["a", 1, "a", 1], dtype=object))

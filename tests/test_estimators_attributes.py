@@ -210,3 +210,24 @@ def test_history_is_the_users_own():
     model.partial_fit(features(), targets("regression"))
     assert len(model.loss_curve_) == length + 1
     assert 7.0 not in model.loss_curve_
+
+
+def test_weights_before_fit_are_refused_with_the_cure():
+    model = MLPRegressor(hidden_layer_sizes=(4,))
+    with pytest.raises(AttributeError, match=r"initialize\(X, y\) makes weights.*from_sklearn"):
+        model.coefs_ = [np.ones((3, 4)), np.ones((4, 1))]
+    model.initialize(np.zeros((2, 3)), np.zeros(2))
+    model.coefs_ = [np.ones((3, 4)), np.ones((4, 1))]
+    assert model.predict(np.ones((1, 3))).tolist() == [12.0]
+
+
+def test_out_activation_cannot_be_changed():
+    x, y = np.eye(3), np.arange(3)
+    model = MLPClassifier((4,), max_iter=1)
+    assert not hasattr(model, "out_activation_")
+    model.out_activation_ = "tanh"  # scikit-learn's fit sets it, too
+    model.fit(x, y)
+    model.out_activation_ = "softmax"
+    with pytest.raises(AttributeError, match=r"is 'softmax'.*cannot be 'identity'.*decision_fun"):
+        model.out_activation_ = "identity"
+    assert pickle.loads(pickle.dumps(model)).out_activation_ == "softmax"

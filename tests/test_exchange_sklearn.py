@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model import Perceptron as SklearnPerceptron
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.preprocessing import LabelBinarizer
 
 import xpnn
 
@@ -171,3 +172,25 @@ def test_others_are_refused_by_name():
         xpnn.from_sklearn(MLPClassifier())
     with pytest.raises(NotFittedError):
         xpnn.to_sklearn(xpnn.MLPRegressor())
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_a_network_that_was_only_given_weights(kind):
+    """As out of a file: neither fitted nor, for ours, of known features."""
+    rng = np.random.default_rng(0)
+    theirs, n = kind(hidden_layer_sizes=(4,)), 3 if kind is MLPClassifier else 1
+    theirs.coefs_ = [rng.normal(size=(2, 4)), rng.normal(size=(4, n))]
+    theirs.intercepts_ = [rng.normal(size=4), rng.normal(size=n)]
+    theirs.n_layers_, theirs.n_outputs_ = 3, n
+    theirs.out_activation_ = "softmax" if n > 1 else "identity"
+    if n > 1:
+        theirs.classes_ = np.array(["a", "b", "c"])
+        theirs._label_binarizer = LabelBinarizer().fit(theirs.classes_)
+    x = rng.normal(size=(20, 2))
+    ours = xpnn.from_sklearn(theirs)
+    if n > 1:
+        np.testing.assert_array_equal(ours.predict(x), theirs.predict(x))
+    else:
+        np.testing.assert_allclose(ours.predict(x), theirs.predict(x))
+    ours.partial_fit(x, ours.predict(x))
+    assert (ours.t_, len(ours.loss_curve_)) == (20, 1)

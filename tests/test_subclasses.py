@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -164,3 +165,15 @@ def test_a_parameter_that_only_the_base_has_is_checked(name):
         ValueError, match=r"'max_iter' parameter of Wrong must be an int in .*Got 0"
     ):
         Wrong().fit(X, Y)
+
+
+@pytest.mark.parametrize("name", ["_init_coef", "_fit_stochastic", "_forward_pass"])
+def test_private_methods_of_scikit_learns_are_warned_of(name):
+    told = f"Own.{name} is called by scikit-learn's networks and never by xpnn's: "
+    for base in (xpnn.MLPClassifier, xpnn.MLPRegressor):
+        with pytest.warns(UserWarning, match=told) as seen:
+            type("Own", (base,), {name: lambda self: None})
+        assert [w.filename for w in seen] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        type("Other", (xpnn.MLPClassifier,), {"_weigh": lambda self: None})

@@ -1,6 +1,7 @@
 """Columns of a table by name and by place, and those that differ between fit and predict."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -8,6 +9,11 @@ from sklearn.base import clone
 from tabular_table import FRAME, SMALL, Y, fitted
 
 from xpnn import TabularRegressor
+from xpnn.distributed import in_threads
+from xpnn.tables.encoding import Encoding, fit_encoding
+from xpnn.tables.frames import read_frame
+from xpnn.tables.ownrows import fit_encoding_together
+from xpnn.tables.strays import told_strays
 
 pd = pytest.importorskip("pandas")
 
@@ -67,3 +73,63 @@ def test_names_are_checked(regressor):
         regressor.predict(FRAME[["colour", "size", "sold", "day"]])
     with pytest.raises(ValueError, match="lacks the column 'colour'"):
         regressor.predict({name: FRAME[name] for name in ("size", "sold", "day")})
+
+
+HOURS = pd.date_range("2024-01-01", periods=60, freq="5h", tz="Europe/Berlin")
+WAITS = pd.to_timedelta(np.arange(60) % 7 + 1, unit="h")
+NUMBERS = "numbers are taken as seconds, and training had times or durations"
+NO_ZONE = "times without a zone are taken as UTC, and training's had one"
+A_ZONE = "times with a zone are taken as UTC, and training's had none"
+TIMES = {  # at fit, in prediction, and what is told
+    "durations, numbers": (WAITS, WAITS.total_seconds(), NUMBERS),
+    "times as text, numbers in JSON": (["1:30", "0:45"] * 30, [90.0] * 60, NUMBERS),
+    "durations, texts": (WAITS, ["1:30:00", None] * 30, None),
+    "durations, gaps": (WAITS, [np.nan] * 60, None),
+    "a zone, none": (HOURS, HOURS.tz_localize(None), NO_ZONE),
+    "a zone, text without": (HOURS, HOURS.tz_localize(None).astype(str), NO_ZONE),
+    "text with, none": (HOURS.astype(str), HOURS.tz_localize(None), NO_ZONE),
+    "a zone, text with": (HOURS, HOURS.astype(str), None),
+    "a zone, another": (HOURS, HOURS.tz_convert("UTC"), None),
+    "a zone, gaps": (HOURS, [pd.NaT] * 60, None),
+    "none, a zone": (HOURS.tz_localize(None), HOURS, A_ZONE),
+    "text without, with": (HOURS.tz_localize(None).astype(str), HOURS.astype(str), A_ZONE),
+    "some with": (["2024-01-02T10:00Z", "2024-03-04 10:00"] * 30, HOURS, None),
+}
+
+
+@pytest.mark.parametrize("case", TIMES)
+def test_times_that_are_read_otherwise_than_in_fit_are_told(case):
+    first, later, told = TIMES[case]
+    encoding = fit_encoding(read_frame(pd.DataFrame({"when": first})))
+    expected = [] if told is None else [f"'when': {told}"]
+    for table in (pd.DataFrame({"when": later}), {"when": list(later)}):
+        assert list(told_strays(encoding, read_frame(table))) == expected
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_zone_is_known_of_tables_in_processes_and_files(own):
+    frame = read_frame(pd.DataFrame({"when": HOURS})).named(["a"]).of_rows(np.arange(60) > 30)
+    each = in_threads(lambda comm: fit_encoding_together(frame, comm), 2)
+    for encoding in each if own else [fit_encoding(frame)]:
+        again = Encoding.from_dict(encoding.to_dict())
+        assert again.columns[0].style["zone"] is True
+
+
+def test_times_are_told_once_in_a_prediction():
+    table = pd.DataFrame({"when": HOURS, "wait": WAITS})
+    model = TabularRegressor(random_state=0, time_limit=0.1).fit(table, np.arange(60.0))
+    later = table.assign(when=HOURS.tz_localize(None), wait=WAITS.total_seconds())
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        model.predict(later)
+    assert [str(w.message) for w in seen] == [
+        f"Column 'when': {NO_ZONE}.",
+        f"Column 'wait': {NUMBERS}.",
+    ]
+
+
+def test_the_summary_counts_a_word_beside_gaps():
+    table = pd.DataFrame({"one": ["x", None] * 30, "two": ["a", "b"] * 30})
+    lines = TabularRegressor(random_state=0, time_limit=0.1).fit(table, np.arange(60.0)).summary()
+    assert "one  1 word, gaps" in lines
+    assert "two  2 words\n" in lines

@@ -228,7 +228,6 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         self._state, self._moments_of = TrainingState(theta, buffers, (), seed), None
         self.n_layers_ = count_layers(self.network_)
         self.__dict__.pop("loss_", None)
-        self._name_output()
 
     def _resume(self, source: Backend) -> None:
         """Go on from the weights there are, by the parameters as they are now.
@@ -238,10 +237,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         ValueError
             When these describe a network with other weights.
         """
-        network = settings.same_layout(self, self._resolve_loss())
-        if network != self.network_:
-            self.network_ = network
-            self._name_output()
+        self.network_ = settings.same_layout(self, self._resolve_loss())
         backend = source if self.device is None else get_backend(self.device)
         self._dtype = self._working_dtype(self._state.theta, backend)
         self._state = self._state.moved(self._backend, backend, self._dtype)

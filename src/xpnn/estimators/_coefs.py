@@ -70,7 +70,11 @@ def read_parameters(est: Any, name: str, role: str) -> Parameters:
 def assign_parameters(est: Any, name: str, role: str, value: Iterable[Any]) -> None:
     """Replace the parameters with a role."""
     if not hasattr(est, "network_"):
-        raise AttributeError(f"{type(est).__name__} has no {name} before fit; see initialize().")
+        raise AttributeError(
+            f"{type(est).__name__} has no {name} before fit: initialize(X, y) makes weights for "
+            f"the shapes of X and y, and then {name} can be assigned. A network of scikit-learn's "
+            "that was given weights so becomes one of these by xpnn.from_sklearn."
+        )
     layout, backend, entries = est.network_.layout, est._backend, _entries(est, role)
     arrays = [a if is_array_api_obj(a) else np.asarray(a) for a in value]
     shapes = [tuple(np.shape(a)) for a in arrays]

@@ -11,6 +11,7 @@ from xpnn.arrays.backend import Backend, dtype_name
 from xpnn.arrays.typing import Array
 from xpnn.estimators import _record
 from xpnn.estimators._coefs import assign_parameters, read_parameters
+from xpnn.estimators._hooks import warn_of_hooks
 from xpnn.estimators._parameters import NetworkParameters
 from xpnn.model.network import Network
 from xpnn.training.history import History
@@ -26,6 +27,10 @@ class FittedNetwork(NetworkParameters):
     _dtype: str
     _stopping: bool  # by rows held out
     _records: ClassVar[Any] = _record
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        warn_of_hooks(cls)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")
@@ -53,6 +58,24 @@ class FittedNetwork(NetworkParameters):
     @intercepts_.setter
     def intercepts_(self, value: Iterable[Any]) -> None:
         assign_parameters(self, "intercepts_", "bias", value)
+
+    @property
+    def out_activation_(self) -> str:
+        """The activation of the output layer, by scikit-learn's name."""
+        if "network_" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} has no out_activation_ before fit.")
+        link = self.network_.link.name
+        return {"sigmoid": "logistic"}.get(link, link)
+
+    @out_activation_.setter
+    def out_activation_(self, value: str) -> None:
+        """Before fit it has no effect, as in scikit-learn, whose fit sets it."""
+        if "network_" in self.__dict__ and value != self.out_activation_:
+            raise AttributeError(
+                f"out_activation_ is {self.out_activation_!r}, which follows from y and the loss, "
+                f"and cannot be {value!r}: what a classifier's output has before it are the "
+                "values of decision_function(X)."
+            )
 
     @property
     def parameters_(self) -> tuple[Array, Array]:
@@ -114,10 +137,6 @@ class FittedNetwork(NetworkParameters):
         if "_state" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__} has no {name} before fit.")
         return self._state.history
-
-    def _name_output(self) -> None:
-        link = self.network_.link.name
-        self.out_activation_ = {"sigmoid": "logistic"}.get(link, link)
 
     def _move(self, target: Backend) -> None:
         self._state = self._state.moved(self._backend, target)

@@ -25,6 +25,7 @@ from xpnn.arrays.libraries.foreign import Foreign, by_dlpack
 from xpnn.arrays.numeric import FEW
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
+from xpnn.estimators._rows import check_labels, naming_rows
 from xpnn.steps.compiled.finite import all_finite
 from xpnn.training.data import dense, is_sparse
 
@@ -330,14 +331,8 @@ def read_target(
             "y is None."
         )
     y = readable(y, "y")
-    if numeric and is_foreign(y):
-        backend = backend_of(y)
-        y = _floating(y, backend)
-        _check_finite(y, backend, "y")
-    else:
-        y = _host_target(estimator, y)
-        if numeric and y.dtype.name not in _FLOATS:
-            y = _as_numbers(y)
+    with naming_rows(y):
+        y = _finite_target(estimator, y, numeric)
     if y.ndim not in (1, 2):
         raise ValueError(f"y should be a 1d or 2d array, got an array of shape {y.shape} instead.")
     check_consistent_length(x, y) if not is_foreign(x) else _check_length(x, y)
@@ -350,6 +345,19 @@ def read_target(
             DataConversionWarning,
         )
     return y[:, 0]
+
+
+def _finite_target(estimator: Any, y: Any, numeric: bool) -> np.ndarray | Array:
+    """A `y` without NaN and infinity: numbers where they are, labels on the host."""
+    if numeric and is_foreign(y):
+        backend = backend_of(y)
+        y = _floating(y, backend)
+        _check_finite(y, backend, "y")
+        return y
+    if not numeric:
+        check_labels(y)
+    y = _host_target(estimator, y)
+    return _as_numbers(y) if numeric and y.dtype.name not in _FLOATS else y
 
 
 def _host_target(estimator: Any, y: Any) -> np.ndarray:

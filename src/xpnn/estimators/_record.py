@@ -197,6 +197,7 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
     classifier = isinstance(estimator, ClassifierMixin)
     check_attributes(attributes, network, classifier, _RECORDED)
     vars(estimator).update(attributes)
+    del vars(estimator)["out_activation_"]  # read from the network
     if classifier:
         estimator._labels = Labels(**header["labels"])
         estimator._labels.check(estimator.n_outputs_)

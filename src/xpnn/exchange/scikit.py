@@ -149,13 +149,14 @@ def sample_target(classes: Any, n_outputs: int) -> np.ndarray:
 
 
 def _fill_network(new: Any, model: Any) -> None:
-    """Weights, then where training stands."""
+    """Weights, then where training stands, if it was trained and not only given weights."""
     classes, n_outputs = getattr(model, "classes_", None), int(model.n_outputs_)
     if model.out_activation_ == "logistic" and n_outputs > 1:
         classes = "multilabel"
     y = sample_target(classes, n_outputs)
-    new.initialize(np.zeros((len(y), model.n_features_in_), model.coefs_[0].dtype), y)
+    new.initialize(np.zeros((len(y), len(model.coefs_[0])), model.coefs_[0].dtype), y)
     new.coefs_, new.intercepts_ = model.coefs_, model.intercepts_
+    samples = int(getattr(model, "t_", 0))
     progress, history = get_progress(model), {"loss": list(map(float, _curve(model)))}
     best = getattr(model, "best_loss_", None)
     if getattr(model, "validation_scores_", None):
@@ -166,9 +167,9 @@ def _fill_network(new: Any, model: Any) -> None:
     state = replace(
         new._state,
         moments=tuple(a.astype(new._dtype) for a in moments),
-        samples=int(model.t_),
-        epoch=int(model.n_iter_),
-        t=progress.get("t", int(model.t_ > 0)),
+        samples=samples,
+        epoch=int(getattr(model, "n_iter_", 0)),
+        t=progress.get("t", int(samples > 0)),
         best=-math.inf if best is None else -float(best),
         stale=progress.get("stale", 0),
         plateaus=round(lowered) if new.learning_rate == "adaptive" else 0,
@@ -176,7 +177,7 @@ def _fill_network(new: Any, model: Any) -> None:
     )
     new._moments_of = type(make_optimizer(new)) if moments else None
     new._adopt(state, 0)
-    new.loss_ = float(model.loss_)
+    new.loss_ = float(getattr(model, "loss_", math.inf))
 
 
 def _curve(model: Any) -> list[float]:

@@ -5,7 +5,7 @@ All of it works on the different texts of a column, so that a long column costs 
 
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -142,6 +142,24 @@ def read_dates(texts: Sequence[str], order: str) -> np.ndarray:
             pass  # the 30th of February
     days = [_date(western(text), order) for text in texts]
     return np.array([_MISSING if d is None else d for d in days], dtype="datetime64[us]")
+
+
+def have_zone(texts: Sequence[str]) -> bool | None:
+    """Whether the dates among texts have a zone: all of them, or False for some, None for none.
+
+    Examples
+    --------
+    >>> have_zone(["2024-05-03T10:00Z", "2024-05-03 10:00 CET"]), have_zone(["2024-05-03", "soon"])
+    (True, None)
+    """
+    some = map(western, texts[:: max(1, len(texts) // 1000)])
+    found = [m for t in some for m in [next(filter(None, _matches(t)), None)] if m]
+    zoned = [bool(m.groupdict().get("zone")) or m.string.endswith("Z") for m in found]
+    return all(zoned) if any(zoned) else None
+
+
+def _matches(text: str) -> Iterator[re.Match[str] | None]:
+    return (pattern.fullmatch(text) for pattern in _FORMS.values())
 
 
 def compact_dates(values: np.ndarray) -> np.ndarray | None:

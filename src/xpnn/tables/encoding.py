@@ -5,7 +5,7 @@ Numbers come first, as a network may embed them; behind them what is 0 or 1 (or 
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -183,7 +183,8 @@ def read_column(frame: Frame, name: str) -> Parsed:
     given = frame.columns[name]
     if name in frame.categories:
         return Parsed(parse_as(given, "words", {}, name), "words")
-    return frame.parsed.get(name) or parse_column(given, name=name)
+    found = frame.parsed.get(name) or parse_column(given, name=name)
+    return replace(found, style={**found.style, "zone": True}) if name in frame.zoned else found
 
 
 def encoding_of(read: Mapping[str, Parsed], bins: int, classes: Classes | None) -> Encoding:

@@ -21,6 +21,7 @@ class Frame(NamedTuple):
     columns: Columns  # of numbers, times, or objects of any kind
     categories: frozenset[str] = frozenset()  # those that are words by their type
     parsed: Mapping[str, Parsed] = MappingProxyType({})  # those that were read already
+    zoned: frozenset[str] = frozenset()  # times that had a zone by their type, and are UTC here
 
     @property
     def n_rows(self) -> int:
@@ -33,13 +34,15 @@ class Frame(NamedTuple):
             return self
         columns = {name: column[rows] for name, column in self.columns.items()}
         parsed = {n: replace(p, values=p.values[rows]) for n, p in self.parsed.items()}
-        return Frame(columns, self.categories, parsed)
+        return Frame(columns, self.categories, parsed, self.zoned)
 
     def named(self, names: list[str]) -> "Frame":
         """The same columns by other names, in their order."""
         new = dict(zip(self.columns, names, strict=True))
         columns = {new[name]: column for name, column in self.columns.items()}
-        return Frame(columns, frozenset(new[name] for name in self.categories))
+        by_type = self.categories, self.zoned
+        categories, zoned = (frozenset(new[name] for name in names) for names in by_type)
+        return Frame(columns, categories, zoned=zoned)
 
 
 def read_frame(X: Any) -> Frame:
@@ -134,7 +137,7 @@ def _of_frame(X: Any) -> Frame:
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
     columns: Columns = {}
-    categories = set()
+    categories, zoned = set(), set()
     for series in frame.iter_columns():
         name = str(series.name)
         if series.dtype in (nw.Categorical, nw.Enum):
@@ -143,9 +146,11 @@ def _of_frame(X: Any) -> Frame:
         elif series.dtype in (nw.Int128, nw.UInt128):  # which NumPy has not
             columns[name] = objects(series.to_list())
         else:
+            if getattr(series.dtype, "time_zone", None):
+                zoned.add(name)
             values = series.to_numpy()
             columns[name] = _column(values if values.ndim == 1 else objects(list(values)))
-    return Frame(columns, frozenset(categories))
+    return Frame(columns, frozenset(categories), zoned=frozenset(zoned))
 
 
 def as_table(X: Any) -> Any:

@@ -57,7 +57,7 @@ def fit_encoding_together(
     >>> [encoding.columns[0].categories for encoding in in_threads(own, 2)]
     [('blue', 'red'), ('blue', 'red')]
     """
-    dtypes, categories = _columns_of_all(frame, comm)
+    dtypes, categories, zoned = _columns_of_all(frame, comm)
     classes = None if classes is None else classes.of_all(comm)
     names, told = list(dtypes), list[dict[str, Any]]()
     for start in range(0, len(names), comm.size):
@@ -66,7 +66,7 @@ def fit_encoding_together(
         own = None
         if comm.rank < len(some):
             name = some[comm.rank]
-            one = Frame({name: column}, categories & {name})
+            one = Frame({name: column}, categories & {name}, zoned=zoned & {name})
             own = _learned(one, name, bins, classes)
         told += comm.gather(own)[: len(some)]
     parts = [Encoding.from_dict(t) for t in told]
@@ -87,10 +87,11 @@ def _learned(one: Frame, name: str, bins: int, classes: Classes | None) -> dict[
 
 def _columns_of_all(
     frame: Frame, comm: Communicator
-) -> tuple[dict[str, np.dtype | None], frozenset[str]]:
-    """The dtype of each whole column, None for objects; and which are words by their type."""
+) -> tuple[dict[str, np.dtype | None], frozenset[str], frozenset[str]]:
+    """The dtype of each whole column, None for objects; words and times with a zone by type."""
     own = {name: column.dtype.str for name, column in frame.columns.items()}
-    told = comm.gather([list(own), list(own.values()), sorted(frame.categories)])
+    by_type = [sorted(frame.categories), sorted(frame.zoned)]
+    told = comm.gather([list(own), list(own.values()), by_type])
     for rank, (names, *_) in enumerate(told):
         if names != told[0][0]:
             raise ValueError(
@@ -99,7 +100,8 @@ def _columns_of_all(
             )
     columns = ([np.dtype(kinds[i]) for _, kinds, _ in told] for i in range(len(own)))
     dtypes = {name: common_dtype(kinds) for name, kinds in zip(own, columns, strict=True)}
-    return dtypes, frozenset(name for *_, names in told for name in names)
+    categories, zoned = (frozenset(n for *_, by in told for n in by[i]) for i in (0, 1))
+    return dtypes, categories, zoned
 
 
 def common_dtype(dtypes: Sequence[np.dtype]) -> np.dtype | None:

@@ -20,6 +20,7 @@ _STYLE: dict[str, Callable[[Any], bool]] = {
     "form": lambda v: v in ("time", "lap"),
     "months": lambda v: v in ("", "mM"),
     "order": lambda v: v in ORDERS,
+    "zone": lambda v: isinstance(v, bool),
 }
 
 

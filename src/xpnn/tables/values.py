@@ -316,7 +316,8 @@ def _as_dates(texts: Sequence[str], counts: np.ndarray, decimal: str | None) -> 
     how = {"dmy": " read as day/month/year", "mdy": " read as month/day/year"}.get(order, "")
     doubt = "" if sure else ", which nothing in them tells; if it is wrong, write 2024-05-31"
     notes = [f"dates, such as {texts[0]!r}{how}{doubt}"]
-    return values, "datetime", {"order": order}, notes
+    zone = dates.have_zone(texts)
+    return values, "datetime", {"order": order} | ({} if zone is None else {"zone": zone}), notes
 
 
 def _sample(texts: Sequence[str]) -> Sequence[str]:

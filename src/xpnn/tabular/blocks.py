@@ -92,12 +92,13 @@ class BlockFrame:
             here = np.arange(before[start], before[stop])[rows]
             own.append(None if classes is None else classes.of_rows(here))
         if self.comm is not None:
-            plain = [(f.columns, f.categories, c) for f, c in zip(found, own, strict=True)]
+            plain = [(f.columns, f.categories, f.zoned, c) for f, c in zip(found, own, strict=True)]
             told = [one for part in self.comm.gather_objects(plain) for one in part]
-            found, own = [Frame(*one[:2]) for one in told], [one[2] for one in told]
+            found, own = [Frame(a, b, zoned=z) for a, b, z, _ in told], [c for *_, c in told]
         names = found[0].columns
         columns = {name: np.concatenate([f.columns[name] for f in found]) for name in names}
-        whole = Frame(columns, frozenset().union(*(f.categories for f in found)))
+        categories = frozenset().union(*(f.categories for f in found))
+        whole = Frame(columns, categories, zoned=frozenset().union(*(f.zoned for f in found)))
         if classes is None:
             return whole, None
         codes, folds = (np.concatenate(a, axis=-1) for a in zip(*(c[:2] for c in own), strict=True))

@@ -12,8 +12,9 @@ from xpnn.arrays.typing import Array
 from xpnn.estimators._checks import CLASS_WEIGHT, Checks, among, number
 from xpnn.estimators._inputs import on_host, read_target
 from xpnn.estimators._labels import Labels, weigh_classes
+from xpnn.estimators._rows import all_there, check_labels, listed
 from xpnn.parts.losses import Loss, get_loss, with_aliases
-from xpnn.tables.columns import is_missing, objects
+from xpnn.tables.columns import objects
 from xpnn.tables.frames import read_frame
 from xpnn.tabular.base import BaseTabular, as_shares
 from xpnn.tabular.blocks import to_score_by
@@ -37,21 +38,14 @@ def _plain(y: Any) -> Any:
     if isinstance(kind, np.dtype) and kind.kind in "biufc":
         return y
     if isinstance(kind, np.dtype) and kind.kind in "Mm":
-        return _all_there(np.asarray(y), np.isnat(np.asarray(y)))
+        return all_there(np.asarray(y), np.isnat(np.asarray(y)))
     if not (hasattr(y, "to_numpy") or str(kind)[:3] in ("obj", "Str")):
         return y
-    values = np.asarray(y) if isinstance(y, np.ndarray) else objects(list(_listed(y)))
-    _all_there(values, [is_missing(v) for v in values.ravel()])
+    values = np.asarray(y) if isinstance(y, np.ndarray) else objects(listed(y))
+    check_labels(values)
     kinds = {type(v) for v in values.ravel()}
     if kinds <= {dt.date} or (kinds and all(issubclass(k, dt.datetime) for k in kinds)):
         return _times(values)
-    text = [v for v in values.ravel() if isinstance(v, str)]
-    if text and len(text) < values.size:
-        other = next(v for v in values.ravel() if not isinstance(v, str))
-        raise ValueError(
-            f"y holds text and other labels, such as {text[0]!r} and {other!r}: make them one "
-            "kind, as by y.astype(str)."
-        )
     found = np.asarray(values.tolist())
     if found.dtype == object:  # periods, intervals, decimals and what else compares by itself
         raise ValueError(
@@ -59,23 +53,6 @@ def _plain(y: Any) -> Any:
             "or a date: make them text, as by y.astype(str)."
         )
     return found
-
-
-def _listed(y: Any) -> Any:
-    """The values of a column: of pandas, polars, pyarrow or narwhals."""
-    for name in ("to_pylist", "tolist", "to_list"):
-        if hasattr(y, name):
-            return getattr(y, name)()
-    return y.to_numpy()
-
-
-def _all_there(values: np.ndarray, missing: Any) -> np.ndarray:
-    rows = np.flatnonzero(missing)
-    if len(rows):
-        raise ValueError(
-            f"y has no label in row {rows[0]}: leave such rows out, or give them a label."
-        )
-    return values
 
 
 def _times(values: np.ndarray) -> np.ndarray:

@@ -44,7 +44,8 @@ def _what(column: Column) -> str:
     if isinstance(column, Numbers) and column.steps:
         return f"{what}, steps" + (", gaps" if column.flag else "")
     if isinstance(column, Words):
-        what = f"{len(column.categories)} {what}" + (
+        count = len(column.categories) or 1  # one alone has no input: whether it is there has
+        what = f"{count} {what if count > 1 else 'word'}" + (
             ", others by frequency" if column.counts else ""
         )
     return what + (", gaps" if column.flag else "")
