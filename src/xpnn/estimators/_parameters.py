@@ -20,7 +20,6 @@ from xpnn.estimators._checks import (
     number,
 )
 from xpnn.estimators._device import OnDevice
-from xpnn.model.layout import Group
 from xpnn.model.normalization import KINDS
 from xpnn.parts.activations import ACTIVATIONS, ALIASES, Activation
 from xpnn.parts.initializers import INITIALIZERS, Initializer
@@ -38,45 +37,15 @@ _COUNT = (number(Integral, 1, closed="low"),)
 class NetworkParameters(OnDevice):
     """The parameters that classifier and regressor share; scikit-learn's come first."""
 
-    hidden_layer_sizes: Any
-    activation: Any
     solver: Any
-    alpha: float
-    batch_size: Any
-    learning_rate: Any
-    learning_rate_init: float
-    power_t: float
     max_iter: int
     loss: Any
-    shuffle: bool
     random_state: Any
-    tol: float
-    verbose: Any
     warm_start: bool
-    momentum: float
-    nesterovs_momentum: bool
     early_stopping: bool
     validation_fraction: float
-    beta_1: float
-    beta_2: float
-    epsilon: float
-    n_iter_no_change: float
     max_fun: int
-    dropout: float
-    input_dropout: float
-    normalization: Any
-    l1: float
-    weight_decay: float
-    clip_norm: float | None
-    max_norm: float | None
     initializer: Any
-    monitor: Any
-    callbacks: Any
-    device: Any
-    dtype: Any
-    embedding: Any
-    members: int
-    groups: dict[str, Group] | None
 
     _checks: ClassVar[Checks] = {
         "hidden_layer_sizes": (ARRAY_LIKE, *_COUNT),

@@ -60,7 +60,6 @@ class BasePerceptron(OnDevice):
     eta0: float
     random_state: Any
     early_stopping: bool
-    validation_fraction: float
     n_iter_no_change: int
     class_weight: Any
     warm_start: bool

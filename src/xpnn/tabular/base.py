@@ -43,7 +43,6 @@ from xpnn.tabular.blocks import BlockFrame, inputs_of, learned, with_targets
 from xpnn.tabular.folds import folds_of
 from xpnn.tabular.groups import count_groups, read_groups
 from xpnn.tabular.inspection import Inspection
-from xpnn.tabular.judged import Judged
 from xpnn.tabular.linear import lines_of
 from xpnn.tabular.outoffold import Task
 from xpnn.tabular.ownrows import Part, Shards
@@ -66,7 +65,7 @@ def as_shares(weight: Any) -> np.ndarray | None:
     return shares
 
 
-class BaseTabular(Judged, Inspection, OnDevice):
+class BaseTabular(Inspection, OnDevice):
     """A network for tables with scikit-learn's interface."""
 
     _records: ClassVar[Any] = record
@@ -79,7 +78,6 @@ class BaseTabular(Judged, Inspection, OnDevice):
     time_limit: Any
     random_state: Any
     verbose: Any
-    callbacks: Any
 
     encoding_: Encoding
     fit_time_: float

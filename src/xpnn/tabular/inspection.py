@@ -12,6 +12,7 @@ from xpnn.model.layer import EVALUATE
 from xpnn.tables.kinds import Numbers
 from xpnn.tables.progress import reading_bar
 from xpnn.tabular.importance import FirstSums, Losses, by_copies, permutation_importance
+from xpnn.tabular.judged import Judged
 from xpnn.tabular.outoffold import Task, held_predictions, score_of
 from xpnn.tabular.report import summary
 
@@ -44,22 +45,14 @@ def _pieces(
     return grid, functions * rising
 
 
-class Inspection:
+class Inspection(Judged):
     """The part of a tabular estimator that explains it."""
 
-    network_: Any
-    encoding_: Any
     importance_: dict[str, tuple[float, float]]
-    _task: Task | None
     _columns: list[str]
-    _folds: np.ndarray
-    _kept: Any
-    _backend: Any
-    _n_out: int
     _read_inputs: Any
     _task_of: Any
     verbose: Any
-    _predict_inputs: Any
 
     def summary(self) -> str:
         """What was done with each column, the network, its valleys, time and scores.
