@@ -30,6 +30,19 @@ def bounds(n: int, parts: int) -> list[int]:
     return [i * base + min(i, more) for i in range(parts + 1)]
 
 
+def own_shards(comm: Communicator) -> range:
+    """The shards of this process.
+
+    Examples
+    --------
+    >>> from xpnn.distributed import one
+    >>> own_shards(one(shards=4))
+    range(0, 4)
+    """
+    cuts = bounds(comm.shards, comm.size)
+    return range(cuts[comm.rank], cuts[comm.rank + 1])
+
+
 def nodes_within(first: int, stop: int, node: Node) -> list[Node]:
     """The largest nodes whose leaves are all among first, ..., stop - 1.
 

@@ -8,7 +8,7 @@ import numpy as np
 from xpnn.blocks import Blocks
 from xpnn.blocks.hashing import chosen
 from xpnn.distributed.communicator import Communicator
-from xpnn.distributed.tree import bounds
+from xpnn.distributed.tree import bounds, own_shards
 from xpnn.estimators._blocks import TrainingBlocks, check_finite
 from xpnn.steps.cut import Shares
 from xpnn.steps.rules import Batch
@@ -35,8 +35,7 @@ class SharedBlocks(TrainingBlocks):
         super().__init__(est, blocks, factors)
         self.comm = comm
         self.first, ends = ends_of_shards(blocks.n_rows, comm)
-        cuts = bounds(comm.shards, comm.size)
-        self.own = range(cuts[comm.rank], cuts[comm.rank + 1])
+        self.own = own_shards(comm)
         pieces = [
             (shard, start, stop)
             for shard, (low, high) in zip(self.own, pairwise(ends), strict=True)
@@ -120,9 +119,9 @@ def ends_of_shards(n: int, comm: Communicator) -> tuple[int, list[int]]:
     >>> ends_of_shards(10, one(shards=4))
     (0, [0, 3, 6, 8, 10])
     """
-    cuts = bounds(comm.shards, comm.size)
     if comm.rows == "all":
-        return 0, bounds(n, comm.shards)[cuts[comm.rank] : cuts[comm.rank + 1] + 1]
+        own = own_shards(comm)
+        return 0, bounds(n, comm.shards)[own.start : own.stop + 1]
     first = sum(comm.gather(n)[: comm.rank])
     return first, np.cumsum([first, *even(n, comm)]).tolist()
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.distributed.communicator import Communicator
-from xpnn.distributed.tree import bounds
+from xpnn.distributed.tree import bounds, own_shards
 from xpnn.parts.losses import SUMS
 from xpnn.steps.rules import Rows
 
@@ -82,8 +82,7 @@ class Cutter:
     """
 
     def __init__(self, comm: Communicator, shares: Shares | None = None) -> None:
-        cuts = bounds(comm.shards, comm.size)
-        self.own = range(cuts[comm.rank], cuts[comm.rank + 1])
+        self.own = own_shards(comm)
         self.shards, self.shares = comm.shards, shares
 
     def cut(self, rows: Rows) -> Cut:

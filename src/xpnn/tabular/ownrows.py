@@ -8,7 +8,7 @@ import numpy as np
 
 from xpnn.arrays.backend import to_numpy
 from xpnn.distributed.communicator import Communicator
-from xpnn.distributed.tree import bounds
+from xpnn.distributed.tree import bounds, own_shards
 from xpnn.estimators._inputs import is_foreign, readable
 from xpnn.tables.columns import is_missing
 from xpnn.tables.ownrows import common_dtype
@@ -31,8 +31,8 @@ class Shards(NamedTuple):
     @property
     def own(self) -> list[tuple[int, int]]:
         """First row and end of this process's shards."""
-        cuts = bounds(self.comm.shards, self.comm.size)
-        return list(pairwise(self.ends))[cuts[self.comm.rank] : cuts[self.comm.rank + 1]]
+        own = own_shards(self.comm)
+        return list(pairwise(self.ends))[own.start : own.stop]
 
 
 class Part:

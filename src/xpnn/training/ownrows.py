@@ -10,7 +10,7 @@ from xpnn.arrays.backend import Backend
 from xpnn.arrays.random import SHUFFLE, host_generator
 from xpnn.arrays.typing import DType
 from xpnn.distributed.communicator import Communicator
-from xpnn.distributed.tree import bounds
+from xpnn.distributed.tree import bounds, own_shards
 from xpnn.steps.cut import Shares
 from xpnn.steps.rules import Batch
 from xpnn.training.data import Dataset, placed
@@ -56,8 +56,7 @@ class OwnRows(Dataset):
         rows: Sequence[np.ndarray] | None = None,
     ) -> None:
         super().__init__(x, y, weight, backend, dtype, stream=False, checked=checked)
-        cuts = bounds(comm.shards, comm.size)
-        self.first, self.shards = cuts[comm.rank], comm.shards
+        self.first, self.shards = own_shards(comm).start, comm.shards
         own = even(self.n, comm) if lengths is None else [int(n) for n in lengths]
         self.of_shards = rows
         if rows is not None:
@@ -93,6 +92,4 @@ class OwnRows(Dataset):
 
 def even(n: int, comm: Communicator) -> list[int]:
     """How many of n rows here each of this process's shards has."""
-    cuts = bounds(comm.shards, comm.size)
-    at = bounds(n, cuts[comm.rank + 1] - cuts[comm.rank])
-    return [b - a for a, b in pairwise(at)]
+    return [b - a for a, b in pairwise(bounds(n, len(own_shards(comm))))]

@@ -8,7 +8,7 @@ import numpy as np
 
 from xpnn.arrays.typing import Array
 from xpnn.distributed.communicator import Communicator
-from xpnn.distributed.tree import bounds, tree_sum
+from xpnn.distributed.tree import bounds, own_shards, tree_sum
 
 
 class SharedSums:
@@ -42,10 +42,9 @@ class SharedSums:
         self.size, self.told = size, False
         if hasattr(on_batch, "steps"):
             on_batch.steps.most_threads = 1
-        cuts = bounds(comm.shards, comm.size)
-        ends = getattr(data, "here", None)
+        ends, own = getattr(data, "here", None), own_shards(comm)
         if ends is None:
-            ends = bounds(data.n, comm.shards)[cuts[comm.rank] : cuts[comm.rank + 1] + 1]
+            ends = bounds(data.n, comm.shards)[own.start : own.stop + 1]
         self.parts = list(pairwise(ends))
 
     def __call__(self, theta: Array, buffers: Array) -> tuple[Array, Array]:
