@@ -84,7 +84,7 @@ def short_list(values: Sequence[Any], most: int = 8) -> str:
     return ", ".join(shown)
 
 
-def short_array(values: Any, most: int = 6, digits: int = 5) -> str:
+def short_array(values: Any, most: int = 6) -> str:
     """A host array of one or two dimensions as rows of numbers, large ones shortened.
 
     Examples
@@ -95,9 +95,7 @@ def short_array(values: Any, most: int = 6, digits: int = 5) -> str:
     0.25  10
     """
     rows = [values] if values.ndim == 1 else values
-    cells = [
-        _shortened([number(v, digits) for v in row[:most]], len(row), most) for row in rows[:most]
-    ]
+    cells = [_shortened([number(v, 5) for v in row[:most]], len(row), most) for row in rows[:most]]
     text = table(cells, right=range(most + 1))
     return text + (f"\n... {len(rows):,} rows" if len(rows) > most else "")
 

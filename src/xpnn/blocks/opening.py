@@ -1,7 +1,7 @@
 """From what a user has to what `Blocks` reads: told by the name, or by what the object can."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from glob import glob
 from pathlib import Path
@@ -13,7 +13,7 @@ from xpnn.blocks.delimited import csv_batches
 from xpnn.blocks.files import kind_of, numpy_files
 from xpnn.blocks.spill import SpilledTable, spill
 from xpnn.blocks.table import ArrayTable, Table
-from xpnn.tables.progress import reading_bar
+from xpnn.tables.progress import counted
 
 _CSV = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 _MOST_UNPACKED = 2  # blocks that a row group may hold
@@ -176,14 +176,8 @@ def _from_dataset(
             table = ParquetTable(dataset)
             if table.largest <= _MOST_UNPACKED * block_rows or rows <= block_rows:
                 return table
-    return spill(_counted(dataset.to_batches(), rows, "unpacking"), folder, about, dtype)
-
-
-def _counted(batches: Iterable[Any], rows: int, what: str) -> Iterator[Any]:
-    with reading_bar(rows, "row", what) as bar:
-        for batch in batches:
-            yield batch
-            bar.update(batch.num_rows)
+    batches = counted(dataset.to_batches(), rows, "row", "unpacking", lambda b: b.num_rows)
+    return spill(batches, folder, about, dtype)
 
 
 def _fingerprint(files: list[Path]) -> Any:

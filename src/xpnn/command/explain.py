@@ -6,7 +6,6 @@ from xpnn.command.predict import Model
 from xpnn.tables.columns import TableError, objects
 from xpnn.tables.frames import Frame
 from xpnn.tables.read import Table
-from xpnn.tables.values import parse_column
 
 
 def importance_of(model: Model, table: Table | None) -> dict[str, tuple[float, float]]:
@@ -26,7 +25,7 @@ def importance_of(model: Model, table: Table | None) -> dict[str, tuple[float, f
         if name not in table.columns:
             raise table.lacking(name)
     if model.task == "regression":
-        each = [parse_column(table.columns[name], decimal=table.decimal).values for name in names]
+        each = [table.parsed(name).values for name in names]
         each = [y if y.dtype.kind == "f" else np.full(len(y), np.nan) for y in each]
         y = each[0] if len(each) == 1 else np.stack(each, axis=1)
         known = np.logical_and.reduce([~np.isnan(column) for column in each])

@@ -21,7 +21,7 @@ from xpnn.tables.gaps import GAPS
 from xpnn.tables.kinds import Words
 from xpnn.tables.read import Table
 from xpnn.tables.strays import told_empty, told_strays
-from xpnn.tables.values import parse_as, parse_column
+from xpnn.tables.values import parse_as
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
@@ -209,7 +209,7 @@ def _score_of(
         about = predicted, probability[known][:, order], classes[order]
         scores = class_scores(truth[known].astype(str), *about)
     else:
-        parsed = parse_column(table.columns[name], decimal=table.decimal)
+        parsed = table.parsed(name)
         if parsed.kind != "numeric":
             return
         known = ~np.isnan(parsed.values)

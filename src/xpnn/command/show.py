@@ -10,7 +10,7 @@ from xpnn._text import in_a_line, table
 from xpnn.command.scores import shown
 from xpnn.command.train import Report
 
-_MOST_CLASSES = 12
+_MOST_CLASSES, _MOST_COLUMNS = 12, 60
 
 
 def result(report: Report, model: Path | None = None) -> str:
@@ -50,13 +50,14 @@ def confusion(report: Report) -> Iterator[str]:
     yield table(rows, ruled=True)
 
 
-def importances(found: Mapping[str, tuple[float, float]], most: int = 60) -> str:
+def importances(found: Mapping[str, tuple[float, float]]) -> str:
     """Columns with what the loss rises by without them, and what that is."""
     rows = [("column", "importance", "spread")]
-    for name, pair in list(found.items())[:most]:
+    for name, pair in list(found.items())[:_MOST_COLUMNS]:
         mean, spread = (f"{v:.4f}".replace("-0.0000", "0.0000") for v in pair)
         rows.append((name, mean, spread))
-    more = f"\nand {len(found) - most:,} more" if len(found) > most else ""
+    left = len(found) - _MOST_COLUMNS
+    more = f"\nand {left:,} more" if left > 0 else ""
     told = "importance: how much the loss rises when a column's values are mixed among the rows"
     return f"{table(rows, ruled=True)}{more}\n\n{told}"
 

@@ -7,7 +7,6 @@ import numpy as np
 from xpnn.tables.columns import TableError, as_text
 from xpnn.tables.problem import Problem, read_alike
 from xpnn.tables.read import Table
-from xpnn.tables.values import parse_column
 
 
 def split_by_groups(groups: np.ndarray, test_size: float) -> tuple[np.ndarray, np.ndarray]:
@@ -138,8 +137,7 @@ def column_of(table: Table, problem: Problem, name: str) -> np.ndarray:
     """A column of the table, of the problem's rows alone; times and numbers as such."""
     if name not in table.columns:
         raise table.lacking(name)
-    values = parse_column(table.columns[name], decimal=table.decimal).values
-    return np.asarray(values[problem.present])
+    return np.asarray(table.parsed(name).values[problem.present])
 
 
 def split_by_file(problem: Problem, table: Table) -> tuple[tuple[np.ndarray, np.ndarray], Problem]:

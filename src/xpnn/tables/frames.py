@@ -10,7 +10,7 @@ import numpy as np
 from array_api_compat import is_array_api_obj, is_numpy_array
 
 from xpnn.arrays.backend import to_numpy
-from xpnn.arrays.libraries.base import check_whole
+from xpnn.arrays.libraries.base import check_some, check_whole
 from xpnn.tables.columns import Columns, distinct_names, objects
 from xpnn.tables.values import Parsed
 
@@ -90,18 +90,8 @@ def read_frame(X: Any) -> Frame:
                 f"Complex data not supported, got {column.dtype} in column {name!r}: pass its real "
                 "and imaginary parts as two columns."
             )
-    _check_some(frame.n_rows, len(frame.columns))
+    check_some((frame.n_rows, len(frame.columns)))
     return frame
-
-
-def _check_some(rows: int, columns: int) -> None:
-    """Refuse a table without columns or rows, in scikit-learn's words."""
-    for count, what in ((columns, "feature"), (rows, "sample")):
-        if not count:
-            raise ValueError(
-                f"Found array with 0 {what}(s) (shape={(rows, columns)}) while a minimum of 1 is "
-                "required."
-            )
 
 
 def _of_rows(X: Any) -> Frame:
@@ -126,7 +116,7 @@ def _of_rows(X: Any) -> Frame:
             "sample. Reshape your data using X.reshape(-1, 1) if it has a single feature or "
             "X.reshape(1, -1) if it contains a single sample; of a frame, X.iloc[[i]] is a row."
         )
-    _check_some(*rows.shape)
+    check_some(rows.shape)
     return Frame({f"x{i}": _column(rows[:, i]) for i in range(rows.shape[1])})
 
 

@@ -108,7 +108,7 @@ def make_problem(
         left = int((~present).sum())
         rows = "row" if left == 1 else "rows"
         notices.append(f"left out {left:,} {rows} without {' or '.join(map(repr, targets))}")
-    features = {n: c for n, c in table.columns.items() if n not in targets and n not in drop}
+    features = [n for n in table.columns if n not in targets and n not in drop]
     read = _parse_all(table, features)
     total, told = total_below(table.columns, read)
     notices += told
@@ -196,13 +196,13 @@ def default_target(table: Table, drop: Sequence[str]) -> str:
     return next(useful, names[-1])
 
 
-def _parse_all(table: Table, columns: Columns) -> dict[str, Parsed]:
+def _parse_all(table: Table, names: Sequence[str]) -> dict[str, Parsed]:
     """Columns as read; beside a decimal comma, 1.234 is 1234, and 1,234 is little more than 1."""
     parsed = {
-        n: parse_column(c, decimal=table.decimal, name=n)
+        n: table.parsed(n)
         if n not in table.categories
         else Parsed(parse_as(table.text(n), "words", {}, n), "words")
-        for n, c in columns.items()
+        for n in names
     }
     styles = [p.style.get("decimal") for p in parsed.values()]
     if table.decimal is None and "," in styles:

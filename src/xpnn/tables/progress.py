@@ -1,5 +1,6 @@
 """A bar on standard error while something long is read."""
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 DELAY = 1.0
@@ -37,3 +38,19 @@ def reading_bar(total: int, unit: str, what: str) -> Any:
         delay=DELAY,
         leave=False,
     )
+
+
+def counted(
+    items: Iterable[Any], total: int, unit: str, what: str, size: Callable[[Any], int] = lambda _: 1
+) -> Iterator[Any]:
+    """The same items, with a `reading_bar` on which each is as much as `size` says.
+
+    Examples
+    --------
+    >>> list(counted("ab", 2, "letter", "reading"))
+    ['a', 'b']
+    """
+    with reading_bar(total, unit, what) as bar:
+        for item in items:
+            yield item
+            bar.update(size(item))

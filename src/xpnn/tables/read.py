@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from xpnn.tables.arff import csv_of_arff
 from xpnn.tables.columns import Columns, TableError, as_text, hint, objects
 from xpnn.tables.delimited import read_delimited
 from xpnn.tables.foot import MOST_LINES, lines_of_foot, told_foot
-from xpnn.tables.progress import reading_bar
+from xpnn.tables.progress import counted
 from xpnn.tables.records import read_json
 from xpnn.tables.separators import known_separator
 from xpnn.tables.shape import find_shape
 from xpnn.tables.sources import check_encoding, decode, read_bytes
 from xpnn.tables.texts import ArrowColumn, Source, TextColumn
 from xpnn.tables.typed import FEATHER, read_parquet
+from xpnn.tables.values import Parsed, parse_column
 from xpnn.tables.workbooks import read_workbook
 
 BUNDLED = {
@@ -106,6 +107,10 @@ class Table:
     def text(self, name: str) -> np.ndarray:
         """A column as the file has it: str without spaces around, or None."""
         return self.texts[name]() if name in self.texts else as_text(self.columns[name])
+
+    def parsed(self, name: str) -> Parsed:
+        """A column as it is read alone, with the decimal mark that was named, if any."""
+        return parse_column(self.columns[name], decimal=self.decimal, name=name)
 
     def as_named(self, style: Mapping[str, Any]) -> dict[str, Any]:
         """A style of `xpnn.tables.values.parse_as` with the decimal mark that was named, if any."""
@@ -253,7 +258,9 @@ def _named(
     """A table of columns of text; those without name and nearly without values are left out."""
     columns: Columns = {}
     texts: dict[str, Source] = {}
-    for i, (given, column) in enumerate(_each(zip(names, found, strict=False), len(found), name)):
+    pairs = zip(names, found, strict=False)
+    read = counted(pairs, len(found), "column", f"columns of {name}")
+    for i, (given, column) in enumerate(read):
         values = column.values() if options.decimal_mark is None else column.text()
         known = 1 if given else sum(v is not None and v == v for v in values.tolist())
         few = not given and 20 * known <= len(values)  # a note beside the table
@@ -270,14 +277,6 @@ def _named(
             notes.append(f"a column without a name is called {called!r}")
         columns[called], texts[called] = values, column.text
     return Table(name, columns, notes=tuple(notes), texts=texts)
-
-
-def _each(pairs: Iterable[Any], total: int, name: str) -> Iterator[Any]:
-    """The same, with a bar where their values take long to be read."""
-    with reading_bar(total, "column", f"columns of {name}") as bar:
-        for pair in pairs:
-            yield pair
-            bar.update(1)
 
 
 def _without(table: Table, gaps: Sequence[str]) -> Table:

@@ -57,7 +57,7 @@ def read_target(
     >>> y.tolist(), task
     (['01', '02', '01'], 'classification')
     """
-    parsed = parse_column(table.columns[name], decimal=table.decimal)
+    parsed = table.parsed(name)
     if parsed.kind == "datetime" and task != "classification":
         raise TableError(
             f"The target {name!r} holds dates; write it as a number, such as days from a first "

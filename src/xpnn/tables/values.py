@@ -202,7 +202,7 @@ def different_texts(column: np.ndarray, name: str | None = None) -> tuple[list[s
     return list(places), np.array(again or [-1], dtype=np.int64)[codes]
 
 
-def differ_in_capitals(texts: Sequence[str], most: int = 4) -> str:
+def differ_in_capitals(texts: Sequence[str]) -> str:
     """Some of the words of a column that are the same but for capitals, for people.
 
     Examples
@@ -213,7 +213,7 @@ def differ_in_capitals(texts: Sequence[str], most: int = 4) -> str:
     folded = Counter(map(str.casefold, texts))
     if len(folded) == len(texts):
         return ""
-    return ", ".join(map(repr, sorted(t for t in texts if folded[t.casefold()] > 1)[:most]))
+    return ", ".join(map(repr, sorted(t for t in texts if folded[t.casefold()] > 1)[:4]))
 
 
 def _text(value: Any) -> str:

@@ -10,7 +10,7 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -124,6 +124,16 @@ def check_whole(x: Any, name: str) -> None:
             f"{name} is a {type(x).__name__}, which gives rows or batches: pass an array of all "
             f"rows{cure}, or xpnn.data.Blocks of the files, where memory does not hold them."
         )
+
+
+def check_some(shape: Sequence[int], by: str = "") -> None:
+    """Refuse a matrix without columns or rows, in scikit-learn's words."""
+    for count, kind in zip(reversed(shape), ("feature", "sample"), strict=True):
+        if not count:
+            raise ValueError(
+                f"Found array with 0 {kind}(s) (shape={tuple(shape)}) while a minimum of 1 is "
+                f"required{by and f' by {by}'}."
+            )
 
 
 class Library:
