@@ -10,6 +10,7 @@ from xpnn.arrays.backend import Backend, to_numpy
 from xpnn.arrays.typing import Array, Namespace
 from xpnn.perceptron.reference import State
 from xpnn.training.checkpoint import Record
+from xpnn.training.restart import moved
 from xpnn.training.sound import check_count, check_history
 
 _NUMBERS = ("scale", "clip", "t")
@@ -73,27 +74,23 @@ def restore_fit(fit: Any, record: Record, backend: Backend, make_result: Any) ->
         Makes the result of a problem.
     """
     header, host = record.header, record.arrays
-
-    def moved(name: str) -> Any:
-        return backend.asarray(host[name], dtype=host[name].dtype.name, copy=True)
-
     _check(fit, record)
     fit.number, fit.active, fit.history = header["number"], header["active"], header["history"]
     fit.at = header["at"]
-    fit.sums = moved("sums") if fit.at else None
+    fit.sums = moved(backend, host["sums"]) if fit.at else None
     fit.samples.restore(host)
     for i, (best, waited, n_iter) in enumerate(header["problems"]):
         fit.progress[i].best, fit.progress[i].waited = best, waited
         if n_iter is not None:
-            arrays = [moved(f"result_{i}_{name}") for name in _RESULT]
+            arrays = [moved(backend, host[f"result_{i}_{name}"]) for name in _RESULT]
             fit.progress[i].result = make_result(*arrays, n_iter)
     if fit.active and len(fit.active) < len(fit.progress):
         at = backend.asarray(np.asarray(fit.active))
         fit.problems = of_problems(fit.problems, at, backend.xp)
-    fit.state = State(**{name: moved(name) for name in _ARRAYS}, **header["numbers"])
+    fit.state = State(**{name: moved(backend, host[name]) for name in _ARRAYS}, **header["numbers"])
     if "pocket_badness" in host:
         fit.pocket.coef, fit.pocket.intercept, fit.pocket.badness = (
-            moved(f"pocket_{name}") for name in _POCKET
+            moved(backend, host[f"pocket_{name}"]) for name in _POCKET
         )
 
 

@@ -64,21 +64,21 @@ def restore_run(run: Any, record: Record, callbacks: Iterable[Any]) -> None:
 
     def weights(name: str) -> Weights:
         return (
-            _moved(backend, arrays[f"{name}_theta"]),
-            _moved(backend, arrays[f"{name}_buffers"]),
+            moved(backend, arrays[f"{name}_theta"]),
+            moved(backend, arrays[f"{name}_buffers"]),
             (),
         )
 
     made = {name: weights(name) for name in _SETS if header["sets"][name] == name}
     sets = {k: None if name is None else made[name] for k, name in header["sets"].items()}
     run.good, run.best = sets["good"], sets["best"]
-    moments = tuple(_moved(backend, arrays[f"moment_{i}"]) for i in range(header["moments"]))
-    theta, buffers = (_moved(backend, arrays[name]) for name in ("theta", "buffers"))
+    moments = tuple(moved(backend, arrays[f"moment_{i}"]) for i in range(header["moments"]))
+    theta, buffers = (moved(backend, arrays[name]) for name in ("theta", "buffers"))
     run.state = TrainingState(theta, buffers, moments, best_weights=sets["kept"], **header["state"])
     for name in _PLAIN:
         setattr(run, name, header["run"][name])
     run.outcome = run.settled
-    run.total = _moved(backend, arrays["total"]) if "total" in arrays else None
+    run.total = moved(backend, arrays["total"]) if "total" in arrays else None
     able = [c for c in callbacks if hasattr(c, "load_state")]
     if len(able) != len(header["callbacks"]):
         raise CheckpointError(
@@ -91,7 +91,8 @@ def restore_run(run: Any, record: Record, callbacks: Iterable[Any]) -> None:
         callback.load_state(plain, own)
 
 
-def _moved(backend: Backend, a: np.ndarray) -> Array:
+def moved(backend: Backend, a: np.ndarray) -> Array:
+    """An array of a record on the device, which training may write into."""
     return backend.asarray(a, dtype=a.dtype.name, copy=True)
 
 
