@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from xpnn.arrays.backend import Backend, get_backend
+from xpnn.arrays.backend import Backend
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
 from xpnn.estimators import _settings as settings
-from xpnn.estimators._blocks import all_targets, block_outputs
-from xpnn.estimators._callbacks import FitTasks, chosen_callbacks, chosen_state
+from xpnn.estimators._blocks import block_outputs, given_targets
+from xpnn.estimators._callbacks import FitTasks, chosen_callbacks, chosen_state, print_epoch
 from xpnn.estimators._checkpoint import begin, checkpoints
 from xpnn.estimators._checks import check_parameters
 from xpnn.estimators._coefs import count_layers
@@ -217,8 +217,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
 
     def _begin(self, rows: Rows, source: Backend, way: Way = ALONE) -> None:
         """A new network with initial weights, and attributes that begin with it."""
-        backend = source if self.device is None else get_backend(self.device)
-        loss = self._resolve_loss()
+        backend, loss = self._backend_for(source), self._resolve_loss()
         seed = agreed_seed(way.comm, settings.draw_seed(self.random_state))
         self.network_ = settings.make_network(self, int(rows.x.shape[1]), loss)
         theta, buffers = self.network_.init(seed, self.initializer)
@@ -238,7 +237,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
             When these describe a network with other weights.
         """
         self.network_ = settings.same_layout(self, self._resolve_loss())
-        backend = source if self.device is None else get_backend(self.device)
+        backend = self._backend_for(source)
         self._dtype = self._working_dtype(self._state.theta, backend)
         self._state = self._state.moved(self._backend, backend, self._dtype)
         self._source, self._backend = source, backend
@@ -287,11 +286,11 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         validation = None
         if held_out is not None:
             validation = make_validation(self, held_out, loss, monitor, way)
-        callbacks, tasks, keeper = chosen_callbacks(self, way.speaks), way.tasks, way.keeper
+        callbacks, tasks = chosen_callbacks(self, way.speaks, print_epoch), way.tasks
         if tasks is not None and tasks.active:
             tasks.fitted = dict(self.__dict__)
             callbacks.append(tasks)
-        data = training_data(rows, backend, self._dtype, way.comm)
+        data, keeper = training_data(rows, backend, self._dtype, way.comm), way.keeper
         how: dict[str, Any] = {"validation": validation, "callbacks": callbacks, "keeper": keeper}
         how |= {"comm": way.comm}
         before = len(self._state.history.get("loss", ()))
@@ -373,8 +372,7 @@ class BaseMLP(CallbackSupportMixin, FittedNetwork):
         ValueError
             For a `y` of another kind than that of `fit`.
         """
-        if isinstance(X, Blocks):
-            y, sample_weight = all_targets(X.with_targets(y, sample_weight))
+        y, sample_weight = given_targets(X, y, sample_weight)
         output, _ = self._outputs(X, "score")
         weight = read_weight(sample_weight, output)
         backend = self._backend

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from xpnn._warnings import warn_user
+from xpnn.arrays.libraries.base import check_some
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
 from xpnn.blocks.hashing import chosen
-from xpnn.estimators._inputs import TOO_FEW_HELD
+from xpnn.estimators._inputs import TOO_FEW_HELD, check_width
 from xpnn.steps.rules import Batch
 from xpnn.training.fingerprint import fingerprint, pieces
 
@@ -177,12 +178,7 @@ class TrainingBlocks:
 def check_features(est: Any, blocks: Blocks, *, reset: bool) -> None:
     """Set or compare the number of features and their names."""
     name, names = type(est).__name__, blocks.feature_names
-    for count, kind in zip(blocks.shape, ("sample", "feature"), strict=True):
-        if count < 1:
-            raise ValueError(
-                f"Found array with 0 {kind}(s) (shape={blocks.shape}) while a minimum of 1 is "
-                f"required by {name}."
-            )
+    check_some(blocks.shape, name)
     known = getattr(est, "feature_names_in_", None)
     if reset:
         est.n_features_in_ = blocks.n_features
@@ -190,11 +186,7 @@ def check_features(est: Any, blocks: Blocks, *, reset: bool) -> None:
         if names is not None:
             est.feature_names_in_ = np.asarray(names, dtype=object)
         return
-    if blocks.n_features != est.n_features_in_:
-        raise ValueError(
-            f"X has {blocks.n_features} features, but {name} is expecting {est.n_features_in_} "
-            "features as input."
-        )
+    check_width(est, blocks.n_features)
     if known is not None and names is None:
         warn_user(f"X does not have valid feature names, but {name} was fitted with feature names")
     if known is not None and names is not None and list(known) != list(names):
@@ -235,9 +227,11 @@ def block_outputs(est: Any, blocks: Blocks, *how: str) -> Iterator[Array]:
         yield view._outputs(blocks.read_features(start, stop), *how)[0]
 
 
-def all_targets(blocks: Blocks) -> tuple[Any, Any]:
-    """Targets and weights of all rows."""
-    found = [blocks.read_targets(*rows) for rows in blocks.bounds()]
-    parts = zip(*found, strict=True)
+def given_targets(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+    """Targets and weights of all rows, which may lie inside blocks."""
+    if not isinstance(X, Blocks):
+        return y, sample_weight
+    blocks = X.with_targets(y, sample_weight)
+    parts = zip(*(blocks.read_targets(*rows) for rows in blocks.bounds()), strict=True)
     y, weight = (None if p[0] is None else np.concatenate(p) for p in parts)
     return y, weight

@@ -43,10 +43,12 @@ def given_callbacks(est: Any) -> list[Callable[[EpochEnd], Any]]:
     return chosen
 
 
-def chosen_callbacks(est: Any, speaks: bool = True) -> list[Callable[[EpochEnd], Any]]:
-    """The functions that the parameters ask for; `speaks` says whether this process prints."""
+def chosen_callbacks(
+    est: Any, speaks: bool, shows: Callable[[EpochEnd], Any]
+) -> list[Callable[[EpochEnd], Any]]:
+    """The functions that the parameters ask for; with what shows epochs, if this process does."""
     given = given_callbacks(est)
-    return [*given, print_epoch] if est.verbose and speaks else given
+    return [*given, shows] if est.verbose and speaks else given
 
 
 def chosen_state(callbacks: list[Any], state: Any) -> Any:

@@ -142,6 +142,10 @@ class OnDevice(BaseEstimator):
                 f"anywhere with set_params(device={self._backend.name!r})."
             )
 
+    def _backend_for(self, source: Backend) -> Backend:
+        """Where to work on rows from there."""
+        return source if self.device is None else get_backend(self.device)
+
     def _working_dtype(self, x: Any, backend: Backend) -> str:
         name = dtype_name(x.dtype if self.dtype is None else self.dtype)
         if name in backend.dtypes:

@@ -23,7 +23,7 @@ from xpnn.estimators._inputs import (
     read_features,
     read_weight,
 )
-from xpnn.estimators._processes import ALONE, Way, own_rows_measure
+from xpnn.estimators._processes import ALONE, Way, check_held_weight, own_rows_measure
 from xpnn.estimators._readblocks import read_blocks
 from xpnn.parts.losses import Loss
 from xpnn.steps.scores import loss_value, together
@@ -105,11 +105,7 @@ def split_rows(
         return rows, _held_blocks(rows.x, lambda: rows.x.split(fraction, seed))
     keep, hold = drawn_split(rows.x.shape[0], fraction, stratify, seed)
     kept, held = (Rows(*(take_rows(a, i) for a in rows)) for i in (keep, hold))
-    if held.weight is not None and not to_numpy(held.weight).any():
-        raise ValueError(
-            "The sample weights for validation set are all zero, consider using a different "
-            "random state."
-        )
+    check_held_weight(held.weight)
     return kept, held
 
 

@@ -20,7 +20,7 @@ from xpnn._warnings import warn_user
 from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend, to_numpy
 from xpnn.arrays.libraries import NUMPY as LIBRARY_OF_NUMPY
 from xpnn.arrays.libraries import library_of
-from xpnn.arrays.libraries.base import TRACED, check_whole, widened
+from xpnn.arrays.libraries.base import TRACED, check_some, check_whole, widened
 from xpnn.arrays.libraries.foreign import Foreign, by_dlpack
 from xpnn.arrays.numeric import FEW
 from xpnn.arrays.typing import Array
@@ -150,12 +150,18 @@ def read_features(estimator: Any, x: Any, *, reset: bool, look: bool = True) -> 
         estimator.n_features_in_ = int(x.shape[1])
         if hasattr(estimator, "feature_names_in_"):
             del estimator.feature_names_in_
-    elif x.shape[1] != estimator.n_features_in_:
+    else:
+        check_width(estimator, x.shape[1])
+    return x, backend
+
+
+def check_width(estimator: Any, n: int) -> None:
+    """Refuse another number of features than that of fit."""
+    if n != estimator.n_features_in_:
         raise ValueError(
-            f"X has {x.shape[1]} features, but {type(estimator).__name__} is expecting "
+            f"X has {n} features, but {type(estimator).__name__} is expecting "
             f"{estimator.n_features_in_} features as input."
         )
-    return x, backend
 
 
 def is_ready(estimator: Any, x: Any) -> bool:
@@ -185,19 +191,13 @@ def _adds_up(x: np.ndarray, dtype: np.dtype) -> bool:
 
 
 def _check_shape(estimator: Any, x: Array) -> Array:
-    name = type(estimator).__name__
     if x.ndim != 2:
         raise ValueError(
             f"Expected 2D array, got {x.ndim}D array instead. Reshape your data either using "
             "xp.reshape(x, (-1, 1)) if it has a single feature or xp.reshape(x, (1, -1)) if it "
             "contains a single sample."
         )
-    for count, kind in zip(x.shape, ("sample", "feature"), strict=True):
-        if count < 1:
-            raise ValueError(
-                f"Found array with 0 {kind}(s) (shape={tuple(x.shape)}) while a minimum of 1 is "
-                f"required by {name}."
-            )
+    check_some(x.shape, type(estimator).__name__)
     return x
 
 
@@ -308,6 +308,16 @@ def check_weight_range(weight: Any, dtype: str, name: str = "sample_weight") -> 
         )
 
 
+def readable_target(estimator: Any, y: Any) -> Any:
+    """A y whose values can be looked at; a ValueError for None."""
+    if y is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target "
+            "y is None."
+        )
+    return readable(y, "y")
+
+
 def read_target(
     estimator: Any, y: Any, x: Any, *, numeric: bool, warn: bool = True
 ) -> np.ndarray | Array:
@@ -325,12 +335,7 @@ def read_target(
     warn : bool, default=True
         Whether to warn of a single column, as scikit-learn does in `fit` and not in `score`.
     """
-    if y is None:
-        raise ValueError(
-            f"This {type(estimator).__name__} estimator requires y to be passed, but the target "
-            "y is None."
-        )
-    y = readable(y, "y")
+    y = readable_target(estimator, y)
     with naming_rows(y):
         y = _finite_target(estimator, y, numeric)
     if y.ndim not in (1, 2):

@@ -181,6 +181,16 @@ def check_own_rows(way: Way, est: Any, rows: Any) -> None:
         raise ValueError("The weights of all processes' rows are zero: give some one above 0.")
 
 
+def check_held_weight(weight: Any, way: Way = ALONE) -> None:
+    """Refuse rows to validate on of which none counts, in any process."""
+    some = weight is None or bool(to_numpy(weight).any())
+    if not (any(way.comm.gather(some)) if way.comm is not None else some):
+        raise ValueError(
+            "The sample weights for validation set are all zero, consider using a different "
+            "random state."
+        )
+
+
 def check_same(comm: Communicator | None, est: Any, data: dict[str, Any]) -> None:
     """Refuse processes with other parameters, or other data where all have the same.
 

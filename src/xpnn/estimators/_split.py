@@ -13,7 +13,7 @@ from xpnn.estimators._heldout import (
     split_rows,
     take_rows,
 )
-from xpnn.estimators._processes import Way
+from xpnn.estimators._processes import Way, check_held_weight
 from xpnn.training.ownrows import even
 
 NO_ROWS = Rows(None, None, None)
@@ -55,10 +55,5 @@ def split_own_rows(way: Way, est: Any, rows: Rows) -> tuple[Rows, Rows]:
         part = OwnShare(*(take_rows(a, own) for a in rows))
         part.lengths = np.diff(np.searchsorted(own, ends)).tolist()
         parts.append(part)
-    weight = parts[1].weight
-    if not any(comm.gather(weight is None or bool(to_numpy(weight).any()))):
-        raise ValueError(
-            "The sample weights for validation set are all zero, consider using a different "
-            "random state."
-        )
+    check_held_weight(parts[1].weight, way)
     return parts[0], parts[1]

@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from xpnn._warnings import warn_user
-from xpnn.arrays.backend import Backend, backend_of, dtype_name, get_backend, to_numpy
+from xpnn.arrays.backend import Backend, backend_of, dtype_name, to_numpy
 from xpnn.arrays.typing import Array
 from xpnn.blocks import Blocks
 from xpnn.distributed.communicator import Communicator
@@ -115,7 +115,7 @@ class BasePerceptron(OnDevice):
         with as_a_part(way, self, here, classes) as classes:
             how: dict[str, Any] = {"again": again, "look": look, "comm": comm}
             rows, source = read_rows(self, X, y, sample_weight, classes, **how)
-            backend = source if self.device is None else get_backend(self.device)
+            backend = self._backend_for(source)
             self._dtype = dtype = self._working_dtype(rows.x, backend)
             if not rows.in_blocks:  # which are checked when they are read
                 check_range(rows.x, dtype)
@@ -294,11 +294,11 @@ class BasePerceptron(OnDevice):
         check_is_fitted(self)
         if isinstance(X, Blocks):
             self._check_place(NUMPY, method)
-            backend = NUMPY if self.device is None else get_backend(self.device)
+            backend = self._backend_for(NUMPY)
             return backend.xp.concat(list(block_outputs(self, X, method))), backend, NUMPY
         x, source = read_features(self, X, reset=False)
         self._check_place(source, method)
-        backend = source if self.device is None else get_backend(self.device)
+        backend = self._backend_for(source)
         coef = dense(self.coef_)
         check_range(x, dtype_name(coef.dtype))
         with backend.device_context():

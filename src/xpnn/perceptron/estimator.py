@@ -12,8 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xpnn.arrays.backend import to_numpy
 from xpnn.arrays.typing import Array
-from xpnn.blocks import Blocks
-from xpnn.estimators._blocks import all_targets
+from xpnn.estimators._blocks import given_targets
 from xpnn.estimators._checkpoint import checkpoints
 from xpnn.estimators._checks import (
     BOOL,
@@ -331,8 +330,7 @@ class Perceptron(ClassifierMixin, BasePerceptron):
         -------
         float
         """
-        if isinstance(X, Blocks):
-            y, sample_weight = all_targets(X.with_targets(y, sample_weight))
+        y, sample_weight = given_targets(X, y, sample_weight)
         codes, backend, _ = self._codes(X, "score")
         target = self._labels.compare(read_target(self, y, codes, numeric=False, warn=False))
         weight = read_weight(sample_weight, codes)

@@ -16,7 +16,7 @@ from xpnn.estimators._blocks import TrainingBlocks
 from xpnn.estimators._heldout import take_rows
 from xpnn.estimators._inputs import NUMPY, is_matrix, read_features, read_target, read_weight
 from xpnn.estimators._labels import weights_of_all
-from xpnn.estimators._processes import ALONE, Way
+from xpnn.estimators._processes import Way, check_held_weight
 from xpnn.estimators._readblocks import read_blocks
 from xpnn.perceptron.answers import Held
 from xpnn.perceptron.ownrows import SharedHeld, SharedSamples
@@ -202,7 +202,7 @@ def _own_samples(
 
 def _held(est: Any, x: Any, codes: Any, weight: Any, backend: Backend, way: Way) -> Held:
     """Rows that are held out, on the device of the work; CSR stays where it is."""
-    _check_held_weight(weight, way)
+    check_held_weight(weight, way)
     move, ones = backend.asarray, np.ones(len(codes))
     return Held(
         x if is_sparse(x) else move(x, dtype=est._dtype),
@@ -235,15 +235,6 @@ def _split(est: Any, rows: Rows, random_state: Any) -> np.ndarray:
         )
         _, held = next(splitter.split(np.zeros((n, 1)), rows.codes))
         if rows.weight is not None:
-            _check_held_weight(to_numpy(rows.weight)[held], ALONE)
+            check_held_weight(to_numpy(rows.weight)[held])
         learned[held] = False
     return learned
-
-
-def _check_held_weight(weight: Any, way: Way) -> None:
-    some = weight is None or bool(to_numpy(weight).any())
-    if not (any(way.comm.gather(some)) if way.comm is not None else some):
-        raise ValueError(
-            "The sample weights for validation set are all zero, consider using a different "
-            "random state."
-        )

@@ -11,10 +11,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from xpnn._warnings import warn_user
-from xpnn.arrays.backend import Backend, backend_of, get_backend, to_numpy
+from xpnn.arrays.backend import Backend, backend_of, to_numpy
 from xpnn.blocks import Blocks
 from xpnn.distributed.communicator import Communicator
-from xpnn.estimators._callbacks import given_callbacks
+from xpnn.estimators._blocks import given_targets
+from xpnn.estimators._callbacks import chosen_callbacks
 from xpnn.estimators._checkpoint import about, checkpoints
 from xpnn.estimators._checks import (
     ARRAY_LIKE,
@@ -30,7 +31,7 @@ from xpnn.estimators._checks import (
     number,
 )
 from xpnn.estimators._device import OnDevice
-from xpnn.estimators._inputs import NUMPY, is_foreign, read_weight, readable
+from xpnn.estimators._inputs import NUMPY, check_width, is_foreign, read_weight, readable
 from xpnn.estimators._plain import KINDS, Kind
 from xpnn.estimators._processes import agreed_seed, check_comm, check_same, together
 from xpnn.estimators._settings import draw_seed, hidden_sizes
@@ -39,7 +40,7 @@ from xpnn.tables.frames import Frame, as_table, read_frame
 from xpnn.tables.strays import told_strays
 from xpnn.tables.thresholds import Classes
 from xpnn.tabular import record
-from xpnn.tabular.blocks import BlockFrame, inputs_of, learned, with_targets
+from xpnn.tabular.blocks import BlockFrame, inputs_of, learned
 from xpnn.tabular.folds import folds_of
 from xpnn.tabular.groups import count_groups, read_groups
 from xpnn.tabular.inspection import Inspection
@@ -189,7 +190,7 @@ class BaseTabular(Inspection, OnDevice):
         comm: Communicator | None = None,
     ) -> None:
         began = time.perf_counter()
-        y, sample_weight = with_targets(X, y, sample_weight)
+        y, sample_weight = given_targets(X, y, sample_weight)
         frame = self._read_frame(X, first=True, comm=comm)
         part = Part(comm, frame.n_rows)
         y, sample_weight = part.of_all(y, "y"), part.of_all(sample_weight, "sample_weight")
@@ -257,7 +258,7 @@ class BaseTabular(Inspection, OnDevice):
             self._dtype,
             seed,
             unseen=self.encoding_.unseen(self.recipe_.members),
-            callbacks=self._callbacks(speaks=comm is None or comm.rank == 0),
+            callbacks=chosen_callbacks(self, comm is None or comm.rank == 0, ProgressBar()),
             shards=shards,
             time_limit=self.time_limit,
             spent=time.perf_counter() - began,
@@ -269,7 +270,7 @@ class BaseTabular(Inspection, OnDevice):
     def _place(self, X: Any, x: np.ndarray) -> None:
         """Where to work, and in which dtype."""
         self._source = backend_of(X) if is_foreign(X) else NUMPY
-        self._backend = self._source if self.device is None else get_backend(self.device)
+        self._backend = self._backend_for(self._source)
         self._dtype = self._working_dtype(x, self._backend)
 
     def _choose_recipe(self, n: int, periodic: bool, classes: bool, groups: int | None) -> None:
@@ -278,10 +279,6 @@ class BaseTabular(Inspection, OnDevice):
         self.recipe_ = make_recipe(n, self.n_members, sizes, periodic, classes, groups)
         if self.epochs is not None:
             self.recipe_ = replace(self.recipe_, epochs=int(self.epochs), longer=False)
-
-    def _callbacks(self, speaks: bool) -> list[Any]:
-        given = given_callbacks(self)
-        return [*given, ProgressBar()] if self.verbose and speaks else given
 
     # -- predicting -----------------------------------------------------------------------------
 
@@ -340,11 +337,7 @@ class BaseTabular(Inspection, OnDevice):
             return frame
         if named or list(frame.columns) == self._columns:
             return frame
-        if len(frame.columns) != self.n_features_in_:
-            raise ValueError(
-                f"X has {len(frame.columns)} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input."
-            )
+        check_width(self, len(frame.columns))
         return frame.named(self._columns)  # an array, or fit had one: by place
 
     def _move(self, target: Backend) -> None:

@@ -10,8 +10,8 @@ from xpnn.blocks import Blocks
 from xpnn.blocks.hashing import chosen
 from xpnn.distributed.communicator import Communicator
 from xpnn.distributed.tree import bounds
-from xpnn.estimators._blocks import all_targets, room_for
-from xpnn.estimators._inputs import on_host, readable
+from xpnn.estimators._blocks import given_targets, room_for
+from xpnn.estimators._inputs import on_host, readable, readable_target
 from xpnn.tables.encoding import Encoding, at_least_one, fit_encoding
 from xpnn.tables.frames import Frame
 from xpnn.tables.ownrows import fit_encoding_together
@@ -159,19 +159,8 @@ def inputs_of(encoding: Encoding, frame: Frame | BlockFrame) -> np.ndarray:
     return at_least_one(encoding.transform(frame))
 
 
-def with_targets(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
-    """Targets and weights, which may lie inside blocks."""
-    if not isinstance(X, Blocks):
-        return y, sample_weight
-    return all_targets(X.with_targets(y, sample_weight))
-
-
-def to_score_by(X: Any, y: Any, sample_weight: Any, name: str) -> tuple[Any, Any]:
-    """The same on the host; `name` is the estimator's, for who gives no y."""
-    y, sample_weight = with_targets(X, y, sample_weight)
-    if y is None:
-        raise ValueError(
-            f"This {name} estimator requires y to be passed, but the target y is None."
-        )
-    y, sample_weight = readable(y, "y"), readable(sample_weight, "sample_weight")
+def to_score_by(est: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+    """Targets and weights on the host; a ValueError where there is no y."""
+    y, sample_weight = given_targets(X, y, sample_weight)
+    y, sample_weight = readable_target(est, y), readable(sample_weight, "sample_weight")
     return on_host(y), on_host(sample_weight)

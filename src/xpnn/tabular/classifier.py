@@ -267,6 +267,6 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         """
         from sklearn.metrics import accuracy_score
 
-        y, weight = to_score_by(X, y, sample_weight, type(self).__name__)
+        y, weight = to_score_by(self, X, y, sample_weight)
         y = _plain(y)
         return float(accuracy_score(y, on_host(self.predict(X)), sample_weight=weight))

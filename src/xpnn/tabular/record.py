@@ -75,14 +75,11 @@ def from_record(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]
     if not {c.name for c in estimator.encoding_.columns} <= set(estimator._columns):
         raise ValueError("its encoding is of other columns")
     if classes:
-        estimator._labels = Labels(**header["labels"])
-        estimator.classes_ = estimator._labels.classes
-        if not isinstance(estimator.classes_, np.ndarray):
-            raise ValueError("its classes are no labels")
-        if estimator.classes_.shape != (network.n_out,):
+        labels = estimator._labels = Labels(**header["labels"])
+        labels.check(labels.n_outputs)
+        estimator.classes_ = labels.classes
+        if labels.classes.shape != (network.n_out,):
             raise ValueError("it has not one output for each class")
-        if not np.array_equal(np.unique(estimator.classes_), estimator.classes_):
-            raise ValueError("its classes are not in order, or not different")
     else:
         for name in _TARGET:
             setattr(estimator, name, arrays[name])

@@ -366,5 +366,5 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         """
         from sklearn.metrics import r2_score
 
-        y, weight = to_score_by(X, y, sample_weight, type(self).__name__)
+        y, weight = to_score_by(self, X, y, sample_weight)
         return float(r2_score(y, on_host(self.predict(X)), sample_weight=weight))
