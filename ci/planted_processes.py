@@ -69,8 +69,8 @@ PROCESSES = (
     Mutant(
         "every process predicts all rows out of fold",
         "tabular/ownrows.py",
-        "list(pairwise(self.ends))[cuts[self.comm.rank] : cuts[self.comm.rank + 1]]",
-        "list(pairwise(self.ends))[: cuts[self.comm.rank + 1]]",
+        "list(pairwise(self.ends))[own.start : own.stop]",
+        "list(pairwise(self.ends))[: own.stop]",
         "distributed_tables",
     ),
 )

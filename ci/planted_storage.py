@@ -57,8 +57,8 @@ STORAGE = (
     Mutant(
         "the loss of the steps before a checkpoint is lost",
         "training/restart.py",
-        'run.total = _moved(backend, arrays["total"]) if "total" in arrays else None',
-        'run.total = 0 * _moved(backend, arrays["total"]) if "total" in arrays else None',
+        'run.total = moved(backend, arrays["total"]) if "total" in arrays else None',
+        'run.total = 0 * moved(backend, arrays["total"]) if "total" in arrays else None',
         "checkpoint",
     ),
     Mutant(
@@ -85,7 +85,7 @@ STORAGE = (
     Mutant(
         "a perceptron forgets the mistakes of the rows before a checkpoint",
         "perceptron/restart.py",
-        'fit.sums = moved("sums") if fit.at else None',
+        'fit.sums = moved(backend, host["sums"]) if fit.at else None',
         "fit.sums = None",
         "perceptron_blocks",
     ),
