@@ -1,4 +1,4 @@
-"""More mistakes for `mutants.py`: sums over processes, and rows that each process has alone."""
+"""More mistakes for `mutants.py`: sums over processes, rows of each process alone, Ctrl-C."""
 
 from planted import Mutant
 
@@ -72,5 +72,19 @@ PROCESSES = (
         "list(pairwise(self.ends))[own.start : own.stop]",
         "list(pairwise(self.ends))[: own.stop]",
         "distributed_tables",
+    ),
+    Mutant(
+        "a step that Ctrl-C has ended is learned",
+        "steps/compiled/steps.h",
+        "t->mine->cut = is_set(r->p->stop);",
+        "t->mine->cut = 0;",
+        "long_steps",
+    ),
+    Mutant(
+        "a step that Ctrl-C has ended counts",
+        "training/loop.py",
+        "s.step, s.t, self.rate = before",
+        "pass",
+        "long_steps",
     ),
 )

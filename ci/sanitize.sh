@@ -16,7 +16,8 @@ if [ "${1:-}" = --install ]; then
 fi
 export PYTHONPATH=$root/src PYTHONMALLOC=malloc XPNN_REQUIRE_COMPILED=1 OPENBLAS_NUM_THREADS=1
 kernels=(tests/test_vector_math.py tests/test_products.py tests/test_compiled_steps.py tests/test_compiled_outputs.py
-    tests/test_compiled_sparse.py tests/test_together.py tests/test_perceptron_kernels.py)
+    tests/test_compiled_sparse.py tests/test_together.py tests/test_perceptron_kernels.py
+    tests/test_long_steps.py)
 
 restore() { # the library as it is without a sanitizer
     "$python" hatch_build.py >/dev/null || echo "sanitize.sh: run 'python hatch_build.py' in the checkout" >&2
@@ -32,7 +33,8 @@ address() { # Python itself leaks at its end, and its threads outlive nothing of
 thread() { # the pool and what it shares: nothing else of the process is watched
     CFLAGS="-g -fsanitize=thread -DXPNN_NO_CLONES" "$python" hatch_build.py # its ifuncs run before the sanitizer
     TSAN_OPTIONS="halt_on_error=1 ignore_noninstrumented_modules=1" LD_PRELOAD="$(gcc -print-file-name=libtsan.so)" \
-        "$python" -m pytest -q -x -p no:cacheprovider --device=numpy tests/test_shared_steps.py tests/test_member_threads.py -k "shared_among_threads or bits or past_the_caches"
+        "$python" -m pytest -q -x -p no:cacheprovider --device=numpy tests/test_shared_steps.py tests/test_member_threads.py \
+        tests/test_long_steps.py -k "shared_among_threads or bits or never_begun or all_or_none or past_the_caches"
 }
 
 for sanitizer in "${@:-address}"; do stage "$sanitizer sanitizer" "$sanitizer"; done

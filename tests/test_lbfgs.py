@@ -158,6 +158,18 @@ def test_ctrl_c_keeps_the_weights_so_far():
     assert np.isfinite(model.predict(X)).all()
 
 
+def test_ctrl_c_keeps_the_running_statistics_of_the_weights():
+    """They are those of all rows, by the network as it stands; Ctrl-C was an error of its own."""
+    press = lambda end: os.kill(os.getpid(), signal.SIGINT) if end.epoch == 2 else None  # noqa: E731
+    about = ABOUT | {"normalization": "batch"}
+    model = MLPRegressor(**about, callbacks=[press])
+    with pytest.raises(KeyboardInterrupt, match="keeps the weights so far"):
+        model.fit(X, T)
+    with pytest.warns(ConvergenceWarning):
+        whole = MLPRegressor(**about | {"max_iter": 2}).fit(X, T)
+    np.testing.assert_array_equal(model.predict(X), whole.predict(X))
+
+
 @pytest.mark.parametrize("rows", [5000, 90])
 def test_ctrl_c_acts_within_an_evaluation(rows, monkeypatch):
     """Between blocks of rows; also in the first one, of which there is no loss yet."""

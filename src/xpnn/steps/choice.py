@@ -5,6 +5,7 @@ it was is a line of the logger "xpnn" at level DEBUG.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from array_api_compat import is_cupy_namespace, is_numpy_namespace, is_torch_namespace
@@ -47,13 +48,15 @@ def training_steps(
     backend: Backend,
     comm: Communicator | None = None,
     shares: Shares | None = None,
+    interrupted: Callable[[], bool] | None = None,
 ) -> Steps:
     """The steps of one call of fit: the fastest there are for its arrays.
 
-    With a communicator, those that all of its processes take together.
+    With a communicator, those that all of its processes take together. Without, a step may end
+    with a `StepInterrupted` where `interrupted` says so.
     """
     if comm is None:
-        steps = _steps(rules, fit, backend)
+        steps = _steps(rules, fit, backend, interrupted)
     else:
         from xpnn.steps.sharded import ShardedSteps
 
@@ -63,7 +66,9 @@ def training_steps(
     return steps
 
 
-def _steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
+def _steps(
+    rules: Rules, fit: Fit, backend: Backend, interrupted: Callable[[], bool] | None
+) -> Steps:
     xp, place = backend.xp, (backend, fit.dtype)
     if is_numpy_namespace(xp):
 
@@ -74,7 +79,7 @@ def _steps(rules: Rules, fit: Fit, backend: Backend) -> Steps:
 
         if runs_compiled(rules, fit, xp):
             kind = CompiledSteps if rules.network.members == 1 else CompiledMembers
-            return kind(rules, others, fit.sparse)
+            return kind(rules, others, fit.sparse, interrupted)
         return others()
     if fit.sparse:
         return ReferenceSteps(rules, *place)

@@ -19,6 +19,11 @@ from xpnn.parts.regularization import clip_by_global_norm, max_norm, penalty
 _MULTIPLICATIONS_APART = 5e8  # between two looks at Ctrl-C: less than a twentieth of a second
 _MOST_STEPS = 1024
 
+
+class StepInterrupted(Exception):
+    """Ctrl-C has ended a step before anything was learned: all is as it was before it."""
+
+
 Coefficients = tuple[float, ...]
 """The optimizer's scalars of one step."""
 
@@ -114,11 +119,18 @@ class Rules:
 
     def stride(self, rows: int, costs: Costs) -> int:
         """How many steps of so many rows pass between two looks at Ctrl-C."""
+        return int(max(1, min(_MOST_STEPS, _MULTIPLICATIONS_APART / self._work(rows, costs))))
+
+    def is_long(self, rows: int, costs: Costs, members: int = 1) -> bool:
+        """Whether a single step of so many rows, of each of some members, takes longer."""
+        return members * self._work(rows, costs) > _MULTIPLICATIONS_APART
+
+    def _work(self, rows: int, costs: Costs) -> float:
+        """What a step takes, in multiplications."""
         net = self.network
         units = net.n_in + sum(d.n_out for d in net.layers)
         work = rows * (self.per_row + costs.unit * units)
-        work += costs.layer * len(net.layers) + costs.parameter * net.layout.size
-        return int(max(1, min(_MOST_STEPS, _MULTIPLICATIONS_APART / work)))
+        return float(work + costs.layer * len(net.layers) + costs.parameter * net.layout.size)
 
     @cached_property
     def n_weights(self) -> int | None:

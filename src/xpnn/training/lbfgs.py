@@ -19,7 +19,7 @@ from xpnn.model.normalization import MOMENTUM
 from xpnn.parts.losses import SUMS, Loss
 from xpnn.parts.regularization import penalty
 from xpnn.steps.compiled.sums import CompiledSums
-from xpnn.steps.rules import Rules
+from xpnn.steps.rules import Rules, StepInterrupted
 from xpnn.training.agreement import agree, one_thread_a_product
 from xpnn.training.callbacks import Callback, Callbacks, EpochEnd
 from xpnn.training.checkpoint import Keeper, listening
@@ -97,7 +97,7 @@ def train_lbfgs(
             start, interrupted = tape.state, any_of(interrupted, lambda: keeper.terminated)
         run = _Run(network, start, data, config, interrupted, tape, comm)
         result = None
-        with calls.during(config.epochs), suppress(_Stopped):
+        with calls.during(config.epochs), suppress(_Stopped, StepInterrupted):
             result = minimize(
                 run.evaluate,
                 run.start,
@@ -157,6 +157,8 @@ class _Run:
         self.network, self.state, self.data, self.config = network, state, data, config
         self.backend, self.xp = data.backend, data.backend.xp
         self.interrupted, self.n_iterations = interrupted, 0
+        self.seen: tuple[Array, Array] = (None, None)  # parameters, and their statistics
+        self.settled, self.over = None, False
         network.check_activations(state.theta, self.xp)
         self.dtype = state.theta.dtype
         data.check_labels(config.loss, network.n_out)
@@ -168,8 +170,8 @@ class _Run:
         on_batch, self.on_weights = _functions(network, config.loss, config.l1, config.l2, self.xp)
         self.on_batch, self.size = on_batch, max(1, CHUNK_ELEMENTS // network.widest)
         if self.backend.name == "numpy":
-            self.on_batch = sums = CompiledSums(network, config.loss, on_batch)
-            sums.between = self.look
+            ends = self.ends if comm is None else None
+            self.on_batch = sums = CompiledSums(network, config.loss, on_batch, ends)
             if comm is None and sums.known and isinstance(data, Dataset):
                 self.size = max(1, data.n)  # it goes by blocks of its own
         if state.buffers.shape[0]:
@@ -190,6 +192,10 @@ class _Run:
             return
         for start in range(0, self.data.n, self.size):
             yield self.data.some(start, min(self.size, self.data.n - start))
+
+    def ends(self) -> bool:
+        """Whether Ctrl-C ends an evaluation; not one that the result asks for."""
+        return not self.over and self.interrupted()
 
     def look(self) -> None:
         """End the minimization after Ctrl-C."""
@@ -216,7 +222,8 @@ class _Run:
             total, rows = self.sums(theta, self.zeros)
         for batch in () if self.sums is not None else self.batches():
             self.look()
-            part, share, _ = self.on_batch(theta, self.zeros, batch)
+            part, share, seen = self.on_batch(theta, self.zeros, batch)
+            self.seen = theta, seen
             total = part if total is None else total + part
             rows = share if rows is None else rows + share
         vector = self.on_weights(theta, total, rows, self.factor)
@@ -238,9 +245,9 @@ class _Run:
             s.record(known)
             self.stop_if(self.tape is not None and self.tape.stops_after(self.n_iterations))
             return
+        self.settle()
         metrics = {"loss": loss}
         if validation is not None:
-            self.settle()
             metrics |= validation(s.theta, s.buffers)
         s.record(metrics)
         if self.tape is not None:
@@ -262,13 +269,16 @@ class _Run:
 
     def settle(self) -> None:
         """The running statistics of batch normalizations: those of all rows."""
-        if self.state.buffers.shape[0]:
-            *_, seen = self.on_batch(self.state.theta, self.zeros, next(self.batches()))
-            self.state.buffers = seen / MOMENTUM
+        s, (theta, seen) = self.state, self.seen
+        if not s.buffers.shape[0] or self.settled is s.theta:
+            return
+        if theta is not s.theta:
+            *_, seen = self.on_batch(s.theta, self.zeros, next(self.batches()))
+        s.buffers, self.settled = seen / MOMENTUM, s.theta
 
     def finish(self, result: Any) -> TrainingState:
         """The state that the call ends with."""
-        s = self.state
+        s, self.over = self.state, True
         x = self.backend.to_numpy(s.theta) if result is None else result.x
         looked = self.last is not None  # not where Ctrl-C came within the first evaluation
         if (looked and not np.isfinite(self.first_loss)) or not np.isfinite(x).all():
@@ -282,7 +292,8 @@ class _Run:
                 s.history["loss"].amend(float(result.fun))
         elif self.interrupted():
             s.outcome = "interrupted"
-        self.settle()
+        if result is not None or self.n_iterations:
+            self.settle()
         return s
 
 

@@ -20,7 +20,7 @@ from xpnn.arrays.typing import Array
 from xpnn.distributed.communicator import Communicator
 from xpnn.model.network import Network
 from xpnn.parts.schedules import Progress, constant
-from xpnn.steps.rules import Carry, Rows
+from xpnn.steps.rules import Carry, Rows, StepInterrupted
 from xpnn.steps.scores import loss_and_finite
 from xpnn.training.agreement import agree, asked_by_any, first_says, one_thread_a_product
 from xpnn.training.callbacks import Callback, Callbacks, EpochEnd
@@ -104,10 +104,11 @@ def train(
         if start.monitor != config.monitor:  # values of another metric don't compare
             start.monitor, start.best, start.stale = config.monitor, -math.inf, 0
             start.best_weights = None
-        run = _Run(network, start, data, config, measure, comm)
+        if keeper is not None:
+            interrupted = any_of(interrupted, lambda: keeper.terminated)
+        run = _Run(network, start, data, config, measure, comm, interrupted)
         if keeper is not None:
             run.keep(keeper, callbacks)
-            interrupted = any_of(interrupted, lambda: keeper.terminated)
         snapshot = work.inside()(run.snapshot)
         ended = interrupted if stop is None else any_of(interrupted, stop)
         ended = asked_by_any(run, ended, comm)
@@ -141,10 +142,11 @@ class _Run:
         config: TrainingConfig,
         validation: Validation | None,
         comm: Communicator | None = None,
+        interrupted: Callable[[], bool] | None = None,
     ) -> None:
         self.network, self.state, self.data, self.config = network, state, data, config
-        self.validation, self.comm, self.xp = validation, comm, data.backend.xp
-        self.whole = network  # with dropout
+        self.validation, self.comm, self.interrupted = validation, comm, interrupted
+        self.xp, self.whole = data.backend.xp, network  # with dropout
         network.check_activations(state.theta, self.xp)
         data.check_labels(config.loss, network.n_out)
         self.batch_statistics = bool(network.buffer_layout.size)
@@ -211,11 +213,11 @@ class _Run:
         return Progress(step, epoch, samples, steps, c.epochs, s.plateaus + plateaus)
 
     def epoch(self, interrupted: Callable[[], bool]) -> bool:
-        """All batches once, or of several epochs; False when Ctrl-C ended it between two steps."""
+        """All batches once, or of several epochs; False when Ctrl-C has ended it, or a step."""
         if self.unobserved and not interrupted() and take_epochs(self):
             return True
         s, c, data = self.state, self.config, self.data
-        n_steps, begun = -(-data.n // c.batch_size), self.at
+        i, n_steps, begun = 0, -(-data.n // c.batch_size), self.at
         if c.dropout is not None:
             self._drop(c.dropout(1.0, self.progress()) > 0)
         keys = self.keys(n_steps - begun)
@@ -225,11 +227,8 @@ class _Run:
                 self.rate = c.schedule(c.learning_rate, self.progress())
         if c.decay is not None:
             now = c.decay(c.optimizer.weight_decay, self.progress())
-            if now != self.optimizer.weight_decay:
-                self.optimizer = replace(c.optimizer, weight_decay=now)
-        members = self.network.members if c.own_rows else 1
-        draw = Draw(s.seed, s.epoch, members, c.shuffle, begun)
-        i = 0
+            self.optimizer = replace(c.optimizer, weight_decay=now)
+        draw = Draw(s.seed, s.epoch, self.network.members if c.own_rows else 1, c.shuffle, begun)
         with closing(data.portions(draw, c.batch_size, whole=self.resident)) as portions:
             for portion in portions:
                 for k, count in calls_of(portion.steps, self.stride, self.batch_statistics):
@@ -243,7 +242,12 @@ class _Run:
                     if self.due is not None and self.due():
                         self.save()
                     words = None if keys is None else keys[i - begun : i - begun + count]
-                    self._advance(portion, k, words, i, count)
+                    before = s.step, s.t, self.rate
+                    try:
+                        self._advance(portion, k, words, i, count)
+                    except StepInterrupted:
+                        s.step, s.t, self.rate = before
+                        return False
                     i += count
         s.epoch, s.samples, self.at = s.epoch + 1, s.samples + data.n, 0
         return True
@@ -259,10 +263,10 @@ class _Run:
 
     def _take(self, network: Network) -> None:
         """From now on the steps of this network."""
-        self.network, data, size = network, self.data, self.config.batch_size
-        self.steps: Any = steps_of(network, self.state.theta, data, self.config, self.comm)
+        self.network, data, c = network, self.data, self.config
+        self.steps: Any = steps_of(network, self.state.theta, data, c, self.comm, self.interrupted)
         self.resident = data.resident or bool(getattr(self.steps, "takes_sparse", False))
-        self.stride = self.steps.stride(size) if self.resident else 1
+        self.stride = self.steps.stride(c.batch_size) if self.resident else 1
 
     def _advance(self, portion: Portion, k: int, words: Any, i: int, count: int) -> None:
         """`count` steps of the portion from its `k`-th on, the epoch's `i`-th; one for each key."""

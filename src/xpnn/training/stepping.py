@@ -1,6 +1,6 @@
 """The steps of a run: those of its network, and others from where its dropout ends."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from xpnn._warnings import warn_user
@@ -20,6 +20,7 @@ def steps_of(
     data: Dataset | Windows,
     config: TrainingConfig,
     comm: Communicator | None,
+    interrupted: Callable[[], bool] | None,
 ) -> Steps:
     """The steps of a network on some rows, by a configuration.
 
@@ -27,11 +28,13 @@ def steps_of(
     ----------
     comm : Communicator or None
         The processes that take these steps together.
+    interrupted : callable () -> bool or None
+        Whether a step that takes long is to end.
     """
     c, groups = config, make_groups(config.groups, network.layout)
     rules = Rules(network, c.loss, c.optimizer, c.l1, c.l2, c.clip_norm, c.max_norm, groups)
     fit = Fit(data.n, c.batch_size, c.epochs, data.resident, data.sparse, theta.dtype)
-    return training_steps(rules, fit, data.backend, comm, data.shares)
+    return training_steps(rules, fit, data.backend, comm, data.shares, interrupted)
 
 
 def without_dropout(network: Network) -> Network:

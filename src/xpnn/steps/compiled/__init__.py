@@ -17,7 +17,7 @@ from pathlib import Path
 
 from xpnn._warnings import warn_user
 
-ABI = 12  # XPNN_ABI in xpnn.h
+ABI = 13  # XPNN_ABI in xpnn.h
 PRODUCTS = ("BLAS", "AVX2", "AVX512")  # in the order of xpnn_tiles in abi.c
 _FILE = Path(__file__).with_name(f"_xpnn.lib.{'dll' if sys.platform == 'win32' else 'so'}")
 _INSTALL = "pip install --no-deps --force-reinstall --no-cache-dir --no-binary xpnn xpnn"

@@ -26,6 +26,7 @@ typedef struct {
     /* of a call; as a plan has them */
     pool *pool;
     int64_t parts;
+    const int64_t *stop; /* of long calls: once it is set, one ends and no member has learned */
     const int64_t *order; /* or (rows, members) with `columns` */
     int64_t columns, start, steps, coefficients_of_step;
     const double *coefficients;
@@ -81,11 +82,11 @@ static void take_turns(void *argument, int64_t part) {
     const crew *c = argument;
     const int64_t even = c->members % c->parts == 0;
     const int64_t most = even ? c->steps : (c->steps + c->parts - 1) / c->parts;
-    for (int64_t m; (m = take_member(c)) >= 0;) {
+    for (int64_t m; !is_set(c->stop) && (m = take_member(c)) >= 0;) {
         const int64_t first = c->done[m], count = smaller(most, c->steps - first);
         if (first == 0) move_member(c, m, 0);
         some_steps(c, m, first, count);
-        if (first + count == c->steps) move_member(c, m, 1);
+        if (first + count == c->steps && !c->stop) move_member(c, m, 1);
         pool_lock(c->pool);
         c->done[m] += count;
         c->taken[m] = 0;
@@ -93,13 +94,16 @@ static void take_turns(void *argument, int64_t part) {
     }
 }
 
-/* A call's steps of all members; their losses' mean into `total`. */
-static void work_of_crew(crew *c) {
+/* A call's steps of all members; their losses' mean into `total`. 0 if it was ended. */
+static int work_of_crew(crew *c) {
     for (int64_t m = 0; m < c->members; m++) c->done[m] = c->taken[m] = 0;
     pool_run(c->pool, take_turns, c);
+    if (is_set(c->stop)) return 0;
+    for (int64_t m = 0; c->stop && m < c->members; m++) move_member(c, m, 1);
     c->total = 0;
     for (int64_t m = 0; m < c->members; m++) c->total += c->plan[m]->total;
     c->total /= (double)c->members;
+    return 1;
 }
 
 #endif

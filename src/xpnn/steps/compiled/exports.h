@@ -16,21 +16,19 @@ XPNN_EXPORT int64_t EXPORTED(room)(const plan *p) {
     return (int64_t)lay_out(&counted, &r);
 }
 
-/* As many steps as the plan says, from its row `start` on; the sum of their losses into `total`. */
+/* As many steps as the plan says, from its row `start` on; the sum of their losses into `total`. 0
+   if one of them was ended before it learned anything. */
 XPNN_EXPORT int64_t EXPORTED(steps)(plan *p) {
     room r;
     p->total = 0;
     lay_out(p, &r);
     pool_run(p->pool, take_part, &r);
     for (int64_t i = 0; i < p->parts; i++) p->total += r.thread[i].value;
-    return 1;
+    return !any_cut(&r);
 }
 
 /* The same of several members. */
-XPNN_EXPORT int64_t EXPORTED(members)(crew *c) {
-    work_of_crew(c);
-    return 1;
-}
+XPNN_EXPORT int64_t EXPORTED(members)(crew *c) { return work_of_crew(c); }
 
 /* The link of a network's outputs, (rows, n_out). 0 if there is not enough memory. */
 XPNN_EXPORT int64_t EXPORTED(outputs)(const plan *p, const real *theta, const real *buffers,
@@ -56,12 +54,13 @@ XPNN_EXPORT int64_t EXPORTED(product)(int64_t tiles, int64_t m, int64_t n, int64
                                       int64_t ldb, real *c, int64_t ldc) {
     const matrix left = {a, lda, form & 1}, right = {b, ldb, form >> 1 & 1};
     if (form & 4) {
-        (form & 1 ? multiply_narrow_across : multiply_narrow)(tiles, left, right, c, m, n, depth);
+        (form & 1 ? multiply_narrow_across : multiply_narrow)(tiles, left, right, c, m, n, depth,
+                                                              NULL);
         return 1;
     }
     real *panels = malloc((size_t)panel_numbers(tiles, m, n, depth) * sizeof *panels);
     if (!panels) return 0;
-    multiply_panels(tiles, left, right, c, ldc, m, n, depth, panels);
+    multiply_panels(tiles, left, right, c, ldc, m, n, depth, panels, NULL);
     free(panels);
     return 1;
 }

@@ -154,7 +154,7 @@ static double loss_of_rows(const plan *p, int64_t begin, int64_t rows, const rea
     real *v = (real *)(labels + most), *t = v + most * c, *share = t + most * c;
     real *room = share + most;
     double found = 0;
-    for (int64_t first = 0; first < rows; first += most) {
+    for (int64_t first = 0; first < rows && !is_set(p->stop); first += most) {
         const int64_t count = smaller(most, rows - first), at = begin + first, n = count * c;
         for (int64_t i = 0; i < count; i++)
             share[i] = NUMBER((p->weight ? p->weight[row_of(p, at + i)] : 1) / divisor);

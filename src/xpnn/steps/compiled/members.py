@@ -14,8 +14,9 @@ from xpnn.steps import threads
 from xpnn.steps.compiled import library
 from xpnn.steps.compiled.plan import address, function
 from xpnn.steps.compiled.pool import Pool
-from xpnn.steps.compiled.steps import CompiledSteps, are_same, by_others, no_others
-from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, Steps
+from xpnn.steps.compiled.steps import COSTS, CompiledSteps, are_same, by_others, no_others
+from xpnn.steps.compiled.watch import Watch
+from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, StepInterrupted, Steps
 
 _FEWEST_PRODUCTS = 1_000_000  # multiplications of a member's call: waking a thread takes its time
 
@@ -27,7 +28,7 @@ class Crew(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("members", "pieces")),
         *((name, ctypes.c_void_p) for name in ("plan", "piece", "done", "taken", "pool")),
         ("parts", ctypes.c_int64),
-        ("order", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("stop", "order")),
         *((name, ctypes.c_int64) for name in ("columns", "start", "steps", "coefficients_of_step")),
         *((name, ctypes.c_void_p) for name in ("coefficients", "keys")),
         ("total", ctypes.c_double),
@@ -48,16 +49,26 @@ class CompiledMembers:
         Makes the steps for data that do not fit.
     sparse : bool, default=False
         Whether the features are a SciPy CSR matrix, which is resident, too.
+    interrupted : callable () -> bool, default=None
+        As for `CompiledSteps`.
     """
 
-    def __init__(self, rules: Rules, otherwise: Callable[[], Steps], sparse: bool = False) -> None:
-        self.takes_sparse = sparse
+    def __init__(
+        self,
+        rules: Rules,
+        otherwise: Callable[[], Steps],
+        sparse: bool = False,
+        interrupted: Callable[[], bool] | None = None,
+    ) -> None:
+        self.takes_sparse, self.watch = sparse, Watch(interrupted)
         self.rules, self.make_others = rules, otherwise
         self.others: Steps | None = None
         self.members = [
             CompiledSteps(one_member(rules), no_others, sparse)
             for _ in range(rules.network.members)
         ]
+        for member in self.members:
+            member.watch = self.watch
         self.looked_at: tuple[Any, ...] = ()  # data, and whether they fit
         self.suits = False
         self.known: tuple[Any, ...] = ()  # the arrays that the crew has the addresses of
@@ -114,18 +125,23 @@ class CompiledMembers:
     def _call(self, rows: Rows, steps: int, dtype: np.dtype) -> bool:
         """The crew's steps, in as many threads as pay; False if several cannot be had now."""
         crew, one = self.crew, self.members[0]
-        run, at = function("members", dtype), ctypes.addressof(crew)
         work = one.rules.per_row * min(rows.size, max(rows.of_epoch, 1)) * steps
         pool = self.pool if work >= _FEWEST_PRODUCTS else None
         crew.pool, crew.parts = (None, 1) if pool is None else (pool.handle, pool.parts)
         if crew.parts == one.plan.parts == 1:
             with threads.one_blas_thread() if one.limits_blas else nullcontext():
-                run(at)
+                self._run(dtype)
             return True
         with threads.blas_turn() as alone:
             if alone:
-                run(at)
+                self._run(dtype)
         return alone
+
+    def _run(self, dtype: np.dtype) -> None:
+        """The crew's steps, which may be ended where they take long."""
+        run, at = function("members", dtype), ctypes.addressof(self.crew)
+        if not (self.watch.run(lambda: run(at)) if self.crew.stop else run(at)):
+            raise StepInterrupted
 
     def _prepare(self, carry: Carry, rows: Rows) -> None:
         """Fill the plans and the crew in, once for all calls with the same arrays."""
@@ -157,6 +173,8 @@ class CompiledMembers:
         turns = self.held["turns"] = np.asarray(plans, dtype=np.int64), np.zeros((2, k), np.int64)
         crew.plan, crew.done, crew.taken = (address(a) for a in (turns[0], *turns[1]))
         crew.pieces, crew.piece = len(table), address(table)
+        one = self.members[0]
+        crew.stop = self.watch.address if one.rules.is_long(one.plan.batch, COSTS, k) else None
 
     def _data_of(self, data: Batch) -> Iterator[Batch]:
         """Of each member, the rows and its own weights."""

@@ -13,10 +13,10 @@
 #if XPNN_HAS_TILES
 /* C = A B of (m, depth) and (depth, n). */
 static void multiply_narrow(int64_t kind, matrix a, matrix b, real *c, int64_t m, int64_t n,
-                            int64_t depth) {
+                            int64_t depth, const int64_t *stop) {
     const tile_kind *t = &TILES[kind - 1];
     real right[DEPTH_AT_ONCE * MOST_NARROW];
-    for (int64_t k = 0; k < depth; k += DEPTH_AT_ONCE) {
+    for (int64_t k = 0; k < depth && !is_set(stop); k += DEPTH_AT_ONCE) {
         const int64_t deep = smaller(DEPTH_AT_ONCE, depth - k);
         pack_columns(&b, k, 0, deep, n, t, right);
         for (int64_t i = 0; i < m; i += t->rows)
@@ -27,12 +27,12 @@ static void multiply_narrow(int64_t kind, matrix a, matrix b, real *c, int64_t m
 
 /* C = A^T B of (depth, m) and (depth, n). */
 static void multiply_narrow_across(int64_t kind, matrix a, matrix b, real *c, int64_t m, int64_t n,
-                                   int64_t depth) {
+                                   int64_t depth, const int64_t *stop) {
     const tile_kind *t = &TILES[kind - 1];
     const int64_t width = 2 * t->lanes, wide = pieces(n, t->lanes) * t->lanes;
     real right[DEPTH_AT_ONCE * MOST_NARROW], sums[SUMS_AT_ONCE];
     const int64_t most = SUMS_AT_ONCE / wide;
-    for (int64_t i = 0; i < m; i += most) {
+    for (int64_t i = 0; i < m && !is_set(stop); i += most) {
         const int64_t count = smaller(most, m - i);
         memset(sums, 0, (size_t)(count * wide) * sizeof *sums);
         for (int64_t k = 0; k < depth; k += DEPTH_AT_ONCE) {
@@ -51,12 +51,12 @@ static void multiply_narrow_across(int64_t kind, matrix a, matrix b, real *c, in
 }
 #else
 static void multiply_narrow(int64_t kind, matrix a, matrix b, real *c, int64_t m, int64_t n,
-                            int64_t depth) {
-    (void)kind, (void)a, (void)b, (void)c, (void)m, (void)n, (void)depth;
+                            int64_t depth, const int64_t *stop) {
+    (void)kind, (void)a, (void)b, (void)c, (void)m, (void)n, (void)depth, (void)stop;
 }
 static void multiply_narrow_across(int64_t kind, matrix a, matrix b, real *c, int64_t m, int64_t n,
-                                   int64_t depth) {
-    (void)kind, (void)a, (void)b, (void)c, (void)m, (void)n, (void)depth;
+                                   int64_t depth, const int64_t *stop) {
+    (void)kind, (void)a, (void)b, (void)c, (void)m, (void)n, (void)depth, (void)stop;
 }
 #endif
 

@@ -94,7 +94,8 @@ static void outputs_of_part(void *argument, int64_t part) {
     const request *q = argument;
     const int64_t wide = widest(q->p);
     real *mine = (real *)q->room + part * numbers_of_part(q->p, q->block);
-    const multiplier by = {q->p->product, q->p->alone, q->p->tiles, tiles_for(q->p, q->block), mine};
+    const multiplier by = {q->p->product, q->p->alone, q->p->tiles, tiles_for(q->p, q->block),
+                           mine, NULL};
     mine += numbers_of_panels(q->p, q->block);
     real *places[2] = {mine, mine + q->block * wide}, *spare = mine + 2 * q->block * wide;
     const int64_t stop = q->rows * (part + 1) / q->parts;

@@ -164,15 +164,15 @@ static void row_of_tiles(const tile_kind *t, int64_t rows, int64_t columns, int6
 /* C = A B, or C += A B, of as many rows and as deep as panels may be. */
 static void multiply_block(const tile_kind *t, const matrix *a, const matrix *b, real *c,
                            int64_t ldc, int64_t i, int64_t m, int64_t n, int64_t k, int64_t deep,
-                           real *right, real *left) {
+                           real *right, real *left, const int64_t *stop) {
     const int64_t width = 2 * t->lanes, tiles = pieces(m, t->rows);
     const int64_t most = t->panel / (deep * (int64_t)sizeof(real)) / width * width; /* columns */
     const int64_t columns = pieces(pieces(n, pieces(n, most)), width) * width;
     pack_rows(a, i, m, k, deep, tiles, left);
-    for (int64_t j = 0; j < n; j += columns) {
+    for (int64_t j = 0; j < n && !is_set(stop); j += columns) {
         const int64_t here = smaller(columns, n - j);
         pack_columns(b, k, j, deep, here, t, right);
-        for (int64_t s = 0; s < tiles; s++) {
+        for (int64_t s = 0; s < tiles && !is_set(stop); s++) {
             const int64_t first = m * s / tiles, rows = m * (s + 1) / tiles - first;
             row_of_tiles(t, rows, here, deep, left + first * deep, 0, right,
                          c + (i + first) * ldc + j, ldc, k > 0);
@@ -180,22 +180,23 @@ static void multiply_block(const tile_kind *t, const matrix *a, const matrix *b,
     }
 }
 
-/* C = A B of (m, depth) and (depth, n), by tiles of one kind. */
+/* C = A B of (m, depth) and (depth, n), by tiles of one kind; part of it, once `stop` is set. */
 static void multiply_panels(int64_t kind, matrix a, matrix b, real *c, int64_t ldc, int64_t m,
-                            int64_t n, int64_t depth, real *room) {
+                            int64_t n, int64_t depth, real *room, const int64_t *stop) {
     const int64_t blocks = pieces(m, MOST_LEFT), depths = pieces(depth, MOST_DEPTH);
     real *left = room + right_numbers(kind, n, depth);
     for (int64_t r = 0; r < blocks; r++)
         for (int64_t d = 0; d < depths; d++) {
             const int64_t i = m * r / blocks, k = depth * d / depths;
             multiply_block(&TILES[kind - 1], &a, &b, c, ldc, i, m * (r + 1) / blocks - i, n, k,
-                           depth * (d + 1) / depths - k, room, left);
+                           depth * (d + 1) / depths - k, room, left, stop);
         }
 }
 #else
 static void multiply_panels(int64_t kind, matrix a, matrix b, real *c, int64_t ldc, int64_t m,
-                            int64_t n, int64_t depth, real *room) {
+                            int64_t n, int64_t depth, real *room, const int64_t *stop) {
     (void)kind, (void)a, (void)b, (void)c, (void)ldc, (void)m, (void)n, (void)depth, (void)room;
+    (void)stop;
 }
 #endif
 

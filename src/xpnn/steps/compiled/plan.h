@@ -61,6 +61,7 @@ typedef struct {
     pool *pool;
     int64_t parts; /* threads that share a step */
     int64_t alone; /* whether BLAS keeps to the thread that asks, however large a product is */
+    const int64_t *stop; /* of long steps: once it is set, a step that has not begun to learn ends */
     /* of a call */
     const int64_t *order; /* or NULL: the rows as they lie */
     int64_t order_stride; /* from one of its numbers to the next */
@@ -72,8 +73,8 @@ typedef struct {
     real *gradient;       /* has the gradients added, and nothing is learned; or NULL */
     double over;          /* and what they are divided by */
     double total;         /* the sum of losses */
-    double *totals;       /* or each thread's of each epoch, if a call takes several epochs: their
-                             orders lie one behind the other */
+    double *totals;       /* or of each epoch, if one thread's call takes several: their orders lie
+                             one behind the other */
 } plan;
 
 INLINE int64_t row_of(const plan *p, int64_t i) {

@@ -95,7 +95,7 @@ class Plan(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("row_starts", "columns", "y", "weight")),
         *((name, ctypes.c_void_p) for name in ("room", "pool")),
         *((name, ctypes.c_int64) for name in ("parts", "alone")),
-        ("order", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("stop", "order")),
         *((n, ctypes.c_int64) for n in ("order_stride", "start", "steps", "coefficients_of_step")),
         *((name, ctypes.c_int64) for name in ("first_row", "member")),
         *((name, ctypes.c_void_p) for name in ("coefficients", "keys", "gradient")),

@@ -12,6 +12,10 @@
    process's, so those fits would take turns to limit it: a product is cut instead. */
 #define BLAS_ALONE (4 * 65536 - 1)
 #define FEWEST_COLUMNS 16 /* of a piece: for each BLAS may copy the other matrix */
+/* Of a product that may be ended: it is cut if it has more multiplications, which take milliseconds,
+   in pieces of fewer rows and columns. */
+#define AT_ONCE ((int64_t)1 << 27)
+#define LARGEST_SIDE 256
 
 /* Whether tiles pay for a product of so many multiplications. */
 INLINE int worth_tiles(int64_t tiles, int64_t multiplications) {
@@ -30,6 +34,7 @@ typedef struct {
     int64_t kind;  /* of tiles; 0: none */
     int64_t tiles; /* the same, where there are panels */
     real *panels;  /* numbers_of_panels of them */
+    const int64_t *stop; /* as in the plan: products end, and what they have made is not used */
 } multiplier;
 
 /* The tiles for products of so many rows by a network's layers: 0 where all of them are small. */
@@ -58,20 +63,23 @@ static void multiply_by_blas(const multiplier *by, matrix a, matrix b, real *c, 
     char of_a = a.transposed ? 'T' : 'N', of_b = b.transposed ? 'T' : 'N';
     int in = (int)n, id = (int)depth, ia = (int)a.ld, ib = (int)b.ld;
     real one = 1, zero = 0;
-    int64_t most = BLAS_ALONE / larger(1, n * depth);
+    int64_t most = BLAS_ALONE / larger(1, n * depth), wide = n;
     if (by->alone || most < FEWEST_COLUMNS) most = m;
-    for (int64_t i = 0; i < m; i += most) {
-        int im = (int)smaller(most, m - i);
-        by->blas(&of_b, &of_a, &in, &im, &id, &one, b.at, &ib, a.at + i * (a.transposed ? 1 : a.ld),
-                 &ia, &zero, c + i * n, &in);
-    }
+    if (by->stop && m * n * depth > AT_ONCE)
+        most = wide = larger(FEWEST_COLUMNS, LARGEST_SIDE / larger(1, depth / 2048));
+    for (int64_t i = 0; i < m; i += most)
+        for (int64_t j = 0; j < n && !is_set(by->stop); j += wide) {
+            int im = (int)smaller(most, m - i), here = (int)smaller(wide, n - j);
+            by->blas(&of_b, &of_a, &here, &im, &id, &one, b.at + j * (b.transposed ? b.ld : 1), &ib,
+                     a.at + i * (a.transposed ? 1 : a.ld), &ia, &zero, c + i * n + j, &in);
+        }
 }
 
 /* The same by what is faster; rows of C are n apart. */
 static void multiply_matrices(const multiplier *by, matrix a, matrix b, real *c, int64_t m,
                               int64_t n, int64_t depth) {
     if (n > NARROW && worth_tiles(by->tiles, m * n * depth))
-        multiply_panels(by->tiles, a, b, c, n, m, n, depth, by->panels);
+        multiply_panels(by->tiles, a, b, c, n, m, n, depth, by->panels, by->stop);
     else
         multiply_by_blas(by, a, b, c, m, n, depth);
 }
@@ -124,7 +132,8 @@ static void product(const multiplier *by, const real *x, int64_t ld, const real 
     } else if (rows == 1) {
         row_times_matrix(x, w, z, n_in, n_out);
     } else if (worth_narrow(by->kind, n_out, rows * n_in * n_out)) {
-        multiply_narrow(by->kind, (matrix){x, ld, 0}, (matrix){w, n_out, 0}, z, rows, n_out, n_in);
+        multiply_narrow(by->kind, (matrix){x, ld, 0}, (matrix){w, n_out, 0}, z, rows, n_out, n_in,
+                        by->stop);
     } else if (rows > 0) {
         multiply_matrices(by, (matrix){x, ld, 0}, (matrix){w, n_out, 0}, z, rows, n_out, n_in);
     }
@@ -144,12 +153,13 @@ static void product_of_columns(const multiplier *by, const real *x, int64_t ld, 
                                real *dw, int64_t rows, int64_t count, int64_t n_out) {
     if (rows <= 1 || n_out == 1) memset(dw, 0, (size_t)(count * n_out) * sizeof *dw);
     if (n_out == 1) {
-        for (int64_t i = 0; i < rows; i++) add_scaled(dw, x + i * ld, dz[i], count);
+        for (int64_t i = 0; i < rows && !is_set(by->stop); i++)
+            add_scaled(dw, x + i * ld, dz[i], count);
     } else if (rows == 1) {
         for (int64_t i = 0; i < count; i++) add_scaled(dw + i * n_out, dz, x[i], n_out);
     } else if (rows > 1 && worth_narrow(by->kind, n_out, rows * count * n_out)) {
         multiply_narrow_across(by->kind, (matrix){x, ld, 1}, (matrix){dz, n_out, 0}, dw, count,
-                               n_out, rows);
+                               n_out, rows, by->stop);
     } else if (rows > 1) {
         multiply_matrices(by, (matrix){x, ld, 1}, (matrix){dz, n_out, 0}, dw, count, n_out, rows);
     }

@@ -59,4 +59,13 @@ INLINE real within(real x, real low, real high) {
 }
 INLINE real sign_of(real x) { return NUMBER(x > 0) - NUMBER(x < 0); }
 
+/* Whether a number has been set, perhaps by another thread just now; NULL never is. */
+INLINE int is_set(const int64_t *number) {
+#if defined(_MSC_VER) && !defined(__clang__)
+    return number && *(const volatile int64_t *)number != 0;
+#else
+    return number && __atomic_load_n(number, __ATOMIC_RELAXED) != 0;
+#endif
+}
+
 #endif

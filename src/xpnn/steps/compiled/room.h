@@ -10,6 +10,7 @@
 #include "threefry.h"
 
 #define LEARNED_AT_ONCE ((int64_t)1 << 19) /* weights whose gradient stays in the cache */
+#define NOT_LONG 1000000000 /* multiplications of a step while it learns, when nothing ends it */
 
 /* What is kept of a layer's forward pass and made in its backward one, for a batch's rows. */
 typedef struct {
@@ -30,6 +31,7 @@ typedef struct {
     int64_t exchanges; /* of sums so far */
     double squares;    /* of its share of the gradient */
     double value;      /* its share of the loss */
+    int cut;           /* whether it has seen, before anything was learned, that it is to stop */
     uint64_t *draws;
     void *scratch; /* for the loss */
     multiplier by;
@@ -104,7 +106,7 @@ static void take_thread(const plan *p, const room *r, thread_room *t, dispenser 
     t->draws = take(d, draw_room(wide), sizeof(uint64_t));
     t->scratch = take(d, (int64_t)loss_room(outputs), 1);
     t->by = (multiplier){p->product, p->alone, p->tiles, tiles_for(p, r->largest),
-                         take(d, numbers_of_panels(p, r->largest), sizeof(real))};
+                         take(d, numbers_of_panels(p, r->largest), sizeof(real)), p->stop};
 }
 
 /* Lay everything out for a plan; the number of bytes that it takes. */
@@ -114,7 +116,8 @@ static size_t lay_out(const plan *p, room *r) {
     r->p = p;
     r->largest = smaller(p->batch, p->rows);
     r->by_rows = p->weights <= r->largest * numbers_of_rows(p);
-    r->whole = r->by_rows || p->clip > 0 || p->gradient != NULL;
+    r->whole = r->by_rows || p->clip > 0 || p->gradient != NULL
+               || (p->stop && p->weights * r->largest > NOT_LONG);
     r->scaled = r->whole && scale_before_dense(p);
     layer_room nowhere_layer;
     thread_room nowhere_thread;

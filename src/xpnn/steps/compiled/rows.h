@@ -21,6 +21,10 @@ typedef struct {
     double over;            /* the sum of the batch's weights */
 } task;
 
+/* The thread's rows, or none once the step is to end: a pass over none is over at once, and all
+   barriers are passed as always. */
+INLINE int64_t rows_left(const task *t) { return is_set(t->r->p->stop) ? 0 : t->count; }
+
 /* What is dropped, of the batch's rows from `row` on. */
 static drop drop_at(const task *t, int64_t index, int64_t kept, int64_t row) {
     drop d = {kept, {0, 0}, t->r->p->first_row + row};
@@ -57,15 +61,17 @@ static const real *inputs_of(const room *r, int64_t k, int64_t begin, int64_t fi
 static void gather_features(const task *t) {
     const plan *p = t->r->p;
     const int64_t n_in = p->layer[0].n_in;
-    real *x = t->r->x + t->first * n_in;
-    if (p->row_starts) dense_rows(p, t->begin + t->first, t->count, x, n_in);
-    for (int64_t i = 0; !p->row_starts && i < t->count; i++) {
-        const real *row = p->x + row_of(p, t->begin + t->first + i) * p->x_stride;
-        memcpy(x + i * n_in, row, (size_t)n_in * sizeof *x);
-    }
-    if (p->input_kept < KEEP_ALL) {
-        const drop d = drop_of(t, 0, p->input_kept, 0);
-        drop_rows(x, NULL, t->count, n_in, &d, t->mine->draws);
+    const int64_t most = rows_of_block(n_in);
+    for (int64_t i = 0; i < rows_left(t); i += most) {
+        const int64_t rows = smaller(most, t->count - i), at = t->begin + t->first + i;
+        real *x = t->r->x + (t->first + i) * n_in;
+        if (p->row_starts) dense_rows(p, at, rows, x, n_in);
+        for (int64_t j = 0; !p->row_starts && j < rows; j++)
+            memcpy(x + j * n_in, p->x + row_of(p, at + j) * p->x_stride, (size_t)n_in * sizeof *x);
+        if (p->input_kept < KEEP_ALL) {
+            const drop d = drop_of(t, 0, p->input_kept, i);
+            drop_rows(x, NULL, rows, n_in, &d, t->mine->draws);
+        }
     }
 }
 
@@ -110,9 +116,9 @@ static void means_of(const double *sums, real *mean, int64_t rows, int64_t units
 static const double *statistics_of_batch(const task *t, const real *u, real *mean, int64_t units) {
     const plan *p = t->r->p;
     double *place = place_for_sums(t);
-    sums_of_columns(u, place, t->count, units);
-    means_of(place, mean, t->count, units);
-    squares_of_columns(u, mean, place + units, t->count, units);
+    sums_of_columns(u, place, rows_left(t), units);
+    means_of(place, mean, rows_left(t), units);
+    squares_of_columns(u, mean, place + units, rows_left(t), units);
     if (p->parts == 1) return place;
     pool_barrier(p->pool);
     double *total = sum_over_threads(t, place, 2 * units);
@@ -134,8 +140,8 @@ static void normalize_batch(const task *t, const layer *l, real *u, real *invers
                             const real *scale, real *z) {
     const int64_t units = l->n_out, n = t->n;
     if (goes_by_running(t, l)) {
-        normalize_by_running(t->r->p->buffers + l->statistics, u, inverse, t->count, units);
-        scale_rows(u, units, scale, z, t->count, units);
+        normalize_by_running(t->r->p->buffers + l->statistics, u, inverse, rows_left(t), units);
+        scale_rows(u, units, scale, z, rows_left(t), units);
         return;
     }
     real *mean = t->mine->factors;
@@ -147,7 +153,7 @@ static void normalize_batch(const task *t, const layer *l, real *u, real *invers
         remember_statistic(running, total, units, (double)n);
         remember_statistic(running + units, total + units, units, (double)(n - 1));
     }
-    normalize_columns(u, mean, inverse, scale, z, t->count, units);
+    normalize_columns(u, mean, inverse, scale, z, rows_left(t), units);
 }
 
 /* du in place of dz, of batch normalization; the thread's gradients of shift (or NULL) and scale.
@@ -158,15 +164,15 @@ static void normalized_batch_back(const task *t, const layer *l, real *g, const 
                                   real *dscale) {
     const int64_t units = l->n_out;
     double *place = place_for_sums(t);
-    sums_of_columns(g, place, t->count, units);
-    products_of_columns(g, unit, place + units, t->count, units);
+    sums_of_columns(g, place, rows_left(t), units);
+    products_of_columns(g, unit, place + units, rows_left(t), units);
     for (int64_t j = 0; j < units; j++) {
         if (dshift) dshift[j] += NUMBER(place[j]);
         dscale[j] += NUMBER(place[units + j]);
     }
     if (goes_by_running(t, l)) {
-        multiply_rows(g, scale, t->count, units);
-        multiply_rows(g, inverse, t->count, units);
+        multiply_rows(g, scale, rows_left(t), units);
+        multiply_rows(g, inverse, rows_left(t), units);
         return;
     }
     pool_barrier(t->r->p->pool);
@@ -176,7 +182,7 @@ static void normalized_batch_back(const task *t, const layer *l, real *g, const 
         mean[j] = NUMBER(total[j] / (double)t->n * (double)scale[j]);
         along[j] = NUMBER(total[units + j] / (double)t->n * (double)scale[j]);
     }
-    normalized_columns_back(g, unit, scale, mean, along, inverse, t->count, units);
+    normalized_columns_back(g, unit, scale, mean, along, inverse, rows_left(t), units);
 }
 
 /* y = dropout(f(z + b)) of the thread's rows, in blocks that stay in the cache. */
@@ -185,7 +191,7 @@ static void activate_rows(const task *t, int64_t k, real *y, const real *b) {
     real *saved = t->r->layer[k].saved;
     const int64_t units = l->n_out, most = rows_of_block(units);
     if (saved) saved += t->first * units;
-    for (int64_t i = 0; i < t->count; i += most) {
+    for (int64_t i = 0; i < rows_left(t); i += most) {
         const int64_t rows = smaller(most, t->count - i);
         real *here = y + i * units, *slope = saved ? saved + i * units : NULL;
         if (b) add_to_rows(here, b, rows, units);
@@ -201,7 +207,7 @@ static void activate_rows(const task *t, int64_t k, real *y, const real *b) {
 /* z = x W of the thread's rows of CSR features. */
 static void sparse_forward(const task *t, const real *w, real *z, int64_t units) {
     const drop d = drop_of(t, 0, t->r->p->input_kept, 0);
-    sparse_product(t->r->p, t->begin + t->first, t->count, &d, w, z, units);
+    sparse_product(t->r->p, t->begin + t->first, rows_left(t), &d, w, z, units);
 }
 
 /* A dense layer's weights as its inputs meet them; s W lies where their gradient will be. */
@@ -224,14 +230,14 @@ static void dense_forward(const task *t, int64_t k, const real *x, int64_t ld) {
     const real *b = l->bias >= 0 ? p->theta + l->bias : NULL;
     if (stores_past_caches(p)) bring_near(p->theta + l->weight, l->n_in * units);
     if (x)
-        product(&t->mine->by, x, ld, met_weights(t, k), u, t->count, l->n_in, units);
+        product(&t->mine->by, x, ld, met_weights(t, k), u, rows_left(t), l->n_in, units);
     else
         sparse_forward(t, p->theta + l->weight, u, units);
     if (l->normalization == OF_BATCH) {
         normalize_batch(t, l, u, r->inverse + t->part * units, p->theta + l->scale, y);
     } else if (l->normalization == OF_LAYER) {
-        normalize_rows(u, r->inverse + t->first, t->count, units);
-        scale_rows(u, units, p->theta + l->scale, y, t->count, units);
+        normalize_rows(u, r->inverse + t->first, rows_left(t), units);
+        scale_rows(u, units, p->theta + l->scale, y, rows_left(t), units);
     }
     activate_rows(t, k, y, b);
 }
@@ -247,11 +253,11 @@ static void layer_forward(const task *t, int64_t k) {
     if (l->kind == DENSE) {
         dense_forward(t, k, x, ld);
     } else if (l->kind == SCALE) {
-        scale_rows(x, ld, p->theta + l->scale, y, t->count, l->n_out);
+        scale_rows(x, ld, p->theta + l->scale, y, rows_left(t), l->n_out);
         activate_rows(t, k, y, NULL);
     } else {
         const int64_t at = t->first * weighted_inputs(l) * l->frequencies;
-        embed_rows(l, p->theta, x, ld, y, r->saved + at, r->unit + at, t->count);
+        embed_rows(l, p->theta, x, ld, y, r->saved + at, r->unit + at, rows_left(t));
     }
 }
 
@@ -261,7 +267,7 @@ static void pull_back_rows(const task *t, int64_t k, real *g, real *db) {
     const layer_room *r = &t->r->layer[k];
     const int64_t units = l->n_out, most = rows_of_block(units), code = l->activation;
     const real unscale = NUMBER((double)l->kept / 65536);
-    for (int64_t i = 0; i < t->count; i += most) {
+    for (int64_t i = 0; i < rows_left(t); i += most) {
         const int64_t rows = smaller(most, t->count - i), at = (t->first + i) * units;
         real *here = g + i * units;
         if (l->kept < KEEP_ALL && code == RELU) { /* a dropped unit is a 0, so it needs no draw */
@@ -289,11 +295,11 @@ static void dense_backward(const task *t, int64_t k, real *dx) {
     if (l->normalization == OF_BATCH) {
         normalized_batch_back(t, l, g, unit, scale, r->inverse + t->part * units, db, dscale);
     } else if (l->normalization == OF_LAYER) {
-        add_columns_of_products(g, unit, units, dscale, t->count, units);
-        normalized_rows_back(g, unit, scale, r->inverse + t->first, t->count, units);
+        add_columns_of_products(g, unit, units, dscale, rows_left(t), units);
+        normalized_rows_back(g, unit, scale, r->inverse + t->first, rows_left(t), units);
     }
     if (dx)
-        product_with_transposed(&t->mine->by, g, p->theta + l->weight, dx, t->count, l->n_in,
+        product_with_transposed(&t->mine->by, g, p->theta + l->weight, dx, rows_left(t), l->n_in,
                                 units);
 }
 
@@ -310,11 +316,12 @@ static void layer_backward(const task *t, int64_t k) {
         dense_backward(t, k, dx);
     } else if (l->kind == SCALE) {
         pull_back_rows(t, k, g, NULL);
-        add_columns_of_products(g, x, ld, vectors + (l->scale - p->weights), t->count, l->n_out);
-        if (dx) scale_rows(g, l->n_out, p->theta + l->scale, dx, t->count, l->n_out);
+        add_columns_of_products(g, x, ld, vectors + (l->scale - p->weights), rows_left(t),
+                                l->n_out);
+        if (dx) scale_rows(g, l->n_out, p->theta + l->scale, dx, rows_left(t), l->n_out);
     } else {
         const int64_t at = t->first * weighted_inputs(l) * l->frequencies;
-        embedding_back(l, p->theta, x, ld, g, r->unit + at, dx, vectors - p->weights, t->count);
+        embedding_back(l, p->theta, x, ld, g, r->unit + at, dx, vectors - p->weights, rows_left(t));
     }
 }
 
@@ -328,7 +335,7 @@ static double forward_and_back(const task *t) {
     if (!reads_in_place(p)) gather_features(t);
     for (int64_t k = t->r->scaled; k <= last; k++) layer_forward(t, k);
     const double divisor = loss_divisor(p->loss, t->over, outputs);
-    const double value = loss_of_rows(p, t->begin + t->first, t->count, o, g, divisor,
+    const double value = loss_of_rows(p, t->begin + t->first, rows_left(t), o, g, divisor,
                                       t->mine->scratch);
     memset(t->mine->vectors, 0, (size_t)(p->parameters - p->weights) * sizeof *g);
     for (int64_t k = last; k >= t->r->scaled; k--) layer_backward(t, k);

@@ -73,13 +73,13 @@ static int next_numbers(numbers *left, numbers *next, const drop *d, int64_t row
     return next->n > 0;
 }
 
-/* z = x W of some rows; `d` says which of their features are dropped. */
+/* z = x W of some rows, or of the first of them; `d` says which of their features are dropped. */
 static void sparse_product(const plan *p, int64_t begin, int64_t rows, const drop *d,
                            const real *w, real *z, int64_t n_out) {
     real kept[NUMBERS_AT_ONCE];
     numbers some;
     memset(z, 0, (size_t)(rows * n_out) * sizeof *z);
-    for (int64_t i = 0; i < rows; i++)
+    for (int64_t i = 0; i < rows && !is_set(p->stop); i++)
         for (numbers left = numbers_of_row(p, begin + i); next_numbers(&left, &some, d, i, kept);)
             add_row_product(&some, w, z + i * n_out, n_out);
 }
@@ -90,7 +90,7 @@ static void sparse_gradient(const plan *p, int64_t begin, int64_t rows, const dr
     real kept[NUMBERS_AT_ONCE];
     numbers some;
     memset(dw, 0, (size_t)(inputs * n_out) * sizeof *dw);
-    for (int64_t i = 0; i < rows; i++)
+    for (int64_t i = 0; i < rows && !is_set(p->stop); i++)
         for (numbers left = numbers_of_row(p, begin + i); next_numbers(&left, &some, d, i, kept);)
             add_row_gradient(&some, dz + i * n_out, dw, from, inputs, n_out);
 }

@@ -74,8 +74,9 @@ static void learn_in_pieces(const task *t, const push *by) {
 static void gradient_of_rows(const task *t) {
     const plan *p = t->r->p;
     for (int64_t k = p->layers - 1; k >= 0; k--)
-        weight_and_scale_gradient(t, k, t->first, t->count, 0, weighted_inputs(&p->layer[k]),
-                                  t->mine->weights + p->layer[k].weight);
+        if (!is_set(p->stop))
+            weight_and_scale_gradient(t, k, t->first, t->count, 0, weighted_inputs(&p->layer[k]),
+                                      t->mine->weights + p->layer[k].weight);
 }
 
 /* The gradient of a thread's share of each layer's weights, of all rows, where all can see it. */
@@ -85,10 +86,10 @@ static void gradient_of_weights(const task *t) {
         const layer *l = &p->layer[k];
         const int64_t n_in = weighted_inputs(l), i = n_in * t->part / p->parts;
         const int64_t stop = n_in * (t->part + 1) / p->parts;
-        weight_and_scale_gradient(t, k, 0, t->n, i, stop - i,
-                                  t->r->thread[0].weights + l->weight + i * l->row);
+        if (!is_set(p->stop))
+            weight_and_scale_gradient(t, k, 0, t->n, i, stop - i,
+                                      t->r->thread[0].weights + l->weight + i * l->row);
     }
-    pool_barrier(p->pool);
 }
 
 /* The sum of squares of all threads' entries of the gradient over `unit`. */
@@ -180,13 +181,32 @@ static double sum_of_weights(const plan *p, int64_t begin, int64_t n) {
     return found == 0 ? 1 : found;
 }
 
-static void one_step(const task *t, const double *coefficients) {
+/* Whether any thread has left out something: all of them have said so before a barrier. */
+static int any_cut(const room *r) {
+    int64_t i = 0;
+    while (i < r->p->parts && !r->thread[i].cut) i++;
+    return i < r->p->parts;
+}
+
+/* Make the gradient, of which nothing has been learned yet; 0 if it is not whole. */
+static int make_gradient(const task *t) {
+    const room *r = t->r;
+    t->mine->value = forward_and_back(t);
+    if (r->by_rows) gradient_of_rows(t);
+    if (r->whole && !r->by_rows) {
+        pool_barrier(r->p->pool);
+        gradient_of_weights(t);
+    }
+    t->mine->cut = is_set(r->p->stop);
+    pool_barrier(r->p->pool);
+    return !any_cut(r);
+}
+
+/* 0 if it was ended before it learned anything. */
+static int one_step(const task *t, const double *coefficients) {
     const plan *p = t->r->p;
     push by = {coefficients, t->over, 1, p->l1 > 0 ? 0 : p->l2 / t->over};
-    t->mine->value = forward_and_back(t);
-    if (t->r->by_rows) gradient_of_rows(t);
-    pool_barrier(p->pool);
-    if (t->r->whole && !t->r->by_rows) gradient_of_weights(t);
+    if (!make_gradient(t)) return 0;
     if (t->part == 0) sum_vectors(t);
     if (t->r->whole)
         learn_whole(t, &by);
@@ -196,6 +216,7 @@ static void one_step(const task *t, const double *coefficients) {
         use_gradient(p, &by, p->weights, t->mine->vectors, p->parameters - p->weights);
     if (p->limits) hold_norms(t);
     pool_barrier(p->pool);
+    return 1;
 }
 
 /* One thread's part of a call's steps. */
@@ -205,6 +226,7 @@ static void take_part(void *argument, int64_t part) {
     const int64_t rows = p->rows - p->start, of_epoch = larger(1, (rows + p->batch - 1) / p->batch);
     double total = part == 0 ? p->total : 0; /* of steps before these */
     pool_measure(p->pool, part);
+    r->thread[part].cut = 0;
     for (int64_t step = 0; step < p->steps; step++) {
         const int64_t epoch = step / of_epoch, begin = step % of_epoch * p->batch;
         task t = {.r = r, .mine = &r->thread[part], .part = part, .begin = epoch * p->rows + begin};
@@ -214,10 +236,10 @@ static void take_part(void *argument, int64_t part) {
         t.keys = p->keys ? p->keys + 2 * step * (p->layers + 1) : NULL;
         t.over = p->gradient ? p->over : sum_of_weights(p, t.begin, t.n);
         if (step == 0) t.mine->exchanges = 0;
-        one_step(&t, p->coefficients + step * p->coefficients_of_step);
+        if (!one_step(&t, p->coefficients + step * p->coefficients_of_step)) break;
         total += t.mine->value * (p->gradient ? 1 : (double)t.n);
         if (p->totals && (step + 1) % of_epoch == 0) {
-            p->totals[part * (p->steps / of_epoch) + epoch] = total;
+            p->totals[epoch] = total;
             total = 0;
         }
     }

@@ -29,11 +29,21 @@ from xpnn.steps.compiled.plan import (
     product_address,
 )
 from xpnn.steps.compiled.pool import Pool
-from xpnn.steps.rules import Batch, Carry, Coefficients, Costs, Rows, Rules, Steps
+from xpnn.steps.compiled.watch import Watch
+from xpnn.steps.rules import (
+    Batch,
+    Carry,
+    Coefficients,
+    Costs,
+    Rows,
+    Rules,
+    StepInterrupted,
+    Steps,
+)
 
 _FEWEST_PRODUCTS = 1_000_000  # multiplications of a thread's share: with less it mostly waits
 _FEWEST_ROWS = 32  # of its share
-_COSTS = Costs(layer=3e4, unit=100, parameter=50)  # float64, normalized, with dropout
+COSTS = Costs(layer=3e4, unit=100, parameter=50)  # float64, normalized, with dropout
 
 
 class CompiledSteps:
@@ -47,10 +57,18 @@ class CompiledSteps:
         Makes the steps for data that do not fit.
     sparse : bool, default=False
         Whether the features are a SciPy CSR matrix, which is resident, too.
+    interrupted : callable () -> bool, default=None
+        Asked during a single step that takes long; True ends it with a `StepInterrupted`.
     """
 
-    def __init__(self, rules: Rules, otherwise: Callable[[], Steps], sparse: bool = False) -> None:
-        self.takes_sparse = sparse
+    def __init__(
+        self,
+        rules: Rules,
+        otherwise: Callable[[], Steps],
+        sparse: bool = False,
+        interrupted: Callable[[], bool] | None = None,
+    ) -> None:
+        self.takes_sparse, self.watch = sparse, Watch(interrupted)
         self.rules, self.make_others = rules, otherwise
         self.others: Steps | None = None
         layers = rules.network.layers
@@ -66,7 +84,7 @@ class CompiledSteps:
 
     def stride(self, batch: int) -> int:
         """How many steps one call takes, so that Ctrl-C is seen soon."""
-        return self.rules.stride(batch, _COSTS)
+        return self.rules.stride(batch, COSTS)
 
     def words(self, keys: np.ndarray) -> Any:
         """Dropout keys, a uint32 array (steps, layers + 1, 2), as `on_rows` takes them."""
@@ -84,12 +102,17 @@ class CompiledSteps:
         if not self._knows(carry, rows):
             return self._by_others(carry, rows, keys, coefficients)
         factors = np.array(coefficients, dtype=np.float64)
+        statistics = carry.buffers.copy() if self.plan.stop else None
         self._aim(rows, keys, factors)
-        if not self._call():  # not in several threads now
-            self.most_threads, self.known = 1, ()
-            self._knows(carry, rows)
-            self._aim(rows, keys, factors)
-            self._call()
+        try:
+            if not self._call():  # not in several threads now
+                self.most_threads, self.known = 1, ()
+                self._knows(carry, rows)
+                self._aim(rows, keys, factors)
+                self._call()
+        except StepInterrupted:
+            carry.buffers[...] = statistics
+            raise
         total = carry.total + carry.theta.dtype.type(self.plan.total)
         return Carry(carry.theta, carry.buffers, carry.moments, total)
 
@@ -98,16 +121,16 @@ class CompiledSteps:
     ) -> list[Any] | None:
         """All steps of several epochs, in place: each one's sum of losses.
 
-        None, and nothing done, where they are not compiled or threads cannot be had now.
+        None, and nothing done, where a step is several threads' or not compiled.
         """
-        if not self._knows(carry, rows):
+        if not self._knows(carry, rows) or self.plan.parts > 1:
             return None
-        totals = np.empty((self.plan.parts, rows.epochs))
+        totals = np.empty(rows.epochs)
         self._aim(rows, keys, np.array(coefficients, dtype=np.float64))
         self.plan.totals = address(totals)
-        done = self._call()
+        self._call()
         self.plan.totals = None
-        return list(totals.sum(axis=0).astype(carry.theta.dtype)) if done else None
+        return list(totals.astype(carry.theta.dtype))
 
     def _by_others(
         self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
@@ -130,12 +153,20 @@ class CompiledSteps:
         if self.plan.parts == 1:
             # BLAS's threads wait for each other: on a busy machine several times as long
             with threads.one_blas_thread() if self.limits_blas else nullcontext():
-                self.steps(self.at)
+                self._run()
             return True
         with threads.blas_turn() as alone:
             if alone:
-                self.steps(self.at)
+                self._run()
         return alone
+
+    def _run(self) -> None:
+        """The plan's steps; a single one that takes long may be ended."""
+        if self.plan.stop and self.plan.steps == 1:
+            if not self.watch.run(lambda: self.steps(self.at)):
+                raise StepInterrupted
+        else:
+            self.steps(self.at)
 
     def _knows(self, carry: Carry, rows: Rows) -> bool:
         """Whether compiled steps can work on these arrays; the plan is made anew for new ones."""
@@ -182,6 +213,7 @@ class CompiledSteps:
         plan.pool, plan.parts = self.pool.handle, self.pool.parts
         plan.alone = int(plan.parts > 1 or threads.most_blas_threads() == 1)
         self.limits_blas = not plan.alone and not self._keeps_to_thread(plan.batch)
+        plan.stop = self.watch.address if self.rules.is_long(plan.batch, COSTS) else None
         self.steps, self.at = function("steps", dtype), ctypes.addressof(plan)
         held["room"] = np.empty(function("room", dtype)(self.at), dtype=np.uint8)
         plan.room = address(held["room"])

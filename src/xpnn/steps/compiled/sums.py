@@ -10,7 +10,7 @@ from xpnn.parts.optimizers import SGD
 from xpnn.steps.compiled import library
 from xpnn.steps.compiled.plan import SUFFIXES, known_rules
 from xpnn.steps.compiled.steps import CompiledSteps, are_same, no_others
-from xpnn.steps.rules import Batch, Carry, Rows, Rules
+from xpnn.steps.rules import Batch, Carry, Rows, Rules, StepInterrupted
 
 _BLOCK = 2048  # rows whose layers stay in the cache
 
@@ -27,17 +27,20 @@ class CompiledSums:
     otherwise : callable
         The same for what is not built in or does not fit: (theta, buffers, (x, y, weight)) ->
         (loss and gradient in one vector, sum of weights, buffers).
-
-    Attributes
-    ----------
-    between : callable
-        Called now and then within a batch; it may raise to break off.
+    interrupted : callable () -> bool, default=None
+        Asked now and then within a batch; True ends it with a `StepInterrupted`.
     """
 
-    def __init__(self, network: Any, loss: Any, otherwise: Sums) -> None:
+    def __init__(
+        self,
+        network: Any,
+        loss: Any,
+        otherwise: Sums,
+        interrupted: Callable[[], bool] | None = None,
+    ) -> None:
         self.rules, self.otherwise = Rules(network, loss, SGD()), otherwise
-        self.steps = CompiledSteps(self.rules, no_others)
-        self.between: Callable[[], None] = lambda: None
+        self.interrupted = interrupted
+        self.steps = CompiledSteps(self.rules, no_others, interrupted=interrupted)
         self.given: tuple[Any, ...] = ()  # the batch that was looked at
         self.suits = False
         single = network.members == 1
@@ -63,7 +66,8 @@ class CompiledSums:
             here = Rows(data, None, i * size, size)
             steps.on_rows(carry, here, None, [(0.0,)] * min(most, blocks - i))
             total += steps.plan.total
-            self.between()
+            if self.interrupted is not None and self.interrupted():
+                raise StepInterrupted
         self.vector[0] = total
         share = theta.dtype.type(n) if data.weight is None else data.weight.sum()
         return self.vector.copy(), share, self.buffers.copy()
@@ -75,7 +79,7 @@ class CompiledSums:
         self.given, sparse = tuple(data), not isinstance(data.x, np.ndarray)
         if self.steps.takes_sparse != sparse:
             most = self.steps.most_threads
-            self.steps = CompiledSteps(self.rules, no_others, sparse)
+            self.steps = CompiledSteps(self.rules, no_others, sparse, self.interrupted)
             self.steps.most_threads = most
         known = self.known and theta.dtype in SUFFIXES
         self.suits = known and self.steps.suitable(theta, *data)

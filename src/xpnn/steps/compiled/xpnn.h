@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* One more whenever a function's arguments change; __init__.py compares. */
-#define XPNN_ABI 12
+#define XPNN_ABI 13
 
 #if defined(_WIN32)
 #define XPNN_EXPORT __declspec(dllexport)
