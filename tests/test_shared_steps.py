@@ -250,7 +250,7 @@ def in_a_process(processes):
 @pytest.mark.slow
 def test_threads_that_have_nothing_to_do_take_no_processor(in_a_process):
     found = in_a_process(
-        "model = MLPClassifier((50,), max_iter=3)\n"
+        "model = MLPClassifier((50,), max_iter=3, shuffle=False)  # a call an epoch\n"
         "fits = []\n"
         "real = CompiledSteps._call\n"
         "def call(self):\n"

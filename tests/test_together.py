@@ -79,6 +79,13 @@ def test_float32_and_sparse_features(calls):
     assert calls == [9, 9]
 
 
+@pytest.mark.parametrize("parts", [2, 3])
+def test_threads_share_the_steps_of_several_epochs(calls, monkeypatch, parts):
+    monkeypatch.setattr(CompiledSteps, "threads", lambda self, rows: parts)
+    assert_same(*both(network(dropout=0.3), dataset(weighted=True), config(epochs=9)))
+    assert calls == [9]
+
+
 def test_a_call_goes_on_from_another_with_patience_that_is_used_up(calls):
     net, options = network(), config(learning_rate=1e-9, epochs=3, patience=4)
     state = start(net, SGD())

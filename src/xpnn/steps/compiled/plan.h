@@ -73,8 +73,8 @@ typedef struct {
     real *gradient;       /* has the gradients added, and nothing is learned; or NULL */
     double over;          /* and what they are divided by */
     double total;         /* the sum of losses */
-    double *totals;       /* or of each epoch, if one thread's call takes several: their orders lie
-                             one behind the other */
+    double *totals;       /* or each thread's of each epoch, if a call takes several epochs: their
+                             orders lie one behind the other */
 } plan;
 
 INLINE int64_t row_of(const plan *p, int64_t i) {

@@ -239,7 +239,7 @@ static void take_part(void *argument, int64_t part) {
         if (!one_step(&t, p->coefficients + step * p->coefficients_of_step)) break;
         total += t.mine->value * (p->gradient ? 1 : (double)t.n);
         if (p->totals && (step + 1) % of_epoch == 0) {
-            p->totals[epoch] = total;
+            p->totals[part * (p->steps / of_epoch) + epoch] = total;
             total = 0;
         }
     }

@@ -121,16 +121,16 @@ class CompiledSteps:
     ) -> list[Any] | None:
         """All steps of several epochs, in place: each one's sum of losses.
 
-        None, and nothing done, where a step is several threads' or not compiled.
+        None, and nothing done, where they are not compiled or threads cannot be had now.
         """
-        if not self._knows(carry, rows) or self.plan.parts > 1:
+        if not self._knows(carry, rows):
             return None
-        totals = np.empty(rows.epochs)
+        totals = np.empty((self.plan.parts, rows.epochs))
         self._aim(rows, keys, np.array(coefficients, dtype=np.float64))
         self.plan.totals = address(totals)
-        self._call()
+        done = self._call()
         self.plan.totals = None
-        return list(totals.astype(carry.theta.dtype))
+        return list(totals.sum(axis=0).astype(carry.theta.dtype)) if done else None
 
     def _by_others(
         self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
