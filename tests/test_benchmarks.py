@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xpnn.steps import compiled
+
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 
@@ -45,6 +47,20 @@ def test_products_are_those_of_a_step(module, monkeypatch):
     module("peers").products(work)(1)
     assert len(count) == 8
     assert sum(count) == work.flops
+
+
+@pytest.mark.skipif(compiled.library() is None, reason="the compiled steps are not there")
+def test_two_libraries_take_the_same_steps_in_turn(module):
+    libraries, work = module("libraries"), module("workloads").WORKLOADS[0]
+    about = replace(work, rows=160, dropout=0.5), np.dtype(np.float64), "batch"
+    both = [libraries.Contestant(str(compiled._FILE), *about) for _ in range(2)]
+    begin = both[0].carry.theta.copy()
+    assert all(each.seconds(1) > 0 for each in both)
+    np.testing.assert_array_equal(both[0].carry.theta, both[1].carry.theta)
+    assert (begin != both[0].carry.theta).any()
+    times, ratio = libraries.compare(both, 3)
+    assert [len(t) for t in times] == [3, 3]
+    assert min(b / a for a, b in zip(*times, strict=True)) <= ratio
 
 
 def test_peers_see_the_rows_in_the_same_order(module):
