@@ -79,7 +79,8 @@ BOTH(mish, /* tanh(log(1 + s)) = n / (n + 2) */
 BOTH(softplus, exp_below_of(x),,
      at_least(x, 0) + log1p_of(s), (x >= 0 ? 1 : s) / (1 + s))
 BOTH(softsign, 1 / (1 + size_of(x)),, x / (1 + size_of(x)), s * s)
-BOTH(hard_sigmoid, within(x / 6 + NUMBER(0.5), 0, 1),, s, (s > 0) & (s < 1) ? NUMBER(1) / 6 : 0)
+BOTH(hard_sigmoid, within(x / 6 + NUMBER(0.5), 0, 1),, s,
+     ((s > 0) & (s < 1)) ? NUMBER(1) / 6 : 0)
 
 /* z - max(z) of each row: its exponentials don't overflow. A NaN stays one, whatever the top. */
 WIDE static void below_top(real *z, int64_t rows, int64_t units) {
