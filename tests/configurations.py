@@ -22,6 +22,7 @@ from xpnn.optimizers import OPTIMIZERS, get_optimizer
 from xpnn.state import TrainingConfig, TrainingState
 from xpnn.training import data as module
 from xpnn.training import loop as training
+from xpnn.training import together
 
 EPOCHS, BATCH, SEED, LEAST = 5, 50, 3, 0.999
 BULK_TOLERANCE = 1e-5  # of the float32 weights, all but one in a thousand
@@ -112,7 +113,7 @@ def recorded_orders() -> Iterator[list[list[int]]]:
         orders.append([] if order is None else np.asarray(on_host).tolist())
         return placed
 
-    with mock.patch.object(module, "placed", record):
+    with mock.patch.object(module, "placed", record), mock.patch.object(together, "placed", record):
         yield orders
 
 

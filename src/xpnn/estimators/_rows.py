@@ -8,7 +8,6 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from xpnn.arrays.backend import to_numpy
-from xpnn.tables.columns import is_missing, objects
 
 _MOST_ROWS = 3
 
@@ -47,6 +46,8 @@ def told_rows(rows: Sequence[int]) -> str:
 
 def _not_finite(y: Any) -> list[int]:
     """The rows of an array, a frame or a list in which something is missing or infinite."""
+    from xpnn.tables.columns import is_missing
+
     values = y.toarray() if hasattr(y, "toarray") else to_numpy(y)
     cells = values.reshape(len(values), -1)
     try:
@@ -70,6 +71,8 @@ def check_labels(y: Any) -> None:
     kind = getattr(y, "dtype", None)
     if kind is None or (kind.kind != "O" if isinstance(kind, np.dtype) else is_array_api_obj(y)):
         return
+    from xpnn.tables.columns import is_missing, objects  # not for numbers
+
     values = y if isinstance(y, np.ndarray) else objects(listed(y))
     kinds = {*map(type, values.ravel().tolist())}
     if kinds <= {str}:  # most often, and quickly told

@@ -13,7 +13,7 @@ import numpy as np
 
 from xpnn.parts.schedules import constant
 from xpnn.steps.rules import Batch, Carry, Rows
-from xpnn.training.data import Dataset
+from xpnn.training.data import Dataset, placed
 from xpnn.training.portions import Draw
 from xpnn.training.state import copied
 
@@ -54,7 +54,8 @@ def take_epochs(run: Any) -> bool:
     if count < 2:
         return False
     before = copied(s.weights, run.xp), s.step, s.t
-    orders: list[Any] = [Draw(s.seed, s.epoch + i).order(data.n) for i in range(count)]
+    draws = [Draw(s.seed, s.epoch + i) for i in range(count)]
+    orders: list[Any] = [placed(draw.order(data.n), data.backend) for draw in draws]
     rows = Rows(Batch(*data.arrays), np.concatenate(orders), 0, c.batch_size, count)
     keys = run.keys(count * n_steps)
     carry = Carry(s.theta, s.buffers, s.moments, None)
