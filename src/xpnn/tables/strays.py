@@ -62,14 +62,12 @@ def _has_numbers(given: np.ndarray, texts: list[str]) -> bool:
 
 def _of_zones(column: Column, given: np.ndarray, texts: list[str], frame: Frame) -> str:
     """What to say where training had times with a zone and these have none, or the reverse."""
-    trained = column.style.get("zone")
-    if given.dtype.kind == "M":
-        here = True if column.name in frame.zoned else None
-        there = not np.isnat(given).all()
-    else:
-        here = have_zone(texts)
-        there = not np.isnat(read_dates(texts, column.style.get("order", "ymd"))).all()
-    if trained is False or here is trained or not there:  # training had both
+    trained, typed = column.style.get("zone"), given.dtype.kind == "M"
+    here = (column.name in frame.zoned or None) if typed else have_zone(texts)
+    if trained is False or here is trained:  # training had both, or it is alike
+        return ""
+    times = given if typed else read_dates(texts, column.style.get("order", "ymd"))
+    if np.isnat(times).all():
         return ""
     which, had = ("without", "one") if trained else ("with", "none")
     return f"{column.name!r}: times {which} a zone are taken as UTC, and training's had {had}"
