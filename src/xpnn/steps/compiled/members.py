@@ -1,8 +1,7 @@
 """Training steps of several networks of one shape, compiled: one call takes many steps of all."""
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +11,11 @@ from xpnn.arrays.typing import Array
 from xpnn.model.layout import Layout
 from xpnn.steps import threads
 from xpnn.steps.compiled import library
+from xpnn.steps.compiled.calls import Calls
 from xpnn.steps.compiled.plan import address, function
 from xpnn.steps.compiled.pool import Pool
-from xpnn.steps.compiled.steps import COSTS, CompiledSteps, are_same, by_others, no_others
-from xpnn.steps.compiled.watch import Watch
-from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules, StepInterrupted, Steps
+from xpnn.steps.compiled.steps import COSTS, CompiledSteps, are_same, no_others
+from xpnn.steps.rules import Batch, Carry, Coefficients, Rows, Rules
 
 _FEWEST_PRODUCTS = 1_000_000  # multiplications of a member's call: waking a thread takes its time
 
@@ -35,60 +34,31 @@ class Crew(ctypes.Structure):
     ]
 
 
-class CompiledMembers:
-    """`Steps` of one call of fit, of several members.
+class CompiledMembers(Calls):
+    """`Steps` of one call of fit, of several members; the parameters are those of `Calls`.
 
     Each member has vectors of its own, which are read and written in every call: its parameters
     lie apart in those that all share.
-
-    Parameters
-    ----------
-    rules : Rules
-        With `known_rules`, for one member.
-    otherwise : callable
-        Makes the steps for data that do not fit.
-    sparse : bool, default=False
-        Whether the features are a SciPy CSR matrix, which is resident, too.
-    interrupted : callable () -> bool, default=None
-        As for `CompiledSteps`.
     """
 
-    def __init__(
-        self,
-        rules: Rules,
-        otherwise: Callable[[], Steps],
-        sparse: bool = False,
-        interrupted: Callable[[], bool] | None = None,
-    ) -> None:
-        self.takes_sparse, self.watch = sparse, Watch(interrupted)
-        self.rules, self.make_others = rules, otherwise
-        self.others: Steps | None = None
+    def _begin(self) -> None:
         self.members = [
-            CompiledSteps(one_member(rules), no_others, sparse)
-            for _ in range(rules.network.members)
+            CompiledSteps(one_member(self.rules), no_others, self.takes_sparse)
+            for _ in range(self.rules.network.members)
         ]
         for member in self.members:
             member.watch = self.watch
         self.looked_at: tuple[Any, ...] = ()  # data, and whether they fit
-        self.suits = False
-        self.known: tuple[Any, ...] = ()  # the arrays that the crew has the addresses of
         self.crew = Crew(members=len(self.members))
-        self.held: dict[str, Any] = {}  # what its addresses point to
-        self.pool: Pool | None = None
-        self.most_threads = 1 << 30
 
     def stride(self, batch: int) -> int:
         """How many steps one call takes, so that Ctrl-C is seen soon."""
         return max(1, self.members[0].stride(batch) // len(self.members))
 
-    def words(self, keys: np.ndarray) -> Any:
-        """Dropout keys, a uint32 array (steps, layers + 1, 2), as `on_rows` takes them."""
-        return keys
-
     def on_batch(self, carry: Carry, batch: Batch, key: Any, coefficients: Coefficients) -> Carry:
         """One step on a batch, which is not written into."""
         if not self._suitable(carry.theta, batch):
-            others = self.others = self.others or self.make_others()
+            others = self._made_others()
             words = None if key is None else others.words(key[None])[0]
             return others.on_batch(carry, batch, words, coefficients)
         rows = Rows(batch, None, 0, batch.x.shape[0])
@@ -99,8 +69,7 @@ class CompiledMembers:
     ) -> Carry:
         """As many steps on consecutive batches as there are coefficients."""
         if not self._suitable(carry.theta, rows.data):
-            others = self.others = self.others or self.make_others()
-            return by_others(others, self.takes_sparse, carry, rows, keys, coefficients)
+            return self._by_others(carry, rows, keys, coefficients)
         factors = np.array(coefficients, dtype=np.float64)
         self._prepare(carry, rows)
         self._aim(rows, keys, factors)
@@ -128,20 +97,13 @@ class CompiledMembers:
         work = one.rules.per_row * min(rows.size, max(rows.of_epoch, 1)) * steps
         pool = self.pool if work >= _FEWEST_PRODUCTS else None
         crew.pool, crew.parts = (None, 1) if pool is None else (pool.handle, pool.parts)
-        if crew.parts == one.plan.parts == 1:
-            with threads.one_blas_thread() if one.limits_blas else nullcontext():
-                self._run(dtype)
-            return True
-        with threads.blas_turn() as alone:
-            if alone:
-                self._run(dtype)
-        return alone
-
-    def _run(self, dtype: np.dtype) -> None:
-        """The crew's steps, which may be ended where they take long."""
-        run, at = function("members", dtype), ctypes.addressof(self.crew)
-        if not (self.watch.run(lambda: run(at)) if self.crew.stop else run(at)):
-            raise StepInterrupted
+        run, at = function("members", dtype), ctypes.addressof(crew)
+        return self._in_threads(
+            lambda: run(at),
+            several=max(crew.parts, one.plan.parts) > 1,
+            limits_blas=one.limits_blas,
+            watched=crew.stop is not None,
+        )
 
     def _prepare(self, carry: Carry, rows: Rows) -> None:
         """Fill the plans and the crew in, once for all calls with the same arrays."""

@@ -6,8 +6,7 @@ the words for it.
 
 import ctypes
 import operator
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from xpnn.arrays.typing import Array
 from xpnn.steps import threads
 from xpnn.steps.compiled import library, tiles
+from xpnn.steps.compiled.calls import Calls
 from xpnn.steps.compiled.plan import (
     SUFFIXES,
     Plan,
@@ -29,16 +29,13 @@ from xpnn.steps.compiled.plan import (
     product_address,
 )
 from xpnn.steps.compiled.pool import Pool
-from xpnn.steps.compiled.watch import Watch
 from xpnn.steps.rules import (
     Batch,
     Carry,
     Coefficients,
     Costs,
     Rows,
-    Rules,
     StepInterrupted,
-    Steps,
 )
 
 _FEWEST_PRODUCTS = 1_000_000  # multiplications of a thread's share: with less it mostly waits
@@ -46,49 +43,19 @@ _FEWEST_ROWS = 32  # of its share
 COSTS = Costs(layer=3e4, unit=100, parameter=50)  # float64, normalized, with dropout
 
 
-class CompiledSteps:
-    """`Steps` of one call of fit, of built-in parts.
+class CompiledSteps(Calls):
+    """`Steps` of one call of fit, of built-in parts; the parameters are those of `Calls`."""
 
-    Parameters
-    ----------
-    rules : Rules
-        With `known_rules`.
-    otherwise : callable
-        Makes the steps for data that do not fit.
-    sparse : bool, default=False
-        Whether the features are a SciPy CSR matrix, which is resident, too.
-    interrupted : callable () -> bool, default=None
-        Asked during a single step that takes long; True ends it with a `StepInterrupted`.
-    """
-
-    def __init__(
-        self,
-        rules: Rules,
-        otherwise: Callable[[], Steps],
-        sparse: bool = False,
-        interrupted: Callable[[], bool] | None = None,
-    ) -> None:
-        self.takes_sparse, self.watch = sparse, Watch(interrupted)
-        self.rules, self.make_others = rules, otherwise
-        self.others: Steps | None = None
-        layers = rules.network.layers
+    def _begin(self) -> None:
+        layers = self.rules.network.layers
         self.n_in, self.n_out = layers[0].n_in, layers[-1].n_out
-        self.known: tuple[Any, ...] = ()  # the arrays that the plan has the addresses of
-        self.suits = False  # whether compiled steps can work on them
         self.plan = Plan()
-        self.held: dict[str, Any] = {}  # what the plan's addresses point to
-        self.pool: Pool | None = None
         self.limits_blas = False  # whether one thread's products are too large to be cut
-        self.most_threads = 1 << 30
         self.gradient: np.ndarray | None = None  # takes the sum of gradients; nothing is learned
 
     def stride(self, batch: int) -> int:
         """How many steps one call takes, so that Ctrl-C is seen soon."""
         return self.rules.stride(batch, COSTS)
-
-    def words(self, keys: np.ndarray) -> Any:
-        """Dropout keys, a uint32 array (steps, layers + 1, 2), as `on_rows` takes them."""
-        return keys
 
     def on_batch(self, carry: Carry, batch: Batch, key: Any, coefficients: Coefficients) -> Carry:
         """One step on a batch, which is not written into."""
@@ -132,13 +99,6 @@ class CompiledSteps:
         self.plan.totals = None
         return list(totals.sum(axis=0).astype(carry.theta.dtype)) if done else None
 
-    def _by_others(
-        self, carry: Carry, rows: Rows, keys: Any, coefficients: Sequence[Coefficients]
-    ) -> Carry:
-        """The same by the other steps."""
-        others = self.others = self.others or self.make_others()
-        return by_others(others, self.takes_sparse, carry, rows, keys, coefficients)
-
     def _aim(self, rows: Rows, keys: Any, factors: np.ndarray) -> None:
         """Say which steps the next call does."""
         plan = self.plan
@@ -150,23 +110,12 @@ class CompiledSteps:
 
     def _call(self) -> bool:
         """The plan's steps, in as many threads as it says; False if several cannot be had now."""
-        if self.plan.parts == 1:
-            # BLAS's threads wait for each other: on a busy machine several times as long
-            with threads.one_blas_thread() if self.limits_blas else nullcontext():
-                self._run()
-            return True
-        with threads.blas_turn() as alone:
-            if alone:
-                self._run()
-        return alone
-
-    def _run(self) -> None:
-        """The plan's steps; a single one that takes long may be ended."""
-        if self.plan.stop and self.plan.steps == 1:
-            if not self.watch.run(lambda: self.steps(self.at)):
-                raise StepInterrupted
-        else:
-            self.steps(self.at)
+        return self._in_threads(
+            lambda: self.steps(self.at),
+            several=self.plan.parts > 1,
+            limits_blas=self.limits_blas,
+            watched=self.plan.stop is not None and self.plan.steps == 1,
+        )
 
     def _knows(self, carry: Carry, rows: Rows) -> bool:
         """Whether compiled steps can work on these arrays; the plan is made anew for new ones."""
@@ -250,26 +199,6 @@ class CompiledSteps:
 def are_same(arrays: Sequence[Any], known: Sequence[Any]) -> bool:
     """Whether these are the arrays, each the very same, that were looked at before."""
     return len(arrays) == len(known) and all(map(operator.is_, arrays, known))
-
-
-def by_others(
-    others: Steps,
-    sparse: bool,
-    carry: Carry,
-    rows: Rows,
-    keys: Any,
-    coefficients: Sequence[Coefficients],
-) -> Carry:
-    """Steps that are not compiled, and take CSR in single batches."""
-    words = None if keys is None else others.words(keys)
-    if not sparse:
-        return others.on_rows(carry, rows, words, coefficients)
-    for k, c in enumerate(coefficients):
-        at: Any = slice(rows.start + k * rows.size, rows.start + (k + 1) * rows.size)
-        at = at if rows.order is None else rows.order[at]
-        batch = Batch(*(None if a is None else a[at] for a in rows.data))
-        carry = others.on_batch(carry, batch, None if words is None else words[k], c)
-    return carry
 
 
 def no_others() -> Any:
